@@ -1,0 +1,52 @@
+# Everything is installed into .venv; nothing outside this folder is changed by `make` itself.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab lint down requirements outputs bench clean
+
+help: ## Show these targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(READY) ## Set up primary and replica, verify them, leave the evidence (further arguments: ARGS='-p auth_method scram-sha-256')
+	@$(BIN)/python -m pgrepl_lib run $(ARGS)
+
+test: $(READY) ## Run all tests (docker too, where an engine answers)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lab: $(READY) ## Open JupyterLab at the first chapter
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-preparacao.ipynb $(ARGS)
+
+lint: $(READY) ## Check style, types and shell scripts
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+	@command -v shellcheck >/dev/null && shellcheck $$(git ls-files | xargs grep -lE '^#!.*(bash|sh)$$') || echo "shellcheck is not installed: shell scripts were not checked"
+
+down: $(READY) ## Remove the cluster (the runs' evidence stays)
+	@$(BIN)/python -m pgrepl_lib down $(ARGS)
+
+requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url \
+		--extra lab --extra dev --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+
+outputs: $(READY) ## Execute the notebooks and store their outputs in them
+	@$(BIN)/python tests/notebooks/store_outputs.py $(ARGS)
+
+bench: $(READY) ## Time `pgrepl run` against a plain shell script that does the same
+	@$(BIN)/python benchmarks/run_vs_shell.py $(ARGS)
+
+clean: ## Remove the environment
+	rm -rf .venv
+
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "pgrepl needs Python 3.11 to 3.13 with venv (Debian: apt-get install python3-venv)" >&2; exit 3; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m pgrepl_lib`: the same as `pgrepl`."""
+
+from .cli import main
+
+main(prog_name="pgrepl")

@@ -1,0 +1,264 @@
+"""The checks: claims about the running cluster, each with what is expected and what was seen.
+
+A check leaves nothing behind: what it writes to prove something it removes. The texts are short facts that read
+the same in any language; the notebooks give titles and hints in the reader's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from . import conf, db
+from .engine import CONFIGURATION
+from .wait import wait_until
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+ROWS = 100_000
+REPLAY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a check."""
+
+    name: str
+    title: str
+    expected: str
+    seen: str
+    passed: bool
+    hint: str
+
+    def told(self, title: str, hint: str) -> Check:
+        """The same outcome with the notebook's title and hint."""
+        return replace(self, title=title or self.title, hint=hint or self.hint)
+
+
+CHECKS: dict[str, Callable[[Cluster], Check]] = {}
+Verdict = tuple[str, str]  # expected, seen: the check passes where they are equal
+
+
+def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Verdict]], Callable[[Cluster], Check]]:
+    """Register a function that returns what is expected and what is seen."""
+
+    def register(look: Callable[[Cluster], Verdict]) -> Callable[[Cluster], Check]:
+        def made(cluster: Cluster) -> Check:
+            try:
+                expected, seen = look(cluster)
+            except (psycopg.Error, OSError, LookupError) as error:
+                expected, seen = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+            return Check(name, title, expected, seen, expected == seen, hint)
+
+        CHECKS[name] = made
+        return made
+
+    return register
+
+
+@check("primary-writes", "The primary accepts writes",
+       "the primary is down, in recovery or out of space: see its log (pgrepl status)")  # fmt: skip
+def primary_writes(cluster: Cluster) -> Verdict:
+    with scratch(cluster) as schema:
+        db.rows(cluster.primary.address, sql.SQL("create table {}.t as select 1 as n").format(schema))
+        in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
+    return "written, not in recovery", f"written, {'in recovery' if in_recovery else 'not in recovery'}"
+
+
+@check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
+       "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02")  # fmt: skip
+def replica_refuses_writes(cluster: Cluster) -> Verdict:
+    def look(replica: Instance) -> str:
+        recovery = "in recovery" if db.row(replica.address, "select pg_is_in_recovery() as r")["r"] else "not in recovery"
+        try:
+            db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
+            return f"{recovery}, accepted"
+        except psycopg.Error as error:
+            return f"{recovery}, refused: {error.sqlstate}"
+
+    return per_replica(cluster, look, "in recovery, refused: 25006")
+
+
+@check("streaming", "The primary sees the replica streaming under its name",
+       "no row: the replica is not connected (its log says why); walreceiver as name: primary_conninfo has two owners")  # fmt: skip
+def streaming(cluster: Cluster) -> Verdict:
+    seen = db.rows(cluster.primary.address, "select application_name, state from pg_stat_replication order by 1")
+    text = ", ".join(f"{r['application_name']}: {r['state']}" for r in seen) or "nobody"
+    return ", ".join(sorted(f"{r.application_name}: streaming" for r in cluster.replicas)), text
+
+
+@check("slot", "The replica's slot is physical, active and holds WAL",
+       "an inactive slot: the replica does not use it (primary_slot_name); no slot: repeat chapter 01")  # fmt: skip
+def slot(cluster: Cluster) -> Verdict:
+    query = "select slot_type, active, restart_lsn is not null as reserved from pg_replication_slots where slot_name = %s"
+
+    def look(replica: Instance) -> str:
+        found = db.row(cluster.primary.address, query, [replica.slot])
+        if not found:
+            return f"{replica.slot}: missing"
+        return f"{replica.slot}: {found['slot_type']}, {'active' if found['active'] else 'inactive'}, " + (
+            "restart_lsn set" if found["reserved"] else "no restart_lsn"
+        )
+
+    return per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn set")
+
+
+@check("receiver", "The replica receives through that slot from the configured primary",
+       "primary_conninfo or primary_slot_name has another owner: look at postgresql.auto.conf on the replica")  # fmt: skip
+def receiver(cluster: Cluster) -> Verdict:
+    query = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
+
+    def look(replica: Instance) -> str:
+        r = db.row(replica.address, query)
+        return f"{r['status']} from {r['sender_host']}:{r['sender_port']} through {r['slot_name']}" if r else "no receiver"
+
+    host, port = cluster.engine.upstream()
+    return per_replica(cluster, look, lambda r: f"streaming from {host}:{port} through {r.slot}")
+
+
+@check("same-cluster", "Same system identifier, timeline and version on both sides",
+       "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)")  # fmt: skip
+def same_cluster(cluster: Cluster) -> Verdict:
+    identity = "select system_identifier, (select timeline_id from pg_control_checkpoint()) as timeline from pg_control_system()"
+    first = db.row(cluster.primary.address, identity)
+    version = db.row(cluster.primary.address, "show server_version")["server_version"]
+
+    def look(replica: Instance) -> str:
+        other = db.row(replica.address, identity)
+        same_version = db.row(replica.address, "show server_version")["server_version"] == version
+        received = db.row(replica.address, "select received_tli from pg_stat_wal_receiver").get("received_tli")
+        return (f"{_same(other['system_identifier'] == first['system_identifier'])} identifier, "
+                f"{_same(received == first['timeline'])} timeline, {_same(same_version)} version")  # fmt: skip
+
+    if not version.startswith(str(cluster.params.pg_version)):
+        return f"version {cluster.params.pg_version}", f"version {version}"
+    return per_replica(cluster, look, "same identifier, same timeline, same version")
+
+
+@check("settings", "Every configured setting is in effect, from the file it was written to",
+       "the named settings have another owner, an error, or wait for a restart: run chapter 01 or 02 again")  # fmt: skip
+def settings(cluster: Cluster) -> Verdict:
+    wrong = [w for instance in (cluster.primary, *cluster.replicas) for w in _wrong_settings(cluster, instance)]
+    return "all in effect, no errors, nothing pending", "; ".join(wrong) or "all in effect, no errors, nothing pending"
+
+
+@check("contents", f"{ROWS:,} rows written on the primary are identical on the replica",
+       "the replica lags or has stopped replaying: look at pgrepl status and its log")  # fmt: skip
+def contents(cluster: Cluster) -> Verdict:
+    query = "select count(*) as n, md5(string_agg(md5(t::text), '' order by id)) as digest from {}.t as t"
+    with scratch(cluster) as schema:
+        fill = "create table {}.t as select i as id, md5(i::text) as word, i * 0.5 as number from generate_series(1, {}) i"
+        db.rows(cluster.primary.address, sql.SQL(fill).format(schema, ROWS))
+        target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+        wanted = db.row(cluster.primary.address, sql.SQL(query).format(schema))
+
+        def look(replica: Instance) -> str:
+            wait_replay(cluster, replica, target)
+            found = db.row(replica.address, sql.SQL(query).format(schema))
+            return f"{found['n']} rows, md5 {found['digest']}"
+
+        return per_replica(cluster, look, f"{wanted['n']} rows, md5 {wanted['digest']}")
+
+
+@check("right-needed", "A role without the replication right cannot replicate",
+       "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01")  # fmt: skip
+def right_needed(cluster: Cluster) -> Verdict:
+    """Over the way in that the server offers to every role, so that the missing right is what refuses it."""
+    role, password = f"pgrepl_check_{secrets.token_hex(4)}", secrets.token_hex(16)
+    name = sql.Identifier(role)
+    db.rows(cluster.primary.address, sql.SQL("create role {} login password {}").format(name, password))
+    try:
+        return "refused", "accepted" if _replicates(cluster, role, password) else "refused"
+    finally:
+        db.rows(cluster.primary.address, sql.SQL("drop role {}").format(name))
+
+
+@check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
+       "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
+def rule_needed(cluster: Cluster) -> Verdict:
+    host, port, source = cluster.engine.outside_the_rule()
+    try:
+        return "refused: 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
+    except OSError as error:  # this machine has no second address to try from (macOS, Docker Desktop, rootless)
+        return "refused: 28000", f"not tried, this machine cannot send from {source}: {error.strerror or error}"
+
+
+# --- pieces -----------------------------------------------------------------------------------------------
+
+
+def wait_replay(cluster: Cluster, replica: Instance, lsn: str) -> None:
+    """Wait until the replica has replayed the WAL up to `lsn`; bounded, and explained where it does not come."""
+    query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
+
+    def probe() -> tuple[bool, str]:
+        found = db.row(replica.address, query, [lsn])
+        return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
+
+    wait_until(f"{replica.name} to replay what was written", probe, seconds=REPLAY_SECONDS,
+               log=lambda: cluster.engine.log_tail(replica.name), alive=lambda: cluster.engine.running(replica.name),
+               hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
+
+
+@contextmanager
+def scratch(cluster: Cluster) -> Iterator[sql.Identifier]:
+    """A schema of its own on the primary, gone afterwards; its name is random so that two checks can run at once."""
+    schema = sql.Identifier(f"pgrepl_check_{secrets.token_hex(4)}")
+    db.rows(cluster.primary.address, sql.SQL("create schema {}").format(schema))
+    try:
+        yield schema
+    finally:
+        db.rows(cluster.primary.address, sql.SQL("drop schema {} cascade").format(schema))
+
+
+def per_replica(
+    cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]
+) -> Verdict:
+    """The same question to each replica; with more than one, each answer carries the replica's name."""
+    named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
+    wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
+    return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
+
+
+def _replicates(cluster: Cluster, role: str, password: str) -> bool:
+    words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
+    base = cluster.engine.client("primary", "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
+    command = replace(base, env={**base.env, "PGPASSWORD": password})
+    return cluster.engine.run(command, check=False).code == 0
+
+
+def _refusal(answer: str) -> str:
+    return answer if answer == "accepted" else f"refused: {answer}"
+
+
+def _same(equal: bool) -> str:
+    return "same" if equal else "different"
+
+
+def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
+    """Managed settings that another owner overrides, and every error that the server sees in its files."""
+    folder, engine = cluster.folder / instance.name, cluster.engine
+    path = engine.configuration_path(instance.name, "postgresql.conf")
+    in_effect = {
+        r["name"]: r["setting"]
+        for r in db.rows(instance.address, "select f.name, f.setting from pg_file_settings f join pg_settings s using (name) "
+                         "where f.applied and f.sourcefile = %s and s.sourcefile = f.sourcefile", [path])
+    }  # fmt: skip
+    for name, value in conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8")).items():
+        if in_effect.get(name) != value:
+            yield f"{instance.name}: {name} = {value} is not in effect from {path}"
+    for query in (
+        "select name || ': ' || error as e from pg_file_settings where error is not null",
+        "select 'pg_hba.conf line ' || line_number || ': ' || error as e from pg_hba_file_rules where error is not null",
+        "select name || ' waits for a restart' as e from pg_settings where pending_restart",
+    ):
+        yield from (f"{instance.name}: {r['e']}" for r in db.rows(instance.address, query))
+
+

@@ -1,0 +1,181 @@
+"""The command line: `pgrepl`, also `python -m pgrepl_lib`.
+
+Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something.
+Results go to standard output, progress and errors to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import Any
+
+import click
+
+from .errors import CheckFailed, ParameterError, PgreplError
+from .params import Params
+
+EPILOG = ("Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
+          "130 interrupted (running again goes on).")
+INTERRUPTED = 130
+
+
+class Guarded(click.Group):
+    """Turns the project's errors into a message and an exit code instead of a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except PgreplError as error:
+            click.echo(f"pgrepl: {error}", err=True)
+            sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("pgrepl: interrupted; run again to go on", err=True)
+            sys.exit(INTERRUPTED)
+
+
+def parameters(command: Any) -> Any:
+    """The options by which every command finds its cluster."""
+    command = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE",
+                           help="A parameter of the notebooks, such as: -p auth_method scram-sha-256")(command)  # fmt: skip
+    command = click.option("--engine", help="auto (docker where it can work, else local), docker, or local.")(command)
+    return click.option("--project", help="The cluster's name; several live side by side. [default: pgrepl]")(command)
+
+
+def values(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The given options as one mapping; the short options win over -p."""
+    named = {"project": project, "engine": engine}
+    return dict(given) | {k: v for k, v in named.items() if v is not None}
+
+
+def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
+    """The cluster of a project with the parameters that it was made with, unless they are given."""
+    from . import state
+    from .cluster import open_cluster
+
+    params = Params.parse(given)
+    made = state.read(params.folder).get("params", {})
+    if not made and must_exist:
+        known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
+        raise ParameterError(f"There is no project {params.project}.", remedy=f"pgrepl run --project {params.project}",
+                             looked_at=[f"{params.workdir} holds: {', '.join(known) or 'no project'}"])  # fmt: skip
+    return open_cluster("cli", **{**made, **given})
+
+
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(package_name="pgrepl")
+def main() -> None:
+    """Set up, verify and operate PostgreSQL streaming replication, and keep a record of what was done.
+
+    The chapters are notebooks; `run` executes them without a browser. Running again changes only what is left.
+    """
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
+@click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str) -> None:
+    """Execute the chapters in order: preparation, primary, replica, verification."""
+    from .chapter import SET_UP
+
+    params = Params.parse(values(project, engine, given))
+    from . import runner  # papermill's imports are paid for once the parameters are known to be good
+
+    try:
+        chapters = runner.chapters_between(first, last, SET_UP)
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+    folder = runner.run(params, chapters, bar=sys.stderr.isatty())
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    steps, checks = summary["steps"], summary["checks"]
+    click.echo(f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
+               f"{checks['passed']} checks passed, {checks['failed']} failed")  # fmt: skip
+    click.echo(f"evidence: {folder}")
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def status(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool) -> None:
+    """Show the instances, and each replica as the primary sees it."""
+    from .status import status as look
+
+    seen = look(existing_cluster(values(project, engine, given)))
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+        return
+    click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
+    for table in (seen["instances"], seen["replication"]):
+        _print_table(table)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool) -> None:
+    """Make all checks of chapter 03; changes nothing and leaves nothing behind."""
+    from .checks import CHECKS
+
+    cluster = existing_cluster(values(project, engine, given))
+    results = []
+    for name, make in CHECKS.items():
+        try:
+            results.append(make(cluster) if as_json else cluster.check(name))
+        except CheckFailed:
+            results.append(None)
+    if as_json:
+        click.echo(json.dumps([vars(r) for r in results], indent=2))
+    failed = sum(r is None or not r.passed for r in results)
+    click.echo(f"{len(results) - failed} passed, {failed} failed", err=as_json)
+    sys.exit(1 if failed else 0)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.argument("instance")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], instance: str, arguments: tuple[str, ...]) -> None:
+    """Open psql as superuser on INSTANCE (primary, replica); psql's own arguments follow `--`."""
+    from .command import replace_process
+
+    cluster = existing_cluster(values(project, engine, given))
+    if instance not in cluster.engine.ports:
+        raise ParameterError(f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)])
+    if not cluster.engine.running(instance):
+        raise PgreplError(f"{instance} is not running.", remedy=f"pgrepl run --project {cluster.params.project}")
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool) -> None:
+    """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
+    cluster = existing_cluster(values(project, engine, given), must_exist=False)
+    for line in (there := cluster.existing()):
+        click.echo(line)
+    if not there and not cluster.folder.joinpath("cluster.json").exists():
+        click.echo(f"nothing of project {cluster.params.project} exists")
+        return
+    if not yes and not (sys.stdin.isatty() and click.confirm("Remove all of this?", err=True)):
+        raise ParameterError("Nothing was removed: no confirmation.", remedy="pgrepl down --yes")
+    cluster.remove(confirm=True)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        click.echo("\n(no replica is connected)")
+        return
+    table = [list(rows[0]), *([("" if v is None else str(v)) for v in r.values()] for r in rows)]
+    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
+    click.echo("\n" + "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, _stop)

@@ -1,0 +1,231 @@
+"""The cluster and its instances: the verbs that the notebooks call. Every verb is a step, and steps converge."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from . import audit, conf, files, show, state
+from .chapter import cell_id
+from .checks import CHECKS, Check
+from .engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
+from .errors import CheckFailed, CommandFailed, ParameterError
+from .instance import Instance
+from .lock import step_lock
+from .params import Params
+from .preflight import Finding, findings, require
+from .redact import register
+
+
+class Cluster:
+    """A primary and its replicas, made with one set of parameters."""
+
+    def __init__(self, params: Params, engine: Engine, why: str, chapter: str = "") -> None:
+        self.params, self.engine, self.why, self.chapter = params, engine, why, chapter
+        self.folder = params.folder
+        self.primary = Instance(self, PRIMARY, 0)
+        self.replicas = [Instance(self, name, n) for n, name in enumerate(state.replica_names(params.replicas), 1)]
+        self.replica = self.replicas[0]
+        self._ready = False
+
+    # --- steps ---------------------------------------------------------------------------------------------
+
+    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str) -> str:
+        """Do what is left of an action, show and record it; returns "changed" or "unchanged".
+
+        diff: the edit to show, asked for before the action is done.
+        """
+        with step_lock(self.folder):
+            self._prepare_once()
+            started, shown = time.monotonic(), diff()
+            outcome, code = "failed", 1
+            try:
+                outcome = "unchanged" if action.done() else "changed"
+                if outcome == "changed":
+                    with show.progress(title) as tell:
+                        action.do(tell)
+                code = 0
+            except KeyboardInterrupt:
+                outcome, code = "interrupted", 130
+                raise
+            except CommandFailed as error:
+                outcome, code = "failed", error.code
+                raise
+            except BaseException:
+                outcome = "failed"
+                raise
+            finally:
+                self._record_step(title, action, shown, outcome, code, time.monotonic() - started)
+        show.step(title, outcome, action.commands, shown)
+        return outcome
+
+    def edit(self, title: str, path: Path, change: Callable[[str], str]) -> str:
+        """A step that edits a text file of the cluster's folder, shown as a diff that `patch` takes."""
+        name = str(path.relative_to(self.folder))
+        old = path.read_text("utf-8") if path.exists() else ""
+        new = change(old)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
+        return self.perform(title, action, diff=lambda: conf.diff(old, new, name))
+
+    def fetch(self, title: str = "Get the image or the binaries") -> str:
+        """Step: have the official image (docker) or the PostgreSQL programs (local) on this machine."""
+        return self.perform(title, self.engine.fetch())
+
+    def make_secrets(self, title: str = "Make the passwords") -> str:
+        """Step: random passwords in files that only their reader may read (correction 1)."""
+        folder = self.folder / "secrets"
+        names = ["superuser", *(["replication"] if self.params.auth_method != "trust" else [])]
+        shown = tuple(f"(umask 077; openssl rand -hex 16 > secrets/{n})" for n in names)
+
+        def do(tell: Tell) -> None:
+            made = {n: self._secret(folder / n) for n in names}
+            users = {"superuser": "postgres", "replication": self.params.replication_user}
+            lines = {n: f"*:*:*:{_pgpass(users[n])}:{made[n]}\n" for n in names}
+            files.write_atomic(folder / "pgpass", "".join(lines.values()), 0o600)
+            files.write_atomic(folder / "replication.pgpass", lines.get("replication", ""), 0o600)
+            self.engine.prepare()  # hands them to the server's user
+
+        return self.perform(title, Action(shown, do, lambda: all((folder / n).exists() for n in [*names, "pgpass"])))
+
+    def start_temporary(self, title: str = "Start a temporary instance") -> str:
+        """Step: a server of the wanted version to copy its files from (document: pg_temp; corrections 1 and 2)."""
+        action = self.engine.start_temporary()
+        return self.perform(title, Action(action.commands, action.do, self.primary.has_configuration))
+
+    def remove_temporary(self, title: str = "Remove the temporary instance") -> str:
+        """Step: the temporary instance has done its work."""
+        return self.perform(title, self.engine.remove_temporary(TEMPORARY_PRIMARY))
+
+    def prepare(self, title: str = "Prepare the cluster's folder") -> str:
+        """Step: the cluster's own folder with what the engine needs in it."""
+        there = self.folder / state.FILE
+        fresh = not there.exists()
+        return self.perform(title, Action((f"cd {self.folder}",), lambda tell: None, lambda: not fresh))
+
+    def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
+        """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.
+
+        Raises `ParameterError` without confirm.
+        """
+        if not confirm:
+            raise ParameterError("Nothing was removed: removing the cluster's data needs a confirmation.",
+                                 looked_at=self.existing() or ["nothing exists"],
+                                 remedy="notebook: confirmar = True; command line: pgrepl down --yes")  # fmt: skip
+        action = self.engine.remove_all()
+        texts = [PRIMARY, *state.replica_names(self.params.replicas), "secrets", "data", "logs", ".env",
+                 "docker-compose.yaml", state.FILE]  # fmt: skip
+
+        def do(tell: Tell) -> None:
+            action.do(tell)
+            for name in texts:
+                files.remove(self.folder / name)
+
+        def done() -> bool:
+            return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
+
+        self._ready = True  # what is about to go needs no new preparation, but for what removing itself uses
+        if not done():
+            self.engine.prepare()
+        outcome = self.perform(title, Action((*action.commands, f"rm -r {PRIMARY} {REPLICA} secrets"), do, done))
+        files.remove(self.folder / state.FILE)
+        files.remove(self.folder / "secrets")
+        self._ready = False
+        return outcome
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    def existing(self) -> list[str]:
+        """What exists of this cluster now: containers, volumes, networks or data, and its folder's files."""
+        texts = (PRIMARY, *state.replica_names(self.params.replicas))
+        kept = [f"{n}/{f}" for n in texts for f in CONFIGURATION if (self.folder / n / f).exists()]
+        return [*self.engine.existing(), *kept]
+
+    def preflight(self) -> list[Finding]:
+        """What the machine offers; raises `EnvironmentLacking` that names everything that is missing."""
+        found = findings(self)
+        self.journal.record("preflight", findings=[f.__dict__ for f in found], chapter=self.chapter)
+        require(found)
+        return found
+
+    def check(self, name: str, title: str = "", hint: str = "") -> Check:
+        """Make one check, show and record it; raises `CheckFailed` where the claim is not true.
+
+        title, hint: the reader's language, instead of the check's own English ones.
+        """
+        started = time.monotonic()
+        result = CHECKS[name](self).told(title, hint)
+        self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
+                            expected=result.expected, seen=result.seen, passed=result.passed,
+                            seconds=round(time.monotonic() - started, 3))  # fmt: skip
+        show.check(result.title, result.passed, result.expected, result.seen, result.hint)
+        if not result.passed:
+            raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
+                              looked_at=[f"expected {result.expected}", f"seen {result.seen}"])  # fmt: skip
+        return result
+
+    @cached_property
+    def journal(self) -> audit.Journal:
+        """The record that this work goes to."""
+        return audit.Journal.of(self.folder)
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def mark(self, name: str) -> Path:
+        """Exists while an instance's data is being made: from the start of the base backup until it is complete."""
+        return self.folder / name / ".unfinished"
+
+    def _prepare_once(self) -> None:
+        if self._ready:
+            return
+        if not (self.folder / state.FILE).exists():
+            require(findings(self))
+        files.make_folder(self.folder)
+        self.engine.prepare()
+        for instance in (self.primary, *self.replicas):
+            files.make_folder(self.folder / instance.name)
+        state.write(self.params, self.engine.name, self.engine.ports)
+        self._ready = True
+
+    def _secret(self, path: Path) -> str:
+        if not path.exists():
+            files.write_atomic(path, secrets.token_hex(16) + "\n", 0o600)
+        return register(path.read_text().strip())
+
+    def _record_step(self, title: str, action: Action, diff: str, outcome: str, code: int, seconds: float) -> None:
+        self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
+                            commands=[str(c) for c in action.commands], diff=diff, exit_code=code,
+                            seconds=round(seconds, 3))  # fmt: skip
+
+
+def open_cluster(chapter: str = "", **values: Any) -> Cluster:
+    """The cluster that these parameters describe; nothing is changed.
+
+    chapter: the notebook's name, for the journal. Raises `ParameterError` for parameters that are wrong or do not
+    fit what the project was made with, `EnvironmentLacking` where the chosen engine cannot work.
+    """
+    params = Params.parse(values)
+    made = state.read(params.folder)
+    state.guard(params, made)
+    ports = state.ports(params, made)
+    engine, why = choose(params, ports, made.get("engine"))
+    _refuse_settings(params, made, engine)
+    return Cluster(params, engine, why, chapter)
+
+
+def _refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
+    before = made.get("params", {}).get("settings", {})
+    new = {k: v for k, v in params.settings.items() if before.get(k) != v}
+    if complaints := engine.refuse_settings(new) if new else []:
+        raise ParameterError(f"PostgreSQL {params.pg_version} does not accept these settings; nothing was touched.",
+                             looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
+
+
+def _pgpass(user: str) -> str:
+    return user.replace("\\", "\\\\").replace(":", "\\:")
+
+

@@ -1,0 +1,143 @@
+"""The door for subprocesses: nothing else in the library starts one.
+
+A :class:`Command` is data: it can be shown, recorded and run. What is shown is what is run.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+
+from .errors import CommandFailed, EnvironmentLacking
+from .redact import redact
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments, as a person would type it in the cluster's folder.
+
+    user: the system user to run as when the caller is root; env: variables added for it;
+    stdin: a file given as standard input; shown: what to type where that is not the arguments themselves.
+    """
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: Path | None = None
+    shown: str = ""
+
+    def __str__(self) -> str:
+        text = self.shown or shlex.join(self.argv)
+        if self.stdin:
+            text += f" < {shlex.quote(str(self.stdin))}"
+        return redact(f"runuser -u {self.user} -- {text}" if self.user else text)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a command ended: its exit code and its output as text, secrets masked."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(
+    command: Command,
+    *,
+    cwd: Path,
+    seconds: float = 120,
+    check: bool = True,
+    on_error_line: Callable[[str], None] = lambda line: None,
+) -> Completed:
+    """Run a command in `cwd` for at most `seconds`.
+
+    on_error_line: called with each line of standard error as it comes (progress). With check, a non-zero exit
+    raises `CommandFailed`; a program that does not exist raises `EnvironmentLacking`.
+    """
+    process = _start(command, cwd)
+    out: list[str] = []
+    err: list[str] = []
+    readers = [Thread(target=_read, args=(process.stdout, out, lambda line: None), daemon=True),
+               Thread(target=_read, args=(process.stderr, err, on_error_line), daemon=True)]  # fmt: skip
+    for reader in readers:
+        reader.start()
+    try:
+        code = process.wait(seconds)
+    except BaseException as error:  # time limit, Ctrl-C: nothing of ours goes on alone
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise CommandFailed(f"No end after {seconds:g} s: {command}", remedy="run again") from None
+        raise
+    for reader in readers:
+        reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
+    done = Completed(code, redact("".join(out)), redact("".join(err)))
+    if check and code:
+        failure = CommandFailed(
+            f"Exit code {code}: {command}",
+            looked_at=(done.err or done.out).strip().splitlines()[-12:],
+            remedy="the message above is the program's own; correct its cause and run again",
+        )
+        failure.code = code
+        raise failure
+    return done
+
+
+def replace_process(command: Command, *, cwd: Path) -> None:
+    """Become the command, with this terminal (for interactive programs)."""
+    os.chdir(cwd)
+    if command.user:
+        entry = pwd.getpwnam(command.user)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    os.execvpe(command.argv[0], command.argv, environment(command.env))
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without libpq's variables, which would send our commands to another server."""
+    kept = {k: v for k, v in os.environ.items() if not (k.startswith("PG") and not k.startswith("PGREPL_"))}
+    return {**kept, "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C", **(extra or {})}
+
+
+def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
+    identity: dict[str, object] = {}
+    if command.user:
+        entry = pwd.getpwnam(command.user)
+        identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    stdin = (cwd / command.stdin).open("rb") if command.stdin else subprocess.DEVNULL
+    try:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            command.argv, cwd=cwd, env=environment(command.env), stdin=stdin,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **identity,
+        )  # fmt: skip
+    except (FileNotFoundError, PermissionError) as error:
+        raise EnvironmentLacking(
+            f"Cannot run {command.argv[0]}: {error.strerror}.",
+            looked_at=[f"in {cwd}" + (f", as user {command.user}" if command.user else "")],
+            remedy="install the program, or allow that user to enter the folder (parameter workdir)",
+        ) from error
+    finally:
+        if command.stdin:
+            stdin.close()  # type: ignore[union-attr]
+
+
+def _read(stream: object, into: list[str], tell: Callable[[str], None]) -> None:
+    """Collect text; progress lines end in a carriage return, so both kinds of line end count."""
+    pending = ""
+    while chunk := os.read(stream.fileno(), 65536).decode(errors="replace"):  # type: ignore[attr-defined]
+        into.append(chunk)
+        *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")
+        for line in filter(None, lines):
+            tell(redact(line))

@@ -1,0 +1,76 @@
+"""`postgresql.conf` and `pg_hba.conf`, edited as managed blocks.
+
+Everything that we write into either file stands between two marker lines, so that it can be read, replaced and
+removed as a whole and the rest of the file stays the server's own. (PostgreSQL manual, 20.1.2 and 21.1.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
+
+BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
+BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def quote_value(value: str) -> str:
+    """A value for `postgresql.conf`: quotes doubled, backslashes too, since the file knows C-style escapes."""
+    if BARE_VALUE.fullmatch(value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def setting_lines(settings: Mapping[str, object]) -> list[str]:
+    """`name = value`, a line each."""
+    return [f"{name} = {quote_value(str(value))}" for name, value in settings.items()]
+
+
+def hba_lines(user: str, network: IPv4Network, method: str) -> list[str]:
+    """The rule that lets `user` replicate from `network`; a name that needs quoting is quoted."""
+    name = user if BARE_NAME.fullmatch(user) and user not in ("all", "replication") else hba_quote(user)
+    columns = ("host", "replication", name, str(network), method)
+    return ["# TYPE  DATABASE        USER            ADDRESS                 METHOD",
+            "{:7} {:15} {:15} {:23} {}".format(*columns)]  # fmt: skip
+
+
+def hba_quote(name: str) -> str:
+    """A token for `pg_hba.conf` in double quotes, in which a double quote stands twice."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = False) -> str:
+    """The text with the managed block `name` holding `lines`.
+
+    A block that is there is replaced in its place. A new one goes to the end (in `postgresql.conf` the last
+    entry wins) or, with `first`, before the first entry (in `pg_hba.conf` the first match wins).
+    """
+    begin, end = f"# >>> pgrepl: {name}", f"# <<< pgrepl: {name}"
+    block = "\n".join((begin, *lines, end)) + "\n"
+    old = re.compile(rf"^{re.escape(begin)}\n.*?^{re.escape(end)}\n", re.DOTALL | re.MULTILINE)
+    if old.search(text):
+        return old.sub(lambda _: block, text, count=1)
+    if text and not text.endswith("\n"):
+        text += "\n"
+    if not first:
+        return f"{text}\n{block}"
+    entry = re.search(r"^[ \t]*[^#\s]", text, re.MULTILINE)
+    at = entry.start() if entry else len(text)
+    return f"{text[:at]}{block}\n{text[at:]}"
+
+
+def diff(old: str, new: str, path: str) -> str:
+    """A unified diff of the two texts, as `patch` takes it; empty where they are the same."""
+    lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), path, path, n=1)
+    return "".join(lines)
+
+
+def managed_settings(text: str) -> dict[str, str]:
+    """The settings that our blocks of a `postgresql.conf` hold, as the server reads their values."""
+    found: dict[str, str] = {}
+    for block in re.findall(r"^# >>> pgrepl: .*?^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE):
+        for name, value in re.findall(r"^([a-z_.0-9]+) = (.*)$", block, re.MULTILINE):
+            bare = value[1:-1].replace("''", "'").replace("\\\\", "\\") if value.startswith("'") else value
+            found[name] = bare
+    return found

@@ -1,0 +1,143 @@
+"""Engines: how instances are run. Both pass the same contract tests (`tests/func/test_engine_contract.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Protocol
+
+from ..command import Command, Completed
+from ..db import Address
+from ..params import Params
+
+PRIMARY, REPLICA = "primary", "replica"
+TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
+CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that an engine can do: what a person would type, how it is done, and whether it already is.
+
+    do: performs it, telling progress; done: True when there is nothing left to do.
+    """
+
+    commands: tuple[Command | str, ...]
+    do: Callable[[Tell], None]
+    done: Callable[[], bool] = lambda: False
+
+
+class Engine(Protocol):
+    """What the cluster needs of the thing that runs its instances. Instances are given by name."""
+
+    name: str
+    params: Params
+    ports: Mapping[str, int]
+
+    def facts(self) -> dict[str, str]:
+        """Versions and checksums of what is used, for the preflight and the journal."""
+
+    def fetch(self) -> Action:
+        """Get the image or the binaries, if they are not here."""
+
+    def prepare(self) -> None:
+        """Write what the engine itself needs into the cluster's folder; quick and repeatable."""
+
+    def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
+        """The server's own complaints about names and values, asked before anything is touched."""
+
+    def start_temporary(self) -> Action:
+        """A temporary server of the wanted version, ready to copy its configuration files from."""
+
+    def start_temporary_replica(self, name: str) -> Action:
+        """A place with the replica's empty data folder, in which the base backup can run."""
+
+    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
+        """Copy a configuration file from a temporary instance's data folder."""
+
+    def remove_temporary(self, temporary: str) -> Action:
+        """Remove a temporary instance; what the replica's one has made stays."""
+
+    def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
+        """`pg_basebackup` with these arguments and the engine's data folder, host and port."""
+
+    def backup_complete(self, name: str) -> bool:
+        """Whether the temporary replica holds a complete base backup: its manifest is renamed into place last."""
+
+    def discard_backup(self, name: str) -> None:
+        """Empty the temporary replica's data folder, which an interrupted base backup has left."""
+
+    def forget_recovery_settings(self, name: str) -> Command:
+        """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""
+
+    def store_passfile(self, name: str) -> Command:
+        """Put the replication user's password file where only the instance's server reads it."""
+
+    def passfile(self, name: str) -> str:
+        """The path of that file, as the server sees it."""
+
+    def start(self, name: str) -> Action:
+        """Start an instance; done when its process or container runs."""
+
+    def stop(self, name: str) -> Action:
+        """Stop an instance and wait for it."""
+
+    def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
+        """A client program (createuser, psql) inside the instance, as superuser; with a terminal, interactively."""
+
+    def run(self, command: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+        """Run a command in the cluster's folder."""
+
+    def has_data(self, name: str) -> bool:
+        """Whether a complete data folder exists."""
+
+    def running(self, name: str) -> bool:
+        """Whether its process or container runs."""
+
+    def log_tail(self, name: str) -> str:
+        """The server's last log lines."""
+
+    def address(self, name: str) -> Address:
+        """How this machine reaches it as superuser."""
+
+    def upstream(self) -> tuple[str, int]:
+        """Host and port of the primary as its replicas see it."""
+
+    def rule_network(self) -> IPv4Network:
+        """The network that the replication rule of `pg_hba.conf` admits."""
+
+    def configuration_path(self, name: str, file: str) -> str:
+        """The path of a configuration file as the server sees it."""
+
+    def outside_the_rule(self) -> tuple[str, int, str]:
+        """Primary's host and port, and an address of this machine that the replication rule does not admit."""
+
+    def existing(self) -> list[str]:
+        """What exists of this cluster outside its folder's text files: containers, volumes, data, processes."""
+
+    def remove_all(self) -> Action:
+        """Stop and remove all of it."""
+
+
+def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> tuple[Engine, str]:
+    """The engine for these parameters, and why. `auto` prefers docker (the document's way) where it can work.
+
+    made_with: the engine that an existing cluster of this project was made with.
+    Raises `EnvironmentLacking` where an engine that was asked for cannot work.
+    """
+    from . import docker, local
+
+    wanted = params.engine if params.engine != "auto" else made_with
+    if wanted == "local":
+        return local.LocalEngine(params, ports), "asked for" if params.engine != "auto" else "this cluster was made with it"
+    if wanted == "docker":
+        docker.require(params)
+        return docker.DockerEngine(params, ports), (
+            "asked for" if params.engine != "auto" else "this cluster was made with it"
+        )
+    if reason := docker.why_not(params):
+        return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
+    return docker.DockerEngine(params, ports), f"a Docker engine answers and {params.image} can be had"

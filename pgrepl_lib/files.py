@@ -1,0 +1,69 @@
+"""The door for writing files: atomic replace, modes, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import EnvironmentLacking
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write (read-only, full, not allowed) into an error with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentLacking(
+            f"Cannot write {path}: {error.strerror or error}.",
+            looked_at=[f"folder {path.parent}"],
+            remedy="free some space or allow writing there, or choose another place with the parameter workdir; "
+            "then run again",
+        ) from error
+
+
+def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file as a whole: readers see the old or the new content, never a part (rename(2))."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and flush it to the disk, so that a killed process keeps all it had written."""
+    with writing(path), path.open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def make_folder(path: Path, mode: int = 0o755, owner: tuple[int, int] | None = None) -> None:
+    """Make a folder (and its parents) with this mode and owner (uid, gid)."""
+    with writing(path / "x"):
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+        if owner:
+            os.chown(path, *owner)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder; a missing one is fine."""
+    with writing(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

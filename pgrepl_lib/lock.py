@@ -1,0 +1,59 @@
+"""One run at a time on a project, and one step at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .audit import RUN_FOLDER
+from .errors import ProjectBusy
+from .files import make_folder, write_atomic
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the project for a run; raises `ProjectBusy` with who holds it. The system frees it if we die."""
+    with _held(folder, "run", seconds=0):
+        yield
+
+
+@contextmanager
+def step_lock(folder: Path) -> Iterator[None]:
+    """Hold the project for one step. Inside a run, its kernel already works under the run's lock."""
+    if os.environ.get(RUN_FOLDER):
+        with _held(folder, "step", seconds=30):  # the kernel of a killed run may still be ending
+            yield
+    else:
+        with _held(folder, "run", seconds=0), _held(folder, "step", seconds=30):
+            yield
+
+
+@contextmanager
+def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
+    make_folder(folder)
+    holder = folder / f".{name}.holder.json"
+    lock = FileLock(folder / f".{name}.lock", timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ProjectBusy(
+            f"Project {folder.name} is being worked on by somebody else.",
+            looked_at=[f"held by {holder.read_text() if holder.exists() else 'an unknown process'}"],
+            remedy="wait until it ends, or use another project name",
+        ) from None
+    try:
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
+               "since": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
+        write_atomic(holder, json.dumps(who))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,194 @@
+"""The parameters of a cluster: the one place for their names, types, defaults and limits.
+
+The notebooks' `parameters` cells, the command line and papermill all end here, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from .errors import ParameterError
+
+PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
+SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
+OWNED = frozenset(
+    "port listen_addresses unix_socket_directories config_file hba_file ident_file data_directory "
+    "external_pid_file primary_conninfo primary_slot_name include include_dir include_if_exists".split()
+)
+MAX_REPLICAS = 16
+
+
+class Params(BaseModel):
+    """Validated, frozen parameters; see `README.md` for what each means to a user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    project: str = "pgrepl"
+    engine: Literal["auto", "docker", "local"] = "auto"
+    pg_version: int = 14
+    image: str = ""
+    replicas: int = 1
+    network: IPv4Network = IPv4Network("192.168.55.0/24")
+    port: int = 0
+    replication_user: str = "repl"
+    auth_method: Literal["trust", "scram-sha-256"] = "trust"
+    settings: dict[str, str] = {}
+    workdir: Path = Path()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Params:
+        """Validate plain values; raises `ParameterError` that names every wrong one."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ParameterError(
+                "The parameters are not usable; nothing was touched.",
+                looked_at=[_explain(e, values) for e in error.errors()],
+                remedy="correct the named parameters; the table of parameters is in README.md",
+            ) from None
+
+    @field_validator("project")
+    @classmethod
+    def _project(cls, value: str) -> str:
+        if not PROJECT.fullmatch(value):
+            raise ValueError("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit")
+        return value
+
+    @field_validator("pg_version", "replicas", "port", mode="before")
+    @classmethod
+    def _whole_number(cls, value: Any) -> Any:
+        if isinstance(value, (bool, float)):
+            raise ValueError("a whole number")
+        return value
+
+    @field_validator("pg_version")
+    @classmethod
+    def _pg_version(cls, value: int) -> int:
+        if not 14 <= value <= 18:
+            raise ValueError("a major version from 14 to 18")
+        return value
+
+    @field_validator("replicas")
+    @classmethod
+    def _replicas(cls, value: int) -> int:
+        if not 1 <= value <= MAX_REPLICAS:
+            raise ValueError(f"a number from 1 to {MAX_REPLICAS}")
+        if value > 1:
+            raise ValueError("this release sets up one replica, as the document does")
+        return value
+
+    @field_validator("port")
+    @classmethod
+    def _port(cls, value: int) -> int:
+        if value and not 1024 <= value <= 65535 - MAX_REPLICAS:
+            raise ValueError(f"0 (the first free one) or a number from 1024 to {65535 - MAX_REPLICAS}")
+        return value
+
+    @field_validator("image")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        if value and not IMAGE.fullmatch(value):
+            raise ValueError("an image reference such as postgres:14")
+        return value
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _network(cls, value: Any) -> Any:
+        if isinstance(value, IPv4Network):
+            return value
+        loose = ip_network(str(value), strict=False)  # its own error says what is malformed
+        if loose.version != 4 or "/" not in str(value):
+            raise ValueError("an IPv4 network such as 192.168.55.0/24")
+        if str(loose) != str(value):
+            raise ValueError(f"that is an address inside a network; the network itself is {loose}")
+        if not any(loose.subnet_of(IPv4Network(n)) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")):
+            raise ValueError("a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)")
+        if loose.prefixlen > 27:
+            raise ValueError(f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a gateway")
+        return loose
+
+    @field_validator("replication_user")
+    @classmethod
+    def _replication_user(cls, value: str) -> str:
+        if not 1 <= len(value.encode()) <= 63 or CONTROL.search(value) or value != value.strip():
+            raise ValueError("1 to 63 bytes without control characters or outer spaces")
+        if value.startswith(("pg_", "/", "-")) or value in ("postgres", "public", "none"):
+            raise ValueError("PostgreSQL reserves this name, or reads it as something else in pg_hba.conf")
+        return value
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _settings(cls, value: Any) -> Any:
+        if isinstance(value, str):  # papermill -p and the command line pass text
+            try:
+                value = json.loads(value or "{}")
+            except ValueError:
+                raise ValueError('a mapping, as JSON: {"work_mem": "8MB"}') from None
+        if not isinstance(value, Mapping):
+            raise ValueError('a mapping of names to values: {"work_mem": "8MB"}')
+        return {str(name): _setting_value(str(name), v) for name, v in value.items()}
+
+    @field_validator("workdir", mode="before")
+    @classmethod
+    def _workdir(cls, value: Any) -> Any:
+        if CONTROL.search(str(value)):
+            raise ValueError("a folder's path without control characters")
+        return Path(value).expanduser().absolute() if str(value) not in ("", ".") else default_workdir()
+
+    def model_post_init(self, _: Any) -> None:
+        """Fill the defaults that depend on other values or on the machine."""
+        if not self.image:
+            object.__setattr__(self, "image", f"postgres:{self.pg_version}")
+        if self.workdir == Path():
+            object.__setattr__(self, "workdir", default_workdir())
+
+    @property
+    def folder(self) -> Path:
+        """The cluster's own folder: configuration, secrets, local data, and the runs' evidence."""
+        return self.workdir / self.project
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready values, for the journal, the runner and `cluster.json`."""
+        return self.model_dump(mode="json")
+
+
+def default_workdir() -> Path:
+    """Where clusters live unless `workdir` says otherwise: as root a place that other users may enter."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/pgrepl")
+    from platformdirs import user_data_path
+
+    return user_data_path("pgrepl")
+
+
+def _setting_value(name: str, value: Any) -> str:
+    if not SETTING.fullmatch(name):
+        raise ValueError(f"{name!r} is not a setting's name")
+    if name in OWNED:
+        raise ValueError(f"{name} is set by the engine or by the document's own steps")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, (str, int, float)) or CONTROL.search(str(value)):
+        raise ValueError(f"the value of {name} must be text or a number, on one line")
+    return str(value)
+
+
+def _explain(error: Any, given: Mapping[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "parameters"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: no such parameter; there are {', '.join(Params.model_fields)}"
+    reason = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_type":
+        reason += " (papermill turns text that looks like a number into one: use its -r NAME VALUE)"
+    return f"{name}: {reason}; given: {given.get(name)!r}"

@@ -1,0 +1,78 @@
+"""What the machine has to offer before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from . import ports
+from .errors import EnvironmentLacking
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
+# Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
+END_OF_LIFE = {14: date(2026, 11, 12), 15: date(2027, 11, 11), 16: date(2028, 11, 9), 17: date(2029, 11, 8),
+               18: date(2030, 11, 14)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is as needed, what was seen, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+
+
+def findings(cluster: Cluster) -> list[Finding]:
+    """Everything that can be known before a change."""
+    return [*_folder(cluster), *_ports(cluster), *_network(cluster)]
+
+
+def require(found: Sequence[Finding]) -> None:
+    """Raise `EnvironmentLacking` that names every finding that is not as needed."""
+    if bad := [f for f in found if not f.ok]:
+        raise EnvironmentLacking(
+            "The machine is not ready; nothing was changed.",
+            looked_at=[f"{f.name}: {f.seen}" for f in bad],
+            remedy="; ".join(dict.fromkeys(f.remedy for f in bad)),
+        )
+
+
+def _folder(cluster: Cluster) -> Iterator[Finding]:
+    there = next(p for p in [cluster.folder, *cluster.folder.parents] if p.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
+    yield Finding("work folder", writable, f"{cluster.folder} ({'writable' if writable else f'{there} cannot be written'})",
+                  "choose a folder that this user may write to with the parameter workdir")  # fmt: skip
+    space = shutil.disk_usage(there).free
+    yield Finding("disk", space >= SPACE_NEEDED, f"{space / 1e9:.1f} GB free in {there}",
+                  f"free at least {SPACE_NEEDED / 1e9:.0f} GB, or choose another workdir")  # fmt: skip
+
+
+def _ports(cluster: Cluster) -> Iterator[Finding]:
+    for name, port in cluster.engine.ports.items():
+        mine = cluster.engine.running(name) if (cluster.folder / "cluster.json").exists() else False
+        who = "" if mine else ports.holder(port)
+        seen = f"{port} is used by this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
+        yield Finding(f"port of {name}", not who, seen, "stop what holds the port, or choose another with the parameter port")
+
+
+def _network(cluster: Cluster) -> Iterator[Finding]:
+    network = cluster.engine.rule_network()
+    if cluster.engine.name != "docker":
+        yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")
+        return
+    from .engine.docker import network_holder
+
+    who = network_holder(cluster.params.network, cluster.params.project)
+    if not who and not cluster.engine.existing():
+        who = ports.overlapping_interface(cluster.params.network)
+    yield Finding("network", not who, f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",
+                  "choose another one, for example -p network 192.168.56.0/24, or remove what holds it")  # fmt: skip

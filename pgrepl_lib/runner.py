@@ -1,0 +1,229 @@
+"""Chapters through papermill, with one kernel for all of them and a folder of evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+# Only a JupyterLab environment has this module; importing it costs more than everything else that papermill needs,
+# and nothing here validates what it is for.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+import nbformat
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+from tqdm import tqdm
+
+from . import audit, evidence
+from .chapter import NOTEBOOKS
+from .errors import Interrupted, PgreplError, exit_code_of
+from .files import make_folder
+from .lock import run_lock
+from .params import Params
+
+INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
+BANNER = {
+    "interrupted": "⚠️ **Esta execução foi interrompida** antes do fim deste capítulo. Nada se perdeu: "
+    "execute de novo (`pgrepl run`) e ela continua de onde parou.",
+    "failed": "❌ **Este capítulo falhou** na célula marcada abaixo: leia a causa e o que fazer, corrija e execute de novo.",
+}
+
+
+class ChapterFailed(PgreplError):
+    """A cell of a chapter failed; carries the exit code of the error behind it."""
+
+    def __init__(self, chapter: str, error_name: str, text: str, notebook: Path) -> None:
+        super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
+        self.chapter = chapter
+        self.exit_code = exit_code_of(error_name)  # type: ignore[misc]
+
+
+class SharedKernel:
+    """One kernel for all chapters of a run; its namespace is emptied between them."""
+
+    manager: Any = None
+    connection: Any = None
+    interrupted = False
+    client: Client | None = None
+
+    @classmethod
+    def lend(cls, client: Client) -> None:
+        """Give the client the kernel of the chapter before, if there is one."""
+        cls.client = client
+        if cls.manager is not None:
+            client.km, client.kc = cls.manager, cls.connection
+            run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
+
+    @classmethod
+    def keep(cls, client: Client) -> None:
+        cls.manager, cls.connection = client.km, client.kc
+
+    @classmethod
+    def end(cls) -> None:
+        """End the kernel at once: what it did is done and recorded."""
+        if cls.manager is not None:
+            cls.connection.stop_channels()
+            run_sync(cls.manager.shutdown_kernel)(now=True)
+        cls.manager = cls.connection = cls.client = None
+
+
+class Teller:
+    """Says on standard error what the kernel records: one line a step or check."""
+
+    told = 0
+
+    @classmethod
+    def tell(cls) -> None:
+        folder = os.environ.get(audit.RUN_FOLDER)
+        entries = list(audit.Journal(Path(folder)).entries()) if folder else []
+        for entry in entries[cls.told :]:
+            if entry["kind"] == "step":
+                tqdm.write(f"  {entry['outcome']:>11}  {entry['title']}", file=sys.stderr)
+            elif entry["kind"] == "check":
+                tqdm.write(f"  {'✔ passed' if entry['passed'] else '✘ failed':>11}  {entry['title']}", file=sys.stderr)
+        cls.told = len(entries)
+
+
+class Client(PapermillNotebookClient):
+    """Executes a chapter; a signal lets the running cell end first, so that its step is recorded."""
+
+    def papermill_execute_cells(self) -> None:
+        SharedKernel.keep(self)
+        loop = asyncio.get_event_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.interrupt)
+        super().papermill_execute_cells()
+
+    def interrupt(self) -> None:
+        """Interrupt the cell that runs; end the kernel where that does not help."""
+        first, SharedKernel.interrupted = not SharedKernel.interrupted, True
+        asyncio.ensure_future(self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True))
+        if first:
+            asyncio.get_event_loop().call_later(INTERRUPT_SECONDS, self._end_if_running, self.nb_man)
+
+    def execute_cell(self, cell: Any, cell_index: int, **more: Any) -> Any:
+        if SharedKernel.interrupted:
+            raise Interrupted("The run was interrupted.")
+        try:
+            return super().execute_cell(cell, cell_index, **more)
+        finally:
+            Teller.tell()
+
+    def _end_if_running(self, chapter: Any) -> None:
+        if SharedKernel.client and SharedKernel.client.nb_man is chapter:
+            asyncio.ensure_future(self.km.shutdown_kernel(now=True))
+
+
+class SharedKernelEngine(NBClientEngine):
+    """papermill's nbclient engine with a kernel that outlives a notebook, and a status that is always true."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
+        client = Client(nb_man, kernel_name=kernel_name, shutdown_kernel="immediate", timeout=None, startup_timeout=60)
+        nb_man.nb.metadata["pgrepl"] = {"status": "running"}
+        SharedKernel.lend(client)
+        try:
+            client.execute(cleanup_kc=False)
+        except (DeadKernelError, Interrupted) as error:
+            cls._mark_unfinished(nb_man)
+            if not SharedKernel.interrupted:
+                raise PgreplError("The kernel ended.", remedy="run again") from error
+        failed = any(c.metadata.papermill.get("exception") for c in nb_man.nb.cells)
+        status = "interrupted" if SharedKernel.interrupted else "failed" if failed else "completed"
+        nb_man.nb.metadata["pgrepl"] = {"status": status}
+        if status in BANNER:
+            nb_man.nb.cells.insert(0, nbformat.v4.new_markdown_cell(BANNER[status], metadata={"papermill": {"status": status}}))
+        if SharedKernel.interrupted:
+            raise Interrupted("The run was interrupted.", remedy="run again: it goes on where it stopped")
+
+    @staticmethod
+    def _mark_unfinished(nb_man: Any) -> None:
+        """papermill would call every cell that did not run completed; a failed one stops it from that."""
+        for cell in nb_man.nb.cells:
+            if cell.metadata.papermill["status"] in (nb_man.PENDING, nb_man.RUNNING):
+                cell.metadata.papermill.update(status=nb_man.FAILED, exception=True)
+                return
+
+
+papermill_engines.register("pgrepl", SharedKernelEngine)
+
+
+def run(params: Params, chapters: Sequence[str], *, bar: bool) -> Path:
+    """Execute chapters in order; returns the run's folder.
+
+    bar: whether papermill draws its progress bar. Raises `ProjectBusy`, `ChapterFailed`, `Interrupted`.
+    """
+    with run_lock(params.folder), _run_folder(params) as folder:
+        journal = audit.Journal(folder)
+        journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), python=sys.version.split()[0])
+        exports = evidence.Exporter(folder)
+        status = "failed"
+        try:
+            for chapter in chapters:
+                _execute(chapter, params, folder, journal, bar)
+                exports.add(folder / f"{chapter}.ipynb")
+            status = "completed"
+        except (Interrupted, KeyboardInterrupt):
+            status = "interrupted"
+            raise
+        finally:
+            SharedKernel.end()
+            exports.finish(sorted(folder.glob("*.ipynb")))
+            journal.record("end", status=status)
+            evidence.write_summary(folder, params, status)
+    return folder
+
+
+def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
+    """The chapters from one to another; each is named by its number or its name. Raises `ValueError`."""
+
+    def place(name: str) -> int:
+        found = [i for i, c in enumerate(known) if c == name or c.split("-")[0] == name.zfill(2)]
+        if not found:
+            raise ValueError(f"no chapter {name!r}; there are {', '.join(known)}")
+        return found[0]
+
+    return list(known[place(first) : place(last) + 1])
+
+
+def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
+    target = folder / f"{chapter}.ipynb"
+    journal.record("chapter", chapter=chapter, status="running")
+    given = {**params.plain(), "workdir": str(params.workdir)}
+    print(chapter, file=sys.stderr)
+    try:
+        execute_notebook(NOTEBOOKS / f"{chapter}.ipynb", target, given, engine_name="pgrepl", progress_bar=bar,
+                         autosave_cell_every=0)  # fmt: skip
+    except PapermillExecutionError as error:
+        journal.record("chapter", chapter=chapter, status="failed", error=error.ename)
+        raise ChapterFailed(chapter, error.ename, error.evalue, target) from None
+    except CellExecutionError as error:
+        raise ChapterFailed(chapter, error.ename, error.evalue, target) from None
+    except BaseException:
+        journal.record("chapter", chapter=chapter, status="interrupted")
+        raise
+    journal.record("chapter", chapter=chapter, status="completed")
+
+
+@contextmanager
+def _run_folder(params: Params) -> Iterator[Path]:
+    """A new folder named by the time, that the kernel finds in its environment."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    folder = params.folder / "runs" / stamp
+    make_folder(folder)
+    os.environ[audit.RUN_FOLDER] = str(folder)
+    try:
+        yield folder
+    finally:
+        del os.environ[audit.RUN_FOLDER]

@@ -1,0 +1,80 @@
+"""How steps, checks and progress look: Markdown in a notebook, plain lines in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .command import Command
+
+
+def in_notebook() -> bool:
+    """Whether a kernel shows our output; IPython is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    return bool(ipython and getattr(ipython.get_ipython(), "kernel", None))
+
+
+def markdown(text: str) -> None:
+    """Show Markdown; its source is readable as plain text too. Outside a notebook nothing is shown."""
+    if in_notebook():
+        from IPython.display import display
+
+        display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str = "") -> None:
+    """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit."""
+    if not in_notebook():
+        print(f"{outcome:>9}  {title}")
+        return
+    shown = "\n".join(f"$ {c}" for c in commands)
+    parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
+    parts.append(f"```diff\n{diff.rstrip()}\n```" if diff else "")
+    markdown("\n\n".join(filter(None, parts)))
+
+
+def check(title: str, passed: bool, expected: str, seen: str, hint: str) -> None:
+    """A check: verdict, expected, seen; the hint only where it failed."""
+    if not in_notebook():
+        print(f"{'✔' if passed else '✘'} {title}\n    expected: {expected}\n    seen:     {seen}")
+        if not passed:
+            print(f"    hint:     {hint}")
+        return
+    text = f"{'✔' if passed else '✘'} **{title}**\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
+    markdown(text if passed else f"{text}\n\n**O que fazer:** {hint}")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str], None]]:
+    """A line that says how far long work is, and is gone afterwards.
+
+    In a notebook the output's first and last content are the same (empty), so that nbval, which sees only the
+    first, and papermill, which stores the last, agree.
+    """
+    if not in_notebook():
+        yield _terminal_progress(title)
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+        return
+    from IPython.display import display
+
+    def text(line: str) -> dict[str, Any]:
+        return {"text/plain": f"⏳ {title}: {line}" if line else ""}
+
+    handle = display(text(""), raw=True, display_id=True)
+    try:
+        yield lambda line: handle.update(text(line), raw=True)
+    finally:
+        handle.update(text(""), raw=True)
+
+
+def _terminal_progress(title: str) -> Callable[[str], None]:
+    if not sys.stderr.isatty():
+        return lambda line: None
+    return lambda line: print(f"\r\033[K{title}: {line[:60]}", end="", file=sys.stderr, flush=True)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", "<br>")

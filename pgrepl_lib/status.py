@@ -1,0 +1,66 @@
+"""The cluster's state now: for people as tables, for programs as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from . import db
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .cluster import Cluster
+    from .instance import Instance
+
+# Lag in bytes: WAL that the primary has written and the replica has not replayed. In seconds: the age of the last
+# replayed commit, 0 where everything is replayed (manual, 28.2.4 pg_stat_replication and 9.27 recovery functions).
+REPLICATION = """
+select application_name, state, sync_state, s.slot_name as slot,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as lag_bytes,
+       round(coalesce(extract(epoch from replay_lag), 0)::numeric, 3)::float as lag_seconds
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by application_name"""
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    """Project, engine, each instance, and each replica as the primary sees it."""
+    replication: list[dict[str, Any]] = []
+    try:
+        replication = db.rows(cluster.primary.address, REPLICATION)
+    except (psycopg.Error, OSError):
+        pass  # the primary's own state says that it does not answer
+    return {
+        "project": cluster.params.project,
+        "engine": cluster.engine.name,
+        "folder": str(cluster.folder),
+        "instances": [_instance(cluster, i) for i in (cluster.primary, *cluster.replicas)],
+        "replication": replication,
+    }
+
+
+def replication_table(cluster: Cluster) -> pandas.DataFrame:
+    """`pg_stat_replication` with lag, as a table."""
+    import pandas
+
+    return pandas.DataFrame(db.rows(cluster.primary.address, REPLICATION))
+
+
+def instance_table(cluster: Cluster) -> pandas.DataFrame:
+    """The instances as a table."""
+    import pandas
+
+    return pandas.DataFrame(status(cluster)["instances"])
+
+
+def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
+    known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
+             "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
+    if not (cluster.folder / "cluster.json").exists() or not cluster.engine.running(instance.name):
+        there = (cluster.folder / "cluster.json").exists() and cluster.engine.has_data(instance.name)
+        return {**known, "state": "stopped" if there else "absent"}
+    try:
+        seen = db.row(instance.address, "select pg_is_in_recovery() as r, current_setting('server_version') as v")
+        return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"], "state": "running"}
+    except (psycopg.Error, OSError):
+        return {**known, "state": "not answering"}

@@ -1,0 +1,112 @@
+"""Clusters for the tests: every one in a folder and under a name of its own, and gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.engine import docker as docker_engine
+from pgrepl_lib.errors import EnvironmentLacking
+from pgrepl_lib.params import Params
+
+DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on"}
+IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
+REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
+MakeCluster = Callable[..., Cluster]
+
+
+def docker_missing() -> str:
+    """Why the docker engine cannot be tested here; empty where it can."""
+    try:
+        docker_engine.require(Params.parse({"image": IMAGE}))
+    except EnvironmentLacking as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def docker_ready() -> None:
+    """Skip, saying why, where there is no Docker engine; fail where it is required."""
+    if missing := docker_missing():
+        (pytest.fail if REQUIRE_DOCKER else pytest.skip)(f"Docker is not available: {missing}")
+
+
+@pytest.fixture(scope="session", params=["local", "docker"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Each test that uses it runs once on either engine."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_ready")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def workdir() -> Iterator[Path]:
+    """A folder that PostgreSQL's user may enter, whoever runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="pgrepl-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def free_network() -> Callable[[], str]:
+    """Networks that no other test cluster has."""
+    third = iter(range(160, 250))
+    return lambda: f"192.168.{next(third)}.0/24"
+
+
+@pytest.fixture(scope="session")
+def open_with(workdir: Path, free_network: Callable[[], str]) -> Iterator[MakeCluster]:
+    """Open clusters with parameters of their own; all are removed at the end."""
+    opened: dict[str, dict[str, Any]] = {}
+
+    def make(engine: str, project: str = "", **values: Any) -> Cluster:
+        project = project or f"t{secrets.token_hex(3)}"
+        if project not in opened:
+            image = {"image": IMAGE} if engine == "docker" else {}
+            opened[project] = {"workdir": str(workdir), "network": free_network(), **image}
+        opened[project] |= {"engine": engine, **values}
+        return open_cluster("test", project=project, **opened[project])
+
+    yield make
+    for project, values in opened.items():
+        if values["engine"] in ("local", "docker"):
+            open_cluster("test", project=project, **values).remove(confirm=True)
+
+
+def set_up_primary(cluster: Cluster) -> list[str]:
+    """The steps of chapter 01; returns their outcomes."""
+    primary, done = cluster.primary, [cluster.fetch(), cluster.make_secrets(), cluster.start_temporary()]
+    done += [primary.copy_configuration(f) for f in ("postgresql.conf", "pg_hba.conf")]
+    done += [cluster.remove_temporary()]
+    done += [primary.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
+    done += [primary.configure(DOCUMENT_SETTINGS), primary.allow_replication(), primary.start()]
+    return [*done, primary.create_replication_user(), primary.create_slot(cluster.replica.slot)]
+
+
+def set_up_replica(cluster: Cluster) -> list[str]:
+    """The steps of chapter 02; returns their outcomes."""
+    replica, done = cluster.replica, []
+    done += [replica.start_temporary(), replica.base_backup()]
+    done += [replica.copy_configuration(f) for f in ("postgresql.conf", "pg_hba.conf")]
+    done += [replica.forget_recovery_settings(), replica.remove_temporary()]
+    done += [replica.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
+    done += [replica.configure(DOCUMENT_SETTINGS), replica.allow_replication(), replica.follow(cluster.primary)]
+    return [*done, replica.start()]
+
+
+@pytest.fixture(scope="session")
+def cluster(engine_name: str, open_with: MakeCluster) -> Cluster:
+    """A running primary and replica that tests may look at but not change."""
+    made = open_with(engine_name)
+    set_up_primary(made)
+    set_up_replica(made)
+    return made
