@@ -42,6 +42,9 @@ class Check:
         """The same outcome with the notebook's title and hint."""
         return replace(self, title=title or self.title, hint=hint or self.hint)
 
+    def _ipython_display_(self) -> None:
+        """A notebook has shown the outcome already."""
+
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
 Verdict = tuple[str, str]  # expected, seen: the check passes where they are equal
@@ -70,21 +73,21 @@ def primary_writes(cluster: Cluster) -> Verdict:
     with scratch(cluster) as schema:
         db.rows(cluster.primary.address, sql.SQL("create table {}.t as select 1 as n").format(schema))
         in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
-    return "written, not in recovery", f"written, {'in recovery' if in_recovery else 'not in recovery'}"
+    return "CREATE TABLE, pg_is_in_recovery = false", f"CREATE TABLE, pg_is_in_recovery = {str(in_recovery).lower()}"
 
 
 @check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
        "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02")  # fmt: skip
 def replica_refuses_writes(cluster: Cluster) -> Verdict:
     def look(replica: Instance) -> str:
-        recovery = "in recovery" if db.row(replica.address, "select pg_is_in_recovery() as r")["r"] else "not in recovery"
+        recovery = f"pg_is_in_recovery = {db.row(replica.address, 'select pg_is_in_recovery()::text as r')['r']}"
         try:
             db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
-            return f"{recovery}, accepted"
+            return f"{recovery}, CREATE TABLE"
         except psycopg.Error as error:
-            return f"{recovery}, refused: {error.sqlstate}"
+            return f"{recovery}, SQLSTATE {error.sqlstate}"
 
-    return per_replica(cluster, look, "in recovery, refused: 25006")
+    return per_replica(cluster, look, "pg_is_in_recovery = true, SQLSTATE 25006")
 
 
 @check("streaming", "The primary sees the replica streaming under its name",
@@ -105,10 +108,10 @@ def slot(cluster: Cluster) -> Verdict:
         if not found:
             return f"{replica.slot}: missing"
         return f"{replica.slot}: {found['slot_type']}, {'active' if found['active'] else 'inactive'}, " + (
-            "restart_lsn set" if found["reserved"] else "no restart_lsn"
+            "restart_lsn" if found["reserved"] else "restart_lsn null"
         )
 
-    return per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn set")
+    return per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn")
 
 
 @check("receiver", "The replica receives through that slot from the configured primary",
@@ -118,10 +121,10 @@ def receiver(cluster: Cluster) -> Verdict:
 
     def look(replica: Instance) -> str:
         r = db.row(replica.address, query)
-        return f"{r['status']} from {r['sender_host']}:{r['sender_port']} through {r['slot_name']}" if r else "no receiver"
+        return f"{r['status']}, {r['sender_host']}:{r['sender_port']}, {r['slot_name']}" if r else "pg_stat_wal_receiver: 0"
 
     host, port = cluster.engine.upstream()
-    return per_replica(cluster, look, lambda r: f"streaming from {host}:{port} through {r.slot}")
+    return per_replica(cluster, look, lambda r: f"streaming, {host}:{port}, {r.slot}")
 
 
 @check("same-cluster", "Same system identifier, timeline and version on both sides",
@@ -135,19 +138,21 @@ def same_cluster(cluster: Cluster) -> Verdict:
         other = db.row(replica.address, identity)
         same_version = db.row(replica.address, "show server_version")["server_version"] == version
         received = db.row(replica.address, "select received_tli from pg_stat_wal_receiver").get("received_tli")
-        return (f"{_same(other['system_identifier'] == first['system_identifier'])} identifier, "
-                f"{_same(received == first['timeline'])} timeline, {_same(same_version)} version")  # fmt: skip
+        return (f"system_identifier {_same(other['system_identifier'] == first['system_identifier'])}, "
+                f"timeline {_same(received == first['timeline'])}, server_version {_same(same_version)}")  # fmt: skip
 
     if not version.startswith(str(cluster.params.pg_version)):
         return f"version {cluster.params.pg_version}", f"version {version}"
-    return per_replica(cluster, look, "same identifier, same timeline, same version")
+    return per_replica(cluster, look, "system_identifier =, timeline =, server_version =")
 
 
 @check("settings", "Every configured setting is in effect, from the file it was written to",
        "the named settings have another owner, an error, or wait for a restart: run chapter 01 or 02 again")  # fmt: skip
 def settings(cluster: Cluster) -> Verdict:
     wrong = [w for instance in (cluster.primary, *cluster.replicas) for w in _wrong_settings(cluster, instance)]
-    return "all in effect, no errors, nothing pending", "; ".join(wrong) or "all in effect, no errors, nothing pending"
+    return "pg_file_settings, pg_hba_file_rules, pg_settings: ok", (
+        "; ".join(wrong) or "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
+    )
 
 
 @check("contents", f"{ROWS:,} rows written on the primary are identical on the replica",
@@ -163,9 +168,9 @@ def contents(cluster: Cluster) -> Verdict:
         def look(replica: Instance) -> str:
             wait_replay(cluster, replica, target)
             found = db.row(replica.address, sql.SQL(query).format(schema))
-            return f"{found['n']} rows, md5 {found['digest']}"
+            return f"{found['n']}, md5 {found['digest']}"
 
-        return per_replica(cluster, look, f"{wanted['n']} rows, md5 {wanted['digest']}")
+        return per_replica(cluster, look, f"{wanted['n']}, md5 {wanted['digest']}")
 
 
 @check("right-needed", "A role without the replication right cannot replicate",
@@ -176,7 +181,7 @@ def right_needed(cluster: Cluster) -> Verdict:
     name = sql.Identifier(role)
     db.rows(cluster.primary.address, sql.SQL("create role {} login password {}").format(name, password))
     try:
-        return "refused", "accepted" if _replicates(cluster, role, password) else "refused"
+        return "FATAL", "IDENTIFY_SYSTEM" if _replicates(cluster, role, password) else "FATAL"
     finally:
         db.rows(cluster.primary.address, sql.SQL("drop role {}").format(name))
 
@@ -186,9 +191,9 @@ def right_needed(cluster: Cluster) -> Verdict:
 def rule_needed(cluster: Cluster) -> Verdict:
     host, port, source = cluster.engine.outside_the_rule()
     try:
-        return "refused: 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
+        return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
     except OSError as error:  # this machine has no second address to try from (macOS, Docker Desktop, rootless)
-        return "refused: 28000", f"not tried, this machine cannot send from {source}: {error.strerror or error}"
+        return "SQLSTATE 28000", f"not tried, this machine cannot send from {source}: {error.strerror or error}"
 
 
 # --- pieces -----------------------------------------------------------------------------------------------
@@ -235,11 +240,11 @@ def _replicates(cluster: Cluster, role: str, password: str) -> bool:
 
 
 def _refusal(answer: str) -> str:
-    return answer if answer == "accepted" else f"refused: {answer}"
+    return answer if answer == "accepted" else f"SQLSTATE {answer}"
 
 
 def _same(equal: bool) -> str:
-    return "same" if equal else "different"
+    return "=" if equal else "≠"
 
 
 def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:

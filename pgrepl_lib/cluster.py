@@ -7,18 +7,28 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from . import audit, conf, files, show, state
+from . import audit, conf, files, picture, show, state
 from .chapter import cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
-from .errors import CheckFailed, CommandFailed, ParameterError
+from .errors import CheckFailed, CommandFailed, ParameterError, PgreplError, StepFailed
 from .instance import Instance
 from .lock import step_lock
 from .params import Params
 from .preflight import Finding, findings, require
 from .redact import register
+
+
+class Outcome(str):
+    """ "changed" or "unchanged"; a notebook has shown it with the step and need not again."""
+
+    __slots__ = ()
+
+    def _ipython_display_(self) -> None:
+        pass
 
 
 class Cluster:
@@ -34,7 +44,7 @@ class Cluster:
 
     # --- steps ---------------------------------------------------------------------------------------------
 
-    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str) -> str:
+    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
 
         diff: the edit to show, asked for before the action is done.
@@ -55,13 +65,17 @@ class Cluster:
             except CommandFailed as error:
                 outcome, code = "failed", error.code
                 raise
-            except BaseException:
+            except PgreplError:
                 outcome = "failed"
                 raise
+            except Exception as error:
+                outcome = "failed"
+                raise StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
+                                 remedy="correct the cause named above and run again") from error  # fmt: skip
             finally:
                 self._record_step(title, action, shown, outcome, code, time.monotonic() - started)
         show.step(title, outcome, action.commands, shown)
-        return outcome
+        return Outcome(outcome)
 
     def edit(self, title: str, path: Path, change: Callable[[str], str]) -> str:
         """A step that edits a text file of the cluster's folder, shown as a diff that `patch` takes."""
@@ -145,12 +159,36 @@ class Cluster:
         kept = [f"{n}/{f}" for n in texts for f in CONFIGURATION if (self.folder / n / f).exists()]
         return [*self.engine.existing(), *kept]
 
-    def preflight(self) -> list[Finding]:
-        """What the machine offers; raises `EnvironmentLacking` that names everything that is missing."""
+    def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
+        """Show what the machine offers; raises `EnvironmentLacking` that names everything that is missing.
+
+        titles: the findings' names (folder, disk, ports, network) in the reader's language.
+        """
         found = findings(self)
-        self.journal.record("preflight", findings=[f.__dict__ for f in found], chapter=self.chapter)
+        show.table(("", "", ""), [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found])
         require(found)
         return found
+
+    def versions(self) -> dict[str, str]:
+        """Show and record what is used: the engine's and the server's version, image digest or checksum."""
+        facts = self.engine.facts()
+        self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports))
+        show.table(("", ""), list(facts.items()))
+        return facts
+
+    def picture(self, **texts: str) -> None:
+        """Show the primary, its replicas and the way of the WAL; the texts are those of `picture.topology`."""
+        show.svg(picture.topology(self, **texts))
+
+    def show_existing(self, nothing: str) -> list[str]:
+        """Show what exists of this cluster, or the text `nothing`."""
+        found = self.existing()
+        show.markdown("\n".join(f"- `{line}`" for line in found) or nothing)
+        return found
+
+    def _repr_markdown_(self) -> str:
+        return (f"project `{self.params.project}` · engine `{self.engine.name}` ({self.why}) · "
+                f"folder `{self.folder}`")  # fmt: skip
 
     def check(self, name: str, title: str = "", hint: str = "") -> Check:
         """Make one check, show and record it; raises `CheckFailed` where the claim is not true.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -34,10 +35,16 @@ class Command:
     shown: str = ""
 
     def __str__(self) -> str:
-        text = self.shown or shlex.join(self.argv)
+        text = self.shown or shell_text(self.argv)
         if self.stdin:
             text += f" < {shlex.quote(str(self.stdin))}"
         return redact(f"runuser -u {self.user} -- {text}" if self.user else text)
+
+
+def shell_text(argv: Iterable[str]) -> str:
+    """The words as a person would quote them: double quotes around a word that holds single ones."""
+    plain = re.compile(r"[^\"$`\\!]*'[^\"$`\\!]*")
+    return " ".join(f'"{word}"' if plain.fullmatch(word) else shlex.quote(word) for word in argv)
 
 
 @dataclass(frozen=True)

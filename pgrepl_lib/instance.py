@@ -17,6 +17,8 @@ from .errors import StepFailed
 from .wait import wait_until
 
 if TYPE_CHECKING:
+    import pandas
+
     from .cluster import Cluster
 
 START_SECONDS = 90
@@ -231,6 +233,12 @@ class Instance:
             return True, "answers"
         except OperationalError as error:
             return False, str(error).strip().splitlines()[-1][:160]
+
+    def query(self, statement: str) -> pandas.DataFrame:
+        """The rows of an SQL statement as a table, for looking at."""
+        import pandas
+
+        return pandas.DataFrame(db.rows(self.address, statement))
 
     @property
     def address(self) -> db.Address:

@@ -49,7 +49,7 @@ def require(found: Sequence[Finding]) -> None:
 def _folder(cluster: Cluster) -> Iterator[Finding]:
     there = next(p for p in [cluster.folder, *cluster.folder.parents] if p.exists())
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
-    yield Finding("work folder", writable, f"{cluster.folder} ({'writable' if writable else f'{there} cannot be written'})",
+    yield Finding("folder", writable, f"{cluster.folder}" if writable else f"{there} cannot be written",
                   "choose a folder that this user may write to with the parameter workdir")  # fmt: skip
     space = shutil.disk_usage(there).free
     yield Finding("disk", space >= SPACE_NEEDED, f"{space / 1e9:.1f} GB free in {there}",
@@ -60,8 +60,8 @@ def _ports(cluster: Cluster) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
         mine = cluster.engine.running(name) if (cluster.folder / "cluster.json").exists() else False
         who = "" if mine else ports.holder(port)
-        seen = f"{port} is used by this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
-        yield Finding(f"port of {name}", not who, seen, "stop what holds the port, or choose another with the parameter port")
+        seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
+        yield Finding("ports", not who, f"{seen} ({name})" if not mine else seen, "stop what holds the port, or choose another with the parameter port")
 
 
 def _network(cluster: Cluster) -> Iterator[Finding]:

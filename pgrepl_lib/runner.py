@@ -130,7 +130,8 @@ class SharedKernelEngine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
-        client = Client(nb_man, kernel_name=kernel_name, shutdown_kernel="immediate", timeout=None, startup_timeout=60)
+        client = Client(nb_man, kernel_name=kernel_name, shutdown_kernel="immediate", timeout=None, startup_timeout=60,
+                        extra_arguments=["--log-level=ERROR"])  # fmt: skip
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
         SharedKernel.lend(client)
         try:

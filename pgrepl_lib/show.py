@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .command import Command
+
+WIDTH = 100
 
 
 def in_notebook() -> bool:
@@ -29,10 +32,28 @@ def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str 
     if not in_notebook():
         print(f"{outcome:>9}  {title}")
         return
-    shown = "\n".join(f"$ {c}" for c in commands)
+    shown = "\n".join(f"$ {_wrapped(str(c))}" for c in commands)
     parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
     parts.append(f"```diff\n{diff.rstrip()}\n```" if diff else "")
     markdown("\n\n".join(filter(None, parts)))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of short facts."""
+    if not in_notebook():
+        for row in rows:
+            print("  ".join(str(c) for c in row))
+        return
+    lines = [heads, ["---"] * len(heads), *rows]
+    markdown("\n".join("| " + " | ".join(_cell(str(c)) for c in line) + " |" for line in lines))
+
+
+def svg(source: str) -> None:
+    """A picture."""
+    if in_notebook():
+        from IPython.display import display
+
+        display({"image/svg+xml": source, "text/plain": "<SVG>"}, raw=True)
 
 
 def check(title: str, passed: bool, expected: str, seen: str, hint: str) -> None:
@@ -58,22 +79,37 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
         return
-    from IPython.display import display
+    handle: Any = None
 
     def text(line: str) -> dict[str, Any]:
         return {"text/plain": f"⏳ {title}: {line}" if line else ""}
 
-    handle = display(text(""), raw=True, display_id=True)
+    def tell(line: str) -> None:
+        nonlocal handle
+        if handle is None:
+            from IPython.display import display
+
+            handle = display(text(""), raw=True, display_id=True)
+        handle.update(text(line), raw=True)
+
     try:
-        yield lambda line: handle.update(text(line), raw=True)
+        yield tell
     finally:
-        handle.update(text(""), raw=True)
+        if handle is not None:
+            handle.update(text(""), raw=True)
 
 
 def _terminal_progress(title: str) -> Callable[[str], None]:
     if not sys.stderr.isatty():
         return lambda line: None
     return lambda line: print(f"\r\033[K{title}: {line[:60]}", end="", file=sys.stderr, flush=True)
+
+
+def _wrapped(text: str) -> str:
+    """A long command over several lines, as a shell takes them; one with quotes is left alone."""
+    if len(text) <= WIDTH or set(text) & set("\"'"):
+        return text
+    return " \\\n    ".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _cell(text: str) -> str:

@@ -203,8 +203,9 @@ class DockerEngine:
 
     def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
         host, port = self.upstream()
+        passfile = {"PGPASSFILE": f"/tmp/{PASSFILE}"} if self.params.auth_method != "trust" else {}
         return self._exec(self._temporary(TEMPORARY_REPLICA), "pg_basebackup", "--pgdata", self.pgdata, *arguments,
-                          f"--host={host}", f"--port={port}", env={"PGPASSFILE": f"/tmp/{PASSFILE}"})  # fmt: skip
+                          f"--host={host}", f"--port={port}", env=passfile)  # fmt: skip
 
     def backup_complete(self, name: str) -> bool:
         return self._in_temporary("test", "-e", f"{self.pgdata}/backup_manifest")

@@ -235,7 +235,7 @@ class LocalEngine:
         folder = next((f for f in (found.server, found.client) if (f / program).exists()), None)
         argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
-        return Command(argv, self.user, env, shown=shlex.join((program, *arguments)))
+        return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
 
     def _initdb(self, target: str) -> Command:
         return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",

@@ -1,0 +1,108 @@
+"""What every chapter has to be: executed, short cells, the same parameters, the corrections in their places."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill.inspection import _infer_parameters
+from papermill.iorw import load_notebook_node
+
+from pgrepl_lib.params import Params
+
+from .chapters import CHAPTERS, NOTEBOOKS
+
+VOLATILE = {
+    "an LSN": r"\b[0-9A-F]{1,8}/[0-9A-F]{6,8}\b",
+    "a time": r"\b\d\d:\d\d:\d\d\b",
+    "a container id": r"\b(?!2530231497e2)[0-9a-f]{12,64}\b(?<!aecb)",
+    "a pid": r"\bpid\b",
+    "a warning or an error": r"(?i)traceback|warning",
+}
+LOOKED_AT_ONLY = {"abrir-cluster", "preflight", "programas", "versoes", "existe", "sobrou"}  # differ by machine
+
+
+def code_cells(chapter: str) -> list[nbformat.NotebookNode]:
+    return [c for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "code"]
+
+
+def prose(chapter: str) -> str:
+    return "\n".join(c.source for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_code_cell_was_executed_in_order(chapter: str) -> None:
+    """nbval passes a cell that was never executed without looking at it."""
+    assert [c.execution_count for c in code_cells(chapter)] == list(range(1, len(code_cells(chapter)) + 1))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_only_what_depends_on_the_machine_is_not_compared(chapter: str) -> None:
+    ignored = {c.id for c in code_cells(chapter) if "nbval-ignore-output" in c.metadata.get("tags", [])}
+    assert ignored <= LOOKED_AT_ONLY
+    assert not any("nbval-skip" in c.metadata.get("tags", []) for c in code_cells(chapter))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_stored_outputs_hold_nothing_volatile(chapter: str) -> None:
+    for cell in code_cells(chapter):
+        if cell.id in LOOKED_AT_ONLY:
+            continue
+        text = "\n".join(str(o.get("text", o.get("data", ""))) for o in cell.outputs)
+        for what, pattern in VOLATILE.items():
+            assert not re.search(pattern, text), f"{chapter}, cell {cell.id}: {what}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_code_cells_are_short_and_plain(chapter: str) -> None:
+    for cell in code_cells(chapter):
+        tags = cell.metadata.get("tags", [])
+        assert "parameters" in tags or len(cell.source.splitlines()) <= 5, f"{chapter}, cell {cell.id}"
+        assert not re.search(r"^\s*(def|class|!|%)", cell.source, re.MULTILINE), f"{chapter}, cell {cell.id}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_parameters_are_those_of_the_library_and_papermill_can_read_them(chapter: str) -> None:
+    notebook = load_notebook_node(str(NOTEBOOKS / f"{chapter}.ipynb"))
+    found = {p.name: p.default for p in _infer_parameters(notebook)}
+    extra = {"confirmar": "False"} if chapter == "99-limpeza" else {}
+    assert set(found) == set(Params.model_fields) | set(extra)
+    namespace: dict[str, object] = {}
+    exec(next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])), namespace)
+    given = {name: namespace[name] for name in Params.model_fields}
+    assert Params.parse(given) == Params.parse({})
+    assert given["image"] == "" and given["network"] == "192.168.55.0/24"
+
+
+def test_cell_ids_are_unique_words() -> None:
+    for chapter in CHAPTERS:
+        ids = [c.id for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells]
+        assert len(ids) == len(set(ids)) and all(re.fullmatch(r"[a-z0-9-]+", i) for i in ids)
+
+
+def test_each_correction_stands_in_its_place_once_and_in_the_index() -> None:
+    callouts = [int(n) for chapter in CHAPTERS for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)]
+    assert sorted(callouts) == list(range(1, 13))
+    index = (NOTEBOOKS / "README.md").read_text("utf-8")
+    assert [int(n) for n in re.findall(r"^\| (\d+) \|", index, re.M)] == list(range(1, 13))
+
+
+def test_headings_are_those_of_the_document_in_its_order() -> None:
+    headings = ["# Exemplo de Configuração de Stream Replication no PostgreSQL 14", "# Configurando a instância primária",
+                "### Editando os arquivos de configuração", "### Executando a instância primária",
+                "# Configurando a instância réplica", "### Criando o Base Backup"]  # fmt: skip
+    found = [line for chapter in CHAPTERS for line in prose(chapter).splitlines() if line in headings]
+    assert found == headings
+
+
+def test_links_between_chapters_lead_somewhere() -> None:
+    for source in [*(prose(c) for c in CHAPTERS), (NOTEBOOKS / "README.md").read_text("utf-8")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", source):
+            assert (NOTEBOOKS / target).exists(), target
+
+
+def test_notebooks_name_no_path_of_this_machine() -> None:
+    checkout = str(Path(__file__).parents[2])
+    assert not any(checkout in (NOTEBOOKS / f"{c}.ipynb").read_text("utf-8") for c in CHAPTERS)

@@ -1,0 +1,182 @@
+"""The rules of the house: one door each for processes, files, waiting and SQL; small modules; one direction."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
+MODULES = {str(p.relative_to(LIBRARY)): p.read_text("utf-8") for p in sorted(LIBRARY.rglob("*.py"))}
+TOP = {"runner.py", "cli.py", "__main__.py"}  # what sits on the library; the notebooks use what is below
+MOST_LINES = 250
+Rule = Callable[[ast.AST], bool]
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name or an attribute; what stands before a call or an index is shown as "?"."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else "?"
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that an import names, relative ones with their dots."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = "." * node.level + (node.module or "")
+        return [base, *(f"{base}{'' if base.endswith('.') else '.'}{alias.name}" for alias in node.names)]
+    return []
+
+
+def imports(*names: str) -> Rule:
+    """A node that imports one of these modules or a name out of them."""
+    return lambda node: any(m == n or m.startswith(f"{n}.") for m in imported(node) for n in names)
+
+
+def refers(pattern: str) -> Rule:
+    """A name or attribute that matches."""
+    return lambda node: isinstance(node, (ast.Name, ast.Attribute)) and bool(re.fullmatch(pattern, dotted(node)))
+
+
+def opens_for_writing(node: ast.AST) -> bool:
+    """`open`, `path.open` or `os.fdopen` with a mode that is not a literal for reading."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = dotted(node.func)
+    if name in ("tarfile.open", "webbrowser.open") or not re.fullmatch(r"(.*\.)?(open|fdopen)", name):
+        return False
+    given = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+    texts = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    if name == "os.open":
+        return True
+    place = 0 if isinstance(node.func, ast.Attribute) and name not in ("os.fdopen", "io.open") else 1
+    unknown = len(node.args) > place and not isinstance(node.args[place], ast.Constant)
+    return unknown or any(re.search("[wax+]", text) for text in texts if re.fullmatch("[rwaxbtU+]+", text))
+
+
+DOORS: dict[str, tuple[str, tuple[Rule, ...]]] = {
+    "processes": ("command.py", (imports("subprocess", "pty", "multiprocessing"),
+                                 refers(r"os\.(exec\w+|system|popen|spawn\w+|posix_spawn\w*|fork\w*)"),
+                                 refers(r"asyncio\.create_subprocess\w+"))),
+    "writing": ("files.py", (opens_for_writing, refers(r".*\.(write_text|write_bytes)"), imports("tempfile"))),
+    "waiting": ("wait.py", (imports("tenacity"), refers(r"(time|asyncio)\.sleep"))),
+    "SQL": ("db.py", (refers(r"psycopg\.(\w*Connection\.)?connect"), refers(r"(\w*\.)?ConnectionPool"))),
+}  # fmt: skip
+FROM_IMPORTS = {"processes": {"os.system", "os.popen", "os.execvpe"}, "writing": set(), "waiting": {"time.sleep"},
+                "SQL": {"psycopg.connect"}}  # fmt: skip
+
+
+def breaches(text: str, door: str) -> list[int]:
+    """The lines of a module that go around a door."""
+    rules = (
+        *DOORS[door][1],
+        lambda node: bool(isinstance(node, ast.ImportFrom) and FROM_IMPORTS[door] & set(imported(node))),
+    )
+    return sorted({node.lineno for node in ast.walk(ast.parse(text)) if any(rule(node) for rule in rules)})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_door_does_it(module: str, door: str) -> None:
+    found = breaches(MODULES[module], door)
+    if module == DOORS[door][0]:
+        assert found, f"{module} is no longer the door for {door}"
+    else:
+        assert not found, f"{module}, lines {found}: {door} belongs into {DOORS[door][0]}"
+
+
+@pytest.mark.parametrize(
+    ("door", "code"),
+    [
+        ("processes", "import subprocess"),
+        ("processes", "from subprocess import run"),
+        ("processes", "os.execvpe('a', [], {})"),
+        ("processes", "from os import system"),
+        ("writing", "open('x', 'w')"),
+        ("writing", "open('x', mode='ab')"),
+        ("writing", "path.open('a', encoding='utf-8')"),
+        ("writing", "open('x', how)"),
+        ("writing", "os.fdopen(3, 'w')"),
+        ("writing", "Path('x').write_text('y')"),
+        ("writing", "f = path.write_bytes"),
+        ("waiting", "import tenacity"),
+        ("waiting", "time.sleep(1)"),
+        ("waiting", "from time import sleep"),
+        ("SQL", "psycopg.connect()"),
+        ("SQL", "from psycopg import connect"),
+        ("SQL", "psycopg.Connection.connect()"),
+    ],
+)
+def test_a_breach_is_seen(door: str, code: str) -> None:
+    assert breaches(f"def f():\n    {code}\n", door) == [2]
+
+
+@pytest.mark.parametrize("code", ["path.open('rb')", "open('x')", "path.open()", "tarfile.open(x)", "open('x', 'r')",
+                                  "time.monotonic()", "psycopg.conninfo.make_conninfo()", "import psycopg"])  # fmt: skip
+def test_what_is_allowed_is_not_a_breach(code: str) -> None:
+    assert [door for door in DOORS if breaches(code, door)] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_small(module: str) -> None:
+    assert len(MODULES[module].splitlines()) <= MOST_LINES
+
+
+def test_the_library_is_thin() -> None:
+    assert sum(len(text.splitlines()) for text in MODULES.values()) < 2_500 + 1_000
+
+
+def runtime_imports(text: str) -> Iterator[str]:
+    """What a module imports when it runs, also inside functions; not what only the type checker reads."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
+    for node in ast.walk(tree):
+        yield from imported(node)
+
+
+def names(text: str, *modules: str) -> list[str]:
+    return [found for found in runtime_imports(text) if set(re.split(r"\.", found)) & set(modules)]
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - TOP))
+def test_the_library_does_not_know_the_runner_or_the_command_line(module: str) -> None:
+    assert names(MODULES[module], "runner", "cli", "papermill", "click", "nbclient") == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("engine/")])
+def test_an_engine_does_not_know_the_cluster(module: str) -> None:
+    assert names(MODULES[module], "cluster", "instance", "checks", "audit", "state", "show", "status") == []
+
+
+@pytest.mark.parametrize(
+    "module", ["errors.py", "redact.py", "params.py", "command.py", "files.py", "wait.py", "conf.py", "db.py"]
+)
+def test_the_doors_know_only_each_other(module: str) -> None:
+    known = {"errors", "redact"}
+    ours = {found.lstrip(".").split(".")[0] for found in runtime_imports(MODULES[module]) if found.startswith(".")} - {
+        ""
+    }
+    assert ours <= known
+
+
+def test_an_import_inside_a_function_is_seen_and_one_for_types_is_not() -> None:
+    assert names("def f():\n    from . import runner\n", "runner")
+    assert names("def f():\n    from .runner import run\n", "runner")
+    assert not names("if TYPE_CHECKING:\n    from .runner import run\n", "runner")
+
+
+def test_headless_use_does_not_pay_for_jupyterlab() -> None:
+    for module, text in MODULES.items():
+        heavy = [
+            f
+            for f in runtime_imports(text)
+            if f.split(".")[0] in ("jupyterlab", "notebook", "matplotlib", "jupyter_server")
+        ]
+        assert heavy == [], module

@@ -1,0 +1,191 @@
+"""The door for subprocesses: what is shown, what is passed on, what is masked, and how long it may take."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pgrepl_lib.command import Command, environment, replace_process, run
+from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
+from pgrepl_lib.redact import MASK, register
+
+ROOT = os.geteuid() == 0
+
+
+def python(code: str, **more: object) -> Command:
+    return Command((sys.executable, "-c", code), **more)  # type: ignore[arg-type]
+
+
+def gone(pid: int, seconds: float = 5) -> bool:
+    try:
+        psutil.Process(pid).wait(seconds)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def test_a_command_shows_what_a_person_would_type() -> None:
+    assert str(Command(("psql", "-c", "select 'a b'"))) == """psql -c 'select '"'"'a b'"'"''"""
+    assert str(Command(("/long/way/psql", "-l"), shown="psql -l")) == "psql -l"
+    assert str(Command(("initdb",), user="postgres")) == "runuser -u postgres -- initdb"
+    assert str(Command(("psql",), stdin=Path("a b.sql"))) == "psql < 'a b.sql'"
+
+
+def test_environment_variables_are_never_shown() -> None:
+    assert "hunter2hunter2" not in str(Command(("psql",), env={"PGPASSWORD": "hunter2hunter2"}))
+
+
+def test_secrets_are_masked_in_what_is_shown_printed_and_told(tmp_path: Path) -> None:
+    secret = register("0123456789abcdef-command")
+    command, told = python(f"import sys; print('{secret}'); print('{secret}', file=sys.stderr)"), []
+    assert secret not in str(command) and MASK in str(command)
+    done = run(command, cwd=tmp_path, on_error_line=told.append)
+    assert (done.out, done.err, told) == (f"{MASK}\n", f"{MASK}\n", [MASK])
+    with pytest.raises(CommandFailed) as caught:
+        run(python(f"import sys; sys.exit('{secret}')"), cwd=tmp_path)
+    assert secret not in str(caught.value) and MASK in str(caught.value)
+
+
+def test_a_failure_carries_the_exit_code_and_the_programs_own_words(tmp_path: Path) -> None:
+    failing = python("import sys; print('no such role', file=sys.stderr); sys.exit(7)")
+    with pytest.raises(CommandFailed) as caught:
+        run(failing, cwd=tmp_path)
+    assert caught.value.code == 7 and caught.value.exit_code == 1
+    assert "Exit code 7" in str(caught.value) and "seen: no such role" in str(caught.value) and caught.value.remedy
+    assert run(failing, cwd=tmp_path, check=False).code == 7
+    assert CommandFailed.code == 1  # one failure's code is not the next one's
+
+
+def test_output_is_collected_whole_and_text_survives_odd_bytes(tmp_path: Path) -> None:
+    code = "import sys; sys.stdout.buffer.write(b'x' * 300000 + b'\\xff\\n'); sys.stderr.buffer.write(b'y' * 300000)"
+    done = run(python(code), cwd=tmp_path)
+    assert done.out == "x" * 300000 + "\ufffd\n" and done.err == "y" * 300000
+
+
+def test_letters_split_between_two_reads_stay_whole(tmp_path: Path) -> None:
+    code = "import sys, time\nfor b in 'é…\\n'.encode(): sys.stderr.buffer.write(bytes([b])); sys.stderr.flush(); time.sleep(.03)"
+    told: list[str] = []
+    done = run(python(code), cwd=tmp_path, on_error_line=told.append)
+    assert done.err == "é…\n" and told == ["é…"]
+
+
+def test_progress_lines_end_in_a_carriage_return(tmp_path: Path) -> None:
+    told: list[str] = []
+    run(python(r"import sys; sys.stderr.write('10%\r20%\r\r\n30%\n40%\r\n')"), cwd=tmp_path, on_error_line=told.append)
+    assert told == ["10%", "20%", "30%", "40%"]
+
+
+def test_progress_comes_while_the_program_runs(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    code = ("import sys, time, pathlib\nsys.stderr.write('1%\\r'); sys.stderr.flush()\nend = time.monotonic() + 10\n"
+            "while not pathlib.Path('go').exists() and time.monotonic() < end: time.sleep(.01)\n"
+            "sys.exit(not pathlib.Path('go').exists())")  # fmt: skip
+    run(python(code), cwd=tmp_path, on_error_line=lambda line: go.touch(), seconds=20)
+
+
+def test_the_time_limit_ends_the_program(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(CommandFailed, match=r"No end after 0\.5 s") as caught:
+        run(
+            python("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"),
+            cwd=tmp_path,
+            seconds=0.5,
+        )
+    assert time.monotonic() - started < 5 and caught.value.remedy
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    code = "import os, time; open('new', 'w').write(str(os.getpid())); os.rename('new', 'pid'); time.sleep(60)"
+
+    def interrupt() -> None:
+        end = time.monotonic() + 10
+        while not pidfile.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(python(code), cwd=tmp_path, seconds=30)
+    thread.join(10)
+    assert gone(int(pidfile.read_text()))
+
+
+def test_a_server_left_behind_with_our_pipes_does_not_hold_us(tmp_path: Path) -> None:
+    started = time.monotonic()
+    code = ("import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); "
+            "print(p.pid, flush=True)")  # fmt: skip
+    done = run(python(code), cwd=tmp_path, seconds=20)
+    psutil.Process(int(done.out)).kill()
+    assert time.monotonic() - started < 10
+
+
+def test_a_missing_program_lacks_in_the_environment(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentLacking, match="no-such-program") as caught:
+        run(Command(("no-such-program",)), cwd=tmp_path)
+    assert caught.value.exit_code == 3 and caught.value.remedy and str(tmp_path) in str(caught.value)
+
+
+def test_standard_input_is_the_given_file_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("hello")
+    reads = "import sys; print(sys.stdin.read())"
+    assert run(python(reads, stdin=Path("given")), cwd=tmp_path).out == "hello\n"
+    assert run(python(reads), cwd=tmp_path, seconds=10).out == "\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGOPTIONS", "PGDATABASE", "PGDATA", "PGPASSFILE",
+             "PGSSLMODE", "PGTARGETSESSIONATTRS"]
+)  # fmt: skip
+def test_libpqs_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(name, "elsewhere")
+    assert name not in environment()
+    assert run(python(f"import os; print({name!r} in os.environ)"), cwd=tmp_path).out == "False\n"
+    given = python(f"import os; print(os.environ[{name!r}])", env={name: "ours"})
+    assert run(given, cwd=tmp_path).out == "ours\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PROFILES", "PGREPL_PRIMARY_PORT", "PGREPL_IMAGE", "PGREPL_NETWORK"]
+)  # fmt: skip
+def test_composes_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell's variables win over the cluster's `.env`: `down --volumes` would hit another Compose project."""
+    monkeypatch.setenv(name, "elsewhere")
+    assert name not in environment()
+
+
+def test_the_rest_of_the_environment_is_passed_on_with_a_fixed_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x")
+    monkeypatch.setenv("LC_ALL", "pt_BR.UTF-8")
+    assert environment()["DOCKER_HOST"] == "unix:///x"
+    assert environment()["LC_ALL"].startswith("C")
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_root_becomes_the_commands_user_without_its_groups(tmp_path: Path) -> None:
+    done = run(python("import os; print(os.getuid(), os.geteuid(), os.getgroups())", user="nobody"), cwd=Path("/"))
+    nobody = done.out.split()[0]
+    assert nobody != "0" and done.out.split()[1] == nobody and done.out.rstrip().endswith("[]")
+
+
+def test_replacing_this_process_keeps_arguments_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    code = ("from pathlib import Path; import sys; from pgrepl_lib.command import Command, replace_process\n"
+            "c = 'import os, sys; print(os.getcwd(), sys.argv[1:], os.environ.get(\"PGHOST\"), os.environ[\"PGPASSFILE\"])'\n"
+            f"replace_process(Command((sys.executable, '-c', c, 'a b', '*'), env={{'PGPASSFILE': 'p'}}), cwd=Path({str(tmp_path)!r}))\n")  # fmt: skip  # noqa: E501
+    assert replace_process
+    assert run(python(code), cwd=Path("/")).out == f"{tmp_path} ['a b', '*'] None p\n"

@@ -1,0 +1,74 @@
+"""Waiting: bounded, ended early where it became pointless, and explained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pgrepl_lib.errors import WaitTimeout
+from pgrepl_lib.redact import MASK, register
+from pgrepl_lib.wait import wait_until
+
+
+def states(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
+    yield from given
+    while True:
+        yield given[-1]
+
+
+def test_it_ends_as_soon_as_the_probe_says_so() -> None:
+    calls, answers = [], states((False, "a"), (False, "b"), (True, "c"))
+    wait_until("x", lambda: calls.append(1) or next(answers), seconds=5)  # type: ignore[func-returns-value]
+    assert len(calls) == 3
+
+
+def test_the_limit_names_what_was_awaited_the_last_state_and_the_hint() -> None:
+    answers, started = states((False, "starting"), (False, "recovering")), time.monotonic()
+    with pytest.raises(WaitTimeout) as caught:
+        wait_until("the moon", lambda: next(answers), seconds=0.2, hint="look up", log=lambda: "line 1\nline 2\n")
+    assert 0.15 < time.monotonic() - started < 2
+    text = str(caught.value)
+    for part in ("the moon", "not within 0.2 s", "last state: recovering", "line 1", "line 2", "what to do: look up"):
+        assert part in text
+    assert isinstance(caught.value, TimeoutError) and caught.value.exit_code == 1
+
+
+def test_a_dead_process_ends_it_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(WaitTimeout, match="it has stopped") as caught:
+        wait_until("x", lambda: (False, "no answer"), seconds=30, alive=lambda: False, log=lambda: "FATAL: no")
+    assert time.monotonic() - started < 2
+    assert "last state: no answer" in str(caught.value) and "FATAL: no" in str(caught.value)
+
+
+def test_what_was_reached_before_the_death_counts() -> None:
+    wait_until("x", lambda: (True, "there"), seconds=1, alive=lambda: False)
+
+
+def test_the_log_is_asked_for_only_on_failure_and_only_its_end_is_shown() -> None:
+    def never() -> str:
+        raise AssertionError("asked for the log")
+
+    wait_until("x", lambda: (True, ""), seconds=1, log=never)
+    with pytest.raises(WaitTimeout) as caught:
+        wait_until("x", lambda: (False, ""), seconds=0.05, log=lambda: "\n".join(f"line {n}" for n in range(100)))
+    assert "line 99" in str(caught.value) and "line 50" not in str(caught.value)
+
+
+def test_secrets_in_state_and_log_are_masked() -> None:
+    secret = register("0123456789abcdef-wait")
+    with pytest.raises(WaitTimeout) as caught:
+        wait_until("x", lambda: (False, f"state {secret}"), seconds=0.05, log=lambda: f"log {secret}")
+    assert (
+        secret not in str(caught.value) and f"state {MASK}" in str(caught.value) and f"log {MASK}" in str(caught.value)
+    )
+
+
+def test_an_error_of_the_probe_is_not_swallowed() -> None:
+    def broken() -> tuple[bool, str]:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        wait_until("x", broken, seconds=5)
