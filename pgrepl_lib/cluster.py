@@ -186,10 +186,6 @@ class Cluster:
         show.markdown("\n".join(f"- `{line}`" for line in found) or nothing)
         return found
 
-    def _repr_markdown_(self) -> str:
-        return (f"project `{self.params.project}` · engine `{self.engine.name}` ({self.why}) · "
-                f"folder `{self.folder}`")  # fmt: skip
-
     def check(self, name: str, title: str = "", hint: str = "") -> Check:
         """Make one check, show and record it; raises `CheckFailed` where the claim is not true.
 
@@ -252,7 +248,9 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     ports = state.ports(params, made)
     engine, why = choose(params, ports, made.get("engine"))
     _refuse_settings(params, made, engine)
-    return Cluster(params, engine, why, chapter)
+    cluster = Cluster(params, engine, why, chapter)
+    show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
+    return cluster
 
 
 def _refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine) -> None:

@@ -12,6 +12,16 @@ from . import audit
 from .files import write_atomic
 from .params import Params
 
+# nbconvert's page shows code blocks of outputs in the text's font and diffs without colour.
+STYLE = """<style>
+.jp-RenderedMarkdown .highlight pre { font-family: var(--jp-code-font-family); line-height: 1.4; padding: 4px 8px;
+  background: #f7f7f7; overflow-x: auto; white-space: pre-wrap; color: #24292f }
+.jp-RenderedMarkdown .highlight .gi { color: #116329; background: #e6ffec }
+.jp-RenderedMarkdown .highlight .gd { color: #82071e; background: #ffebe9 }
+.jp-RenderedMarkdown .highlight .gu { color: #6e7781 }
+.jp-RenderedMarkdown .highlight .gp { color: #6e7781 }
+</style>"""
+
 
 class Exporter:
     """Turns executed chapters into HTML beside them, while the next chapter runs in its kernel."""
@@ -65,4 +75,4 @@ def _exporter() -> Any:
 
 def _export(notebook: Path) -> None:
     body, _ = _exporter().from_filename(str(notebook))
-    write_atomic(notebook.with_suffix(".html"), body)
+    write_atomic(notebook.with_suffix(".html"), body.replace("</head>", f"{STYLE}</head>", 1))

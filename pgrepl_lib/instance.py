@@ -148,18 +148,15 @@ class Instance:
         engine, params = self.cluster.engine, self.cluster.params
         arguments = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", f"--label={self.application_name}",
                      "--progress", f"--username={params.replication_user}", "--no-password", f"--slot={self.slot}")  # fmt: skip
-        backup = engine.base_backup(self.name, arguments)
-        passfile = (engine.store_passfile(self.name),) if params.auth_method != "trust" else ()
+        commands = engine.base_backup(self.name, arguments)
 
         def do(tell: Tell) -> None:
             engine.discard_backup(self.name)
-            if engine.name == "docker":  # its folder must be empty, so the password file goes elsewhere first
-                self._run(*passfile)
-            engine.run(backup, lambda line: tell(_percent(line)))
-            self._run(*passfile)
+            for command in commands:
+                engine.run(command, lambda line: tell(_percent(line)))
 
         done = lambda: self.prepared() or engine.backup_complete(self.name)  # noqa: E731
-        return self.cluster.perform(title or "Make the base backup", Action((*passfile, backup), do, done))
+        return self.cluster.perform(title or "Make the base backup", Action(commands, do, done))
 
     def forget_recovery_settings(self, title: str = "") -> str:
         """Step: one owner for `primary_conninfo`: the copy in `postgresql.auto.conf` goes (corrections 4 and 5)."""

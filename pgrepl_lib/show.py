@@ -10,7 +10,7 @@ from typing import Any
 
 from .command import Command
 
-WIDTH = 100
+WIDTH = 92
 
 
 def in_notebook() -> bool:

@@ -61,8 +61,11 @@ class Engine(Protocol):
     def remove_temporary(self, temporary: str) -> Action:
         """Remove a temporary instance; what the replica's one has made stays."""
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
-        """`pg_basebackup` with these arguments and the engine's data folder, host and port."""
+    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+        """`pg_basebackup` with these arguments and the engine's data folder, host and port.
+
+        With a password also the commands that put its file where only the instance's server reads it.
+        """
 
     def backup_complete(self, name: str) -> bool:
         """Whether the temporary replica holds a complete base backup: its manifest is renamed into place last."""
@@ -72,9 +75,6 @@ class Engine(Protocol):
 
     def forget_recovery_settings(self, name: str) -> Command:
         """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""
-
-    def store_passfile(self, name: str) -> Command:
-        """Put the replication user's password file where only the instance's server reads it."""
 
     def passfile(self, name: str) -> str:
         """The path of that file, as the server sees it."""

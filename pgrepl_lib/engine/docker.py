@@ -175,8 +175,7 @@ class DockerEngine:
 
     def start_temporary_replica(self, name: str) -> Action:
         temporary = self._temporary(TEMPORARY_REPLICA)
-        # `sleep` where the document says `bash`: without a terminal bash would end at once.
-        start = self._compose("run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "sleep", "infinity")
+        start = self._compose("run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "bash")
 
         def do(tell: Tell) -> None:
             self._remove_container(temporary)
@@ -201,11 +200,16 @@ class DockerEngine:
         return Action((f"docker container rm -f {name}",), lambda tell: self._remove_container(name),
                       lambda: _container(name) is None)  # fmt: skip
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
-        host, port = self.upstream()
-        passfile = {"PGPASSFILE": f"/tmp/{PASSFILE}"} if self.params.auth_method != "trust" else {}
-        return self._exec(self._temporary(TEMPORARY_REPLICA), "pg_basebackup", "--pgdata", self.pgdata, *arguments,
-                          f"--host={host}", f"--port={port}", env=passfile)  # fmt: skip
+    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+        """The data folder must be empty for the backup, so the password file goes to /tmp first."""
+        temporary, (host, port) = self._temporary(TEMPORARY_REPLICA), self.upstream()
+        words = ("pg_basebackup", "--pgdata", self.pgdata, *arguments, f"--host={host}", f"--port={port}")
+        if self.params.auth_method == "trust":
+            return (self._exec(temporary, *words),)
+        write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", interactive=True)
+        return (Command(write.argv, stdin=Path("secrets") / PASSFILE),
+                self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}),
+                self._exec(temporary, "cp", "-p", f"/tmp/{PASSFILE}", self.pgdata))  # fmt: skip
 
     def backup_complete(self, name: str) -> bool:
         return self._in_temporary("test", "-e", f"{self.pgdata}/backup_manifest")
@@ -216,12 +220,6 @@ class DockerEngine:
     def forget_recovery_settings(self, name: str) -> Command:
         file = f"{self.pgdata}/postgresql.auto.conf"
         return self._exec(self._temporary(TEMPORARY_REPLICA), "sed", "-i.basebackup", "/^primary_/d", file)
-
-    def store_passfile(self, name: str) -> Command:
-        """Written to /tmp first (the data folder must be empty for the backup), into the data folder once it is there."""
-        script = f'umask 077; cat > /tmp/{PASSFILE}; test ! -e {self.pgdata}/PG_VERSION || cp /tmp/{PASSFILE} {self.pgdata}/'
-        base = self._exec(self._temporary(TEMPORARY_REPLICA), "sh", "-c", script, interactive=True)
-        return Command(base.argv, stdin=Path("secrets") / PASSFILE)
 
     def passfile(self, name: str) -> str:
         return f"{self.pgdata}/{PASSFILE}"

@@ -117,10 +117,13 @@ class LocalEngine:
         return Action((f"rm -r {source}",), lambda tell: files.remove(self.folder / source),
                       lambda: not (self.folder / source).exists())  # fmt: skip
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> Command:
+    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
         host, port = self.upstream()
-        return self._tool("pg_basebackup", "--pgdata", self._data(TEMPORARY_REPLICA), *arguments,
-                          f"--host={host}", f"--port={port}")  # fmt: skip
+        target = self._data(TEMPORARY_REPLICA)
+        backup = self._tool("pg_basebackup", "--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
+        if self.params.auth_method == "trust":
+            return (backup,)
+        return backup, self._tool("cp", "-p", "secrets/replication.pgpass", target)
 
     def backup_complete(self, name: str) -> bool:
         return (self.folder / self._data(TEMPORARY_REPLICA) / "backup_manifest").exists()
@@ -133,9 +136,6 @@ class LocalEngine:
     def forget_recovery_settings(self, name: str) -> Command:
         file = f"{self._data(TEMPORARY_REPLICA)}/postgresql.auto.conf"
         return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
-
-    def store_passfile(self, name: str) -> Command:
-        return self._tool("cp", "-p", "secrets/replication.pgpass", self._data(TEMPORARY_REPLICA))
 
     def passfile(self, name: str) -> str:
         return str(self.folder / self._data(name) / "replication.pgpass")

@@ -42,7 +42,9 @@ def store(chapter: str, executed: nbformat.NotebookNode) -> None:
 def with_official_image(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """In commands, the image that a reader will type; the table of versions keeps the one that was used."""
     for kind, text in output.get("data", {}).items():
-        output.data[kind] = re.sub(r"(?m)^(\$ .*)pgrepl-standin:", r"\1postgres:", text)
+        output.data[kind] = re.sub(
+            r"(?s)```console.*?```", lambda m: m[0].replace("pgrepl-standin:", "postgres:"), text
+        )
     return output
 
 

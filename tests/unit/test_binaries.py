@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import platform
 import re
 from pathlib import Path
@@ -160,4 +159,5 @@ def test_links_that_the_package_lists_are_made_once(tmp_path: Path) -> None:
     (tmp_path / "native/pg-symlinks.json").write_text(json.dumps(links))
     for _ in range(2):
         binaries._link(tmp_path)
-    assert os.readlink(native / "libpq.so.5") == "libpq.so.5.14" and (native / "libpq.so.5").read_text() == "x"
+    assert (native / "libpq.so.5").readlink() == Path("libpq.so.5.14")
+    assert (native / "libpq.so.5").read_text() == "x"

@@ -131,7 +131,7 @@ def test_no_change_has_no_diff() -> None:
 def test_a_diff_is_one_that_programs_apply(tmp_path: Path, old: str, new: str) -> None:
     target = tmp_path / "postgresql.conf"
     target.write_text(old, encoding="utf-8")
-    patch = "".join(f"{part}" for part in (conf.diff(old, new, "postgresql.conf"),)).encode()
+    patch = conf.diff(old, new, "postgresql.conf").encode()
     done = subprocess.run(
         ["git", "apply", "-p0", "--unidiff-zero", "-"], input=patch, cwd=tmp_path, capture_output=True
     )

@@ -16,7 +16,13 @@ from pgrepl_lib.errors import ProjectBusy
 from pgrepl_lib.lock import run_lock, step_lock
 
 CHECKOUT = Path(__file__).parents[2]
-HOLD = "import sys, pathlib\nfrom pgrepl_lib.lock import {0}\nwith {0}(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys, pathlib
+from pgrepl_lib.lock import {0}
+with {0}(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +31,7 @@ def outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def held_elsewhere(folder: Path, name: str = "run_lock") -> Iterator["subprocess.Popen[bytes]"]:
+def held_elsewhere(folder: Path, name: str = "run_lock") -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock until its standard input ends."""
     process = subprocess.Popen([sys.executable, "-c", HOLD.format(name), str(folder)], cwd=CHECKOUT,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
