@@ -70,6 +70,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
 @check("primary-writes", "The primary accepts writes",
        "the primary is down, in recovery or out of space: see its log (pgrepl status)")  # fmt: skip
 def primary_writes(cluster: Cluster) -> Verdict:
+    """Really writes, since a full disk shows in no setting."""
     with scratch(cluster) as schema:
         db.rows(cluster.primary.address, sql.SQL("create table {}.t as select 1 as n").format(schema))
         in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
@@ -79,6 +80,8 @@ def primary_writes(cluster: Cluster) -> Verdict:
 @check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
        "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02")  # fmt: skip
 def replica_refuses_writes(cluster: Cluster) -> Verdict:
+    """Really tries to write."""
+
     def look(replica: Instance) -> str:
         recovery = f"pg_is_in_recovery = {db.row(replica.address, 'select pg_is_in_recovery()::text as r')['r']}"
         try:
@@ -91,8 +94,9 @@ def replica_refuses_writes(cluster: Cluster) -> Verdict:
 
 
 @check("streaming", "The primary sees the replica streaming under its name",
-       "no row: the replica is not connected (its log says why); walreceiver as name: primary_conninfo has two owners")  # fmt: skip
+       "no row: the replica is not connected, its log says why; walreceiver: primary_conninfo has two owners")  # fmt: skip
 def streaming(cluster: Cluster) -> Verdict:
+    """`pg_stat_replication` (manual, 28.2.4)."""
     seen = db.rows(cluster.primary.address, "select application_name, state from pg_stat_replication order by 1")
     text = ", ".join(f"{r['application_name']}: {r['state']}" for r in seen) or "nobody"
     return ", ".join(sorted(f"{r.application_name}: streaming" for r in cluster.replicas)), text
@@ -101,6 +105,7 @@ def streaming(cluster: Cluster) -> Verdict:
 @check("slot", "The replica's slot is physical, active and holds WAL",
        "an inactive slot: the replica does not use it (primary_slot_name); no slot: repeat chapter 01")  # fmt: skip
 def slot(cluster: Cluster) -> Verdict:
+    """`pg_replication_slots` (manual, System Views)."""
     query = "select slot_type, active, restart_lsn is not null as reserved from pg_replication_slots where slot_name = %s"
 
     def look(replica: Instance) -> str:
@@ -117,6 +122,7 @@ def slot(cluster: Cluster) -> Verdict:
 @check("receiver", "The replica receives through that slot from the configured primary",
        "primary_conninfo or primary_slot_name has another owner: look at postgresql.auto.conf on the replica")  # fmt: skip
 def receiver(cluster: Cluster) -> Verdict:
+    """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
     query = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
 
     def look(replica: Instance) -> str:
@@ -130,7 +136,10 @@ def receiver(cluster: Cluster) -> Verdict:
 @check("same-cluster", "Same system identifier, timeline and version on both sides",
        "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)")  # fmt: skip
 def same_cluster(cluster: Cluster) -> Verdict:
-    identity = "select system_identifier, (select timeline_id from pg_control_checkpoint()) as timeline from pg_control_system()"
+    """A copy of another cluster, or one left behind on an old timeline, would look healthy otherwise."""
+    identity = (
+        "select system_identifier, (select timeline_id from pg_control_checkpoint()) as timeline from pg_control_system()"
+    )
     first = db.row(cluster.primary.address, identity)
     version = db.row(cluster.primary.address, "show server_version")["server_version"]
 
@@ -149,6 +158,7 @@ def same_cluster(cluster: Cluster) -> Verdict:
 @check("settings", "Every configured setting is in effect, from the file it was written to",
        "the named settings have another owner, an error, or wait for a restart: run chapter 01 or 02 again")  # fmt: skip
 def settings(cluster: Cluster) -> Verdict:
+    """`pg_file_settings`, `pg_hba_file_rules` and `pg_settings` of every instance (manual, System Views)."""
     wrong = [w for instance in (cluster.primary, *cluster.replicas) for w in _wrong_settings(cluster, instance)]
     return "pg_file_settings, pg_hba_file_rules, pg_settings: ok", (
         "; ".join(wrong) or "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
@@ -158,6 +168,7 @@ def settings(cluster: Cluster) -> Verdict:
 @check("contents", f"{ROWS:,} rows written on the primary are identical on the replica",
        "the replica lags or has stopped replaying: look at pgrepl status and its log")  # fmt: skip
 def contents(cluster: Cluster) -> Verdict:
+    """Compares contents, once the replica has replayed up to where the primary wrote."""
     query = "select count(*) as n, md5(string_agg(md5(t::text), '' order by id)) as digest from {}.t as t"
     with scratch(cluster) as schema:
         fill = "create table {}.t as select i as id, md5(i::text) as word, i * 0.5 as number from generate_series(1, {}) i"
@@ -189,6 +200,7 @@ def right_needed(cluster: Cluster) -> Verdict:
 @check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
        "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
 def rule_needed(cluster: Cluster) -> Verdict:
+    """Asks the server, from an address that only other rules could admit."""
     host, port, source = cluster.engine.outside_the_rule()
     try:
         return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
@@ -223,9 +235,7 @@ def scratch(cluster: Cluster) -> Iterator[sql.Identifier]:
         db.rows(cluster.primary.address, sql.SQL("drop schema {} cascade").format(schema))
 
 
-def per_replica(
-    cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]
-) -> Verdict:
+def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:
     """The same question to each replica; with more than one, each answer carries the replica's name."""
     named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
     wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
@@ -265,5 +275,3 @@ def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
         "select name || ' waits for a restart' as e from pg_settings where pending_restart",
     ):
         yield from (f"{instance.name}: {r['e']}" for r in db.rows(instance.address, query))
-
-

@@ -16,8 +16,10 @@ import click
 from .errors import CheckFailed, ParameterError, PgreplError
 from .params import Params
 
-EPILOG = ("Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
-          "130 interrupted (running again goes on).")
+EPILOG = (
+    "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
+    "130 interrupted (running again goes on)."
+)
 INTERRUPTED = 130
 
 
@@ -79,9 +81,10 @@ def main() -> None:
 def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str) -> None:
     """Execute the chapters in order: preparation, primary, replica, verification."""
     from .chapter import SET_UP
+    from .cluster import open_cluster
 
-    params = Params.parse(values(project, engine, given))
-    from . import runner  # papermill's imports are paid for once the parameters are known to be good
+    params = open_cluster(**values(project, engine, given)).params
+    from . import runner  # papermill's imports are paid for once it is known that the run can begin
 
     try:
         chapters = runner.chapters_between(first, last, SET_UP)
@@ -136,7 +139,9 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
 @parameters
 @click.argument("instance")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def psql(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], instance: str, arguments: tuple[str, ...]) -> None:
+def psql(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], instance: str, arguments: tuple[str, ...]
+) -> None:
     """Open psql as superuser on INSTANCE (primary, replica); psql's own arguments follow `--`."""
     from .command import replace_process
 

@@ -18,6 +18,7 @@ from .errors import CheckFailed, CommandFailed, ParameterError, PgreplError, Ste
 from .instance import Instance
 from .lock import step_lock
 from .params import Params
+from .ports import holder
 from .preflight import Finding, findings, require
 from .redact import register
 
@@ -247,6 +248,8 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     state.guard(params, made)
     ports = state.ports(params, made)
     engine, why = choose(params, ports, made.get("engine"))
+    if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
+        engine, _ = choose(params, state.new_ports(params), made.get("engine"))  # taken before they were ever used
     _refuse_settings(params, made, engine)
     cluster = Cluster(params, engine, why, chapter)
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
@@ -263,5 +266,3 @@ def _refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine) ->
 
 def _pgpass(user: str) -> str:
     return user.replace("\\", "\\\\").replace(":", "\\:")
-
-

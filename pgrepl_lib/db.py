@@ -32,7 +32,7 @@ def connect(at: Address, *, seconds: int = 5, **more: Any) -> psycopg.Connection
            "dbname": "postgres", "sslmode": "disable", "options": "-c statement_timeout=60s",
            "connect_timeout": seconds, "application_name": "pgrepl", **more},
         autocommit=True, row_factory=dict_row,
-    )  # type: ignore[return-value]  # fmt: skip
+    )  # fmt: skip
 
 
 def rows(at: Address, query: Query, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -21,8 +21,7 @@ def writing(path: Path) -> Iterator[None]:
         raise EnvironmentLacking(
             f"Cannot write {path}: {error.strerror or error}.",
             looked_at=[f"folder {path.parent}"],
-            remedy="free some space or allow writing there, or choose another place with the parameter workdir; "
-            "then run again",
+            remedy="free some space or allow writing there, or choose another place with the parameter workdir; then run again",
         ) from error
 
 

@@ -82,10 +82,15 @@ class Instance:
         """How this replica connects to its primary; a password is never in it, only the path of its file."""
         engine, params = self.cluster.engine, self.cluster.params
         host, port = engine.upstream()
-        words = {"user": params.replication_user, "port": port, "host": host, "application_name": self.application_name}
+        words: dict[str, str | int] = {
+            "user": params.replication_user,
+            "port": port,
+            "host": host,
+            "application_name": self.application_name,
+        }
         if params.auth_method != "trust":
             words["passfile"] = engine.passfile(self.name)
-        return make_conninfo(**words)
+        return make_conninfo(**words)  # type: ignore[arg-type]
 
     # --- primary -------------------------------------------------------------------------------------------
 

@@ -22,10 +22,9 @@ IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
 SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
-OWNED = frozenset(
-    "port listen_addresses unix_socket_directories config_file hba_file ident_file data_directory "
-    "external_pid_file primary_conninfo primary_slot_name include include_dir include_if_exists".split()
-)
+OWNED = frozenset({"port", "listen_addresses", "unix_socket_directories", "config_file", "hba_file", "ident_file",
+                   "data_directory", "external_pid_file", "primary_conninfo", "primary_slot_name", "include",
+                   "include_dir", "include_if_exists"})  # fmt: skip
 MAX_REPLICAS = 16
 
 

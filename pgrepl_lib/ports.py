@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Network
 
 import psutil
@@ -36,13 +37,11 @@ def holder(port: int) -> str:
     """Who listens on a port, as far as we may see; empty where nobody does."""
     if free(port):
         return ""
-    try:
+    with suppress(psutil.Error):
         for c in psutil.net_connections("tcp"):
             if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid:  # type: ignore[union-attr]
                 process = psutil.Process(c.pid)
                 return f"process {c.pid} ({' '.join(process.cmdline())[:80] or process.name()})"
-    except psutil.Error:
-        pass
     return "a process that this user may not see"
 
 

@@ -61,7 +61,12 @@ def _ports(cluster: Cluster) -> Iterator[Finding]:
         mine = cluster.engine.running(name) if (cluster.folder / "cluster.json").exists() else False
         who = "" if mine else ports.holder(port)
         seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
-        yield Finding("ports", not who, f"{seen} ({name})" if not mine else seen, "stop what holds the port, or choose another with the parameter port")
+        yield Finding(
+            "ports",
+            not who,
+            f"{seen} ({name})" if not mine else seen,
+            "stop what holds the port, or choose another with the parameter port",
+        )
 
 
 def _network(cluster: Cluster) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ class ChapterFailed(PgreplError):
     def __init__(self, chapter: str, error_name: str, text: str, notebook: Path) -> None:
         super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
         self.chapter = chapter
-        self.exit_code = exit_code_of(error_name)  # type: ignore[misc]
+        self.exit_code = exit_code_of(error_name)
 
 
 class SharedKernel:
@@ -98,6 +98,8 @@ class Teller:
 class Client(PapermillNotebookClient):
     """Executes a chapter; a signal lets the running cell end first, so that its step is recorded."""
 
+    pending: asyncio.Future[Any] | None = None
+
     def papermill_execute_cells(self) -> None:
         SharedKernel.keep(self)
         loop = asyncio.get_event_loop()
@@ -108,7 +110,7 @@ class Client(PapermillNotebookClient):
     def interrupt(self) -> None:
         """Interrupt the cell that runs; end the kernel where that does not help."""
         first, SharedKernel.interrupted = not SharedKernel.interrupted, True
-        asyncio.ensure_future(self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True))
+        self.pending = asyncio.ensure_future(self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True))
         if first:
             asyncio.get_event_loop().call_later(INTERRUPT_SECONDS, self._end_if_running, self.nb_man)
 
@@ -122,7 +124,7 @@ class Client(PapermillNotebookClient):
 
     def _end_if_running(self, chapter: Any) -> None:
         if SharedKernel.client and SharedKernel.client.nb_man is chapter:
-            asyncio.ensure_future(self.km.shutdown_kernel(now=True))
+            self.pending = asyncio.ensure_future(self.km.shutdown_kernel(now=True))
 
 
 class SharedKernelEngine(NBClientEngine):

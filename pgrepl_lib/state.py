@@ -62,5 +62,12 @@ def ports(params: Params, made: Mapping[str, Any]) -> dict[str, int]:
     had = made.get("ports", {})
     if set(names) <= set(had) and params.port in (0, had[PRIMARY]):
         return {n: had[n] for n in names}
-    others = {p for f in params.workdir.glob(f"*/{FILE}") if f.parent != params.folder for p in read(f.parent)["ports"].values()}
+    return new_ports(params)
+
+
+def new_ports(params: Params) -> dict[str, int]:
+    """The ports asked for, else free ones of no other project."""
+    names = [PRIMARY, *replica_names(params.replicas)]
+    files = (f for f in params.workdir.glob(f"*/{FILE}") if f.parent != params.folder)
+    others = {p for f in files for p in read(f.parent)["ports"].values()}
     return dict(zip(names, host_ports.pick(len(names), params.port, others), strict=True))

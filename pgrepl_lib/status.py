@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -26,10 +27,8 @@ from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.
 def status(cluster: Cluster) -> dict[str, Any]:
     """Project, engine, each instance, and each replica as the primary sees it."""
     replication: list[dict[str, Any]] = []
-    try:
+    with suppress(psycopg.Error, OSError):  # the primary's own state says that it does not answer
         replication = db.rows(cluster.primary.address, REPLICATION)
-    except (psycopg.Error, OSError):
-        pass  # the primary's own state says that it does not answer
     return {
         "project": cluster.params.project,
         "engine": cluster.engine.name,

@@ -135,9 +135,7 @@ def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> t
         return local.LocalEngine(params, ports), "asked for" if params.engine != "auto" else "this cluster was made with it"
     if wanted == "docker":
         docker.require(params)
-        return docker.DockerEngine(params, ports), (
-            "asked for" if params.engine != "auto" else "this cluster was made with it"
-        )
+        return docker.DockerEngine(params, ports), ("asked for" if params.engine != "auto" else "this cluster was made with it")
     if reason := docker.why_not(params):
         return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
     return docker.DockerEngine(params, ports), f"a Docker engine answers and {params.image} can be had"

@@ -91,7 +91,8 @@ def fetch(major: int, tell: Callable[[str], None] = lambda line: None) -> None:
         _verify(archive, _pin(major)["integrity"])
         tell("unpacking")
         with writing(target):
-            tarfile.open(archive).extractall(packed, filter="data")
+            with tarfile.open(archive) as package:
+                package.extractall(packed, filter="data")
             _link(packed / "package")
             os.replace(packed / "package" / "native", target)
     except OSError as error:

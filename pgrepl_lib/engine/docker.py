@@ -169,7 +169,7 @@ class DockerEngine:
                 environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
                 volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
             )  # fmt: skip
-            self._wait_ready(container.id)
+            self._wait_ready(str(container.id))
 
         return Action((shown, ready), do)
 
@@ -304,14 +304,14 @@ class DockerEngine:
     def _labels(self) -> str:
         return f"com.docker.compose.project={self.params.project}"
 
-    def _mine(self) -> dict[str, list[str]]:
+    def _mine(self) -> dict[str, Any]:
         return {"label": [self._labels]}
 
     def _containers(self) -> list[Any]:
-        return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)  # type: ignore[no-any-return]
+        return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
 
     def _volumes(self) -> list[Any]:
-        return client().volumes.list(filters=self._mine())  # type: ignore[no-any-return]
+        return client().volumes.list(filters=self._mine())
 
     def _service(self, name: str) -> Any:
         wanted = {"com.docker.compose.service": name, "com.docker.compose.oneoff": "False"}
@@ -370,7 +370,7 @@ class DockerEngine:
                 return False, str(error)[:120]
 
         wait_until("the temporary server to accept connections", probe, seconds=90, log=lambda: last,
-                   alive=lambda: _by_id_running(container_id), hint="the log's last lines say why; correct it and run again")  # fmt: skip
+                   alive=lambda: _by_id_running(container_id), hint="the log's last lines say why")  # fmt: skip
 
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder
@@ -415,5 +415,3 @@ def _host_address_outside(network: IPv4Network) -> str:
             if a.family == socket.AF_INET and not (IPv4Address(a.address) in network or a.address.startswith("127.")):
                 return a.address
     return "127.0.0.2"
-
-

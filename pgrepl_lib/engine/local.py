@@ -46,8 +46,9 @@ class LocalEngine:
         return found
 
     def facts(self) -> dict[str, str]:
-        return {"engine": "local", "postgres": self.binaries.version(), "origin": self.binaries.origin,
-                "checksum": self.binaries.checksum(), "server user": self.user or pwd.getpwuid(os.getuid()).pw_name}  # fmt: skip
+        found, user = self.binaries, self.user or pwd.getpwuid(os.getuid()).pw_name
+        return {"engine": "local", "postgres": found.version(), "origin": found.origin, "checksum": found.checksum(),
+                "server user": user}  # fmt: skip
 
     def fetch(self) -> Action:
         major = self.params.pg_version

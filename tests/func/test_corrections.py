@@ -49,7 +49,7 @@ def take_backup(cluster: Cluster, pg_basebackup: Path | None = None) -> None:
     """`pg_basebackup` with the document's options, optionally that of another release."""
     engine = cluster.engine
     cluster.replica.start_temporary()
-    backup = engine.base_backup("replica", DOCUMENT_BACKUP)
+    (backup,) = engine.base_backup("replica", DOCUMENT_BACKUP)
     if not pg_basebackup:
         engine.run(backup)
         return
@@ -340,24 +340,20 @@ def test_07_missing_file_becomes_a_folder(
     project = f"pgrepl-test-{secrets.token_hex(4)}"
     (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump({"version": "3", "services": {"replica": service}}))
     (tmp_path / "replica").mkdir()
-    called = (*compose(), "--project-name", project)
-    request.addfinalizer(lambda: sh(*called, "down", "--volumes", cwd=tmp_path))
-    look = (
-        "sh",
-        "-c",
-        f"if test -d {target}; then echo a folder; elif test -f {target}; then echo a file; else echo nothing; fi",
-    )
-    seen = sh(*called, "run", "--rm", "replica", *look, cwd=tmp_path)
+    theirs = (*compose(), "--project-name", project)
+    request.addfinalizer(lambda: sh(*theirs, "down", "--volumes", cwd=tmp_path))
+    kind = f"if [ -d {target} ]; then echo a folder; elif [ -f {target} ]; then echo a file; else echo nothing; fi"
+    look = ("run", "--rm", "--no-deps", "replica", "sh", "-c", kind)
+    seen = sh(*theirs, *look, cwd=tmp_path)
     assert seen.out.strip() == "a folder", seen.err
     assert (tmp_path / "replica/postgresql.conf").is_dir()
 
     ours = open_with("docker")
     ours.prepare()
-    called = (*compose(), "run", "--rm", "--no-deps", "replica")
-    assert sh(*called, *look, cwd=ours.folder).out.strip() == "nothing"
+    assert sh(*compose(), *look, cwd=ours.folder).out.strip() == "nothing"
     assert not (ours.folder / "replica/postgresql.conf").exists()
     (ours.folder / "replica/postgresql.conf").write_text("# copied later\n")
-    assert sh(*called, *look, cwd=ours.folder).out.strip() == "a file"
+    assert sh(*compose(), *look, cwd=ours.folder).out.strip() == "a file"
 
 
 def test_08_promoted_replica_can_be_followed(docker_primary: Cluster) -> None:

@@ -305,18 +305,18 @@ def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
     replica.start_temporary()
     assert engine.start_temporary_replica(REPLICA).done()
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
-    broken = engine.base_backup(REPLICA, ("--format=p", "--username=repl", "--no-password", "--slot=no_such_slot"))
+    common = ("--format=p", "--username=repl", "--no-password")
+    (broken,) = engine.base_backup(REPLICA, (*common, "--slot=no_such_slot"))
     assert engine.run(broken, check=False).code != 0
-    half = engine.base_backup(
-        REPLICA, ("--format=p", "--username=repl", "--no-password", "--wal-method=none", "--no-manifest")
-    )
+    (half,) = engine.base_backup(REPLICA, (*common, "--wal-method=none", "--no-manifest", "--checkpoint=fast"))
     engine.discard_backup(REPLICA)
     engine.run(half)  # all the files, but not what is written last
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
     with pytest.raises(StepFailed, match="no complete data folder"):
         replica.start()
     engine.discard_backup(REPLICA)
-    engine.run(engine.base_backup(REPLICA, ("--format=p", "--username=repl", "--no-password", "--checkpoint=fast")))
+    (whole,) = engine.base_backup(REPLICA, (*common, "--checkpoint=fast"))
+    engine.run(whole)
     assert engine.backup_complete(REPLICA)
     assert not replica.prepared(), "the steps after the copy are still to be done"
     engine.discard_backup(REPLICA)

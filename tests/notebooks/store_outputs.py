@@ -14,8 +14,8 @@ import nbformat
 import papermill
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from pgrepl_lib import open_cluster  # noqa: E402
-from tests.notebooks.chapters import CHAPTERS, NOTEBOOKS  # noqa: E402
+from pgrepl_lib import open_cluster
+from tests.notebooks.chapters import CHAPTERS, NOTEBOOKS
 
 
 def main(parameters: dict[str, str]) -> None:
@@ -42,9 +42,7 @@ def store(chapter: str, executed: nbformat.NotebookNode) -> None:
 def with_official_image(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """In commands, the image that a reader will type; the table of versions keeps the one that was used."""
     for kind, text in output.get("data", {}).items():
-        output.data[kind] = re.sub(
-            r"(?s)```console.*?```", lambda m: m[0].replace("pgrepl-standin:", "postgres:"), text
-        )
+        output.data[kind] = re.sub(r"(?s)```console.*?```", lambda m: m[0].replace("pgrepl-standin:", "postgres:"), text)
     return output
 
 

@@ -29,9 +29,7 @@ def code_cells(chapter: str) -> list[nbformat.NotebookNode]:
 
 
 def prose(chapter: str) -> str:
-    return "\n".join(
-        c.source for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "markdown"
-    )
+    return "\n".join(c.source for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "markdown")
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -85,9 +83,7 @@ def test_cell_ids_are_unique_words() -> None:
 
 
 def test_each_correction_stands_in_its_place_once_and_in_the_index() -> None:
-    callouts = [
-        int(n) for chapter in CHAPTERS for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)
-    ]
+    callouts = [int(n) for chapter in CHAPTERS for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)]
     assert sorted(callouts) == list(range(1, 13))
     index = (NOTEBOOKS / "README.md").read_text("utf-8")
     assert [int(n) for n in re.findall(r"^\| (\d+) \|", index, re.M)] == list(range(1, 13))

@@ -1,0 +1,246 @@
+"""`pgrepl` as people and schedulers call it: whole processes, real servers, exit codes, evidence."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from pgrepl_lib import audit, open_cluster
+from pgrepl_lib.chapter import NOTEBOOKS, SET_UP
+from pgrepl_lib.wait import wait_until
+
+from ..conftest import IMAGE
+
+COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests")) / "compose-v2"
+Values = dict[str, str]
+
+
+@pytest.fixture
+def values(workdir: Path, free_network: Callable[[], str]) -> Iterator[Values]:
+    """The parameters of a new project on the local engine; removed afterwards."""
+    made = {"project": f"r{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir), "network": free_network()}
+    yield made
+    open_cluster("", **made).remove(confirm=True)
+
+
+def words(command: str, values: Values) -> list[str]:
+    options = [w for name, value in values.items() for w in ("-p", name, value)]
+    return [sys.executable, "-m", "pgrepl_lib", command, *options]
+
+
+def pgrepl(command: str, values: Values, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*words(command, values), *more], capture_output=True, text=True, timeout=200, **options)
+
+
+def run_folder(values: Values) -> Path:
+    return sorted((Path(values["workdir"]) / values["project"] / "runs").iterdir())[-1]
+
+
+def wait_for_step(values: Values, process: subprocess.Popen[str], title: str) -> None:
+    """Until the run that goes on has recorded the step."""
+
+    def probe() -> tuple[bool, str]:
+        folder = Path(values["workdir"]) / values["project"] / "runs"
+        runs = sorted(folder.iterdir()) if folder.exists() else []
+        titles = [e.get("title", "") for e in audit.Journal(runs[-1]).entries()] if runs else []
+        return title in titles, f"{len(titles)} entries"
+
+    wait_until(f"the step {title!r}", probe, seconds=60, alive=lambda: process.poll() is None)
+
+
+def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path: Path) -> None:
+    first = pgrepl("run", values, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "checks passed, 0 failed" in first.stdout and "evidence: " in first.stdout
+    folder = run_folder(values)
+    assert {p.name for p in folder.iterdir()} >= {"journal.jsonl", "summary.json"} | {
+        f"{chapter}{suffix}" for chapter in SET_UP for suffix in (".ipynb", ".html")
+    }
+    journal = audit.Journal(folder)
+    entries = list(journal.entries())
+    assert journal.first_broken_line() is None
+    steps = [e for e in entries if e["kind"] == "step"]
+    assert all(s["chapter"] in SET_UP and s["cell"] and s["commands"] and s["exit_code"] == 0 for s in steps)
+    checks = {e["name"] for e in entries if e["kind"] == "check" and e["passed"]}
+    assert len(checks) == 10
+    facts = next(e for e in entries if e["kind"] == "engine")["facts"]
+    assert facts["postgres"].startswith("14.") and facts["checksum"].startswith("sha256:")
+    assert next(e for e in entries if e["kind"] == "run")["params"]["project"] == values["project"]
+    html = (folder / "02-instancia-replica.html").read_text("utf-8")
+    assert '<html lang="pt"' in html and "Criando o Base Backup" in html
+
+    cluster = open_cluster("", **values)
+    started = [i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0] for i in (cluster.primary, cluster.replica)]
+    again = pgrepl("run", values)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((run_folder(values) / "summary.json").read_text())["steps"]["changed"] == 0
+    assert "0 steps changed" in again.stdout
+    assert started == [
+        i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0] for i in (cluster.primary, cluster.replica)
+    ]
+
+    status = json.loads(pgrepl("status", values, "--json").stdout)
+    assert [(i["name"], i["role"], i["state"], i["user"]) for i in status["instances"]] == [
+        ("primary", "primary", "running", "postgres"), ("replica", "replica", "running", "postgres")]  # fmt: skip
+    assert {"application_name", "state", "sync_state", "slot", "lag_bytes", "lag_seconds"} == set(status["replication"][0])
+    assert status["replication"][0]["application_name"] == "replica-1" and status["replication"][0]["slot"] == "replica_1_slot"
+    assert "streaming" in pgrepl("status", values).stdout
+    answer = pgrepl("psql", values, "replica", "--", "-Atc", "select pg_is_in_recovery()")
+    assert (answer.returncode, answer.stdout) == (0, "t\n")
+    assert pgrepl("psql", values, "nobody").returncode == 2
+
+    assert json.loads(pgrepl("check", values, "--json").stdout)[0]["passed"] is True
+    cluster.engine.stop("replica").do(lambda line: None)
+    failed = pgrepl("check", values)
+    assert failed.returncode == 1 and "hint:" in failed.stdout and "Traceback" not in failed.stderr
+    assert pgrepl("run", values).returncode == 0, "a stopped replica is started again"
+    refused = pgrepl("down", values, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 2 and cluster.engine.running("primary")
+    assert pgrepl("down", values, "--yes").returncode == 0
+    assert not cluster.existing() and folder.exists()
+    assert "nothing of project" in pgrepl("down", values, "--yes").stdout
+
+
+def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
+    assert pgrepl("run", values, "--to", "01").returncode == 0
+    cluster = open_cluster("", **values)
+    cluster.primary.query("alter role repl nologin")
+    done = pgrepl("run", values, "--from", "2")
+    assert done.returncode == 1
+    assert "02-instancia-replica" in done.stderr and "what to do:" in done.stderr and "Traceback" not in done.stderr
+    assert "not permitted to log in" in done.stderr, "the program's own message"
+    assert len(done.stderr.splitlines()) < 40
+    notebook = nbformat.read(run_folder(values) / "02-instancia-replica.ipynb", 4)
+    assert notebook.metadata.pgrepl.status == "failed"
+    assert "Este capítulo falhou" in "".join(c.source for c in notebook.cells)
+    assert json.loads((run_folder(values) / "summary.json").read_text())["status"] == "failed"
+    assert list(audit.Journal(run_folder(values)).entries())[-1]["status"] == "failed"
+    cluster.primary.query("alter role repl login")
+    assert pgrepl("run", values).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_says_so_and_goes_on(values: Values, number: signal.Signals) -> None:
+    process = subprocess.Popen(words("run", values), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step(values, process, "Copiar o arquivo postgresql.conf")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    folder = run_folder(values)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        notebooks = [nbformat.read(p, 4) for p in sorted(folder.glob("*.ipynb"))]
+        assert notebooks[-1].metadata.pgrepl.status == "interrupted"
+        assert "Esta execução foi interrompida" in notebooks[-1].cells[0].source
+        assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+        unfinished = [c for c in notebooks[-1].cells[1:] if c.cell_type == "code" and c.execution_count is None]
+        assert unfinished and not any(c.metadata.papermill.status == "completed" for c in unfinished)
+    else:
+        assert not (folder / "summary.json").exists()
+    done = pgrepl("run", values)
+    assert done.returncode == 0, done.stderr
+    assert audit.Journal(folder).first_broken_line() is None
+
+
+def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values) -> None:
+    process = subprocess.Popen(words("run", values), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step(values, process, "Preparar a pasta do cluster")
+    second = pgrepl("run", values)
+    assert second.returncode == 3 and str(process.pid) in second.stderr, second.stderr
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
+def test_plain_papermill_runs_every_chapter_from_any_folder(values: Values, tmp_path: Path) -> None:
+    for chapter in [*SET_UP, "99-limpeza"]:
+        options = [w for name, value in values.items() for w in ("-p", name, value)]
+        options += ["-p", "confirmar", "True"] if chapter == "99-limpeza" else []
+        source = os.path.relpath(NOTEBOOKS / f"{chapter}.ipynb", tmp_path)
+        done = subprocess.run([sys.executable, "-m", "papermill", source, f"{chapter}.ipynb", *options], cwd=tmp_path,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert not open_cluster("", **values).existing()
+    journal = audit.Journal(Path(values["workdir"]) / values["project"])
+    assert sum(e["kind"] == "check" for e in journal.entries()) == 13 and journal.first_broken_line() is None
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_run_with_either_compose(version: str, docker_ready: None, workdir: Path, free_network: Callable[[], str]) -> None:
+    if version == "v1" and not shutil.which("docker-compose"):
+        pytest.skip("docker-compose (version 1) is not installed")
+    if version == "v2" and not COMPOSE_V2.exists():
+        pytest.skip(f"the Compose plug-in is not in {COMPOSE_V2} (tests/docker/engine puts it there)")
+    environment = {k: v for k, v in os.environ.items() if k != "DOCKER_CONFIG"}
+    environment |= {"DOCKER_CONFIG": str(COMPOSE_V2)} if version == "v2" else {}
+    made = {"project": f"c{secrets.token_hex(3)}", "engine": "docker", "workdir": str(workdir), "network": free_network(),
+            **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
+    try:
+        done = pgrepl("run", made, env=environment)
+        assert done.returncode == 0, done.stderr
+        facts = json.loads((run_folder(made) / "summary.json").read_text())["engine"]
+        assert facts["compose"].startswith({"v1": "docker-compose 1.", "v2": "docker compose 2."}[version]), facts
+        assert facts["digest"].startswith("sha256:") or "@sha256:" in facts["digest"]
+        again = pgrepl("run", made, env=environment)
+        assert again.returncode == 0 and " 0 steps changed" in again.stdout, again.stdout + again.stderr
+    finally:
+        down = pgrepl("down", made, "--yes", env=environment)
+        assert down.returncode == 0, down.stderr
+    assert not open_cluster("", **made).existing()
+
+
+def test_the_compose_file_is_accepted_as_it_is(docker_ready: None) -> None:
+    root = NOTEBOOKS.parent
+    candidates = [
+        (["docker-compose"], dict(os.environ)),
+        (["docker", "compose"], {**os.environ, "DOCKER_CONFIG": str(COMPOSE_V2)}),
+    ]
+    accepted = 0
+    for command, environment in candidates:
+        if subprocess.run([*command, "version"], env=environment, capture_output=True).returncode == 0:
+            done = subprocess.run([*command, "config"], cwd=root, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert "192.168.55.0/24" in done.stdout and "postgres:14" in done.stdout and "127.0.0.1" in done.stdout
+            accepted += 1
+    assert accepted
+
+
+@pytest.mark.parametrize("command", ["run", "status", "check", "psql", "down"])
+def test_help_is_complete(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pgrepl_lib", command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Exit codes" in done.stdout and "--project" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [(["-p", "nonsense", "1"], 2, "no such parameter"), (["--from", "77"], 2, "no chapter"), (["--wrong"], 2, "No such option"),
+     (["-p", "pg_version", "13"], 2, "pg_version"), (["--engine", "podman"], 2, "engine")],
+)  # fmt: skip
+def test_bad_usage_is_refused_before_anything_is_touched(values: Values, more: list[str], code: int, said: str) -> None:
+    done = pgrepl("run", values, *more)
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (Path(values["workdir"]) / values["project"]).exists()
+
+
+def test_an_engine_that_is_not_there_is_named(values: Values) -> None:
+    environment = {**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    done = pgrepl("run", values, "--engine", "docker", env=environment)
+    assert done.returncode == 3 and "No Docker engine answers" in done.stderr and "Traceback" not in done.stderr
+    assert not (Path(values["workdir"]) / values["project"]).exists()
+
+
+def test_headless_use_does_not_import_jupyterlab() -> None:
+    program = """import sys, pgrepl_lib.runner
+roots = {m.split(".")[0] for m, loaded in sys.modules.items() if loaded is not None}
+print(sorted(roots & {"jupyterlab", "jupyter_server", "notebook", "rfc3987_syntax"}))"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
