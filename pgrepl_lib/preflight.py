@@ -74,7 +74,7 @@ def _network(cluster: Cluster) -> Iterator[Finding]:
     if cluster.engine.name != "docker":
         yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")
         return
-    from .engine.docker import network_holder
+    from .engine.docker_host import network_holder
 
     who = network_holder(cluster.params.network, cluster.params.project)
     if not who and not cluster.engine.existing():

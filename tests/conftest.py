@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pgrepl_lib import Cluster, open_cluster
-from pgrepl_lib.engine import docker as docker_engine
+from pgrepl_lib.engine import docker_host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
 

@@ -26,7 +26,7 @@ class Action:
     """
 
     commands: tuple[Command | str, ...]
-    do: Callable[[Tell], None]
+    do: Callable[[Tell], object]
     done: Callable[[], bool] = lambda: False
 
 
@@ -128,14 +128,27 @@ def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> t
     made_with: the engine that an existing cluster of this project was made with.
     Raises `EnvironmentLacking` where an engine that was asked for cannot work.
     """
-    from . import docker, local
+    from . import docker, docker_host, local
 
     wanted = params.engine if params.engine != "auto" else made_with
     if wanted == "local":
         return local.LocalEngine(params, ports), "asked for" if params.engine != "auto" else "this cluster was made with it"
     if wanted == "docker":
-        docker.require(params)
+        docker_host.require(params)
         return docker.DockerEngine(params, ports), ("asked for" if params.engine != "auto" else "this cluster was made with it")
-    if reason := docker.why_not(params):
+    if reason := docker_host.why_not(params):
         return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
     return docker.DockerEngine(params, ports), f"a Docker engine answers and {params.image} can be had"
+
+
+def settings_probe(name: str, value: str) -> tuple[str, ...]:
+    """Arguments with which `postgres` judges one setting without a data folder, and prints it (manual, postgres -C)."""
+    nowhere = ("config_file", "hba_file", "ident_file")
+    return ("-C", name, *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")), "-c", "data_directory=/tmp",
+            "-c", f"{name}={value}")  # fmt: skip
+
+
+def first_complaint(text: str) -> str:
+    """The first FATAL line of a server's output, without its time stamp."""
+    line = next((x for x in text.splitlines() if "FATAL" in x), text.strip().splitlines()[-1] if text.strip() else "")
+    return line.partition("FATAL:")[2].strip() or line

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import re
-import shutil
-import socket
 import tarfile
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-import docker
-import psutil
 from docker.errors import ContainerError, DockerException, ImageNotFound, NotFound
 
 from .. import command, files
@@ -25,74 +19,13 @@ from ..errors import CommandFailed, EnvironmentLacking, StepFailed
 from ..params import Params
 from ..redact import register
 from ..wait import wait_until
-from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell
-from .local import first_complaint, settings_probe, void
+from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, first_complaint, settings_probe
+from .docker_host import client, compose, container_runs, find_container, host_address_outside, image_environment
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yaml"
 MOUNTED = "/etc/postgresql"
 PASSFILE = "replication.pgpass"
 LABEL = "pgrepl.project"
-
-
-@cache
-def client() -> docker.DockerClient:
-    """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
-    try:
-        found = docker.from_env(timeout=60)
-        found.ping()
-        return found
-    except (DockerException, OSError) as error:
-        raise EnvironmentLacking(
-            "No Docker engine answers.",
-            looked_at=[f"{os.environ.get('DOCKER_HOST', 'unix:///var/run/docker.sock')}: {error}"],
-            remedy="start Docker (and allow this user to use it), or use the parameter engine = local",
-        ) from None
-
-
-@cache
-def compose() -> tuple[str, ...]:
-    """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
-    for candidate in (("docker", "compose"), ("docker-compose",)):
-        if shutil.which(candidate[0]):
-            answer = command.run(Command((*candidate, "version")), cwd=Path("/"), check=False)
-            if answer.code == 0:
-                return candidate
-    raise EnvironmentLacking("Docker Compose is missing.", looked_at=["docker compose", "docker-compose"],
-                             remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
-
-
-def why_not(params: Params) -> str:
-    """Why docker cannot be used for these parameters; empty where it can."""
-    try:
-        require(params)
-    except EnvironmentLacking as error:
-        return error.cause
-    return ""
-
-
-def require(params: Params) -> None:
-    """Raise `EnvironmentLacking` unless an engine and Compose answer and the image is here or can be pulled."""
-    client()
-    compose()
-    try:
-        image = client().images.get(params.image)
-    except ImageNotFound:
-        try:
-            client().api.inspect_distribution(params.image)
-        except (DockerException, OSError) as error:
-            raise EnvironmentLacking(
-                f"The image {params.image} is not here and cannot be pulled.",
-                looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
-                remedy="check the parameter image and the connection to its registry, load the image with "
-                "`docker image load`, or use the parameter engine = local",
-            ) from None
-        return
-    found = _environment(image.attrs).get("PG_MAJOR", str(params.pg_version))
-    if found != str(params.pg_version):
-        raise EnvironmentLacking(
-            f"The image {params.image} holds PostgreSQL {found}, not {params.pg_version}.",
-            remedy=f"choose an image of {params.pg_version}, or -p pg_version {found}",
-        )
 
 
 class DockerEngine:
@@ -110,7 +43,7 @@ class DockerEngine:
     def facts(self) -> dict[str, str]:
         image = client().images.get(self.params.image)
         digest = next(iter(image.attrs.get("RepoDigests") or []), image.id)
-        environment = _environment(image.attrs)
+        environment = image_environment(image.attrs)
         version = command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
         return {"engine": "docker", "docker": client().version()["Version"], "compose": f"{' '.join(compose())} {version}",
                 "image": self.params.image, "digest": str(digest),
@@ -181,7 +114,7 @@ class DockerEngine:
             self._remove_container(temporary)
             self.run(start)
 
-        return Action((start,), do, lambda: _by_id_running(temporary))
+        return Action((start,), do, lambda: container_runs(temporary))
 
     def copy_out(self, temporary: str, file: str, target: Path) -> Action:
         name, source = self._temporary(temporary), f"{self.pgdata}/{file}"
@@ -198,7 +131,7 @@ class DockerEngine:
     def remove_temporary(self, temporary: str) -> Action:
         name = self._temporary(temporary)
         return Action((f"docker container rm -f {name}",), lambda tell: self._remove_container(name),
-                      lambda: _container(name) is None)  # fmt: skip
+                      lambda: find_container(name) is None)  # fmt: skip
 
     def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
         """The data folder must be empty for the backup, so the password file goes to /tmp first."""
@@ -240,7 +173,7 @@ class DockerEngine:
 
     def stop(self, name: str) -> Action:
         stop = self._compose("stop", name)
-        return Action((stop,), lambda tell: void(self.run(stop)), lambda: not self.running(name))
+        return Action((stop,), lambda tell: self.run(stop), lambda: not self.running(name))
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         return self._compose("exec", *(() if terminal else ("-T",)), "-u", "postgres", name, *argv)
@@ -278,11 +211,11 @@ class DockerEngine:
         """The container's own address, from an address of this host that lies outside the cluster's network."""
         networks = self._service(PRIMARY).attrs["NetworkSettings"]["Networks"].values()
         address = next(n["IPAddress"] for n in networks if n["IPAddress"])
-        return address, 5432, _host_address_outside(self.params.network)
+        return address, 5432, host_address_outside(self.params.network)
 
     def existing(self) -> list[str]:
         temporaries = [self._temporary(t) for t in (TEMPORARY_PRIMARY, TEMPORARY_REPLICA)]
-        containers = {c.name: c for c in self._containers()} | {t: c for t in temporaries if (c := _container(t))}
+        containers = {c.name: c for c in self._containers()} | {t: c for t in temporaries if (c := find_container(t))}
         return [*(f"container {n} ({c.status})" for n, c in sorted(containers.items())),
                 *sorted(f"volume {v.name}" for v in self._volumes()),
                 *sorted(f"network {n.name}" for n in client().networks.list(filters=self._mine()))]  # fmt: skip
@@ -347,14 +280,14 @@ class DockerEngine:
             return False
 
     def _remove_container(self, name: str) -> None:
-        if found := _container(name):
+        if found := find_container(name):
             mine = (found.labels.get(LABEL), found.labels.get("com.docker.compose.project"))
             if self.params.project not in mine:
                 raise StepFailed(f"A container named {name} exists that this project did not make.",
                                  looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
                                  remedy=f"rename or remove it (docker container rm -f {name}), then run again")  # fmt: skip
             found.remove(force=True, v=True)
-            wait_until(f"the removal of {name}", lambda: (_container(name) is None, "still there"), seconds=20)
+            wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
 
     def _wait_ready(self, container_id: str) -> None:
         last = ""
@@ -370,7 +303,7 @@ class DockerEngine:
                 return False, str(error)[:120]
 
         wait_until("the temporary server to accept connections", probe, seconds=90, log=lambda: last,
-                   alive=lambda: _by_id_running(container_id), hint="the log's last lines say why")  # fmt: skip
+                   alive=lambda: container_runs(container_id), hint="the log's last lines say why")  # fmt: skip
 
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder
@@ -378,40 +311,3 @@ class DockerEngine:
         if (who := holder(self.ports[name])) and not self.running(name):
             return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
         return "correct the cause named above and run again"
-
-
-def network_holder(network: IPv4Network, project: str) -> str:
-    """The Docker network of another project that overlaps; empty where there is none."""
-    for found in client().networks.list():
-        for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
-            mine = (found.attrs.get("Labels") or {}).get("com.docker.compose.project") == project
-            if not mine and ":" not in entry.get("Subnet", ":") and IPv4Network(entry["Subnet"]).overlaps(network):
-                return f"Docker network {found.name} ({entry['Subnet']})"
-    return ""
-
-
-def _container(name: str) -> Any:
-    try:
-        return client().containers.get(name)
-    except NotFound:
-        return None
-
-
-def _by_id_running(container_id: str) -> bool:
-    found = _container(container_id)
-    return bool(found and found.status == "running")
-
-
-def _environment(attributes: Mapping[str, Any]) -> dict[str, str]:
-    pairs = (attributes.get("Config") or {}).get("Env") or []
-    return dict(p.split("=", 1) for p in pairs if "=" in p)
-
-
-def _host_address_outside(network: IPv4Network) -> str:
-    from ipaddress import IPv4Address
-
-    for addresses in psutil.net_if_addrs().values():
-        for a in addresses:
-            if a.family == socket.AF_INET and not (IPv4Address(a.address) in network or a.address.startswith("127.")):
-                return a.address
-    return "127.0.0.2"

@@ -20,7 +20,7 @@ from ..db import Address
 from ..errors import EnvironmentLacking, StepFailed
 from ..params import Params
 from ..redact import register
-from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, binaries
+from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, binaries, first_complaint, settings_probe
 
 HOST = "127.0.0.1"
 
@@ -97,7 +97,7 @@ class LocalEngine:
         target = self._data(TEMPORARY_REPLICA)
         make = self._tool("mkdir", "-m", "700", target)
 
-        return Action((make,), lambda tell: void(self.run(make)), lambda: (self.folder / target).exists())
+        return Action((make,), lambda tell: self.run(make), lambda: (self.folder / target).exists())
 
     def copy_out(self, temporary: str, file: str, target: Path) -> Action:
         source = self.folder / self._data(temporary) / file
@@ -163,7 +163,7 @@ class LocalEngine:
 
     def stop(self, name: str) -> Action:
         stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
-        return Action((stop,), lambda tell: void(self.run(stop)), lambda: not self.running(name))
+        return Action((stop,), lambda tell: self.run(stop), lambda: not self.running(name))
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
@@ -273,20 +273,3 @@ def server_user() -> str | None:
         return user
     raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
                              remedy="run as an ordinary user")  # fmt: skip
-
-
-def settings_probe(name: str, value: str) -> tuple[str, ...]:
-    """Arguments with which `postgres` judges one setting without a data folder, and prints it (manual, postgres -C)."""
-    nowhere = ("config_file", "hba_file", "ident_file")
-    return ("-C", name, *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")), "-c", "data_directory=/tmp",
-            "-c", f"{name}={value}")  # fmt: skip
-
-
-def first_complaint(text: str) -> str:
-    """The first FATAL line of a server's output, without its time stamp."""
-    line = next((x for x in text.splitlines() if "FATAL" in x), text.strip().splitlines()[-1] if text.strip() else "")
-    return line.partition("FATAL:")[2].strip() or line
-
-
-def void(_: object) -> None:
-    """For actions that are lambdas: their result is of no interest."""

@@ -1,0 +1,122 @@
+"""The Docker host: the engine's connection, which Compose there is, and what containers and networks exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Mapping
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+from docker.errors import DockerException, ImageNotFound, NotFound
+
+from .. import command
+from ..command import Command
+from ..errors import EnvironmentLacking
+from ..params import Params
+
+
+@cache
+def client() -> docker.DockerClient:
+    """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
+    try:
+        found = docker.from_env(timeout=60)
+        found.ping()
+        return found
+    except (DockerException, OSError) as error:
+        raise EnvironmentLacking(
+            "No Docker engine answers.",
+            looked_at=[f"{os.environ.get('DOCKER_HOST', 'unix:///var/run/docker.sock')}: {error}"],
+            remedy="start Docker (and allow this user to use it), or use the parameter engine = local",
+        ) from None
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
+    for candidate in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(candidate[0]):
+            answer = command.run(Command((*candidate, "version")), cwd=Path("/"), check=False)
+            if answer.code == 0:
+                return candidate
+    raise EnvironmentLacking("Docker Compose is missing.", looked_at=["docker compose", "docker-compose"],
+                             remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
+
+
+def why_not(params: Params) -> str:
+    """Why docker cannot be used for these parameters; empty where it can."""
+    try:
+        require(params)
+    except EnvironmentLacking as error:
+        return error.cause
+    return ""
+
+
+def require(params: Params) -> None:
+    """Raise `EnvironmentLacking` unless an engine and Compose answer and the image is here or can be pulled."""
+    client()
+    compose()
+    try:
+        image = client().images.get(params.image)
+    except ImageNotFound:
+        try:
+            client().api.inspect_distribution(params.image)
+        except (DockerException, OSError) as error:
+            raise EnvironmentLacking(
+                f"The image {params.image} is not here and cannot be pulled.",
+                looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
+                remedy="check the parameter image and the connection to its registry, load the image with "
+                "`docker image load`, or use the parameter engine = local",
+            ) from None
+        return
+    found = image_environment(image.attrs).get("PG_MAJOR", str(params.pg_version))
+    if found != str(params.pg_version):
+        raise EnvironmentLacking(
+            f"The image {params.image} holds PostgreSQL {found}, not {params.pg_version}.",
+            remedy=f"choose an image of {params.pg_version}, or -p pg_version {found}",
+        )
+
+
+def network_holder(network: IPv4Network, project: str) -> str:
+    """The Docker network of another project that overlaps; empty where there is none."""
+    for found in client().networks.list():
+        for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
+            mine = (found.attrs.get("Labels") or {}).get("com.docker.compose.project") == project
+            if not mine and ":" not in entry.get("Subnet", ":") and IPv4Network(entry["Subnet"]).overlaps(network):
+                return f"Docker network {found.name} ({entry['Subnet']})"
+    return ""
+
+
+def find_container(name: str) -> Any:
+    """The container of this name or id, or None."""
+    try:
+        return client().containers.get(name)
+    except NotFound:
+        return None
+
+
+def container_runs(container_id: str) -> bool:
+    """Whether it exists and runs."""
+    found = find_container(container_id)
+    return bool(found and found.status == "running")
+
+
+def image_environment(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that an image sets, such as PG_MAJOR."""
+    pairs = (attributes.get("Config") or {}).get("Env") or []
+    return dict(p.split("=", 1) for p in pairs if "=" in p)
+
+
+def host_address_outside(network: IPv4Network) -> str:
+    """An address of this host that is not in the network."""
+    for addresses in psutil.net_if_addrs().values():
+        for a in addresses:
+            if a.family == socket.AF_INET and not (IPv4Address(a.address) in network or a.address.startswith("127.")):
+                return a.address
+    return "127.0.0.2"
