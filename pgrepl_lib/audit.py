@@ -35,17 +35,14 @@ class Journal:
         """Append one line: time (UTC), kind, facts (secrets masked), and the hash of the line before."""
         make_folder(self.path.parent)
         with FileLock(self.path.with_suffix(".lock")):
-            last = next(iter(_lines_from_end(self.path)), "")
-            before = hashlib.sha256(last.encode()).hexdigest() if last else ORIGIN
+            complete = self._lines()
+            before = hashlib.sha256(complete[-1]).hexdigest() if complete else ORIGIN
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
-            text = json.dumps({**line, "previous": before}, ensure_ascii=False, default=str)
-            append_line(self.path, redact(text))
+            append_line(self.path, redact(json.dumps({**line, "previous": before}, ensure_ascii=False, default=str)))
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The lines, oldest first; a last line that a crash cut short is left out."""
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self._lines():
             try:
                 yield json.loads(line)
             except ValueError:
@@ -54,23 +51,15 @@ class Journal:
     def first_broken_line(self) -> int | None:
         """The number (from 1) of the first line whose link to the one before does not hold, or None."""
         before = ORIGIN
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self._lines(), 1):
             try:
                 if json.loads(line)["previous"] != before:
                     return number
             except (ValueError, KeyError, TypeError):
                 return number
-            before = hashlib.sha256(line.encode()).hexdigest()
+            before = hashlib.sha256(line).hexdigest()
         return None
 
-
-def _lines_from_end(path: Path) -> Iterator[str]:
-    """The last complete line, read from the end so that a long journal costs nothing."""
-    if not path.exists():
-        return
-    with path.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - 1_048_576))
-        for line in reversed(stream.read().splitlines()):
-            yield line.decode(errors="replace")
+    def _lines(self) -> list[bytes]:
+        """The complete lines as bytes: what is hashed is what is stored."""
+        return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []

@@ -5,6 +5,7 @@ A :class:`Command` is data: it can be shown, recorded and run. What is shown is 
 
 from __future__ import annotations
 
+import codecs
 import os
 import pwd
 import re
@@ -113,8 +114,8 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without libpq's variables, which would send our commands to another server."""
-    kept = {k: v for k, v in os.environ.items() if not (k.startswith("PG") and not k.startswith("PGREPL_"))}
+    """The caller's environment without variables that would send our commands to another server or project."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_"))}
     return {**kept, "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C", **(extra or {})}
 
 
@@ -142,8 +143,9 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
 
 def _read(stream: object, into: list[str], tell: Callable[[str], None]) -> None:
     """Collect text; progress lines end in a carriage return, so both kinds of line end count."""
-    pending = ""
-    while chunk := os.read(stream.fileno(), 65536).decode(errors="replace"):  # type: ignore[attr-defined]
+    pending, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
+    while raw := os.read(stream.fileno(), 65536):  # type: ignore[attr-defined]
+        chunk = decoder.decode(raw)
         into.append(chunk)
         *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")
         for line in filter(None, lines):

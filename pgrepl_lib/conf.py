@@ -62,8 +62,13 @@ def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = Fals
 
 def diff(old: str, new: str, path: str) -> str:
     """A unified diff of the two texts, as `patch` takes it; empty where they are the same."""
-    lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), path, path, n=1)
-    return "".join(lines)
+    lines = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as the server and `patch` count them: only a newline ends one."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def managed_settings(text: str) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +28,24 @@ class Address:
 
 
 def connect(at: Address, *, seconds: int = 5, **more: Any) -> psycopg.Connection[dict[str, Any]]:
-    """An autocommit connection; each value is given so that libpq's environment variables cannot redirect it."""
-    return psycopg.connect(
-        **{"host": at.host, "hostaddr": at.host, "port": at.port, "user": at.user, "password": at.password,
-           "dbname": "postgres", "sslmode": "disable", "options": "-c statement_timeout=60s",
-           "connect_timeout": seconds, "application_name": "pgrepl", **more},
-        autocommit=True, row_factory=dict_row,
-    )  # fmt: skip
+    """An autocommit connection that libpq's environment variables of the caller cannot redirect."""
+    with _no_libpq_variables():
+        return psycopg.connect(
+            **{"host": at.host, "port": at.port, "user": at.user, "password": at.password, "dbname": "postgres",
+               "sslmode": "disable", "options": "-c statement_timeout=60s", "connect_timeout": seconds,
+               "application_name": "pgrepl", **more},
+            autocommit=True, row_factory=dict_row,
+        )  # fmt: skip
+
+
+@contextmanager
+def _no_libpq_variables() -> Iterator[None]:
+    """PGSERVICE, PGHOSTADDR and their like are read whatever is given explicitly."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG") and "_" not in name}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def rows(at: Address, query: Query, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

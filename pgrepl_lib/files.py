@@ -43,9 +43,15 @@ def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and flush it to the disk, so that a killed process keeps all it had written."""
-    with writing(path), path.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    """Append one line and flush it to the disk, so that a killed process keeps all it had written.
+
+    A last line that a crash cut short holds no record and makes way.
+    """
+    with writing(path), path.open("ab+") as stream:
+        stream.seek(0)
+        content = stream.read()
+        stream.truncate(content.rfind(b"\n") + 1)
+        stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -143,7 +143,10 @@ class Params(BaseModel):
     def _workdir(cls, value: Any) -> Any:
         if CONTROL.search(str(value)):
             raise ValueError("a folder's path without control characters")
-        return Path(value).expanduser().absolute() if str(value) not in ("", ".") else default_workdir()
+        try:
+            return Path(value).expanduser().absolute() if str(value) not in ("", ".") else default_workdir()
+        except RuntimeError as error:  # ~somebody who is not a user here
+            raise ValueError(str(error)) from None
 
     def model_post_init(self, _: Any) -> None:
         """Fill the defaults that depend on other values or on the machine."""

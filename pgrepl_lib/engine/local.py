@@ -177,11 +177,11 @@ class LocalEngine:
         return (self.folder / self._data(name) / "global/pg_control").exists()
 
     def running(self, name: str) -> bool:
-        """A dead postmaster may stay as a zombie that answers to kill -0, so its state is looked at."""
+        """A dead postmaster may stay as a zombie that answers to kill -0, and its number may be another's by now."""
+        data = self.folder / self._data(name)
         try:
-            pid = int((self.folder / self._data(name) / "postmaster.pid").read_text().split()[0])
-            process = psutil.Process(pid)
-            return process.status() != psutil.STATUS_ZOMBIE and "postgres" in process.name()
+            process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+            return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data.resolve()
         except (OSError, ValueError, IndexError, psutil.Error):
             return False
 

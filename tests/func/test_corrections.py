@@ -138,9 +138,11 @@ def docker_cluster(docker_ready: None, open_with: MakeCluster) -> Cluster:
 
 @pytest.fixture(scope="module")
 def temporary(docker_cluster: Cluster) -> str:
-    """The name of the container of the corrected first steps."""
+    """The name of the container of the corrected first steps, which have copied both files at once."""
     docker_cluster.make_secrets()
     docker_cluster.start_temporary()
+    for file in CONFIGURATION:
+        docker_cluster.primary.copy_configuration(file)
     return f"{docker_cluster.params.project}_pg_temp"
 
 
@@ -187,9 +189,7 @@ def test_01_image_needs_a_password(docker_cluster: Cluster, temporary: str, cont
         assert (tmp_path / file).stat().st_size > 1000
 
 
-def test_02_files_are_complete_only_later(
-    docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path
-) -> None:
+def test_02_files_are_complete_only_later(docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path) -> None:
     """2: a copy made at once finds no file, or one that is not complete yet; the corrected step waits.
 
     With little processor time every machine is as slow as the race needs.
@@ -197,30 +197,28 @@ def test_02_files_are_complete_only_later(
     image, data = docker_cluster.params.image, docker_cluster.engine.pgdata
     last_words = {"postgresql.conf": "# CUSTOMIZED OPTIONS", "pg_hba.conf": "host all all all "}
 
-    def copy(name: str, file: str, into: Path) -> str:
-        (into / file).unlink(missing_ok=True)
-        if sh("docker", "container", "cp", f"{name}:{data}/{file}", str(into)).code:
+    def copy(file: str) -> str:
+        (tmp_path / file).unlink(missing_ok=True)
+        if sh("docker", "container", "cp", f"{container}:{data}/{file}", str(tmp_path)).code:
             return "missing"
-        return "complete" if last_words[file] in (into / file).read_text() else "incomplete"
+        return "complete" if last_words[file] in (tmp_path / file).read_text() else "incomplete"
 
     def becomes(file: str, wanted: str) -> tuple[bool, str]:
-        found = copy(container, file, tmp_path)
+        found = copy(file)
         return found == wanted, found
 
     password = ("--env", "POSTGRES_PASSWORD=only-for-this-test")
     started = sh("docker", "container", "run", "--cpus=0.05", "--name", container, "-d", *password, image)
     assert started.code == 0, started.err
-    assert {file: copy(container, file, tmp_path) for file in CONFIGURATION} == dict.fromkeys(CONFIGURATION, "missing")
+    assert {file: copy(file) for file in CONFIGURATION} == dict.fromkeys(CONFIGURATION, "missing")
     wait_until("a copy that only seems right", lambda: becomes("pg_hba.conf", "incomplete"), seconds=60)
     sh("docker", "container", "update", "--cpus=1", container)
     for file in CONFIGURATION:
         wait_until(f"a complete {file}", lambda file=file: becomes(file, "complete"), seconds=60)
 
-    assert {file: copy(temporary, file, tmp_path) for file in CONFIGURATION} == dict.fromkeys(CONFIGURATION, "complete")
-    for file in CONFIGURATION:
-        docker_cluster.primary.copy_configuration(file)
-    ours = docker_cluster.folder / "primary/pg_hba.conf"
-    assert ours.read_text().splitlines()[-1].split()[:4] == ["host", "all", "all", "all"]
+    ours = {file: (docker_cluster.folder / "primary" / file).read_text() for file in CONFIGURATION}
+    assert {file: last_words[file] in text for file, text in ours.items()} == dict.fromkeys(CONFIGURATION, True)
+    assert ours["pg_hba.conf"].splitlines()[-1].split()[:4] == ["host", "all", "all", "all"]
 
 
 @pytest.mark.parametrize("name", ["primary", "replica"])
@@ -282,9 +280,7 @@ def test_05_newer_pg_basebackup(local_cluster: Cluster, newer_programs: Path) ->
     prepare_as_written(local_cluster, newer)
     start_as_it_is(local_cluster)
     log = local_cluster.folder / "logs/replica.log"
-    refusal = re.compile(
-        r'could not connect to the primary server: invalid connection option "(sslcertmode|sslnegotiation)"'
-    )
+    refusal = re.compile(r'could not connect to the primary server: invalid connection option "(sslcertmode|sslnegotiation)"')
     try:
         wait_until("the refusal", lambda: (bool(refusal.search(log.read_text())), log.read_text()[-300:]), seconds=30)
         assert followers(local_cluster) == {}
@@ -474,9 +470,7 @@ def answers(*program: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("there", "missing"), [("docker compose", "docker-compose"), ("docker-compose", "docker compose")]
-)
+@pytest.mark.parametrize(("there", "missing"), [("docker compose", "docker-compose"), ("docker-compose", "docker compose")])
 def test_11_compose_that_exists(docker_cluster: Cluster, only: Callable[[str], None], there: str, missing: str) -> None:
     """11: the document mixes two spellings, of which one may not exist; the steps show and use the one that does."""
     only(there)

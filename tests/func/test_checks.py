@@ -1,0 +1,355 @@
+"""The checks: all pass on a cluster that is right, each fails on what it is meant to find, none leaves a trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib import Cluster, checks, db
+from pgrepl_lib.checks import CHECKS, Check
+from pgrepl_lib.errors import CheckFailed
+from pgrepl_lib.instance import Instance
+from pgrepl_lib.wait import wait_until
+from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+
+NAMES = {"primary-writes", "replica-refuses-writes", "streaming", "slot", "receiver", "same-cluster", "settings", "contents",
+         "right-needed", "rule-needed"}  # fmt: skip
+CHECKOUT = Path(__file__).parents[2]
+Break = Callable[[Cluster, pytest.MonkeyPatch], AbstractContextManager[None]]
+
+
+def made(cluster: Cluster, name: str, passed: bool) -> Check:
+    """The check, once its verdict is this one: a reload or a reconnection takes a moment."""
+    last: list[Check] = []
+
+    def probe() -> tuple[bool, str]:
+        last.append(CHECKS[name](cluster))
+        return last[-1].passed == passed, last[-1].seen
+
+    wait_until(f"check {name} to {'pass' if passed else 'fail'}", probe, seconds=20 if passed else 8)
+    return last[-1]
+
+
+def leftovers(cluster: Cluster) -> list[str]:
+    """What a check may have left on either server."""
+    query = """select nspname::text as name from pg_namespace where nspname ~ 'pgrepl'
+               union all select rolname::text from pg_roles where rolname ~ 'pgrepl'
+               union all select relname::text from pg_class where relname ~ 'pgrepl'
+               union all select slot_name::text from pg_replication_slots where slot_name <> 'replica_1_slot'"""
+    return [r["name"] for r in db.rows(cluster.primary.address, query)]
+
+
+# --- a cluster that is right ----------------------------------------------------------------------------------
+
+
+def test_the_promised_checks_are_there() -> None:
+    assert set(CHECKS) >= NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES | set(CHECKS)))
+def test_a_check_passes_and_leaves_nothing(cluster: Cluster, name: str) -> None:
+    result = CHECKS[name](cluster)
+    assert result.passed, result
+    assert result.name == name and result.title and result.hint
+    assert result.expected == result.seen != ""
+    assert leftovers(cluster) == []
+
+
+def test_the_contents_are_those_of_at_least_100000_rows(cluster: Cluster) -> None:
+    assert checks.ROWS >= 100_000
+    assert f"{checks.ROWS}" in CHECKS["contents"](cluster).seen
+
+
+def test_a_check_is_shown_and_recorded(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.check("slot", "Título", "Dica")
+    assert "Título" in capsys.readouterr().out
+    entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
+    assert list(entry) == [
+        "time",
+        "kind",
+        "chapter",
+        "cell",
+        "name",
+        "title",
+        "expected",
+        "seen",
+        "passed",
+        "seconds",
+        "previous",
+    ]
+    assert (entry["name"], entry["title"], entry["passed"]) == ("slot", "Título", True)
+
+
+# --- a cluster that is broken in one way after the other -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def victim(open_with: MakeCluster) -> Cluster:
+    """A cluster to break; every test but the last ones puts it right again."""
+    cluster = open_with("local")
+    set_up_primary(cluster)
+    set_up_replica(cluster)
+    return cluster
+
+
+def reload(instance: Instance) -> None:
+    db.row(instance.address, "select pg_reload_conf()")
+
+
+@contextmanager
+def altered(instance: Instance, setting: str, value: str) -> Iterator[None]:
+    """Somebody used ALTER SYSTEM."""
+    db.rows(instance.address, f"alter system set {setting} = '{value}'")
+    reload(instance)
+    try:
+        yield
+    finally:
+        db.connect(instance.address, options="-c default_transaction_read_only=off").execute(f"alter system reset {setting}")
+        reload(instance)
+
+
+@contextmanager
+def edited(instance: Instance, file: str, change: Callable[[str], str], *, then_reload: bool = True) -> Iterator[None]:
+    """Somebody edited a configuration file."""
+    path = instance.cluster.folder / instance.name / file
+    old = path.read_text("utf-8")
+    assert change(old) != old
+    path.write_text(change(old), "utf-8")
+    if then_reload:
+        reload(instance)
+    try:
+        yield
+    finally:
+        path.write_text(old, "utf-8")
+        reload(instance)
+
+
+@contextmanager
+def stopped(instance: Instance) -> Iterator[None]:
+    engine = instance.cluster.engine
+    engine.stop(instance.name).do(lambda line: None)
+    try:
+        yield
+    finally:
+        engine.start(instance.name).do(lambda line: None)
+        instance.wait_ready()
+
+
+@contextmanager
+def without_slot(cluster: Cluster) -> Iterator[None]:
+    with stopped(cluster.replica):
+        db.rows(cluster.primary.address, "select pg_drop_replication_slot('replica_1_slot')")
+        try:
+            yield
+        finally:
+            cluster.primary.create_slot("replica_1_slot")
+
+
+@contextmanager
+def with_unreserved_slot(cluster: Cluster) -> Iterator[None]:
+    with without_slot(cluster):
+        db.rows(cluster.primary.address, "select pg_create_physical_replication_slot('replica_1_slot')")
+        yield
+
+
+@contextmanager
+def replay_paused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "REPLAY_SECONDS", 1)
+        db.row(cluster.replica.address, "select pg_wal_replay_pause()")
+        try:
+            yield
+        finally:
+            db.row(cluster.replica.address, "select pg_wal_replay_resume()")
+
+
+@contextmanager
+def other_contents(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One value differs on the replica from what the primary had: the number of rows is the same."""
+    waits = checks.wait_replay
+
+    def change(cluster: Cluster, replica: Instance, lsn: str) -> None:
+        table = db.row(cluster.primary.address, "select oid::regclass::text as t from pg_class where relname = 't' "
+                       "and relnamespace::regnamespace::text ~ '^pgrepl_check'")["t"]  # fmt: skip
+        db.rows(cluster.primary.address, f"update {table} set word = 'x' where id = 77777")
+        waits(cluster, replica, db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "wait_replay", change)
+        yield
+
+
+@contextmanager
+def everyone_gets(right: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if somebody gave every new role this right, between its creation and its use."""
+    tries = checks._replicates
+
+    def grant(cluster: Cluster, role: str, password: str) -> bool:
+        db.rows(cluster.primary.address, f'alter role "{role}" {right}')
+        return tries(cluster, role, password)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "_replicates", grant)
+        yield
+
+
+@contextmanager
+def another_replica(cluster: Cluster, other: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What answers as replica is another project's."""
+    with monkeypatch.context() as patched:
+        own = cluster.engine.address
+        patched.setattr(
+            cluster.engine, "address", lambda n: other.engine.address(n) if n == "replica" else own(n), raising=False
+        )
+        yield
+
+
+@contextmanager
+def another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster, "params", cluster.params.model_copy(update={"pg_version": 15}))
+        yield
+
+
+EVERYBODY = "host replication all 0.0.0.0/0 scram-sha-256"
+
+
+def read_only(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+    return altered(cluster.primary, "default_transaction_read_only", "on")
+
+
+def wider(text: str) -> str:
+    return text.replace("127.0.0.1/32            trust", "127.0.0.0/8             trust", 1)
+
+
+BREAKS: dict[str, tuple[str, Break, str]] = {
+    "the primary is read-only": ("primary-writes", read_only, "read-only"),
+    "the primary is stopped": ("primary-writes", lambda c, m: stopped(c.primary), "refused"),
+    "the replica is stopped (1)": ("replica-refuses-writes", lambda c, m: stopped(c.replica), "refused"),
+    "the replica is stopped (2)": ("streaming", lambda c, m: stopped(c.replica), ""),
+    "the replica is stopped (3)": ("slot", lambda c, m: stopped(c.replica), "inactive"),
+    "the replica is stopped (4)": ("receiver", lambda c, m: stopped(c.replica), "refused"),
+    "another name": ("streaming", lambda c, m: altered(c.replica, "primary_conninfo", other_name(c)), "walreceiver"),
+    "the slot is missing": ("slot", lambda c, m: without_slot(c), "missing"),
+    "the slot reserves nothing": ("slot", lambda c, m: with_unreserved_slot(c), "null"),
+    "the slot is not used (1)": ("slot", lambda c, m: altered(c.replica, "primary_slot_name", ""), "inactive"),
+    "the slot is not used (2)": ("receiver", lambda c, m: altered(c.replica, "primary_slot_name", ""), "streaming"),
+    "another upstream": ("receiver", lambda c, m: altered(c.replica, "primary_conninfo", other_host(c)), "localhost"),
+    "another version": ("same-cluster", lambda c, m: another_version(c, m), "14."),
+    "another owner": ("settings", lambda c, m: altered(c.primary, "wal_keep_size", "2GB"), "primary: wal_keep_size"),
+    "another owner, same value": ("settings", lambda c, m: altered(c.primary, "wal_keep_size", "1GB"), "wal_keep_size"),
+    "another owner on the replica": ("settings", lambda c, m: altered(c.replica, "wal_compression", "off"), "replica: wal_c"),
+    "a setting overridden for the role": ("settings", lambda c, m: role_setting(c), "wal_compression"),
+    "an unknown setting": (
+        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "no_such = 1\n"), "no_such"),
+    "a wrong value on the replica": (
+        "settings", lambda c, m: edited(c.replica, "postgresql.conf", lambda t: t + "work_mem = many\n"), "work_mem"),
+    "a setting waits for a restart": (
+        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"), "restart"),
+    "an edit that was not read": (
+        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t.replace("'1GB'", "'2GB'"), then_reload=False),
+        "wal_keep_size"),
+    "a broken rule": (
+        "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: t + "host all all no/0 trust\n"), "pg_hba.conf"),
+    "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
+    "one value differs": ("contents", lambda c, m: other_contents(c, m), "100000"),
+    "every role may replicate": ("right-needed", lambda c, m: everyone_gets("replication", c, m), ""),
+    "every role is superuser": ("right-needed", lambda c, m: everyone_gets("superuser", c, m), ""),
+    "a wider rule": ("rule-needed", lambda c, m: edited(c.primary, "pg_hba.conf", wider), "accepted"),
+    "a rule for everybody": (
+        "rule-needed", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{EVERYBODY}\n{t}"), "accepted"),
+}  # fmt: skip
+
+
+def other_name(cluster: Cluster) -> str:
+    return cluster.replica.conninfo().replace(" application_name=replica-1", "")
+
+
+def other_host(cluster: Cluster) -> str:
+    return cluster.replica.conninfo().replace("host=127.0.0.1", "host=localhost")
+
+
+@contextmanager
+def role_setting(cluster: Cluster) -> Iterator[None]:
+    db.rows(cluster.primary.address, "alter role postgres set wal_compression = off")
+    try:
+        yield
+    finally:
+        db.rows(cluster.primary.address, "alter role postgres reset wal_compression")
+
+
+def test_every_check_is_broken_below() -> None:
+    assert {name for name, _, _ in BREAKS.values()} == set(CHECKS)
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_check_fails_where_it_should(victim: Cluster, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, broken, seen = BREAKS[what]
+    assert made(victim, name, True).passed
+    with broken(victim, monkeypatch):
+        result = made(victim, name, False)
+        assert seen in result.seen and result.seen != result.expected and result.hint
+        with pytest.raises(CheckFailed) as caught:
+            victim.check(name)
+        assert f"expected {result.expected}" in str(caught.value) and result.hint in str(caught.value)
+    assert made(victim, name, True).passed
+    assert leftovers(victim) == []
+    assert [e for e in victim.journal.entries() if e["kind"] == "check"][-1]["passed"] is False
+
+
+def test_another_projects_replica_is_not_the_same_cluster(
+    victim: Cluster, open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "REPLAY_SECONDS", 1)
+    other = open_with("local")
+    set_up_primary(other)
+    set_up_replica(other)
+    with another_replica(victim, other, monkeypatch):
+        result = CHECKS["same-cluster"](victim)
+        assert not result.passed and result.seen != result.expected
+        assert not CHECKS["contents"](victim).passed
+    assert CHECKS["same-cluster"](victim).passed and leftovers(victim) == []
+
+
+def pgrepl(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    where = ("--project", cluster.params.project, "-p", "workdir", str(cluster.params.workdir))
+    whole = [sys.executable, "-m", "pgrepl_lib", *arguments, *where]
+    return subprocess.run(whole, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) -> None:
+    good = pgrepl(victim, "check", "--json")
+    assert good.returncode == 0, good.stderr
+    assert {c["name"] for c in json.loads(good.stdout) if c["passed"]} == set(CHECKS)
+    with without_slot(victim):
+        bad, told = pgrepl(victim, "check", "--json"), pgrepl(victim, "check")
+    assert bad.returncode == told.returncode == 1
+    failed = {c["name"]: c for c in json.loads(bad.stdout) if not c["passed"]}
+    assert "slot" in failed and "primary-writes" not in failed
+    assert "missing" in failed["slot"]["seen"] and failed["slot"]["hint"]
+    assert "Traceback" not in bad.stderr + told.stderr and "✘" in told.stdout
+    made(victim, "streaming", True)
+    assert leftovers(victim) == []
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"primary-writes", "settings", "right-needed", "rule-needed"}))
+def test_a_promoted_replica_is_found(
+    promoted: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # these come last: there is no way back
+    monkeypatch.setattr(checks, "REPLAY_SECONDS", 1)
+    result = made(promoted, name, False)
+    assert result.seen != result.expected and result.hint
+    assert leftovers(promoted) == []
+
+
+@pytest.fixture(scope="module")
+def promoted(victim: Cluster) -> Cluster:
+    """The victim, whose replica somebody promoted."""
+    assert db.row(victim.replica.address, "select pg_promote(true, 30) as done") == {"done": True}
+    return victim
