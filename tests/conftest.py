@@ -58,13 +58,19 @@ def workdir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def free_network() -> Callable[[], str]:
-    """Networks that no other test cluster has."""
-    third = iter(range(160, 250))
-    return lambda: f"192.168.{next(third)}.0/24"
+    """Networks that no other test cluster has, not even one of another test session."""
+    third = iter(range(1, 250))
+    return lambda: f"10.{40 + os.getpid() % 200}.{next(third)}.0/24"
 
 
 @pytest.fixture(scope="session")
-def open_with(workdir: Path, free_network: Callable[[], str]) -> Iterator[MakeCluster]:
+def free_port() -> Callable[[], int]:
+    """Ports for a primary and its replica that no other test session takes."""
+    return iter(range(20000 + os.getpid() % 250 * 100, 50000, 2)).__next__
+
+
+@pytest.fixture(scope="session")
+def open_with(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[MakeCluster]:
     """Open clusters with parameters of their own; all are removed at the end."""
     opened: dict[str, dict[str, Any]] = {}
 
@@ -72,7 +78,7 @@ def open_with(workdir: Path, free_network: Callable[[], str]) -> Iterator[MakeCl
         project = project or f"t{secrets.token_hex(3)}"
         if project not in opened:
             image = {"image": IMAGE} if engine == "docker" else {}
-            opened[project] = {"workdir": str(workdir), "network": free_network(), **image}
+            opened[project] = {"workdir": str(workdir), "network": free_network(), "port": free_port(), **image}
         opened[project] |= {"engine": engine, **values}
         return open_cluster("test", project=project, **opened[project])
 

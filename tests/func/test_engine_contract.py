@@ -14,7 +14,7 @@ import pytest
 from pgrepl_lib import Cluster, db
 from pgrepl_lib.command import Command
 from pgrepl_lib.engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA
-from pgrepl_lib.engine import docker as docker_engine
+from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import CommandFailed, StepFailed
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -28,15 +28,13 @@ def quiet(line: str) -> None:
 
 def listeners(port: int) -> list[str]:
     """The addresses on which somebody listens on this port."""
-    return [
-        c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
-    ]
+    return [c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port]
 
 
 def service(cluster: Cluster, name: str) -> Any:
     """The container of an instance."""
     labels = [f"com.docker.compose.project={cluster.params.project}", f"com.docker.compose.service={name}"]
-    (found,) = docker_engine.client().containers.list(filters={"label": labels})
+    (found,) = docker_host.client().containers.list(filters={"label": labels})
     return found
 
 
@@ -51,15 +49,11 @@ def postmaster(cluster: Cluster, name: str) -> psutil.Process:
 def traces(cluster: Cluster) -> list[str]:
     """What the operating system and the Docker engine know of this cluster, not asked through the library."""
     folder, project = str(cluster.folder), cluster.params.project
-    found = [
-        f"process {p.pid}"
-        for p in psutil.process_iter(["cmdline"])
-        if any(folder in a for a in p.info["cmdline"] or [])
-    ]
+    found = [f"process {p.pid}" for p in psutil.process_iter(["cmdline"]) if any(folder in a for a in p.info["cmdline"] or [])]
     found += [f"listener on {p}" for p in cluster.engine.ports.values() if listeners(p)]
     found += [str(p) for p in (cluster.folder / "data", cluster.folder / "logs") if p.exists()]
     if cluster.engine.name == "docker":
-        client = docker_engine.client()
+        client = docker_host.client()
         for kind in (
             client.containers.list(all=True, ignore_removed=True),
             client.volumes.list(),
@@ -113,9 +107,7 @@ def test_the_callers_variables_do_not_send_us_elsewhere(
     assert cluster.primary.answers() == (True, "answers")
 
 
-def test_the_callers_variables_do_not_send_programs_elsewhere(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_callers_variables_do_not_send_programs_elsewhere(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in VARIABLES.items():
         monkeypatch.setenv(variable, value)
     done = cluster.engine.run(cluster.engine.client(PRIMARY, "psql", "-X", "-A", "-t", "-c", "select 42"))
@@ -125,9 +117,7 @@ def test_the_callers_variables_do_not_send_programs_elsewhere(
 @pytest.mark.parametrize("name", [PRIMARY, REPLICA])
 def test_the_server_reads_the_clusters_files(cluster: Cluster, name: str) -> None:
     for setting, file in zip(("config_file", "hba_file"), CONFIGURATION, strict=True):
-        assert db.row(cluster.engine.address(name), f"show {setting}")[setting] == cluster.engine.configuration_path(
-            name, file
-        )
+        assert db.row(cluster.engine.address(name), f"show {setting}")[setting] == cluster.engine.configuration_path(name, file)
     seen = db.row(cluster.engine.address(name), "select pg_read_file(current_setting('config_file')) as text")["text"]
     assert seen == (cluster.folder / name / "postgresql.conf").read_text("utf-8")
 
@@ -158,9 +148,7 @@ def test_nothing_listens_beyond_the_loopback_address(cluster: Cluster) -> None:
         else:
             own = postmaster(cluster, name).net_connections("all")
             assert {c.laddr.ip for c in own if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
-            assert db.row(cluster.engine.address(name), "show unix_socket_directories") == {
-                "unix_socket_directories": ""
-            }
+            assert db.row(cluster.engine.address(name), "show unix_socket_directories") == {"unix_socket_directories": ""}
         assert set(listeners(port)) <= {"127.0.0.1"}
         others = [a.address for group in psutil.net_if_addrs().values() for a in group if a.family == socket.AF_INET]
         for address in {a for a in others if not a.startswith("127.")}:
@@ -242,7 +230,7 @@ def original(cluster: Cluster, file: str) -> str:
     """The file as it is inside the temporary instance."""
     if cluster.engine.name == "local":
         return (cluster.folder / "data" / TEMPORARY_PRIMARY / file).read_text("utf-8")
-    container = docker_engine.client().containers.get(f"{cluster.params.project}_{TEMPORARY_PRIMARY}")
+    container = docker_host.client().containers.get(f"{cluster.params.project}_{TEMPORARY_PRIMARY}")
     code, out = container.exec_run(["cat", f"{cluster.engine.pgdata}/{file}"])  # type: ignore[attr-defined]
     assert code == 0
     return str(out.decode())
@@ -251,7 +239,7 @@ def original(cluster: Cluster, file: str) -> str:
 def test_removing_the_temporary_instance_leaves_nothing(own: Cluster) -> None:
     volumes: list[str] = []
     if own.engine.name == "docker":
-        container = docker_engine.client().containers.get(f"{own.params.project}_{TEMPORARY_PRIMARY}")
+        container = docker_host.client().containers.get(f"{own.params.project}_{TEMPORARY_PRIMARY}")
         volumes = [m["Name"] for m in container.attrs["Mounts"] if m["Type"] == "volume"]
         assert volumes, "the image declares a volume"
     action = own.engine.remove_temporary(TEMPORARY_PRIMARY)
@@ -259,7 +247,7 @@ def test_removing_the_temporary_instance_leaves_nothing(own: Cluster) -> None:
     action.do(quiet)
     assert action.done() and own.engine.existing() == []
     if own.engine.name == "docker":
-        assert not {v.name for v in docker_engine.client().volumes.list()} & set(volumes)
+        assert not {v.name for v in docker_host.client().volumes.list()} & set(volumes)
     else:
         assert not (own.folder / "data" / TEMPORARY_PRIMARY).exists()
     action.do(quiet)  # removing what is gone is fine
@@ -329,7 +317,7 @@ def test_the_replica_is_prepared_only_after_its_last_step(own: Cluster) -> None:
     action = own.engine.remove_temporary(TEMPORARY_REPLICA)
     assert action.done()
     if own.engine.name == "docker":
-        assert docker_engine._container(f"{own.params.project}_{TEMPORARY_REPLICA}") is None
+        assert docker_host.find_container(f"{own.params.project}_{TEMPORARY_REPLICA}") is None
     else:
         assert not (own.folder / "data" / TEMPORARY_REPLICA).exists()
 

@@ -27,9 +27,10 @@ Values = dict[str, str]
 
 
 @pytest.fixture
-def values(workdir: Path, free_network: Callable[[], str]) -> Iterator[Values]:
+def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
     """The parameters of a new project on the local engine; removed afterwards."""
-    made = {"project": f"r{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir), "network": free_network()}
+    made = {"project": f"r{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir),
+            "network": free_network(), "port": str(free_port())}  # fmt: skip
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -175,7 +176,9 @@ def test_plain_papermill_runs_every_chapter_from_any_folder(values: Values, tmp_
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_run_with_either_compose(version: str, docker_ready: None, workdir: Path, free_network: Callable[[], str]) -> None:
+def test_run_with_either_compose(
+    version: str, docker_ready: None, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> None:
     if version == "v1" and not shutil.which("docker-compose"):
         pytest.skip("docker-compose (version 1) is not installed")
     if version == "v2" and not COMPOSE_V2.exists():
@@ -183,7 +186,7 @@ def test_run_with_either_compose(version: str, docker_ready: None, workdir: Path
     environment = {k: v for k, v in os.environ.items() if k != "DOCKER_CONFIG"}
     environment |= {"DOCKER_CONFIG": str(COMPOSE_V2)} if version == "v2" else {}
     made = {"project": f"c{secrets.token_hex(3)}", "engine": "docker", "workdir": str(workdir), "network": free_network(),
-            **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
+            "port": str(free_port()), **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
     try:
         done = pgrepl("run", made, env=environment)
         assert done.returncode == 0, done.stderr

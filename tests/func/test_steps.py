@@ -15,10 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
+from docker.errors import DockerException
 
 from pgrepl_lib import Cluster, PgreplError, command, db, files
 from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker as docker_engine
+from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -134,7 +135,7 @@ def backup_process(cluster: Cluster) -> psutil.Process | None:
         found = [p for p in psutil.process_iter(["name", "cmdline"]) if p.info["name"] == "pg_basebackup"
                  and own in (p.info["cmdline"] or [])]  # fmt: skip
     else:
-        container = docker_engine.client().containers.get(f"{cluster.params.project}_repl_temp")
+        container = docker_host.client().containers.get(f"{cluster.params.project}_repl_temp")
         rows = container.top()["Processes"]
         found = [psutil.Process(int(r[1])) for r in rows if "pg_basebackup" in r[-1]]
         if container.exec_run(["test", "-e", f"{cluster.engine.pgdata}/base/1"])[0]:  # type: ignore[attr-defined]
@@ -153,7 +154,7 @@ def cut_off_base_backup(cluster: Cluster) -> BaseException:
                 if process := backup_process(cluster):
                     process.kill()
                     killed.append(process.pid)
-            except (psutil.Error, docker_engine.DockerException):
+            except (psutil.Error, DockerException):
                 continue
 
     cluster.replica.start_temporary()
@@ -170,9 +171,11 @@ def cut_off_base_backup(cluster: Cluster) -> BaseException:
 
 
 @pytest.fixture(scope="module")
-def scram(engine_name: str, open_with: MakeCluster) -> tuple[Cluster, dict[str, Any]]:
-    """A cluster with a password, whose base backup was cut off and made again; and what was seen meanwhile."""
-    made, seen = open_with(engine_name, auth_method="scram-sha-256"), {}
+def scram(engine_name: str, open_with: MakeCluster, workdir: Path) -> tuple[Cluster, dict[str, Any]]:
+    """A cluster with a password, in a folder of an odd name, whose base backup was cut off and made again; and what was seen meanwhile."""
+    odd = workdir / "Área de 'trabalho' $x (cópia)"
+    odd.mkdir(exist_ok=True)
+    made, seen = open_with(engine_name, auth_method="scram-sha-256", workdir=str(odd)), {}
     with watched_commands() as commands:
         set_up_primary(made)
         db.rows(
@@ -233,7 +236,7 @@ def test_a_password_is_in_no_container(scram: tuple[Cluster, dict[str, Any]]) ->
     if made.engine.name != "docker":
         pytest.skip("the other engine's files are looked at above")
     labels = {"label": f"com.docker.compose.project={made.params.project}"}
-    containers = docker_engine.client().containers.list(filters=labels)
+    containers = docker_host.client().containers.list(filters=labels)
     assert len(containers) == 2
     for container in containers:
         described = json.dumps(container.attrs) + container.logs().decode(errors="replace")

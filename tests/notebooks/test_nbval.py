@@ -22,10 +22,10 @@ SANITIZE = Path(__file__).with_name("sanitize.cfg")
 
 
 @pytest.fixture
-def parameters(engine_name: str, workdir: Path, free_network: Any) -> Any:
+def parameters(engine_name: str, workdir: Path, free_network: Any, free_port: Any) -> Any:
     image = {"image": IMAGE} if engine_name == "docker" else {}
     values = {"project": f"nb{secrets.token_hex(3)}", "engine": engine_name, "workdir": str(workdir),
-              "network": free_network(), **image}  # fmt: skip
+              "network": free_network(), "port": free_port(), **image}  # fmt: skip
     yield values
     open_cluster("", **values).remove(confirm=True)
 

@@ -123,7 +123,20 @@ def test_what_is_allowed_is_not_a_breach(code: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_is_small(module: str) -> None:
-    assert len(MODULES[module].splitlines()) <= MOST_LINES
+    assert code_lines(MODULES[module]) <= MOST_LINES
+
+
+def code_lines(text: str) -> int:
+    """Lines that do something: without blank lines, comments and docstrings, which cost a reader nothing."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, documented) and ast.get_docstring(node) is not None
+        for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    lines = enumerate(text.splitlines(), 1)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in docstrings for n, line in lines)
 
 
 def runtime_imports(text: str) -> Iterator[str]:

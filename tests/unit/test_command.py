@@ -192,9 +192,7 @@ def test_root_becomes_the_commands_user_without_its_groups(tmp_path: Path) -> No
     assert shown == [str(entry.pw_uid)] * 2 + [str(entry.pw_gid)] * 2
 
 
-def test_replacing_this_process_keeps_arguments_and_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replacing_this_process_keeps_arguments_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = "import os, sys; print(os.getcwd(), sys.argv[1:], os.environ.get('PGHOST'), os.environ['PGPASSFILE'])"

@@ -38,9 +38,7 @@ def test_values_are_quoted_where_the_file_needs_it(value: str, written: str) -> 
     assert conf.quote_value(value) == written
 
 
-@pytest.mark.parametrize(
-    "value", ["on", "1GB", "", "a'b\\c#d %m", "''", "\\\\", "'", "\\", "\\'", "x = y", "é\u2028z", "  "]
-)
+@pytest.mark.parametrize("value", ["on", "1GB", "", "a'b\\c#d %m", "''", "\\\\", "'", "\\", "\\'", "x = y", "é\u2028z", "  "])
 def test_managed_settings_read_back_what_was_written(value: str) -> None:
     text = conf.with_block(SAMPLE, "settings", conf.setting_lines({"log_line_prefix": value, "a.b": 1}))
     assert conf.managed_settings(text) == {"log_line_prefix": value, "a.b": "1"}
@@ -132,8 +130,6 @@ def test_a_diff_is_one_that_programs_apply(tmp_path: Path, old: str, new: str) -
     target = tmp_path / "postgresql.conf"
     target.write_text(old, encoding="utf-8")
     patch = conf.diff(old, new, "postgresql.conf").encode()
-    done = subprocess.run(
-        ["git", "apply", "-p0", "--unidiff-zero", "-"], input=patch, cwd=tmp_path, capture_output=True
-    )
+    done = subprocess.run(["git", "apply", "-p0", "--unidiff-zero", "-"], input=patch, cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert target.read_text(encoding="utf-8") == new

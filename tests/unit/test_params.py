@@ -122,9 +122,7 @@ def test_parameters_are_frozen() -> None:
 
 
 def test_plain_values_make_the_same_parameters_again() -> None:
-    params = Params.parse(
-        {"settings": {"work_mem": "8MB"}, "network": "10.0.0.0/24", "replication_user": "a'b", "port": 6000}
-    )
+    params = Params.parse({"settings": {"work_mem": "8MB"}, "network": "10.0.0.0/24", "replication_user": "a'b", "port": 6000})
     assert Params.parse(json.loads(json.dumps(params.plain()))) == params
 
 

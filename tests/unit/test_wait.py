@@ -61,9 +61,7 @@ def test_secrets_in_state_and_log_are_masked() -> None:
     secret = register("0123456789abcdef-wait")
     with pytest.raises(WaitTimeout) as caught:
         wait_until("x", lambda: (False, f"state {secret}"), seconds=0.05, log=lambda: f"log {secret}")
-    assert (
-        secret not in str(caught.value) and f"state {MASK}" in str(caught.value) and f"log {MASK}" in str(caught.value)
-    )
+    assert secret not in str(caught.value) and f"state {MASK}" in str(caught.value) and f"log {MASK}" in str(caught.value)
 
 
 def test_an_error_of_the_probe_is_not_swallowed() -> None:
