@@ -122,6 +122,7 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
     from .checks import CHECKS
 
     cluster = existing_cluster(values(project, engine, given))
+    cluster.require_primary()
     results = []
     for name, make in CHECKS.items():
         try:

@@ -174,7 +174,7 @@ class Cluster:
         """Show and record what is used: the engine's and the server's version, image digest or checksum."""
         facts = self.engine.facts()
         self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports))
-        show.table(("", ""), list(facts.items()))
+        show.table(("", ""), [(name, f"`{fact}`") for name, fact in facts.items()])
         return facts
 
     def picture(self, **texts: str) -> None:
@@ -192,6 +192,7 @@ class Cluster:
 
         title, hint: the reader's language, instead of the check's own English ones.
         """
+        self.require_primary()
         started = time.monotonic()
         result = CHECKS[name](self).told(title, hint)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
@@ -200,13 +201,19 @@ class Cluster:
         show.check(result.title, result.passed, result.expected, result.seen, result.hint)
         if not result.passed:
             raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
-                              looked_at=[f"expected {result.expected}", f"seen {result.seen}"])  # fmt: skip
+                              looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
         return result
 
     @cached_property
     def journal(self) -> audit.Journal:
         """The record that this work goes to."""
         return audit.Journal.of(self.folder)
+
+    def require_primary(self) -> None:
+        """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
+        if not (self.folder / state.FILE).exists() or not self.engine.running(PRIMARY):
+            raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
+                             remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
 
     # --- pieces --------------------------------------------------------------------------------------------
 

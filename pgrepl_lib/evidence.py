@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from . import audit
+from .chapter import SET_UP
 from .files import write_atomic
 from .params import Params
 
-# nbconvert's page shows code blocks of outputs in the text's font and diffs without colour.
+# nbconvert's page cuts long code lines off, and shows code blocks of outputs in the text's font, diffs without colour.
 STYLE = """<style>
+.jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere }
+.jp-RenderedSVG img { max-width: 100%; height: auto }
 .jp-RenderedMarkdown .highlight pre { font-family: var(--jp-code-font-family); line-height: 1.4; padding: 4px 8px;
   background: #f7f7f7; overflow-x: auto; white-space: pre-wrap; color: #24292f }
 .jp-RenderedMarkdown .highlight .gi { color: #116329; background: #e6ffec }
@@ -75,4 +79,20 @@ def _exporter() -> Any:
 
 def _export(notebook: Path) -> None:
     body, _ = _exporter().from_filename(str(notebook))
-    write_atomic(notebook.with_suffix(".html"), body.replace("</head>", f"{STYLE}</head>", 1))
+    body = body.replace("</head>", f"{STYLE}</head>", 1)
+    body = re.sub(r'<a href="([^":]+)">(.*?)</a>', _link, body)
+    if title := re.search(r"<title>(.*?)</title>", str(_first_svg(notebook))):
+        body = body.replace("No description has been provided for this image", title[1])
+    write_atomic(notebook.with_suffix(".html"), body)
+
+
+def _link(match: re.Match[str]) -> str:
+    """Between chapters of a run the pages link to each other; what is not in the run's folder is not linked."""
+    target = Path(match[1])
+    return f'<a href="{target.stem}.html">{match[2]}</a>' if target.stem in SET_UP else match[2]
+
+
+def _first_svg(notebook: Path) -> str:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    pictures = (o["data"]["image/svg+xml"] for c in cells for o in c.get("outputs", []) if "image/svg+xml" in o.get("data", {}))
+    return "".join(next(pictures, ""))

@@ -139,6 +139,7 @@ class Instance:
 
     def start_temporary(self, title: str = "") -> str:
         """Step: a place with the replica's empty data folder (document: repl_temp)."""
+        self.cluster.require_primary()
         action = self.cluster.engine.start_temporary_replica(self.name)
 
         def do(tell: Tell) -> None:
@@ -195,7 +196,7 @@ class Instance:
 
         def do(tell: Tell) -> None:
             if not action.done():
-                tell("starting")
+                tell("…")
                 action.do(tell)
             self.wait_ready()
             self._take_over_configuration()

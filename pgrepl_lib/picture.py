@@ -26,7 +26,7 @@ ARROW = """<path d="M276 {y1} L484 {y2}" stroke="#336791" stroke-width="2.5" mar
 def topology(cluster: Cluster, *, network: str, writes: str, reads: str, alt: str) -> str:
     """The primary, its replicas and the way of the WAL. The texts are the reader's language, hence arguments."""
     count = len(cluster.replicas)
-    height = 90 + 130 * count
+    height = 62 + 130 * count
     middle = 56 + (130 * count - 26) // 2 - 52
     parts = [_box(40, middle, "#dbe8f3", "primary", [writes, f"PostgreSQL {cluster.params.pg_version}"])]
     for i, replica in enumerate(cluster.replicas):

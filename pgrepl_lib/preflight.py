@@ -49,8 +49,10 @@ def require(found: Sequence[Finding]) -> None:
 def _folder(cluster: Cluster) -> Iterator[Finding]:
     there = next(p for p in [cluster.folder, *cluster.folder.parents] if p.exists())
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
-    yield Finding("folder", writable, f"{cluster.folder}" if writable else f"{there} cannot be written",
-                  "choose a folder that this user may write to with the parameter workdir")  # fmt: skip
+    shut_out = cluster.engine.shut_out() if writable else ""
+    seen = shut_out or (f"{cluster.folder}" if writable else f"{there} cannot be written")
+    remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
+    yield Finding("folder", writable and not shut_out, seen, remedy)
     space = shutil.disk_usage(there).free
     yield Finding("disk", space >= SPACE_NEEDED, f"{space / 1e9:.1f} GB free in {there}",
                   f"free at least {SPACE_NEEDED / 1e9:.0f} GB, or choose another workdir")  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -106,10 +106,16 @@ def _terminal_progress(title: str) -> Callable[[str], None]:
 
 
 def _wrapped(text: str) -> str:
-    """A long command over several lines, as a shell takes them; one with quotes is left alone."""
-    if len(text) <= WIDTH or set(text) & set("\"'"):
+    """A long command over several lines, as a shell takes them; what stands in quotes stays whole."""
+    if len(text) <= WIDTH:
         return text
-    return " \\\n    ".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
+    lines = [""]
+    for word in re.findall(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""", text):
+        if lines[-1] and len(lines[-1]) + len(word) >= WIDTH:
+            lines.append(f"    {word}")
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip() if len(lines) == 1 else f"{lines[-1]} {word}"
+    return " \\\n".join(lines)
 
 
 def _cell(text: str) -> str:

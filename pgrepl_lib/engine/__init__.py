@@ -46,6 +46,9 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Write what the engine itself needs into the cluster's folder; quick and repeatable."""
 
+    def shut_out(self) -> str:
+        """Why the server's user could not reach the cluster's folder; empty where it can."""
+
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
         """The server's own complaints about names and values, asked before anything is touched."""
 

@@ -77,6 +77,9 @@ class DockerEngine:
         files.write_atomic(self.folder / ".env", "".join(f"{k}={v}\n" for k, v in values.items()))
         files.write_atomic(self.folder / "docker-compose.yaml", COMPOSE_FILE.read_text("utf-8"))
 
+    def shut_out(self) -> str:
+        return ""  # folders are mounted, not entered
+
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
         complaints = []
         for name, value in settings.items():
@@ -96,6 +99,7 @@ class DockerEngine:
         ready = f"until docker container exec {name} pg_isready --host=127.0.0.1 --quiet; do sleep 1; done"
 
         def do(tell: Tell) -> None:
+            tell("…")
             self._remove_container(name)
             container = client().containers.run(
                 self.params.image, name=name, detach=True, labels={LABEL: self.params.project},

@@ -60,19 +60,18 @@ class LocalEngine:
         )  # fmt: skip
 
     def prepare(self) -> None:
-        parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
-        if self.user and not binaries.enterable_by_all(parent):
-            raise EnvironmentLacking(
-                f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}.",
-                looked_at=[f"workdir {self.params.workdir}"],
-                remedy="choose a workdir that every user may enter, such as the default /var/lib/pgrepl",
-            )
         owner = self._owner()
         for name, mode in (("data", 0o711), ("logs", 0o755), ("secrets", 0o700)):
             files.make_folder(self.folder / name, mode, owner)
         for secret in (self.folder / "secrets").iterdir():
             if owner and secret.stat().st_uid != owner[0]:
                 os.chown(secret, *owner)
+
+    def shut_out(self) -> str:
+        parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
+        if self.user and not binaries.enterable_by_all(parent):
+            return f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}"
+        return ""
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
         complaints = []
@@ -88,6 +87,7 @@ class LocalEngine:
         target = self._data(TEMPORARY_PRIMARY)
 
         def do(tell: Tell) -> None:
+            tell("…")
             files.remove(self.folder / target)
             self.run(self._initdb(target))
 

@@ -13,8 +13,7 @@ import pytest
 
 from pgrepl_lib import Cluster, db
 from pgrepl_lib.command import Command
-from pgrepl_lib.engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib.engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, docker_host
 from pgrepl_lib.errors import CommandFailed, StepFailed
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica

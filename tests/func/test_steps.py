@@ -172,7 +172,7 @@ def cut_off_base_backup(cluster: Cluster) -> BaseException:
 
 @pytest.fixture(scope="module")
 def scram(engine_name: str, open_with: MakeCluster, workdir: Path) -> tuple[Cluster, dict[str, Any]]:
-    """A cluster with a password, in a folder of an odd name, whose base backup was cut off and made again; and what was seen meanwhile."""
+    """A cluster with a password in an oddly named folder, whose base backup was cut off; and what was seen meanwhile."""
     odd = workdir / "Área de 'trabalho' $x (cópia)"
     odd.mkdir(exist_ok=True)
     made, seen = open_with(engine_name, auth_method="scram-sha-256", workdir=str(odd)), {}
