@@ -27,6 +27,12 @@ ROWS = 100_000
 REPLAY_SECONDS = 60
 
 
+# Names as in the file may differ in case; settings of extensions that are not loaded are in no view but the file's.
+IN_EFFECT = """
+select lower(f.name) as name, f.setting from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
+where f.applied and f.sourcefile = %s and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
+
+
 @dataclass(frozen=True)
 class Check:
     """The outcome of a check."""
@@ -261,14 +267,12 @@ def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
     """Managed settings that another owner overrides, and every error that the server sees in its files."""
     folder, engine = cluster.folder / instance.name, cluster.engine
     path = engine.configuration_path(instance.name, "postgresql.conf")
-    in_effect = {
-        r["name"]: r["setting"]
-        for r in db.rows(instance.address, "select f.name, f.setting from pg_file_settings f join pg_settings s using (name) "
-                         "where f.applied and f.sourcefile = %s and s.sourcefile = f.sourcefile", [path])
-    }  # fmt: skip
+    in_effect = {r["name"]: r["setting"] for r in db.rows(instance.address, IN_EFFECT, [path])}
     for name, value in conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8")).items():
         if in_effect.get(name) != value:
             yield f"{instance.name}: {name} = {value} is not in effect from {path}"
+    if instance.stale():
+        yield f"{instance.name}: an edit waits to be read"
     for query in (
         "select name || ': ' || error as e from pg_file_settings where error is not null",
         "select 'pg_hba.conf line ' || line_number || ': ' || error as e from pg_hba_file_rules where error is not null",

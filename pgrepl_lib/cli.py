@@ -122,7 +122,8 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
     from .checks import CHECKS
 
     cluster = existing_cluster(values(project, engine, given))
-    cluster.require_primary()
+    if not cluster.engine.has_data("primary"):
+        cluster.require_primary()
     results = []
     for name, make in CHECKS.items():
         try:

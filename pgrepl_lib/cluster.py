@@ -95,9 +95,14 @@ class Cluster:
         """Step: random passwords in files that only their reader may read (correction 1)."""
         folder = self.folder / "secrets"
         names = ["superuser", *(["replication"] if self.params.auth_method != "trust" else [])]
+        needed = (*names, "pgpass", "replication.pgpass")
         shown = tuple(f"(umask 077; openssl rand -hex 16 > secrets/{n})" for n in names)
 
         def do(tell: Tell) -> None:
+            if not (folder / "superuser").exists() and self.engine.has_data(PRIMARY):
+                raise StepFailed("The passwords of existing data are gone.", looked_at=self.engine.existing(),
+                                 remedy=f"put {folder} back from a copy, or remove the data: "
+                                 f"pgrepl down --project {self.params.project}")  # fmt: skip
             made = {n: self._secret(folder / n) for n in names}
             users = {"superuser": "postgres", "replication": self.params.replication_user}
             lines = {n: f"*:*:*:{_pgpass(users[n])}:{made[n]}\n" for n in names}
@@ -105,7 +110,7 @@ class Cluster:
             files.write_atomic(folder / "replication.pgpass", lines.get("replication", ""), 0o600)
             self.engine.prepare()  # hands them to the server's user
 
-        return self.perform(title, Action(shown, do, lambda: all((folder / n).exists() for n in [*names, "pgpass"])))
+        return self.perform(title, Action(shown, do, lambda: all((folder / n).exists() for n in needed)))
 
     def start_temporary(self, title: str = "Start a temporary instance") -> str:
         """Step: a server of the wanted version to copy its files from (document: pg_temp; corrections 1 and 2)."""
@@ -192,7 +197,8 @@ class Cluster:
 
         title, hint: the reader's language, instead of the check's own English ones.
         """
-        self.require_primary()
+        if not self.engine.has_data(PRIMARY):
+            self.require_primary()
         started = time.monotonic()
         result = CHECKS[name](self).told(title, hint)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
@@ -227,11 +233,17 @@ class Cluster:
         if not (self.folder / state.FILE).exists():
             require(findings(self))
         files.make_folder(self.folder)
+        with state.reserving(self.params):  # two projects that begin at once must not choose the same ports
+            self._record()
         self.engine.prepare()
         for instance in (self.primary, *self.replicas):
             files.make_folder(self.folder / instance.name)
-        state.write(self.params, self.engine.name, self.engine.ports)
         self._ready = True
+
+    def _record(self) -> None:
+        if not (self.folder / state.FILE).exists() and self.params.port == 0:
+            self.engine.ports = state.new_ports(self.params)
+        state.write(self.params, self.engine.name, self.engine.ports)
 
     def _secret(self, path: Path) -> str:
         if not path.exists():

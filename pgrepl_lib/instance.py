@@ -204,7 +204,7 @@ class Instance:
                 self.wait_streaming()
 
         def done() -> bool:
-            ready = action.done() and self.answers()[0] and not self._stale()
+            ready = action.done() and self.answers()[0] and not self.stale()
             return ready and (not self.number or self.streams()[0])
 
         return self.cluster.perform(title or f"Start {self.name}", Action(action.commands, do, done))
@@ -219,14 +219,18 @@ class Instance:
     def streams(self) -> tuple[bool, str]:
         """Whether the primary sees this replica streaming, and the state seen."""
         query = "select state from pg_stat_replication where application_name = %s"
-        found = db.row(self.cluster.primary.address, query, [self.application_name]).get("state", "not connected")
+        try:
+            found = db.row(self.cluster.primary.address, query, [self.application_name]).get("state", "not connected")
+        except OperationalError as error:
+            found = f"the primary does not answer: {str(error).strip().splitlines()[-1][:120]}"
         return found == "streaming", str(found)
 
     def wait_streaming(self) -> None:
         """Wait until the replica streams from the primary; raises `WaitTimeout` with the log's end."""
         engine = self.cluster.engine
         wait_until(f"{self.name} to stream from the primary", self.streams, seconds=60,
-                   alive=lambda: engine.running(self.name), log=lambda: engine.log_tail(self.name),
+                   alive=lambda: engine.running(self.name) and engine.running(self.cluster.primary.name),
+                   log=lambda: engine.log_tail(self.name),
                    hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
 
     def answers(self) -> tuple[bool, str]:
@@ -265,7 +269,7 @@ class Instance:
         files.write_atomic(self.cluster.folder / "secrets/replication.sql", text, 0o600)
         self.cluster.engine.prepare()
 
-    def _stale(self) -> bool:
+    def stale(self) -> bool:
         """Whether a file was edited after the server last read it, or an edit waits for a restart."""
         newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
         query = ("select pg_conf_load_time() < to_timestamp(%s) as old, "
@@ -274,7 +278,7 @@ class Instance:
         return bool(found["old"] or found["waiting"])
 
     def _take_over_configuration(self) -> None:
-        if not self._stale():
+        if not self.stale():
             return
         db.row(self.address, "select pg_reload_conf()")
         wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)

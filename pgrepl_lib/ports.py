@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 import psutil
 
-FIRST = 55432
+FIRST = 15432  # below the range that systems use for outgoing connections
 
 
 def free(port: int) -> bool:

@@ -33,7 +33,7 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    return [*_folder(cluster), *_ports(cluster), *_network(cluster)]
+    return [*_folder(cluster), *_leftovers(cluster), *_ports(cluster), *_network(cluster)]
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -56,6 +56,13 @@ def _folder(cluster: Cluster) -> Iterator[Finding]:
     space = shutil.disk_usage(there).free
     yield Finding("disk", space >= SPACE_NEEDED, f"{space / 1e9:.1f} GB free in {there}",
                   f"free at least {SPACE_NEEDED / 1e9:.0f} GB, or choose another workdir")  # fmt: skip
+
+
+def _leftovers(cluster: Cluster) -> Iterator[Finding]:
+    """Data without the record of what it was made with could be anything: it is kept, and named."""
+    if not (cluster.folder / "cluster.json").exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
+        remedy = f"put cluster.json back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
+        yield Finding("leftovers", False, "; ".join(cluster.engine.existing()), remedy)
 
 
 def _ports(cluster: Cluster) -> Iterator[Finding]:

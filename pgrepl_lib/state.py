@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from . import ports as host_ports
 from .engine import PRIMARY, REPLICA
 from .errors import ParameterError
-from .files import write_atomic
+from .files import make_folder, write_atomic
 from .params import Params
 
 FILE = "cluster.json"
@@ -24,9 +27,12 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
-    except ValueError:
-        raise ParameterError(f"{path} is damaged.", remedy="put it back from a copy, or use another project name") from None
+        made = json.loads(path.read_text("utf-8"))
+        if made["engine"] and made["ports"].values() and Params.parse(made["params"]):
+            return made  # type: ignore[no-any-return]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise ParameterError(f"{path} is damaged.", remedy="put it back from a copy, or use another project name")
 
 
 def write(params: Params, engine: str, ports: Mapping[str, int]) -> None:
@@ -35,6 +41,12 @@ def write(params: Params, engine: str, ports: Mapping[str, int]) -> None:
     path = params.folder / FILE
     if not path.exists() or path.read_text("utf-8") != text:
         write_atomic(path, text)
+
+
+def reserving(params: Params) -> FileLock:
+    """A lock over the work folder, held while ports are chosen and recorded."""
+    make_folder(params.workdir)
+    return FileLock(params.workdir / ".ports.lock", timeout=30)
 
 
 def guard(params: Params, made: Mapping[str, Any]) -> None:
@@ -68,6 +80,8 @@ def ports(params: Params, made: Mapping[str, Any]) -> dict[str, int]:
 def new_ports(params: Params) -> dict[str, int]:
     """The ports asked for, else free ones of no other project."""
     names = [PRIMARY, *replica_names(params.replicas)]
-    files = (f for f in params.workdir.glob(f"*/{FILE}") if f.parent != params.folder)
-    others = {p for f in files for p in read(f.parent)["ports"].values()}
+    others: set[int] = set()
+    for file in params.workdir.glob(f"*/{FILE}"):
+        with suppress(ParameterError):  # another project's damaged record is not this one's business
+            others |= set(read(file.parent)["ports"].values()) if file.parent != params.folder else set()
     return dict(zip(names, host_ports.pick(len(names), params.port, others), strict=True))

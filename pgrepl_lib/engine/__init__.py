@@ -71,7 +71,8 @@ class Engine(Protocol):
         """
 
     def backup_complete(self, name: str) -> bool:
-        """Whether the temporary replica holds a complete base backup: its manifest is renamed into place last."""
+        """Whether the temporary replica holds a complete base backup (its manifest is renamed into place last) and,
+        where one is needed, the password file."""
 
     def discard_backup(self, name: str) -> None:
         """Empty the temporary replica's data folder, which an interrupted base backup has left."""

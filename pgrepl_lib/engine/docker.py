@@ -149,7 +149,8 @@ class DockerEngine:
                 self._exec(temporary, "cp", "-p", f"/tmp/{PASSFILE}", self.pgdata))  # fmt: skip
 
     def backup_complete(self, name: str) -> bool:
-        return self._in_temporary("test", "-e", f"{self.pgdata}/backup_manifest")
+        needed = ["backup_manifest", *([PASSFILE] if self.params.auth_method != "trust" else [])]
+        return all(self._in_temporary("test", "-e", f"{self.pgdata}/{n}") for n in needed)
 
     def discard_backup(self, name: str) -> None:
         self._in_temporary("find", self.data_mount, "-mindepth", "1", "-delete")
@@ -219,7 +220,8 @@ class DockerEngine:
 
     def existing(self) -> list[str]:
         temporaries = [self._temporary(t) for t in (TEMPORARY_PRIMARY, TEMPORARY_REPLICA)]
-        containers = {c.name: c for c in self._containers()} | {t: c for t in temporaries if (c := find_container(t))}
+        containers = {c.name: c for c in self._containers()}
+        containers |= {t: c for t in temporaries if (c := find_container(t)) and self._mine_is(c)}
         return [*(f"container {n} ({c.status})" for n, c in sorted(containers.items())),
                 *sorted(f"volume {v.name}" for v in self._volumes()),
                 *sorted(f"network {n.name}" for n in client().networks.list(filters=self._mine()))]  # fmt: skip
@@ -230,7 +232,8 @@ class DockerEngine:
 
         def do(tell: Tell) -> None:
             for name in temporaries:
-                self._remove_container(name)
+                if (found := find_container(name)) and self._mine_is(found):
+                    self._remove_container(name)
             self.run(down)
 
         return Action((f"docker container rm -f {' '.join(temporaries)}", down), do, lambda: not self.existing())
@@ -285,13 +288,16 @@ class DockerEngine:
 
     def _remove_container(self, name: str) -> None:
         if found := find_container(name):
-            mine = (found.labels.get(LABEL), found.labels.get("com.docker.compose.project"))
-            if self.params.project not in mine:
+            if not self._mine_is(found):
                 raise StepFailed(f"A container named {name} exists that this project did not make.",
                                  looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
                                  remedy=f"rename or remove it (docker container rm -f {name}), then run again")  # fmt: skip
             found.remove(force=True, v=True)
             wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
+
+    def _mine_is(self, container: Any) -> bool:
+        """A name is the engine's, so a container of somebody else may have ours."""
+        return self.params.project in (container.labels.get(LABEL), container.labels.get("com.docker.compose.project"))
 
     def _wait_ready(self, container_id: str) -> None:
         last = ""

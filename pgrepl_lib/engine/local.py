@@ -110,7 +110,10 @@ class LocalEngine:
             move = self._tool("mv", source, self._data("replica"))
 
             def do(tell: Tell) -> None:
-                if (self.folder / self._data("replica")).exists():
+                target = self.folder / self._data("replica")
+                if (target / "backup_manifest").exists():  # an earlier backup that was never taken into use
+                    files.remove(target)
+                if target.exists():
                     raise StepFailed("data/replica exists already.", remedy="move it away, then run again")
                 self.run(move)
 
@@ -127,7 +130,8 @@ class LocalEngine:
         return backup, self._tool("cp", "-p", "secrets/replication.pgpass", target)
 
     def backup_complete(self, name: str) -> bool:
-        return (self.folder / self._data(TEMPORARY_REPLICA) / "backup_manifest").exists()
+        needed = ["backup_manifest", *(["replication.pgpass"] if self.params.auth_method != "trust" else [])]
+        return all((self.folder / self._data(TEMPORARY_REPLICA) / n).exists() for n in needed)
 
     def discard_backup(self, name: str) -> None:
         target = self._data(TEMPORARY_REPLICA)

@@ -294,7 +294,7 @@ def test_a_folder_that_the_servers_user_may_not_enter(empty: Path) -> None:
 def test_data_and_running_servers_without_their_record(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cluster.json` was deleted: run again, the data is kept, or an error says what to do."""
     monkeypatch.setattr(instance, "START_SECONDS", 5)
-    made = open_with("local")
+    made = open_with("local", port=0)
     set_up(made)
     db.rows(made.primary.address, "create table precious as select 1 as n")
     first = made.primary.address
@@ -400,7 +400,7 @@ def test_data_whose_passwords_are_gone(
     port_taken: tuple[Cluster, StepFailed], open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new password is not that of the old data: an error must say so, name the data, and keep it."""
-    monkeypatch.setattr(instance, "START_SECONDS", 5)
+    monkeypatch.setattr(instance, "START_SECONDS", 3)
     made, _ = port_taken
     made.engine.stop("primary").do(lambda line: None)
     local = made.engine.name == "local"
@@ -461,23 +461,24 @@ def test_a_network_that_this_machine_is_in(docker_ready: None, empty: Path) -> N
 
 @pytest.mark.parametrize("temporary", ["pg_temp", "repl_temp"])
 def test_a_container_of_somebody_else_with_our_temporary_name(
-    docker_ready: None, open_with: MakeCluster, temporary: str
+    docker_ready: None, open_with: MakeCluster, temporary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = open_with("docker")
+    monkeypatch.setattr(made, "require_primary", lambda: None)  # it would be refused earlier without one
     name = f"{made.params.project}_{temporary}"
     image = made.params.image
     foreign = docker_host.client().containers.create(image, ["sleep", "60"], name=name, entrypoint="")
     try:
         made.make_secrets()
-        step = made.start_temporary if temporary == "pg_temp" else made.replica.start_temporary
+        action = made.engine.start_temporary() if temporary == "pg_temp" else made.engine.start_temporary_replica("replica")
         with pytest.raises(StepFailed) as caught:
-            step()
+            action.do(lambda line: None)
         assert name in str(caught.value) and "docker container rm" in caught.value.remedy
         made.remove(confirm=True)  # what is not ours is no reason to keep what is
         assert docker_host.client().containers.get(name).id == foreign.id
         assert not any(name in line for line in made.engine.existing())
     finally:
-        foreign.remove(force=True)
+        foreign.remove(force=True, v=True)
 
 
 def test_nothing_is_removed_without_a_confirmation(finished: Cluster) -> None:
