@@ -32,6 +32,10 @@ IN_EFFECT = """
 select lower(f.name) as name, f.setting from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
 where f.applied and f.sourcefile = %s and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
 
+UNREAD = """
+select s.name from pg_file_settings f join pg_settings s on lower(s.name) = lower(f.name)
+where f.applied and f.sourcefile = %s and f.setting <> current_setting(s.name)"""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -272,7 +276,8 @@ def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
         if in_effect.get(name) != value:
             yield f"{instance.name}: {name} = {value} is not in effect from {path}"
     if instance.stale():
-        yield f"{instance.name}: an edit waits to be read"
+        unread = ", ".join(r["name"] for r in db.rows(instance.address, UNREAD, [path]))
+        yield f"{instance.name}: an edit waits to be read ({unread or 'pg_hba.conf'})"
     for query in (
         "select name || ': ' || error as e from pg_file_settings where error is not null",
         "select 'pg_hba.conf line ' || line_number || ': ' || error as e from pg_hba_file_rules where error is not null",
