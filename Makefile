@@ -17,7 +17,9 @@ run: $(READY) ## Set up primary and replica, verify them, leave the evidence (fu
 test: $(READY) ## Run all tests (docker too, where an engine answers)
 	@$(BIN)/python -m pytest $(ARGS)
 
-lab: $(READY) ## Open JupyterLab at the first chapter
+lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/translation-extension:plugin": {"locale": "pt_BR"}, "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > .venv/share/jupyter/lab/settings/overrides.json
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-preparacao.ipynb $(ARGS)
 
 lint: $(READY) ## Check style, types and shell scripts
