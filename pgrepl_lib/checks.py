@@ -6,6 +6,7 @@ the same in any language; the notebooks give titles and hints in the reader's.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from psycopg import sql
 
 from . import conf, db
 from .engine import CONFIGURATION
-from .wait import wait_until
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -187,7 +187,7 @@ def contents(cluster: Cluster) -> Verdict:
         wanted = db.row(cluster.primary.address, sql.SQL(query).format(schema))
 
         def look(replica: Instance) -> str:
-            wait_replay(cluster, replica, target)
+            replica.wait_replayed(target, REPLAY_SECONDS)
             found = db.row(replica.address, sql.SQL(query).format(schema))
             return f"{found['n']}, md5 {found['digest']}"
 
@@ -202,7 +202,7 @@ def right_needed(cluster: Cluster) -> Verdict:
     name = sql.Identifier(role)
     db.rows(cluster.primary.address, sql.SQL("create role {} login password {}").format(name, password))
     try:
-        return "FATAL", "IDENTIFY_SYSTEM" if _replicates(cluster, role, password) else "FATAL"
+        return "FATAL: WAL sender", _ask_as(cluster, role, password)
     finally:
         db.rows(cluster.primary.address, sql.SQL("drop role {}").format(name))
 
@@ -219,19 +219,6 @@ def rule_needed(cluster: Cluster) -> Verdict:
 
 
 # --- pieces -----------------------------------------------------------------------------------------------
-
-
-def wait_replay(cluster: Cluster, replica: Instance, lsn: str) -> None:
-    """Wait until the replica has replayed the WAL up to `lsn`; bounded, and explained where it does not come."""
-    query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
-
-    def probe() -> tuple[bool, str]:
-        found = db.row(replica.address, query, [lsn])
-        return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
-
-    wait_until(f"{replica.name} to replay what was written", probe, seconds=REPLAY_SECONDS,
-               log=lambda: cluster.engine.log_tail(replica.name), alive=lambda: cluster.engine.running(replica.name),
-               hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
 
 
 @contextmanager
@@ -252,11 +239,15 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
     return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
 
 
-def _replicates(cluster: Cluster, role: str, password: str) -> bool:
+def _ask_as(cluster: Cluster, role: str, password: str) -> str:
+    """What the server says to this role's replication connection; its refusal for the missing right is FATAL."""
     words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
     base = cluster.engine.client("primary", "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
-    command = replace(base, env={**base.env, "PGPASSWORD": password})
-    return cluster.engine.run(command, check=False).code == 0
+    answer = cluster.engine.run(replace(base, env={**base.env, "PGPASSWORD": password}), check=False)
+    if answer.code == 0:
+        return "IDENTIFY_SYSTEM"
+    missing_right = re.search(r"FATAL: .*(walsender|WAL sender)", answer.err)  # up to 15, from 16 on
+    return "FATAL: WAL sender" if missing_right else answer.err.strip().splitlines()[-1][:160]
 
 
 def _refusal(answer: str) -> str:

@@ -233,6 +233,19 @@ class Instance:
                    log=lambda: engine.log_tail(self.name),
                    hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
 
+    def wait_replayed(self, lsn: str, seconds: float) -> None:
+        """Wait until this replica has replayed the WAL up to `lsn`; raises `WaitTimeout` with how far it is."""
+        query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
+
+        def probe() -> tuple[bool, str]:
+            found = db.row(self.address, query, [lsn])
+            return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
+
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to replay what was written", probe, seconds=seconds,
+                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name),
+                   hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
+
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
         try:
@@ -283,6 +296,9 @@ class Instance:
         db.row(self.address, "select pg_reload_conf()")
         wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
         if db.rows(self.address, "select name from pg_settings where pending_restart"):
+            if self.number:  # with lower limits than the primary's a replica does not start: it must know the new ones
+                lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+                self.wait_replayed(lsn, START_SECONDS)
             self.cluster.engine.stop(self.name).do(lambda line: None)
             self.cluster.engine.start(self.name).do(lambda line: None)
             self.wait_ready()

@@ -46,7 +46,7 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
     except Timeout:
         raise ProjectBusy(
             f"Project {folder.name} is being worked on by somebody else.",
-            looked_at=[f"held by {holder.read_text() if holder.exists() else 'an unknown process'}"],
+            looked_at=[f"held by {_read(holder)}"],
             remedy="wait until it ends, or use another project name",
         ) from None
     try:
@@ -57,3 +57,10 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _read(holder: Path) -> str:
+    try:
+        return holder.read_text("utf-8")
+    except OSError:  # it has just ended, or never said who it is
+        return "an unknown process"

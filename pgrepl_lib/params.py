@@ -24,7 +24,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
 OWNED = frozenset({"port", "listen_addresses", "unix_socket_directories", "config_file", "hba_file", "ident_file",
                    "data_directory", "external_pid_file", "primary_conninfo", "primary_slot_name", "include",
-                   "include_dir", "include_if_exists"})  # fmt: skip
+                   "include_dir", "include_if_exists",
+                   "synchronous_standby_names"})  # fmt: skip
 MAX_REPLICAS = 16
 
 

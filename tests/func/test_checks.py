@@ -172,30 +172,30 @@ def replay_paused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator
 @contextmanager
 def other_contents(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One value differs on the replica from what the primary had: the number of rows is the same."""
-    waits = checks.wait_replay
+    waits = Instance.wait_replayed
 
-    def change(cluster: Cluster, replica: Instance, lsn: str) -> None:
+    def change(replica: Instance, lsn: str, seconds: float) -> None:
         table = db.row(cluster.primary.address, "select oid::regclass::text as t from pg_class where relname = 't' "
                        "and relnamespace::regnamespace::text ~ '^pgrepl_check'")["t"]  # fmt: skip
         db.rows(cluster.primary.address, f"update {table} set word = 'x' where id = 77777")
-        waits(cluster, replica, db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"])
+        waits(replica, db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"], seconds)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checks, "wait_replay", change)
+        patched.setattr(Instance, "wait_replayed", change)
         yield
 
 
 @contextmanager
 def everyone_gets(right: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if somebody gave every new role this right, between its creation and its use."""
-    tries = checks._replicates
+    tries = checks._ask_as
 
-    def grant(cluster: Cluster, role: str, password: str) -> bool:
+    def grant(cluster: Cluster, role: str, password: str) -> str:
         db.rows(cluster.primary.address, f'alter role "{role}" {right}')
         return tries(cluster, role, password)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checks, "_replicates", grant)
+        patched.setattr(checks, "_ask_as", grant)
         yield
 
 
