@@ -15,7 +15,7 @@ run: $(READY) ## Set up primary and replica, verify them, leave the evidence (fu
 	@$(BIN)/python -m pgrepl_lib run $(ARGS)
 
 test: $(READY) ## Run all tests (docker too, where an engine answers)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
 	@mkdir -p .venv/share/jupyter/lab/settings

@@ -222,7 +222,7 @@ class Instance:
         try:
             found = db.row(self.cluster.primary.address, query, [self.application_name]).get("state", "not connected")
         except OperationalError as error:
-            found = f"the primary does not answer: {str(error).strip().splitlines()[-1][:120]}"
+            found = f"the primary does not answer: {str(error).strip().splitlines()[0][:160]}"
         return found == "streaming", str(found)
 
     def wait_streaming(self) -> None:
@@ -252,7 +252,7 @@ class Instance:
             db.row(self.address, "select 1")
             return True, "answers"
         except OperationalError as error:
-            return False, str(error).strip().splitlines()[-1][:160]
+            return False, str(error).strip().splitlines()[0][:160]
 
     def query(self, statement: str) -> pandas.DataFrame:
         """The rows of an SQL statement as a table, for looking at."""
@@ -296,12 +296,27 @@ class Instance:
         db.row(self.address, "select pg_reload_conf()")
         wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
         if db.rows(self.address, "select name from pg_settings where pending_restart"):
-            if self.number:  # with lower limits than the primary's a replica does not start: it must know the new ones
-                lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
-                self.wait_replayed(lsn, START_SECONDS)
+            if self.number:
+                self._learn_limits()
             self.cluster.engine.stop(self.name).do(lambda line: None)
             self.cluster.engine.start(self.name).do(lambda line: None)
             self.wait_ready()
+
+    def _learn_limits(self) -> None:
+        """Replay the primary's change of limits such as max_connections before restarting with the same ones.
+
+        With lower ones than it knows the primary to have, a replica does not start; where the primary's are now higher,
+        it pauses replay instead, which shows that it knows (manual, Hot Standby, Administrator's Overview).
+        """
+        lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+        query = "select pg_last_wal_replay_lsn() >= %s::pg_lsn or pg_get_wal_replay_pause_state() = 'paused' as knows"
+
+        def probe() -> tuple[bool, str]:
+            return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
+
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to see the primary's limits", probe, seconds=START_SECONDS,
+                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name))  # fmt: skip
 
     def _old(self) -> bool:
         newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
