@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
+
+
+def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
+    """The chapters from one to another; each is named by its number or its name. Raises `ValueError`."""
+
+    def place(name: str) -> int:
+        found = [i for i, c in enumerate(known) if c == name or c.split("-")[0] == name.zfill(2)]
+        if not found:
+            raise ValueError(f"no chapter {name!r}; there are {', '.join(known)}")
+        return found[0]
+
+    return list(known[place(first) : place(last) + 1])
 
 
 @cache

@@ -242,7 +242,7 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
 def _ask_as(cluster: Cluster, role: str, password: str) -> str:
     """What the server says to this role's replication connection; its refusal for the missing right is FATAL."""
     words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
-    base = cluster.engine.client("primary", "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
+    base = cluster.engine.inside("primary", "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
     answer = cluster.engine.run(replace(base, env={**base.env, "PGPASSWORD": password}), check=False)
     if answer.code == 0:
         return "IDENTIFY_SYSTEM"

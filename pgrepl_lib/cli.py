@@ -80,17 +80,20 @@ def main() -> None:
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
 def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str) -> None:
     """Execute the chapters in order: preparation, primary, replica, verification."""
-    from .chapter import SET_UP
-    from .cluster import open_cluster
+    from .chapter import SET_UP, chapters_between
 
-    params = open_cluster(**values(project, engine, given)).params
-    from . import runner  # papermill's imports are paid for once it is known that the run can begin
-
+    given_values = values(project, engine, given)
+    params = Params.parse(given_values)
     try:
-        chapters = runner.chapters_between(first, last, SET_UP)
+        chapters = chapters_between(first, last, SET_UP)
     except ValueError as error:
         raise ParameterError(str(error)) from None
-    folder = runner.run(params, chapters, bar=sys.stderr.isatty())
+    from .kernel import begun
+
+    with begun(params):
+        from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
+
+        folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty())
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
     click.echo(f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "

@@ -41,7 +41,7 @@ class Cluster:
         self.primary = Instance(self, PRIMARY, 0)
         self.replicas = [Instance(self, name, n) for n, name in enumerate(state.replica_names(params.replicas), 1)]
         self.replica = self.replicas[0]
-        self._ready = False
+        self._ready = self._found_ready = False
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -173,6 +173,7 @@ class Cluster:
         found = findings(self)
         show.table(("", "", ""), [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found])
         require(found)
+        self._found_ready = True
         return found
 
     def versions(self) -> dict[str, str]:
@@ -230,7 +231,7 @@ class Cluster:
     def _prepare_once(self) -> None:
         if self._ready:
             return
-        if not (self.folder / state.FILE).exists():
+        if not (self._found_ready or (self.folder / state.FILE).exists()):
             require(findings(self))
         files.make_folder(self.folder)
         with state.reserving(self.params):  # two projects that begin at once must not choose the same ports

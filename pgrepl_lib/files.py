@@ -25,16 +25,22 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file as a whole: readers see the old or the new content, never a part (rename(2))."""
+def write_atomic(path: Path, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace a file as a whole: readers see the old or the new content, never a part (rename(2)).
+
+    durable: flushed to the disk first; without, a crash of the machine may lose it. The same content is not written again.
+    """
     with writing(path):
+        if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == text.encode():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
             os.chmod(name, mode)
             os.replace(name, path)
         except BaseException:

@@ -191,7 +191,7 @@ class Instance:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         engine = self.cluster.engine
         action = engine.start(self.name)
-        if self.number and not self.prepared():
+        if self.number and (self.cluster.mark(self.name).exists() or not self.has_configuration()):
             raise StepFailed(f"{self.name} has no complete data folder yet.", remedy="run chapter 02 from its beginning")
 
         def do(tell: Tell) -> None:

@@ -52,7 +52,7 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
                "since": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
-        write_atomic(holder, json.dumps(who))
+        write_atomic(holder, json.dumps(who), durable=False)
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -6,9 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from typing import Any
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import nbformat
-from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -27,8 +24,10 @@ from tqdm import tqdm
 
 from . import audit, evidence
 from .chapter import NOTEBOOKS
+from .cluster import open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder
+from .kernel import SharedKernel
 from .lock import run_lock
 from .params import Params
 
@@ -47,35 +46,6 @@ class ChapterFailed(PgreplError):
         super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
         self.chapter = chapter
         self.exit_code = exit_code_of(error_name)
-
-
-class SharedKernel:
-    """One kernel for all chapters of a run; its namespace is emptied between them."""
-
-    manager: Any = None
-    connection: Any = None
-    interrupted = False
-    client: Client | None = None
-
-    @classmethod
-    def lend(cls, client: Client) -> None:
-        """Give the client the kernel of the chapter before, if there is one."""
-        cls.client = client
-        if cls.manager is not None:
-            client.km, client.kc = cls.manager, cls.connection
-            run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
-
-    @classmethod
-    def keep(cls, client: Client) -> None:
-        cls.manager, cls.connection = client.km, client.kc
-
-    @classmethod
-    def end(cls) -> None:
-        """End the kernel at once: what it did is done and recorded."""
-        if cls.manager is not None:
-            cls.connection.stop_channels()
-            run_sync(cls.manager.shutdown_kernel)(now=True)
-        cls.manager = cls.connection = cls.client = None
 
 
 class Teller:
@@ -101,7 +71,6 @@ class Client(PapermillNotebookClient):
     pending: asyncio.Future[Any] | None = None
 
     def papermill_execute_cells(self) -> None:
-        SharedKernel.keep(self)
         loop = asyncio.get_event_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.interrupt)
@@ -132,8 +101,7 @@ class SharedKernelEngine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
-        client = Client(nb_man, kernel_name=kernel_name, shutdown_kernel="immediate", timeout=None, startup_timeout=60,
-                        extra_arguments=["--log-level=ERROR"])  # fmt: skip
+        client = Client(nb_man, kernel_name=kernel_name, timeout=None)
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
         SharedKernel.lend(client)
         try:
@@ -162,42 +130,37 @@ class SharedKernelEngine(NBClientEngine):
 papermill_engines.register("pgrepl", SharedKernelEngine)
 
 
-def run(params: Params, chapters: Sequence[str], *, bar: bool) -> Path:
+def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool) -> Path:
     """Execute chapters in order; returns the run's folder.
 
-    bar: whether papermill draws its progress bar. Raises `ProjectBusy`, `ChapterFailed`, `Interrupted`.
+    values: the parameters as given. Inside `kernel.begun`. bar: whether papermill draws its progress bar.
+    Raises what `open_cluster` does before anything is touched; then `ProjectBusy`, `ChapterFailed`, `Interrupted`.
     """
-    with run_lock(params.folder), _run_folder(params) as folder:
-        journal = audit.Journal(folder)
-        journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), python=sys.version.split()[0])
-        exports = evidence.Exporter(folder)
-        status = "failed"
-        try:
-            for chapter in chapters:
-                _execute(chapter, params, folder, journal, bar)
-                exports.add(folder / f"{chapter}.ipynb")
-            status = "completed"
-        except (Interrupted, KeyboardInterrupt):
-            status = "interrupted"
-            raise
-        finally:
-            SharedKernel.end()
-            exports.finish(sorted(folder.glob("*.ipynb")))
-            journal.record("end", status=status)
-            evidence.write_summary(folder, params, status)
+    params = Params.parse(values)
+    open_cluster(**values)
+    folder = Path(os.environ[audit.RUN_FOLDER])
+    with run_lock(params.folder):
+        make_folder(folder)
+        _recorded(params, chapters, folder, bar)
     return folder
 
 
-def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
-    """The chapters from one to another; each is named by its number or its name. Raises `ValueError`."""
-
-    def place(name: str) -> int:
-        found = [i for i, c in enumerate(known) if c == name or c.split("-")[0] == name.zfill(2)]
-        if not found:
-            raise ValueError(f"no chapter {name!r}; there are {', '.join(known)}")
-        return found[0]
-
-    return list(known[place(first) : place(last) + 1])
+def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool) -> None:
+    """Execute the chapters; however that ends, the run's folder says so."""
+    journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
+    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), python=sys.version.split()[0])
+    try:
+        for chapter in chapters:
+            _execute(chapter, params, folder, journal, bar)
+            exports.add(folder / f"{chapter}.ipynb")
+        status = "completed"
+    except (Interrupted, KeyboardInterrupt):
+        status = "interrupted"
+        raise
+    finally:
+        exports.finish(sorted(folder.glob("*.ipynb")))
+        journal.record("end", status=status)
+        evidence.write_summary(folder, params, status)
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
@@ -217,16 +180,3 @@ def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal,
         journal.record("chapter", chapter=chapter, status="interrupted")
         raise
     journal.record("chapter", chapter=chapter, status="completed")
-
-
-@contextmanager
-def _run_folder(params: Params) -> Iterator[Path]:
-    """A new folder named by the time, that the kernel finds in its environment."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    folder = params.folder / "runs" / stamp
-    make_folder(folder)
-    os.environ[audit.RUN_FOLDER] = str(folder)
-    try:
-        yield folder
-    finally:
-        del os.environ[audit.RUN_FOLDER]

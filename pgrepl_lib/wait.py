@@ -40,7 +40,7 @@ def wait_until(
     try:
         tenacity.Retrying(
             stop=tenacity.stop_after_delay(seconds),
-            wait=tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.25),
+            wait=tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
             retry=tenacity.retry_if_result(lambda reached: not reached),
         )(attempt)
     except tenacity.RetryError:

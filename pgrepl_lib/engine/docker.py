@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from docker.errors import ContainerError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 
 from .. import command, files
 from ..command import Command, Completed
@@ -20,7 +20,16 @@ from ..params import Params
 from ..redact import register
 from ..wait import wait_until
 from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, first_complaint, settings_probe
-from .docker_host import client, compose, container_runs, find_container, host_address_outside, image_environment
+from .docker_host import (
+    client,
+    compose,
+    compose_version,
+    container_runs,
+    find_container,
+    host_address_outside,
+    image_environment,
+    wait_accepting,
+)
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yaml"
 MOUNTED = "/etc/postgresql"
@@ -44,8 +53,8 @@ class DockerEngine:
         image = client().images.get(self.params.image)
         digest = next(iter(image.attrs.get("RepoDigests") or []), image.id)
         environment = image_environment(image.attrs)
-        version = command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
-        return {"engine": "docker", "docker": client().version()["Version"], "compose": f"{' '.join(compose())} {version}",
+        version = f"{' '.join(compose())} {compose_version()}"
+        return {"engine": "docker", "docker": client().version()["Version"], "compose": version,
                 "image": self.params.image, "digest": str(digest),
                 "postgres": environment.get("PG_VERSION", environment.get("PG_MAJOR", "?"))}  # fmt: skip
 
@@ -106,7 +115,7 @@ class DockerEngine:
                 environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
                 volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
             )  # fmt: skip
-            self._wait_ready(str(container.id))
+            wait_accepting(str(container.id))
 
         return Action((shown, ready), do)
 
@@ -143,7 +152,7 @@ class DockerEngine:
         words = ("pg_basebackup", "--pgdata", self.pgdata, *arguments, f"--host={host}", f"--port={port}")
         if self.params.auth_method == "trust":
             return (self._exec(temporary, *words),)
-        write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", interactive=True)
+        write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",))
         return (Command(write.argv, stdin=Path("secrets") / PASSFILE),
                 self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}),
                 self._exec(temporary, "cp", "-p", f"/tmp/{PASSFILE}", self.pgdata))  # fmt: skip
@@ -182,6 +191,9 @@ class DockerEngine:
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         return self._compose("exec", *(() if terminal else ("-T",)), "-u", "postgres", name, *argv)
+
+    def inside(self, name: str, *argv: str) -> Command:
+        return self._exec(self._service(name).id, *argv, options=("--user=postgres",))
 
     def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
         return command.run(each, cwd=self.folder, seconds=3600, check=check, on_error_line=tell)
@@ -264,21 +276,24 @@ class DockerEngine:
     def _compose(self, *arguments: str) -> Command:
         return Command((*compose(), *arguments))
 
-    def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, interactive: bool = False) -> Command:
+    def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> Command:
         variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
-        return Command(("docker", "container", "exec", *(("-i",) if interactive else ()), *variables, container, *argv))
+        return Command(("docker", "container", "exec", *options, *variables, container, *argv))
 
     def _in_temporary(self, *argv: str) -> bool:
         return self.run(self._exec(self._temporary(TEMPORARY_REPLICA), *argv), check=False).code == 0
 
     def _in_volume(self, name: str, path: str) -> bool:
-        """Whether a file exists in an instance's volume, looked at by a short container of its image."""
+        """Whether a file exists in an instance's volume, looked at through a container that is never started."""
         mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "ro"}}
+        looking_glass = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})
         try:
-            client().containers.run(self.params.image, ["test", "-e", path], entrypoint="", remove=True, volumes=mount)
+            looking_glass.get_archive(path)
             return True
-        except ContainerError:
+        except NotFound:
             return False
+        finally:
+            looking_glass.remove(v=True)
 
     def _image_here(self) -> bool:
         try:
@@ -298,22 +313,6 @@ class DockerEngine:
     def _mine_is(self, container: Any) -> bool:
         """A name is the engine's, so a container of somebody else may have ours."""
         return self.params.project in (container.labels.get(LABEL), container.labels.get("com.docker.compose.project"))
-
-    def _wait_ready(self, container_id: str) -> None:
-        last = ""
-
-        def probe() -> tuple[bool, str]:
-            nonlocal last
-            try:
-                container = client().containers.get(container_id)
-                last = container.logs(tail=12).decode(errors="replace")
-                code, _ = container.exec_run(["pg_isready", "--host=127.0.0.1", "--quiet"])
-                return code == 0, f"pg_isready answers {code}"
-            except (NotFound, DockerException) as error:
-                return False, str(error)[:120]
-
-        wait_until("the temporary server to accept connections", probe, seconds=90, log=lambda: last,
-                   alive=lambda: container_runs(container_id), hint="the log's last lines say why")  # fmt: skip
 
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder

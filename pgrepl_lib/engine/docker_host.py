@@ -20,6 +20,7 @@ from .. import command
 from ..command import Command
 from ..errors import EnvironmentLacking
 from ..params import Params
+from ..wait import wait_until
 
 
 @cache
@@ -40,13 +41,19 @@ def client() -> docker.DockerClient:
 @cache
 def compose() -> tuple[str, ...]:
     """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
-    for candidate in (("docker", "compose"), ("docker-compose",)):
-        if shutil.which(candidate[0]):
-            answer = command.run(Command((*candidate, "version")), cwd=Path("/"), check=False)
-            if answer.code == 0:
-                return candidate
+    plug_in = ("docker", "compose")
+    if shutil.which("docker") and command.run(Command((*plug_in, "version")), cwd=Path("/"), check=False).code == 0:
+        return plug_in
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
     raise EnvironmentLacking("Docker Compose is missing.", looked_at=["docker compose", "docker-compose"],
                              remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
+
+
+@cache
+def compose_version() -> str:
+    """What Compose says its version is; version 1 takes half a second to say it."""
+    return command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
 
 
 def why_not(params: Params) -> str:
@@ -120,3 +127,19 @@ def host_address_outside(network: IPv4Network) -> str:
             if a.family == socket.AF_INET and not (IPv4Address(a.address) in network or a.address.startswith("127.")):
                 return a.address
     return "127.0.0.2"
+
+
+def wait_accepting(container_id: str) -> None:
+    """Wait until the server in a container accepts TCP connections, which it does only once it is set up (correction 2)."""
+    container = client().containers.get(container_id)
+
+    def probe() -> tuple[bool, str]:
+        try:
+            code, _ = container.exec_run(["pg_isready", "--host=127.0.0.1", "--quiet"])
+            return code == 0, f"pg_isready answers {code}"
+        except DockerException as error:
+            return False, str(error)[:120]
+
+    wait_until("the temporary server to accept connections", probe, seconds=90, hint="the log's last lines say why",
+               log=lambda: container.logs(tail=12).decode(errors="replace"),
+               alive=lambda: container_runs(container_id))  # fmt: skip

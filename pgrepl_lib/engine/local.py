@@ -173,6 +173,9 @@ class LocalEngine:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
         return self._tool(argv[0], *where, *argv[1:])
 
+    def inside(self, name: str, *argv: str) -> Command:
+        return self.client(name, *argv)
+
     def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
         cwd = self.folder if self.folder.exists() else Path("/")
         return command.run(each, cwd=cwd, seconds=3600, check=check, on_error_line=tell)

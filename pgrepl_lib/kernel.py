@@ -1,0 +1,72 @@
+"""One kernel for all chapters of a run, started before anything else: it needs longest to be ready."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+from .audit import RUN_FOLDER
+from .params import Params
+
+# What the chapters need, ready when the first cell asks for it; in the background what only a later one asks for.
+WARM_UP = """
+from threading import Thread
+from pgrepl_lib.engine import docker, docker_host, local
+if {docker}: Thread(target=docker_host.compose_version).start()
+Thread(target=__import__, args=("pandas",)).start()"""
+
+
+class SharedKernel:
+    """One kernel for all chapters of a run; its namespace is emptied between them."""
+
+    manager: Any = None
+    connection: Any = None
+    interrupted = False
+    client: Any = None
+
+    @classmethod
+    def begin(cls, params: Params) -> None:
+        """Start the kernel and its longest imports; they go on while this process does other things."""
+        cls.interrupted = False
+        cls.manager = AsyncKernelManager(kernel_name="python3")
+        run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"])
+        cls.connection = cls.manager.client()
+        cls.connection.start_channels()
+        warm_up = WARM_UP.format(docker=params.engine == "docker")
+        cls.connection.execute(warm_up, silent=True, store_history=False)
+
+    @classmethod
+    def lend(cls, client: Any) -> None:
+        """Give the client the kernel, its namespace emptied."""
+        if cls.client is None:
+            run_sync(cls.connection.wait_for_ready)(timeout=60)
+        else:
+            run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
+        cls.client, client.km, client.kc = client, cls.manager, cls.connection
+
+    @classmethod
+    def end(cls) -> None:
+        """End the kernel at once: what it did is done and recorded."""
+        if cls.manager is not None:
+            cls.connection.stop_channels()
+            run_sync(cls.manager.shutdown_kernel)(now=True)
+        cls.manager = cls.connection = cls.client = None
+
+
+@contextmanager
+def begun(params: Params) -> Iterator[None]:
+    """A kernel for a run, told the folder of the run's evidence; the folder itself is not made yet."""
+    folder = params.folder / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    os.environ[RUN_FOLDER] = str(folder)
+    SharedKernel.begin(params)
+    try:
+        yield
+    finally:
+        SharedKernel.end()
+        del os.environ[RUN_FOLDER]
