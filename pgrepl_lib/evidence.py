@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ class Exporter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        sys.setswitchinterval(0.0005)  # the thread that feeds the kernel must not wait long for this one
         self._pool = ThreadPoolExecutor(1)
         self._pending: dict[Path, Future[None]] = {}
         self._pool.submit(_exporter)  # its imports take as long as a chapter

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import docker
@@ -50,9 +51,17 @@ def compose() -> tuple[str, ...]:
                              remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
 
 
-@cache
+_asking = Lock()
+
+
 def compose_version() -> str:
-    """What Compose says its version is; version 1 takes half a second to say it."""
+    """What Compose says its version is; version 1 takes half a second to say it, so it is asked once."""
+    with _asking:
+        return _compose_version()
+
+
+@cache
+def _compose_version() -> str:
     return command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
 
 
