@@ -85,6 +85,7 @@ class Client(PapermillNotebookClient):
 
     def execute_cell(self, cell: Any, cell_index: int, **more: Any) -> Any:
         if SharedKernel.interrupted:
+            self.nb_man.cell_exception(cell, cell_index=cell_index)  # papermill would call it completed
             raise Interrupted("The run was interrupted.")
         try:
             return super().execute_cell(cell, cell_index, **more)
@@ -121,6 +122,8 @@ class SharedKernelEngine(NBClientEngine):
     @staticmethod
     def _mark_unfinished(nb_man: Any) -> None:
         """papermill would call every cell that did not run completed; a failed one stops it from that."""
+        if any(cell.metadata.papermill["status"] == nb_man.FAILED for cell in nb_man.nb.cells):
+            return
         for cell in nb_man.nb.cells:
             if cell.metadata.papermill["status"] in (nb_man.PENDING, nb_man.RUNNING):
                 cell.metadata.papermill.update(status=nb_man.FAILED, exception=True)
