@@ -214,8 +214,11 @@ def rule_needed(cluster: Cluster) -> Verdict:
     host, port, source = cluster.engine.outside_the_rule()
     try:
         return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
-    except OSError as error:  # this machine has no second address to try from (macOS, Docker Desktop, rootless)
-        return "SQLSTATE 28000", f"not tried, this machine cannot send from {source}: {error.strerror or error}"
+    except (
+        OSError
+    ) as error:  # this machine has no second address to try from (macOS, Docker Desktop, rootless): said, not failed
+        not_tried = f"not tried, this machine cannot send from {source}: {error.strerror or error}"
+        return not_tried, not_tried
 
 
 # --- pieces -----------------------------------------------------------------------------------------------
