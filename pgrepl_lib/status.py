@@ -1,4 +1,4 @@
-"""The cluster's state now: for people as tables, for programs as plain data."""
+"""The cluster's state now, as plain data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import psycopg
 from . import db
 
 if TYPE_CHECKING:
-    import pandas
-
     from .cluster import Cluster
     from .instance import Instance
 
@@ -36,20 +34,6 @@ def status(cluster: Cluster) -> dict[str, Any]:
         "instances": [_instance(cluster, i) for i in (cluster.primary, *cluster.replicas)],
         "replication": replication,
     }
-
-
-def replication_table(cluster: Cluster) -> pandas.DataFrame:
-    """`pg_stat_replication` with lag, as a table."""
-    import pandas
-
-    return pandas.DataFrame(db.rows(cluster.primary.address, REPLICATION))
-
-
-def instance_table(cluster: Cluster) -> pandas.DataFrame:
-    """The instances as a table."""
-    import pandas
-
-    return pandas.DataFrame(status(cluster)["instances"])
 
 
 def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
