@@ -28,6 +28,9 @@ sql() { # INSTANCE STATEMENT
     [ "$1" = primary ] || p=$replica_port
     "${as[@]}" psql --no-psqlrc --quiet --tuples-only --no-align --host=127.0.0.1 --port="$p" --username=postgres -c "$2"
 }
+inside() { # COMMAND…: on the primary's own machine
+    if [ "$engine" = local ]; then "$@"; else docker container exec -u postgres "$(docker container ls -q --filter "name=${project}.primary")" "$@"; fi
+}
 until_true() { # INSTANCE STATEMENT
     for _ in $(seq 300); do
         [ "$(sql "$1" "$2" 2>/dev/null)" = t ] && return
@@ -98,13 +101,17 @@ printf "primary_conninfo = 'user=repl %s application_name=replica-1'\nprimary_sl
 if [ "$engine" = local ]; then serve replica "$replica_port"; else "${compose[@]}" up -d replica >/dev/null 2>&1; fi
 until_true primary "select exists (select from pg_stat_replication where application_name = 'replica-1' and state = 'streaming')"
 
-# Verification: the same questions as chapter 03.
+# Verification: the questions of chapter 03 that a shell can ask (it cannot choose the address that it asks from).
+sql primary "create schema s; create table s.t as select 1 as n; drop schema s cascade" 2>/dev/null
 until_true replica "select pg_is_in_recovery()"
 if sql replica "create temporary table t (n int)" 2>/dev/null; then exit 1; fi
 until_true primary "select active and restart_lsn is not null from pg_replication_slots where slot_name = 'replica_1_slot'"
 until_true replica "select status = 'streaming' and slot_name = 'replica_1_slot' from pg_stat_wal_receiver"
 [ "$(sql primary 'select system_identifier from pg_control_system()')" = \
     "$(sql replica 'select system_identifier from pg_control_system()')" ]
+[ "$(sql primary 'select timeline_id from pg_control_checkpoint()')" = \
+    "$(sql replica 'select received_tli from pg_stat_wal_receiver')" ]
+[ "$(sql primary 'show server_version')" = "$(sql replica 'show server_version')" ]
 for instance in primary replica; do
     until_true $instance "select not exists (select from pg_file_settings where error is not null)
         and not exists (select from pg_hba_file_rules where error is not null)
@@ -116,3 +123,9 @@ until_true replica "select pg_last_wal_replay_lsn() >= '$lsn'"
 digest="select md5(string_agg(md5(t::text), '' order by id)) from t"
 [ "$(sql primary "$digest")" = "$(sql replica "$digest")" ]
 sql primary "drop table t"
+sql primary "create role c login password 'c'"
+inner=$([ "$engine" = local ] && echo "$port" || echo 5432)
+if inside env PGPASSWORD=c psql "host=127.0.0.1 port=$inner dbname=postgres user=c replication=true" -c IDENTIFY_SYSTEM 2>/dev/null; then
+    exit 1
+fi
+sql primary "drop role c"

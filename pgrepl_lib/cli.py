@@ -6,6 +6,7 @@ Results go to standard output, progress and errors to standard error.
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -99,6 +100,7 @@ def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
     click.echo(f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
                f"{checks['passed']} checks passed, {checks['failed']} failed")  # fmt: skip
     click.echo(f"evidence: {folder}")
+    gc.freeze()  # the interpreter would search everything that was imported for cycles before it ends
 
 
 @main.command(epilog=EPILOG)

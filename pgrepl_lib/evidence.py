@@ -36,7 +36,6 @@ class Exporter:
         sys.setswitchinterval(0.0005)  # the thread that feeds the kernel must not wait long for this one
         self._pool = ThreadPoolExecutor(1)
         self._pending: dict[Path, Future[None]] = {}
-        self._pool.submit(_exporter)  # its imports take as long as a chapter
 
     def add(self, notebook: Path) -> None:
         """Export this notebook in the background."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,9 +53,13 @@ class SharedKernel:
 
     @classmethod
     def end(cls) -> None:
-        """End the kernel at once: what it did is done and recorded."""
+        """End the kernel at once: what it did is done and recorded.
+
+        Killed first: shutting down interrupts, and a kernel that is still importing would answer with a traceback.
+        """
         if cls.manager is not None:
             cls.connection.stop_channels()
+            run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
             run_sync(cls.manager.shutdown_kernel)(now=True)
         cls.manager = cls.connection = cls.client = None
 
