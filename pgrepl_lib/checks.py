@@ -107,9 +107,11 @@ def replica_refuses_writes(cluster: Cluster) -> Verdict:
        "no row: the replica is not connected, its log says why; walreceiver: primary_conninfo has two owners")  # fmt: skip
 def streaming(cluster: Cluster) -> Verdict:
     """`pg_stat_replication` (manual, 28.2.4)."""
-    seen = db.rows(cluster.primary.address, "select application_name, state from pg_stat_replication order by 1")
-    text = ", ".join(f"{r['application_name']}: {r['state']}" for r in seen) or "nobody"
-    return ", ".join(sorted(f"{r.application_name}: streaming" for r in cluster.replicas)), text
+    query = "select application_name, state from pg_stat_replication order by 1"
+    upstreams = {r.upstream.name: r.upstream for r in cluster.replicas} or {cluster.primary.name: cluster.primary}
+    seen = sorted(f"{r['application_name']}: {r['state']}" for u in upstreams.values() for r in db.rows(u.address, query))
+    wanted = sorted(f"{r.application_name}: streaming" for r in cluster.replicas)
+    return ", ".join(wanted) or "a replica", ", ".join(seen) or "nobody"
 
 
 @check("slot", "The replica's slot is physical, active and holds WAL",
@@ -119,7 +121,7 @@ def slot(cluster: Cluster) -> Verdict:
     query = "select slot_type, active, restart_lsn is not null as reserved from pg_replication_slots where slot_name = %s"
 
     def look(replica: Instance) -> str:
-        found = db.row(cluster.primary.address, query, [replica.slot])
+        found = db.row(replica.upstream.address, query, [replica.slot])
         if not found:
             return f"{replica.slot}: missing"
         return f"{replica.slot}: {found['slot_type']}, {'active' if found['active'] else 'inactive'}, " + (
@@ -139,8 +141,11 @@ def receiver(cluster: Cluster) -> Verdict:
         r = db.row(replica.address, query)
         return f"{r['status']}, {r['sender_host']}:{r['sender_port']}, {r['slot_name']}" if r else "pg_stat_wal_receiver: 0"
 
-    host, port = cluster.engine.upstream()
-    return per_replica(cluster, look, lambda r: f"streaming, {host}:{port}, {r.slot}")
+    def wanted(replica: Instance) -> str:
+        host, port = cluster.engine.upstream(replica.upstream.name)
+        return f"streaming, {host}:{port}, {replica.slot}"
+
+    return per_replica(cluster, look, wanted)
 
 
 @check("same-cluster", "Same system identifier, timeline and version on both sides",
@@ -211,7 +216,7 @@ def right_needed(cluster: Cluster) -> Verdict:
        "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
 def rule_needed(cluster: Cluster) -> Verdict:
     """Asks the server, from an address that only other rules could admit."""
-    host, port, source = cluster.engine.outside_the_rule()
+    host, port, source = cluster.engine.outside_the_rule(cluster.primary.name)
     try:
         return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
     except (
@@ -237,6 +242,8 @@ def scratch(cluster: Cluster) -> Iterator[sql.Identifier]:
 
 def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:
     """The same question to each replica; with more than one, each answer carries the replica's name."""
+    if not cluster.replicas:
+        return "a replica", "none"
     named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
     wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
     return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
@@ -245,7 +252,7 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
 def _ask_as(cluster: Cluster, role: str, password: str) -> str:
     """What the server says to this role's replication connection; its refusal for the missing right is FATAL."""
     words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
-    base = cluster.engine.inside("primary", "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
+    base = cluster.engine.inside(cluster.primary.name, "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
     answer = cluster.engine.run(replace(base, env={**base.env, "PGPASSWORD": password}), check=False)
     if answer.code == 0:
         return "IDENTIFY_SYSTEM"

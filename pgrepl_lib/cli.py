@@ -127,7 +127,7 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
     from .checks import CHECKS
 
     cluster = existing_cluster(values(project, engine, given))
-    if not cluster.engine.has_data("primary"):
+    if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
     results = []
     for name, make in CHECKS.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from typing import Any
 from . import audit, conf, files, picture, show, state
 from .chapter import cell_id
 from .checks import CHECKS, Check
-from .engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
+from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, CommandFailed, ParameterError, PgreplError, StepFailed
 from .instance import Instance
 from .lock import step_lock
@@ -21,6 +22,7 @@ from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, require
 from .redact import register
+from .topology import Topology
 
 
 class Outcome(str):
@@ -35,13 +37,39 @@ class Outcome(str):
 class Cluster:
     """A primary and its replicas, made with one set of parameters."""
 
-    def __init__(self, params: Params, engine: Engine, why: str, chapter: str = "") -> None:
-        self.params, self.engine, self.why, self.chapter = params, engine, why, chapter
+    def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
+        self.params, self.engine, self.why, self.topology, self.chapter = params, engine, why, topology, chapter
         self.folder = params.folder
-        self.primary = Instance(self, PRIMARY, 0)
-        self.replicas = [Instance(self, name, n) for n, name in enumerate(state.replica_names(params.replicas), 1)]
-        self.replica = self.replicas[0]
         self._ready = self._found_ready = False
+        self._operating = False
+
+    # --- instances -----------------------------------------------------------------------------------------
+
+    def instance(self, name: str) -> Instance:
+        """The instance of this name; raises `ParameterError` where there is none."""
+        if name not in self.topology.names:
+            raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
+                                 remedy="pgrepl status lists them")  # fmt: skip
+        return Instance(self, name)
+
+    @property
+    def primary(self) -> Instance:
+        """The instance that accepts writes now."""
+        return Instance(self, self.topology.primary)
+
+    @property
+    def replicas(self) -> list[Instance]:
+        """The replicas, by number."""
+        return [Instance(self, name) for name in self.topology.replicas]
+
+    @property
+    def replica(self) -> Instance:
+        """The first replica."""
+        if not self.topology.replicas:
+            fenced = ", ".join(self.topology.fenced) or "none"
+            raise StepFailed(f"Project {self.params.project} has no replica now.", looked_at=[f"fenced: {fenced}"],
+                             remedy="pgrepl rejoin NAME brings a fenced one back, pgrepl replica add adds one")  # fmt: skip
+        return self.replicas[0]
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -51,6 +79,7 @@ class Cluster:
         diff: the edit to show, asked for before the action is done.
         """
         with step_lock(self.folder):
+            self._refuse_unfinished()
             self._prepare_once()
             started, shown = time.monotonic(), diff()
             outcome, code = "failed", 1
@@ -78,6 +107,27 @@ class Cluster:
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
+    @contextmanager
+    def operation(self, **facts: str) -> Iterator[None]:
+        """Work that changes roles: recorded until it has ended, so that nothing else goes on in between."""
+        self.topology.operation, self._operating = facts, True
+        self.record()
+        try:
+            yield
+        finally:
+            self._operating = False
+        self.topology.operation = {}
+        self.record()
+
+    def record(self) -> None:
+        """Write the roles as they are now into `cluster.json`."""
+        state.write(self.params, self.engine.name, self.engine.ports, self.topology)
+
+    def _refuse_unfinished(self) -> None:
+        if (begun := self.topology.operation) and not self._operating:
+            raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed.",
+                             remedy=f"finish it: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
+
     def edit(self, title: str, path: Path, change: Callable[[str], str]) -> str:
         """A step that edits a text file of the cluster's folder, shown as a diff that `patch` takes."""
         name = str(path.relative_to(self.folder))
@@ -99,7 +149,7 @@ class Cluster:
         shown = tuple(f"(umask 077; openssl rand -hex 16 > secrets/{n})" for n in names)
 
         def do(tell: Tell) -> None:
-            if not (folder / "superuser").exists() and self.engine.has_data(PRIMARY):
+            if not (folder / "superuser").exists() and self.engine.has_data(self.topology.primary):
                 raise StepFailed("The passwords of existing data are gone.", looked_at=self.engine.existing(),
                                  remedy=f"put {folder} back from a copy, or remove the data: "
                                  f"pgrepl down --project {self.params.project}")  # fmt: skip
@@ -137,8 +187,8 @@ class Cluster:
                                  looked_at=self.existing() or ["nothing exists"],
                                  remedy="notebook: confirmar = True; command line: pgrepl down --yes")  # fmt: skip
         action = self.engine.remove_all()
-        texts = [PRIMARY, *state.replica_names(self.params.replicas), "secrets", "data", "logs", ".env",
-                 "docker-compose.yaml", state.FILE]  # fmt: skip
+        texts = [*self.topology.names, "secrets", "data", "logs", ".env", "docker-compose.yaml",
+                 "docker-compose.override.yaml", state.FILE]  # fmt: skip
 
         def do(tell: Tell) -> None:
             action.do(tell)
@@ -148,10 +198,11 @@ class Cluster:
         def done() -> bool:
             return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
 
+        self.topology.operation = {}  # what is removed need not be finished
         self._ready = True  # what is about to go needs no new preparation, but for what removing itself uses
         if not done():
             self.engine.prepare()
-        outcome = self.perform(title, Action((*action.commands, f"rm -r {PRIMARY} {REPLICA} secrets"), do, done))
+        outcome = self.perform(title, Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done))
         files.remove(self.folder / state.FILE)
         files.remove(self.folder / "secrets")
         self._ready = False
@@ -161,8 +212,7 @@ class Cluster:
 
     def existing(self) -> list[str]:
         """What exists of this cluster now: containers, volumes, networks or data, and its folder's files."""
-        texts = (PRIMARY, *state.replica_names(self.params.replicas))
-        kept = [f"{n}/{f}" for n in texts for f in CONFIGURATION if (self.folder / n / f).exists()]
+        kept = [f"{n}/{f}" for n in self.topology.names for f in CONFIGURATION if (self.folder / n / f).exists()]
         return [*self.engine.existing(), *kept]
 
     def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
@@ -198,7 +248,7 @@ class Cluster:
 
         title, hint: the reader's language, instead of the check's own English ones.
         """
-        if not self.engine.has_data(PRIMARY):
+        if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
         result = CHECKS[name](self).told(title, hint)
@@ -218,7 +268,7 @@ class Cluster:
 
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
-        if not (self.folder / state.FILE).exists() or not self.engine.running(PRIMARY):
+        if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
             raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
                              remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
 
@@ -235,16 +285,17 @@ class Cluster:
             require(findings(self))
         files.make_folder(self.folder)
         with state.reserving(self.params):  # two projects that begin at once must not choose the same ports
-            self._record()
+            self._choose_ports()
         self.engine.prepare()
-        for instance in (self.primary, *self.replicas):
-            files.make_folder(self.folder / instance.name)
+        for name in self.topology.names:
+            files.make_folder(self.folder / name)
         self._ready = True
 
-    def _record(self) -> None:
-        if not (self.folder / state.FILE).exists() and self.params.port == 0:
-            self.engine.ports = state.new_ports(self.params)
-        state.write(self.params, self.engine.name, self.engine.ports)
+    def _choose_ports(self) -> None:
+        made = state.read(self.folder)
+        if not made or not set(self.topology.names) <= set(made["ports"]):
+            self.engine.ports = state.ports(self.params, made, self.topology.names)
+        self.record()
 
     def _secret(self, path: Path) -> str:
         if not path.exists():
@@ -266,12 +317,15 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     params = Params.parse(values)
     made = state.read(params.folder)
     state.guard(params, made)
-    ports = state.ports(params, made)
+    topology = Topology.of(made, params.replicas)
+    ports = state.ports(params, made, topology.names)
     engine, why = choose(params, ports, made.get("engine"))
     if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
-        engine, _ = choose(params, state.new_ports(params), made.get("engine"))  # taken before they were ever used
+        engine, _ = choose(
+            params, state.new_ports(params, topology.names), made.get("engine")
+        )  # taken before they were ever used
     _refuse_settings(params, made, engine)
-    cluster = Cluster(params, engine, why, chapter)
+    cluster = Cluster(params, engine, why, topology, chapter)
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
     return cluster
 

@@ -60,6 +60,11 @@ def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = Fals
     return f"{text[:at]}{block}\n{text[at:]}"
 
 
+def without_block(text: str, name: str) -> str:
+    """The text without the managed block `name`, and without the empty line before it."""
+    return re.sub(rf"\n?^# >>> pgrepl: {name}\n.*?^# <<< pgrepl: {name}\n", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def diff(old: str, new: str, path: str) -> str:
     """A unified diff of the two texts, as `patch` takes it; empty where they are the same."""
     lines = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)

@@ -4,54 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from psycopg import OperationalError, sql
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from . import conf, db, files
 from .command import Command
-from .engine import CONFIGURATION, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell
+from .engine import TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
+from .server import Server
 from .wait import wait_until
 
-if TYPE_CHECKING:
-    import pandas
 
-    from .cluster import Cluster
-
-START_SECONDS = 90
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance by name; number 0 is the primary that the document sets up, 1 its first replica."""
-
-    cluster: Cluster
-    name: str
-    number: int
-
-    @property
-    def application_name(self) -> str:
-        """What `pg_stat_replication` shows: replica-1 for the first replica, as in the document."""
-        return f"replica-{self.number}"
-
-    @property
-    def slot(self) -> str:
-        """The replication slot on the primary: replica_1_slot for the first replica, as in the document."""
-        return f"replica_{self.number}_slot"
+class Instance(Server):
+    """An instance with the steps that make, start and stop it."""
 
     # --- configuration files -------------------------------------------------------------------------------
-
-    def has_configuration(self) -> bool:
-        """Whether both files have been copied into the cluster's folder."""
-        return all((self.cluster.folder / self.name / f).exists() for f in CONFIGURATION)
 
     def copy_configuration(self, file: str, title: str = "") -> str:
         """Step: copy `postgresql.conf` or `pg_hba.conf` out of the temporary instance."""
         target = self.cluster.folder / self.name / file
-        temporary = TEMPORARY_REPLICA if self.number else TEMPORARY_PRIMARY
+        temporary = temporary_of(self.name) if self.is_replica else TEMPORARY_PRIMARY
         action = self.cluster.engine.copy_out(temporary, file, target)
         return self.cluster.perform(title or f"Copy {self.name}'s {file}", Action(action.commands, action.do, target.exists))
 
@@ -73,15 +47,19 @@ class Instance:
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
         return self._edit("pg_hba.conf", title, lambda text: conf.with_block(text, "replication", lines, first=True))
 
-    def follow(self, primary: Instance, title: str = "") -> str:
+    def follow(self, upstream: Instance, title: str = "") -> str:
         """Step: `primary_conninfo` and `primary_slot_name` in the replica's `postgresql.conf` (document, last section)."""
-        lines = conf.setting_lines({"primary_conninfo": self.conninfo(), "primary_slot_name": self.slot})
+        lines = conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
         return self._edit("postgresql.conf", title, lambda text: conf.with_block(text, "standby", lines))
 
-    def conninfo(self) -> str:
-        """How this replica connects to its primary; a password is never in it, only the path of its file."""
+    def follow_nobody(self, title: str = "") -> str:
+        """Step: a primary's `postgresql.conf` names no upstream."""
+        return self._edit("postgresql.conf", title, lambda text: conf.without_block(text, "standby"))
+
+    def conninfo(self, upstream: Instance) -> str:
+        """How this replica connects to another instance; a password is never in it, only the path of its file."""
         engine, params = self.cluster.engine, self.cluster.params
-        host, port = engine.upstream()
+        host, port = engine.upstream(upstream.name)
         words: dict[str, str | int] = {
             "user": params.replication_user,
             "port": port,
@@ -125,6 +103,10 @@ class Instance:
 
     def create_slot(self, slot: str, title: str = "") -> str:
         """Step: the physical slot of a replica, which reserves WAL at once (correction 6)."""
+        return self.cluster.perform(title or f"Create the slot {slot}", self.slot_action(slot))
+
+    def slot_action(self, slot: str) -> Action:
+        """The same as an action, for steps that do more."""
         query = sql.SQL("select * from pg_create_physical_replication_slot({}, true);").format(slot).as_string()
         command = self.cluster.engine.client(self.name, "psql", "-c", query)
 
@@ -132,14 +114,36 @@ class Instance:
             found = db.row(self.address, "select slot_type from pg_replication_slots where slot_name = %s", [slot])
             return bool(found)
 
-        action = Action((command,), lambda tell: self._run(command), done)
-        return self.cluster.perform(title or f"Create the slot {slot}", action)
+        return Action((command,), lambda tell: db.rows(self.address, query), done)
+
+    def drop_slot_action(self, slot: str) -> Action:
+        """Drop a slot that nobody uses, which would hold WAL for ever."""
+        query = sql.SQL("select pg_drop_replication_slot({});").format(slot).as_string()
+        command = self.cluster.engine.client(self.name, "psql", "-c", query)
+
+        def do(tell: Tell) -> None:
+            free = "select not active as free, active_pid::text as pid from pg_replication_slots where slot_name = %s"
+
+            def probe() -> tuple[bool, str]:
+                found = db.row(self.address, free, [slot])
+                return not found or bool(found["free"]), f"used by process {found.get('pid')}"
+
+            wait_until(f"nobody to use the slot {slot}", probe, seconds=20, hint="a replica still follows this instance")
+            db.rows(self.address, query)
+
+        def done() -> bool:
+            return not db.row(self.address, "select slot_name from pg_replication_slots where slot_name = %s", [slot])
+
+        return Action((command,), do, done)
 
     # --- replica -------------------------------------------------------------------------------------------
 
     def start_temporary(self, title: str = "") -> str:
         """Step: a place with the replica's empty data folder (document: repl_temp)."""
         self.cluster.require_primary()
+        return self.cluster.perform(title or f"Start a temporary {self.name}", self._temporary_action())
+
+    def _temporary_action(self) -> Action:
         action = self.cluster.engine.start_temporary_replica(self.name)
 
         def do(tell: Tell) -> None:
@@ -147,51 +151,62 @@ class Instance:
             action.do(tell)
 
         done = lambda: self.prepared() or (self.cluster.mark(self.name).exists() and action.done())  # noqa: E731
-        return self.cluster.perform(title or f"Start a temporary {self.name}", Action(action.commands, do, done))
+        return Action(action.commands, do, done)
 
     def base_backup(self, title: str = "") -> str:
         """Step: `pg_basebackup` with the document's options, and with the slot, so that no WAL it needs can go."""
+        return self.cluster.perform(title or "Make the base backup", self._backup_action())
+
+    def _backup_action(self) -> Action:
         engine, params = self.cluster.engine, self.cluster.params
         arguments = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", f"--label={self.application_name}",
                      "--progress", f"--username={params.replication_user}", "--no-password", f"--slot={self.slot}")  # fmt: skip
-        commands = engine.base_backup(self.name, arguments)
+        commands = engine.base_backup(self.name, self.upstream.name, arguments)
 
         def do(tell: Tell) -> None:
             engine.discard_backup(self.name)
             for command in commands:
                 engine.run(command, lambda line: tell(_percent(line)))
 
-        done = lambda: self.prepared() or engine.backup_complete(self.name)  # noqa: E731
-        return self.cluster.perform(title or "Make the base backup", Action(commands, do, done))
+        return Action(commands, do, lambda: self.prepared() or engine.backup_complete(self.name))
 
     def forget_recovery_settings(self, title: str = "") -> str:
         """Step: one owner for `primary_conninfo`: the copy in `postgresql.auto.conf` goes (corrections 4 and 5)."""
+        return self.cluster.perform(title or "Give primary_conninfo one owner", self._one_owner_action())
+
+    def _one_owner_action(self) -> Action:
         command = self.cluster.engine.forget_recovery_settings(self.name)
-        action = Action((command,), lambda tell: self._run(command), self.prepared)
-        return self.cluster.perform(title or "Give primary_conninfo one owner", action)
+        return Action((command,), lambda tell: self._run(command), self.prepared)
 
     def remove_temporary(self, title: str = "") -> str:
         """Step: the temporary replica ends; from now on the data folder counts as complete."""
-        action = self.cluster.engine.remove_temporary(TEMPORARY_REPLICA)
+        return self.cluster.perform(title or f"Remove the temporary {self.name}", self._end_temporary_action())
+
+    def _end_temporary_action(self) -> Action:
+        action = self.cluster.engine.remove_temporary(temporary_of(self.name), keep_for=self.name)
 
         def do(tell: Tell) -> None:
             action.do(tell)
             files.remove(self.cluster.mark(self.name))
 
         done = lambda: action.done() and not self.cluster.mark(self.name).exists()  # noqa: E731
-        return self.cluster.perform(title or f"Remove the temporary {self.name}", Action(action.commands, do, done))
+        return Action(action.commands, do, done)
 
-    def prepared(self) -> bool:
-        """Whether the data folder is complete."""
-        return not self.cluster.mark(self.name).exists() and self.cluster.engine.has_data(self.name)
+    def copy_actions(self) -> list[Action]:
+        """The document's way to a complete data folder, from the slot on, for steps that do it as a whole."""
+        slot = self.upstream.slot_action(self.slot)
+        return [slot, self._temporary_action(), self._backup_action(), self._one_owner_action(), self._end_temporary_action()]
 
     # --- running -------------------------------------------------------------------------------------------
 
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
-        engine = self.cluster.engine
-        action = engine.start(self.name)
-        if self.number and (self.cluster.mark(self.name).exists() or not self.has_configuration()):
+        return self.cluster.perform(title or f"Start {self.name}", self.start_action())
+
+    def start_action(self) -> Action:
+        """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""
+        action = self.cluster.engine.start(self.name)
+        if self.is_replica and not (self.has_configuration() and self.prepared()):
             raise StepFailed(f"{self.name} has no complete data folder yet.", remedy="run chapter 02 from its beginning")
 
         def do(tell: Tell) -> None:
@@ -199,71 +214,28 @@ class Instance:
                 tell("…")
                 action.do(tell)
             self.wait_ready()
-            self._take_over_configuration()
-            if self.number:
+            self.take_over_configuration()
+            if self.name in self.cluster.topology.upstreams:
                 self.wait_streaming()
 
         def done() -> bool:
             ready = action.done() and self.answers()[0] and not self.stale()
-            return ready and (not self.number or self.streams()[0])
+            return ready and (self.name not in self.cluster.topology.upstreams or self.streams()[0])
 
-        return self.cluster.perform(title or f"Start {self.name}", Action(action.commands, do, done))
+        return Action(action.commands, do, done)
 
-    def wait_ready(self) -> None:
-        """Wait until the server accepts connections; raises `WaitTimeout` with the log's end."""
-        engine = self.cluster.engine
-        wait_until(f"{self.name} to accept connections", self.answers, seconds=START_SECONDS,
-                   alive=lambda: engine.running(self.name), log=lambda: engine.log_tail(self.name),
-                   hint="the log's last lines say why; correct it and run again")  # fmt: skip
+    def stop(self, title: str = "") -> str:
+        """Step: stop the server; what it has committed is flushed and, from a primary, sent first."""
+        return self.cluster.perform(title or f"Stop {self.name}", self.cluster.engine.stop(self.name))
 
-    def streams(self) -> tuple[bool, str]:
-        """Whether the primary sees this replica streaming, and the state seen."""
-        query = "select state from pg_stat_replication where application_name = %s"
-        try:
-            found = db.row(self.cluster.primary.address, query, [self.application_name]).get("state", "not connected")
-        except OperationalError as error:
-            found = f"the primary does not answer: {str(error).strip().splitlines()[0][:160]}"
-        return found == "streaming", str(found)
+    def kill(self, title: str = "") -> str:
+        """Step: SIGKILL, for drills."""
+        return self.cluster.perform(title or f"Kill {self.name}", self.cluster.engine.kill(self.name))
 
-    def wait_streaming(self) -> None:
-        """Wait until the replica streams from the primary; raises `WaitTimeout` with the log's end."""
-        engine = self.cluster.engine
-        wait_until(f"{self.name} to stream from the primary", self.streams, seconds=60,
-                   alive=lambda: engine.running(self.name) and engine.running(self.cluster.primary.name),
-                   log=lambda: engine.log_tail(self.name),
-                   hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
-
-    def wait_replayed(self, lsn: str, seconds: float) -> None:
-        """Wait until this replica has replayed the WAL up to `lsn`; raises `WaitTimeout` with how far it is."""
-        query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
-
-        def probe() -> tuple[bool, str]:
-            found = db.row(self.address, query, [lsn])
-            return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
-
-        engine = self.cluster.engine
-        wait_until(f"{self.name} to replay what was written", probe, seconds=seconds,
-                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name),
-                   hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
-
-    def answers(self) -> tuple[bool, str]:
-        """Whether the server answers a query, and the state seen."""
-        try:
-            db.row(self.address, "select 1")
-            return True, "answers"
-        except OperationalError as error:
-            return False, str(error).strip().splitlines()[0][:160]
-
-    def query(self, statement: str) -> pandas.DataFrame:
-        """The rows of an SQL statement as a table, for looking at."""
-        import pandas
-
-        return pandas.DataFrame(db.rows(self.address, statement))
-
-    @property
-    def address(self) -> db.Address:
-        """How this machine reaches it as superuser."""
-        return self.cluster.engine.address(self.name)
+    def reload_action(self) -> Action:
+        """Let the running server read its edited files."""
+        command = self.cluster.engine.client(self.name, "psql", "-c", "select pg_reload_conf();")
+        return Action((command,), lambda tell: self.take_over_configuration(), lambda: not self.stale())
 
     # --- pieces --------------------------------------------------------------------------------------------
 
@@ -281,46 +253,6 @@ class Instance:
         text = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier).as_string()
         files.write_atomic(self.cluster.folder / "secrets/replication.sql", text, 0o600)
         self.cluster.engine.prepare()
-
-    def stale(self) -> bool:
-        """Whether a file was edited after the server last read it, or an edit waits for a restart."""
-        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
-        query = ("select pg_conf_load_time() < to_timestamp(%s) as old, "
-                 "exists (select from pg_settings where pending_restart) as waiting")  # fmt: skip
-        found = db.row(self.address, query, [newest])
-        return bool(found["old"] or found["waiting"])
-
-    def _take_over_configuration(self) -> None:
-        if not self.stale():
-            return
-        db.row(self.address, "select pg_reload_conf()")
-        wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
-        if db.rows(self.address, "select name from pg_settings where pending_restart"):
-            if self.number:
-                self._learn_limits()
-            self.cluster.engine.stop(self.name).do(lambda line: None)
-            self.cluster.engine.start(self.name).do(lambda line: None)
-            self.wait_ready()
-
-    def _learn_limits(self) -> None:
-        """Replay the primary's change of limits such as max_connections before restarting with the same ones.
-
-        With lower ones than it knows the primary to have, a replica does not start; where the primary's are now higher,
-        it pauses replay instead, which shows that it knows (manual, Hot Standby, Administrator's Overview).
-        """
-        lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
-        query = "select pg_last_wal_replay_lsn() >= %s::pg_lsn or pg_get_wal_replay_pause_state() = 'paused' as knows"
-
-        def probe() -> tuple[bool, str]:
-            return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
-
-        engine = self.cluster.engine
-        wait_until(f"{self.name} to see the primary's limits", probe, seconds=START_SECONDS,
-                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name))  # fmt: skip
-
-    def _old(self) -> bool:
-        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
-        return bool(db.row(self.address, "select pg_conf_load_time() < to_timestamp(%s) as old", [newest])["old"])
 
 
 def _percent(line: str) -> str:

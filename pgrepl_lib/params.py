@@ -84,8 +84,6 @@ class Params(BaseModel):
     def _replicas(cls, value: int) -> int:
         if not 1 <= value <= MAX_REPLICAS:
             raise ValueError(f"a number from 1 to {MAX_REPLICAS}")
-        if value > 1:
-            raise ValueError("this release sets up one replica, as the document does")
         return value
 
     @field_validator("port")

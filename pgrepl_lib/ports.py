@@ -23,13 +23,13 @@ def free(port: int) -> bool:
     return True
 
 
-def pick(count: int, wanted: int, avoid: set[int]) -> list[int]:
-    """`count` ports in a row: from `wanted`, else the first free ones that no other project has."""
+def pick(count: int, wanted: int, avoid: set[int], first: int = FIRST) -> list[int]:
+    """`count` ports in a row: from `wanted`, else the first free ones from `first` on that no other project has."""
     if wanted:
         return list(range(wanted, wanted + count))
-    start = FIRST
-    while not all(free(p) and p not in avoid for p in range(start, start + count)):
-        start += count
+    start = first
+    while count and not all(free(p) and p not in avoid for p in range(start, start + count)):
+        start += 1
     return list(range(start, start + count))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 from filelock import FileLock
 
 from . import ports as host_ports
-from .engine import PRIMARY, REPLICA
+from .engine import PRIMARY
 from .errors import ParameterError
 from .files import make_folder, write_atomic
 from .params import Params
+from .topology import Topology
 
 FILE = "cluster.json"
 # These cannot be changed on data that exists; the rest converges when a run is repeated.
-FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method", "replicas")
+FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method")
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -28,16 +29,17 @@ def read(folder: Path) -> dict[str, Any]:
         return {}
     try:
         made = json.loads(path.read_text("utf-8"))
-        if made["engine"] and made["ports"].values() and Params.parse(made["params"]):
+        if made["engine"] and made["ports"].values() and Params.parse(made["params"]) and Topology.of(made, 0):
             return made  # type: ignore[no-any-return]
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise ParameterError(f"{path} is damaged.", remedy="put it back from a copy, or use another project name")
 
 
-def write(params: Params, engine: str, ports: Mapping[str, int]) -> None:
+def write(params: Params, engine: str, ports: Mapping[str, int], topology: Topology) -> None:
     """Record it; unchanged content is not written again."""
-    text = json.dumps({"engine": engine, "ports": dict(ports), "params": params.plain()}, indent=2, ensure_ascii=False)
+    plain = {"engine": engine, "ports": dict(ports), "topology": topology.plain(), "params": params.plain()}
+    text = json.dumps(plain, indent=2, ensure_ascii=False)
     path = params.folder / FILE
     if not path.exists() or path.read_text("utf-8") != text:
         write_atomic(path, text)
@@ -63,25 +65,25 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
         )
 
 
-def replica_names(count: int) -> list[str]:
-    """replica, replica-2, replica-3, …: the document's name first."""
-    return [REPLICA, *(f"{REPLICA}-{n}" for n in range(2, count + 1))]
-
-
-def ports(params: Params, made: Mapping[str, Any]) -> dict[str, int]:
+def ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
     """The ports on 127.0.0.1: those that the project has, else those asked for, else free ones of no other project."""
-    names = [PRIMARY, *replica_names(params.replicas)]
     had = made.get("ports", {})
-    if set(names) <= set(had) and params.port in (0, had[PRIMARY]):
-        return {n: had[n] for n in names}
-    return new_ports(params)
+    if not had or params.port not in (0, had[PRIMARY]):
+        return new_ports(params, names)
+    new = [n for n in names if n not in had]
+    free = iter(host_ports.pick(len(new), 0, _others(params) | set(had.values()), first=max(had.values()) + 1))
+    return {n: had[n] if n in had else next(free) for n in names}
 
 
-def new_ports(params: Params) -> dict[str, int]:
+def new_ports(params: Params, names: Sequence[str]) -> dict[str, int]:
     """The ports asked for, else free ones of no other project."""
-    names = [PRIMARY, *replica_names(params.replicas)]
-    others: set[int] = set()
+    return dict(zip(names, host_ports.pick(len(names), params.port, _others(params)), strict=True))
+
+
+def _others(params: Params) -> set[int]:
+    """The ports of the work folder's other projects."""
+    taken: set[int] = set()
     for file in params.workdir.glob(f"*/{FILE}"):
         with suppress(ParameterError):  # another project's damaged record is not this one's business
-            others |= set(read(file.parent)["ports"].values()) if file.parent != params.folder else set()
-    return dict(zip(names, host_ports.pick(len(names), params.port, others), strict=True))
+            taken |= set(read(file.parent)["ports"].values()) if file.parent != params.folder else set()
+    return taken

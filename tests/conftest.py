@@ -66,7 +66,7 @@ def free_network() -> Callable[[], str]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Ports for a primary and its replica that no other test session takes, below those of outgoing connections."""
-    return iter(range(20000 + os.getpid() % 60 * 200, 32767, 2)).__next__
+    return iter(range(20000 + os.getpid() % 60 * 200, 32747, 20)).__next__
 
 
 @pytest.fixture(scope="session")

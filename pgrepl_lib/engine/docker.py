@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
+import re
 from collections.abc import Mapping
-from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException
 
 from .. import command, files
-from ..command import Command, Completed
+from ..command import Command
 from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
-from ..params import Params
 from ..redact import register
-from ..wait import wait_until
-from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, first_complaint, settings_probe
+from . import PRIMARY, REPLICA, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
+from .containers import LABEL, Containers
 from .docker_host import (
     client,
     compose,
@@ -28,26 +24,20 @@ from .docker_host import (
     find_container,
     host_address_outside,
     image_environment,
+    read_file,
     wait_accepting,
+    write_file,
 )
+from .services import COMPOSE_FILE, more_replicas
 
-COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yaml"
 MOUNTED = "/etc/postgresql"
 PASSFILE = "replication.pgpass"
-LABEL = "pgrepl.project"
 
 
-class DockerEngine:
+class DockerEngine(Containers):
     """Instances as Compose services `primary` and `replica` of the Compose project `project`."""
 
     name = "docker"
-
-    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports = params, ports
-        self.folder = params.folder
-        mount = "/var/lib/postgresql"
-        self.pgdata = f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
-        self.data_mount = mount if params.pg_version >= 18 else self.pgdata
 
     def facts(self) -> dict[str, str]:
         image = client().images.get(self.params.image)
@@ -85,6 +75,11 @@ class DockerEngine:
         files.make_folder(self.folder / "secrets", 0o700)
         files.write_atomic(self.folder / ".env", "".join(f"{k}={v}\n" for k, v in values.items()))
         files.write_atomic(self.folder / "docker-compose.yaml", COMPOSE_FILE.read_text("utf-8"))
+        more, override = [n for n in self.ports if n not in (PRIMARY, REPLICA)], self.folder / "docker-compose.override.yaml"
+        if more:
+            files.write_atomic(override, more_replicas(more))
+        else:
+            files.remove(override)
 
     def shut_out(self) -> str:
         return ""  # folders are mounted, not entered
@@ -120,7 +115,7 @@ class DockerEngine:
         return Action((shown, ready), do)
 
     def start_temporary_replica(self, name: str) -> Action:
-        temporary = self._temporary(TEMPORARY_REPLICA)
+        temporary = self._temporary(temporary_of(name))
         start = self._compose("run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "bash")
 
         def do(tell: Tell) -> None:
@@ -133,22 +128,18 @@ class DockerEngine:
         name, source = self._temporary(temporary), f"{self.pgdata}/{file}"
 
         def do(tell: Tell) -> None:
-            chunks, _ = client().containers.get(name).get_archive(source)
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-                member = archive.extractfile(file)
-                assert member, "the engine answers with the file or an error"
-                files.write_atomic(target, member.read().decode(), 0o600)
+            files.write_atomic(target, read_file(client().containers.get(name), source).decode(), 0o600)
 
         return Action((f"docker container cp {name}:{source} {target.relative_to(self.folder).parent}/",), do)
 
-    def remove_temporary(self, temporary: str) -> Action:
+    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
         name = self._temporary(temporary)
         return Action((f"docker container rm -f {name}",), lambda tell: self._remove_container(name),
                       lambda: find_container(name) is None)  # fmt: skip
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
         """The data folder must be empty for the backup, so the password file goes to /tmp first."""
-        temporary, (host, port) = self._temporary(TEMPORARY_REPLICA), self.upstream()
+        temporary, (host, port) = self._temporary(temporary_of(name)), self.upstream(source)
         words = ("pg_basebackup", "--pgdata", self.pgdata, *arguments, f"--host={host}", f"--port={port}")
         if self.params.auth_method == "trust":
             return (self._exec(temporary, *words),)
@@ -159,14 +150,14 @@ class DockerEngine:
 
     def backup_complete(self, name: str) -> bool:
         needed = ["backup_manifest", *([PASSFILE] if self.params.auth_method != "trust" else [])]
-        return all(self._in_temporary("test", "-e", f"{self.pgdata}/{n}") for n in needed)
+        return all(self._in_temporary(name, "test", "-e", f"{self.pgdata}/{n}") for n in needed)
 
     def discard_backup(self, name: str) -> None:
-        self._in_temporary("find", self.data_mount, "-mindepth", "1", "-delete")
+        self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
-    def forget_recovery_settings(self, name: str) -> Command:
-        file = f"{self.pgdata}/postgresql.auto.conf"
-        return self._exec(self._temporary(TEMPORARY_REPLICA), "sed", "-i.basebackup", "/^primary_/d", file)
+    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
+        words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
+        return self._exec(self._temporary(temporary_of(name)), *words) if temporary else self._alone(name, *words)
 
     def passfile(self, name: str) -> str:
         return f"{self.pgdata}/{PASSFILE}"
@@ -186,8 +177,56 @@ class DockerEngine:
         return Action((up,), do, lambda: self.running(name))
 
     def stop(self, name: str) -> Action:
-        stop = self._compose("stop", name)
-        return Action((stop,), lambda tell: self.run(stop), lambda: not self.running(name))
+        """Through the SDK: Compose takes half a second to start, in which nobody can write."""
+        return Action((self._compose("stop", name),), lambda tell: self._service(name).stop(timeout=60),
+                      lambda: not self.running(name))  # fmt: skip
+
+    def kill(self, name: str) -> Action:
+        return Action((self._compose("kill", name),), lambda tell: self._service(name).kill(), lambda: not self.running(name))
+
+    def forbid_writes(self, name: str) -> Action:
+        """A file into the data of a container that does not run, with the owner of the data."""
+        path = f"{self.pgdata}/{SIGNAL}"
+
+        def do(tell: Tell) -> None:
+            with self._looking_glass(name) as container:
+                write_file(container, path, "", like=f"{self.pgdata}/PG_VERSION")
+
+        return Action((self._alone(name, "touch", path),), do, lambda: self._in_volume(name, path))
+
+    def discard_data(self, name: str) -> Action:
+        volume = f"{self.params.project}_{name}"
+        commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
+
+        def do(tell: Tell) -> None:
+            if found := self._service(name):
+                found.remove(force=True)
+            for each in self._volumes():
+                if each.name == volume:
+                    each.remove()
+
+        return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+
+    def control_file(self, name: str) -> bytes:
+        with self._looking_glass(name) as container:
+            return read_file(container, f"{self.pgdata}/global/pg_control")
+
+    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
+        found = self.run(self._alone(name, "pg_rewind", "--version"), check=False)
+        if found.code or not re.search(rf"\b{self.params.pg_version}\.", found.out):
+            return ()
+        host, port = self.upstream(source)
+        server = f"host={host} port={port} user=postgres dbname=postgres"
+        passed = self._alone(name, "sh", "-c", 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"', "-", "pg_rewind",
+                             f"--target-pgdata={self.pgdata}", f"--source-server={server}", "--write-recovery-conf",
+                             "--progress")  # fmt: skip
+        keep = self._alone(name, "sh", "-c", f"umask 077; cat > {self.passfile(name)}")
+        return (Command(passed.argv, stdin=Path("secrets/pgpass")),
+                *([Command(keep.argv, stdin=Path("secrets") / PASSFILE)] if self.params.auth_method != "trust" else []),
+                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
+
+    def tool(self, name: str, program: str, *arguments: str) -> Command:
+        return self.client(name, program, *arguments)
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         return self._compose("exec", *(() if terminal else ("-T",)), "-u", "postgres", name, *argv)
@@ -195,17 +234,10 @@ class DockerEngine:
     def inside(self, name: str, *argv: str) -> Command:
         return self._exec(self._service(name).id, *argv, options=("--user=postgres",))
 
-    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
-        return command.run(each, cwd=self.folder, seconds=3600, check=check, on_error_line=tell)
-
     def has_data(self, name: str) -> bool:
         if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):
             return False
         return self.running(name) or self._in_volume(name, f"{self.pgdata}/global/pg_control")
-
-    def running(self, name: str) -> bool:
-        found = self._service(name)
-        return bool(found and found.status == "running")
 
     def log_tail(self, name: str) -> str:
         found = self._service(name)
@@ -215,8 +247,8 @@ class DockerEngine:
         secret = register((self.folder / "secrets/superuser").read_text().strip())
         return Address("127.0.0.1", self.ports[name], "postgres", secret)
 
-    def upstream(self) -> tuple[str, int]:
-        return PRIMARY, 5432
+    def upstream(self, name: str) -> tuple[str, int]:
+        return name, 5432
 
     def rule_network(self) -> IPv4Network:
         return self.params.network
@@ -224,14 +256,14 @@ class DockerEngine:
     def configuration_path(self, name: str, file: str) -> str:
         return f"{MOUNTED}/{file}"
 
-    def outside_the_rule(self) -> tuple[str, int, str]:
+    def outside_the_rule(self, name: str) -> tuple[str, int, str]:
         """The container's own address, from an address of this host that lies outside the cluster's network."""
-        networks = self._service(PRIMARY).attrs["NetworkSettings"]["Networks"].values()
+        networks = self._service(name).attrs["NetworkSettings"]["Networks"].values()
         address = next(n["IPAddress"] for n in networks if n["IPAddress"])
         return address, 5432, host_address_outside(self.params.network)
 
     def existing(self) -> list[str]:
-        temporaries = [self._temporary(t) for t in (TEMPORARY_PRIMARY, TEMPORARY_REPLICA)]
+        temporaries = self._temporaries()
         containers = {c.name: c for c in self._containers()}
         containers |= {t: c for t in temporaries if (c := find_container(t)) and self._mine_is(c)}
         return [*(f"container {n} ({c.status})" for n, c in sorted(containers.items())),
@@ -240,7 +272,7 @@ class DockerEngine:
 
     def remove_all(self) -> Action:
         down = self._compose("down", "--volumes", "--remove-orphans")
-        temporaries = [self._temporary(t) for t in (TEMPORARY_PRIMARY, TEMPORARY_REPLICA)]
+        temporaries = self._temporaries()
 
         def do(tell: Tell) -> None:
             for name in temporaries:
@@ -249,74 +281,3 @@ class DockerEngine:
             self.run(down)
 
         return Action((f"docker container rm -f {' '.join(temporaries)}", down), do, lambda: not self.existing())
-
-    # --- pieces --------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _labels(self) -> str:
-        return f"com.docker.compose.project={self.params.project}"
-
-    def _mine(self) -> dict[str, Any]:
-        return {"label": [self._labels]}
-
-    def _containers(self) -> list[Any]:
-        return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
-
-    def _volumes(self) -> list[Any]:
-        return client().volumes.list(filters=self._mine())
-
-    def _service(self, name: str) -> Any:
-        wanted = {"com.docker.compose.service": name, "com.docker.compose.oneoff": "False"}
-        return next((c for c in self._containers() if wanted.items() <= c.labels.items()), None)
-
-    def _temporary(self, name: str) -> str:
-        """Container names are the engine's, so a second project needs its own: the default keeps the document's."""
-        return name if self.params.project == "pgrepl" else f"{self.params.project}_{name}"
-
-    def _compose(self, *arguments: str) -> Command:
-        return Command((*compose(), *arguments))
-
-    def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> Command:
-        variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
-        return Command(("docker", "container", "exec", *options, *variables, container, *argv))
-
-    def _in_temporary(self, *argv: str) -> bool:
-        return self.run(self._exec(self._temporary(TEMPORARY_REPLICA), *argv), check=False).code == 0
-
-    def _in_volume(self, name: str, path: str) -> bool:
-        """Whether a file exists in an instance's volume, looked at through a container that is never started."""
-        mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "ro"}}
-        looking_glass = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})
-        try:
-            looking_glass.get_archive(path)
-            return True
-        except NotFound:
-            return False
-        finally:
-            looking_glass.remove(v=True)
-
-    def _image_here(self) -> bool:
-        try:
-            return bool(client().images.get(self.params.image))
-        except ImageNotFound:
-            return False
-
-    def _remove_container(self, name: str) -> None:
-        if found := find_container(name):
-            if not self._mine_is(found):
-                raise StepFailed(f"A container named {name} exists that this project did not make.",
-                                 looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
-                                 remedy=f"rename or remove it (docker container rm -f {name}), then run again")  # fmt: skip
-            found.remove(force=True, v=True)
-            wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
-
-    def _mine_is(self, container: Any) -> bool:
-        """A name is the engine's, so a container of somebody else may have ours."""
-        return self.params.project in (container.labels.get(LABEL), container.labels.get("com.docker.compose.project"))
-
-    def _start_remedy(self, name: str) -> str:
-        from ..ports import holder
-
-        if (who := holder(self.ports[name])) and not self.running(name):
-            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
-        return "correct the cause named above and run again"

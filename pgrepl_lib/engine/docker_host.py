@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import socket
+import tarfile
 from collections.abc import Mapping
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
@@ -152,3 +154,24 @@ def wait_accepting(container_id: str) -> None:
     wait_until("the temporary server to accept connections", probe, seconds=90, hint="the log's last lines say why",
                log=lambda: container.logs(tail=12).decode(errors="replace"),
                alive=lambda: container_runs(container_id))  # fmt: skip
+
+
+def read_file(container: Any, path: str) -> bytes:
+    """A file's content out of a container, running or not, its volumes included."""
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        member = archive.extractfile(archive.getmembers()[0])
+        assert member, "the engine answers with the file or an error"
+        return member.read()
+
+
+def write_file(container: Any, path: str, text: str, *, like: str) -> None:
+    """A file into a container, running or not, with the owner of the file `like` and mode 0600."""
+    chunks, _ = container.get_archive(like)
+    folder, _, name = path.rpartition("/")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive, tarfile.open(fileobj=packed, mode="w") as made:
+        owner, entry = archive.getmembers()[0], tarfile.TarInfo(name)
+        entry.uid, entry.gid, entry.mode, entry.size = owner.uid, owner.gid, 0o600, len(text.encode())
+        made.addfile(entry, io.BytesIO(text.encode()))
+    container.put_archive(folder, packed.getvalue())

@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,7 +21,8 @@ from ..db import Address
 from ..errors import EnvironmentLacking, StepFailed
 from ..params import Params
 from ..redact import register
-from . import PRIMARY, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, Action, Tell, binaries, first_complaint, settings_probe
+from ..wait import wait_until
+from . import PRIMARY, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, binaries, first_complaint, settings_probe, temporary_of
 
 HOST = "127.0.0.1"
 
@@ -94,7 +96,7 @@ class LocalEngine:
         return Action((self._initdb(target),), do)
 
     def start_temporary_replica(self, name: str) -> Action:
-        target = self._data(TEMPORARY_REPLICA)
+        target = self._data(temporary_of(name))
         make = self._tool("mkdir", "-m", "700", target)
 
         return Action((make,), lambda tell: self.run(make), lambda: (self.folder / target).exists())
@@ -104,26 +106,25 @@ class LocalEngine:
         shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
         return Action((shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600))
 
-    def remove_temporary(self, temporary: str) -> Action:
-        source = self._data(temporary)
-        if temporary == TEMPORARY_REPLICA:  # what it made becomes the replica's data folder, as a whole
-            move = self._tool("mv", source, self._data("replica"))
+    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
+        source, target = self._data(temporary), self._data(keep_for)
+        if not keep_for:
+            return Action((f"rm -r {source}",), lambda tell: files.remove(self.folder / source),
+                          lambda: not (self.folder / source).exists())  # fmt: skip
+        move = self._tool("mv", source, target)
 
-            def do(tell: Tell) -> None:
-                target = self.folder / self._data("replica")
-                if (target / "backup_manifest").exists():  # an earlier backup that was never taken into use
-                    files.remove(target)
-                if target.exists():
-                    raise StepFailed("data/replica exists already.", remedy="move it away, then run again")
-                self.run(move)
+        def do(tell: Tell) -> None:
+            if (self.folder / target / "backup_manifest").exists():  # an earlier backup that was never taken into use
+                files.remove(self.folder / target)
+            if (self.folder / target).exists():
+                raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
+            self.run(move)
 
-            return Action((move,), do, lambda: not (self.folder / source).exists())
-        return Action((f"rm -r {source}",), lambda tell: files.remove(self.folder / source),
-                      lambda: not (self.folder / source).exists())  # fmt: skip
+        return Action((move,), do, lambda: not (self.folder / source).exists())
 
-    def base_backup(self, name: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
-        host, port = self.upstream()
-        target = self._data(TEMPORARY_REPLICA)
+    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+        host, port = self.upstream(source)
+        target = self._data(temporary_of(name))
         backup = self._tool("pg_basebackup", "--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
         if self.params.auth_method == "trust":
             return (backup,)
@@ -131,15 +132,15 @@ class LocalEngine:
 
     def backup_complete(self, name: str) -> bool:
         needed = ["backup_manifest", *(["replication.pgpass"] if self.params.auth_method != "trust" else [])]
-        return all((self.folder / self._data(TEMPORARY_REPLICA) / n).exists() for n in needed)
+        return all((self.folder / self._data(temporary_of(name)) / n).exists() for n in needed)
 
     def discard_backup(self, name: str) -> None:
-        target = self._data(TEMPORARY_REPLICA)
+        target = self._data(temporary_of(name))
         files.remove(self.folder / target)
         self.run(self._tool("mkdir", "-m", "700", target))
 
-    def forget_recovery_settings(self, name: str) -> Command:
-        file = f"{self._data(TEMPORARY_REPLICA)}/postgresql.auto.conf"
+    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
+        file = f"{self._data(temporary_of(name) if temporary else name)}/postgresql.auto.conf"
         return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
 
     def passfile(self, name: str) -> str:
@@ -168,6 +169,46 @@ class LocalEngine:
     def stop(self, name: str) -> Action:
         stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
         return Action((stop,), lambda tell: self.run(stop), lambda: not self.running(name))
+
+    def kill(self, name: str) -> Action:
+        pidfile = self.folder / self._data(name) / "postmaster.pid"
+
+        def do(tell: Tell) -> None:
+            os.kill(int(pidfile.read_text().split()[0]), signal.SIGKILL)
+            wait_until(f"the end of {name}", lambda: (not self.running(name), "running"), seconds=10)
+
+        shown = f"kill -KILL $(head -n 1 {self._data(name)}/postmaster.pid)"
+        return Action((shown,), do, lambda: not self.running(name))
+
+    def forbid_writes(self, name: str) -> Action:
+        target = f"{self._data(name)}/{SIGNAL}"
+        touch = self._tool("touch", target)
+        return Action((touch,), lambda tell: self.run(touch), lambda: (self.folder / target).exists())
+
+    def discard_data(self, name: str) -> Action:
+        data = self._data(name)
+        return Action((f"rm -r {data}",), lambda tell: files.remove(self.folder / data),
+                      lambda: not (self.folder / data).exists())  # fmt: skip
+
+    def control_file(self, name: str) -> bytes:
+        return (self.folder / self._data(name) / "global/pg_control").read_bytes()
+
+    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
+        program = self.binaries.server / "pg_rewind"
+        if not program.exists():
+            return ()
+        host, port = self.upstream(source)
+        server = f"host={host} port={port} user=postgres dbname=postgres"
+        backup = [self._tool("cp", "-p", "secrets/replication.pgpass", self._data(name))]
+        return (self._tool("pg_rewind", f"--target-pgdata={self._data(name)}", f"--source-server={server}",
+                           "--write-recovery-conf", "--progress"),
+                *(backup if self.params.auth_method != "trust" else []),
+                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
+
+    def tool(self, name: str, program: str, *arguments: str) -> Command:
+        if not any((f / program).exists() for f in (self.binaries.server, self.binaries.client)):
+            binaries.copy_wheel_clients()
+        return self.client(name, program, *arguments)
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
@@ -200,8 +241,8 @@ class LocalEngine:
         secret = register((self.folder / "secrets/superuser").read_text().strip())
         return Address(HOST, self.ports[name], "postgres", secret)
 
-    def upstream(self) -> tuple[str, int]:
-        return HOST, self.ports[PRIMARY]
+    def upstream(self, name: str) -> tuple[str, int]:
+        return HOST, self.ports[name]
 
     def rule_network(self) -> IPv4Network:
         return IPv4Network(f"{HOST}/32")
@@ -209,8 +250,8 @@ class LocalEngine:
     def configuration_path(self, name: str, file: str) -> str:
         return str(self.folder / name / file)
 
-    def outside_the_rule(self) -> tuple[str, int, str]:
-        return HOST, self.ports[PRIMARY], "127.0.0.2"
+    def outside_the_rule(self, name: str) -> tuple[str, int, str]:
+        return HOST, self.ports[name], "127.0.0.2"
 
     def existing(self) -> list[str]:
         data = self.folder / "data"
@@ -240,7 +281,7 @@ class LocalEngine:
 
     def _tool(self, program: str, *arguments: str) -> Command:
         found = self.binaries
-        folder = next((f for f in (found.server, found.client) if (f / program).exists()), None)
+        folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)
         argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
         return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))

@@ -268,11 +268,11 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
 
 
 def other_name(cluster: Cluster) -> str:
-    return cluster.replica.conninfo().replace(" application_name=replica-1", "")
+    return cluster.replica.conninfo(cluster.primary).replace(" application_name=replica-1", "")
 
 
 def other_host(cluster: Cluster) -> str:
-    return cluster.replica.conninfo().replace("host=127.0.0.1", "host=localhost")
+    return cluster.replica.conninfo(cluster.primary).replace("host=127.0.0.1", "host=localhost")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def take_backup(cluster: Cluster, pg_basebackup: Path | None = None) -> None:
     """`pg_basebackup` with the document's options, optionally that of another release."""
     engine = cluster.engine
     cluster.replica.start_temporary()
-    (backup,) = engine.base_backup("replica", DOCUMENT_BACKUP)
+    (backup,) = engine.base_backup("replica", "primary", DOCUMENT_BACKUP)
     if not pg_basebackup:
         engine.run(backup)
         return

@@ -122,7 +122,7 @@ def test_the_server_reads_the_clusters_files(cluster: Cluster, name: str) -> Non
 
 
 def test_the_replica_follows_the_upstream_that_the_engine_names(cluster: Cluster) -> None:
-    host, port = cluster.engine.upstream()
+    host, port = cluster.engine.upstream(PRIMARY)
     found = db.row(cluster.replica.address, "select sender_host, sender_port from pg_stat_wal_receiver")
     assert (found["sender_host"], found["sender_port"]) == (host, port)
 
@@ -133,7 +133,7 @@ def test_the_rule_admits_the_engines_network_and_nothing_wider(cluster: Cluster)
     wanted = {"user_name": ["repl"], "address": str(network.network_address), "netmask": str(network.netmask)}
     for name in (PRIMARY, REPLICA):
         assert db.rows(cluster.engine.address(name), query) == [wanted]
-    host, port, source = cluster.engine.outside_the_rule()
+    host, port, source = cluster.engine.outside_the_rule(PRIMARY)
     assert port in (5432, cluster.engine.ports[PRIMARY])
     assert socket.inet_aton(source) and not network.supernet_of(type(network)(source)), (host, source)
 
@@ -293,16 +293,16 @@ def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
     assert engine.start_temporary_replica(REPLICA).done()
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
     common = ("--format=p", "--username=repl", "--no-password")
-    (broken,) = engine.base_backup(REPLICA, (*common, "--slot=no_such_slot"))
+    (broken,) = engine.base_backup(REPLICA, PRIMARY, (*common, "--slot=no_such_slot"))
     assert engine.run(broken, check=False).code != 0
-    (half,) = engine.base_backup(REPLICA, (*common, "--wal-method=none", "--no-manifest", "--checkpoint=fast"))
+    (half,) = engine.base_backup(REPLICA, PRIMARY, (*common, "--wal-method=none", "--no-manifest", "--checkpoint=fast"))
     engine.discard_backup(REPLICA)
     engine.run(half)  # all the files, but not what is written last
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
     with pytest.raises(StepFailed, match="no complete data folder"):
         replica.start()
     engine.discard_backup(REPLICA)
-    (whole,) = engine.base_backup(REPLICA, (*common, "--checkpoint=fast"))
+    (whole,) = engine.base_backup(REPLICA, PRIMARY, (*common, "--checkpoint=fast"))
     engine.run(whole)
     assert engine.backup_complete(REPLICA)
     assert not replica.prepared(), "the steps after the copy are still to be done"
@@ -313,7 +313,7 @@ def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
 def test_the_replica_is_prepared_only_after_its_last_step(own: Cluster) -> None:
     set_up_replica(own)
     assert own.replica.prepared() and own.replica.streams() == (True, "streaming")
-    action = own.engine.remove_temporary(TEMPORARY_REPLICA)
+    action = own.engine.remove_temporary(TEMPORARY_REPLICA, keep_for=REPLICA)
     assert action.done()
     if own.engine.name == "docker":
         assert docker_host.find_container(f"{own.params.project}_{TEMPORARY_REPLICA}") is None

@@ -117,6 +117,7 @@ def test_the_time_limit_ends_the_program(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
     pidfile = tmp_path / "pid"
     code = "import os, time; open('new', 'w').write(str(os.getpid())); os.rename('new', 'pid'); time.sleep(60)"
 
@@ -131,6 +132,7 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(python(code), cwd=tmp_path, seconds=30)
     thread.join(10)
+    signal.signal(signal.SIGINT, before)
     assert gone(int(pidfile.read_text()))
 
 

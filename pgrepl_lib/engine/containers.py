@@ -1,0 +1,125 @@
+"""A project's own containers, volumes and Compose commands: what the docker engine is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from docker.errors import ImageNotFound, NotFound
+
+from .. import command
+from ..command import Command, Completed
+from ..errors import StepFailed
+from ..params import Params
+from ..wait import wait_until
+from . import PRIMARY, TEMPORARY_PRIMARY, Tell, temporary_of
+from .docker_host import client, compose, find_container
+
+LABEL = "pgrepl.project"
+
+
+class Containers:
+    """What exists of one project, and commands for it."""
+
+    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
+        self.params, self.ports = params, ports
+        self.folder = params.folder
+        mount = "/var/lib/postgresql"
+        self.pgdata = f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
+        self.data_mount = mount if params.pg_version >= 18 else self.pgdata
+
+    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+        return command.run(each, cwd=self.folder, seconds=3600, check=check, on_error_line=tell)
+
+    def running(self, name: str) -> bool:
+        found = self._service(name)
+        return bool(found and found.status == "running")
+
+    @cached_property
+    def _labels(self) -> str:
+        return f"com.docker.compose.project={self.params.project}"
+
+    def _mine(self) -> dict[str, Any]:
+        return {"label": [self._labels]}
+
+    def _containers(self) -> list[Any]:
+        return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
+
+    def _volumes(self) -> list[Any]:
+        return client().volumes.list(filters=self._mine())
+
+    def _service(self, name: str) -> Any:
+        wanted = {"com.docker.compose.service": name, "com.docker.compose.oneoff": "False"}
+        return next((c for c in self._containers() if wanted.items() <= c.labels.items()), None)
+
+    def _temporary(self, name: str) -> str:
+        """Container names are the engine's, so a second project needs its own: the default keeps the document's."""
+        return name if self.params.project == "pgrepl" else f"{self.params.project}_{name}"
+
+    def _temporaries(self) -> list[str]:
+        return [self._temporary(t) for t in (TEMPORARY_PRIMARY, *(temporary_of(n) for n in self.ports if n != PRIMARY))]
+
+    def _alone(self, name: str, *argv: str) -> Command:
+        """In a container of its own with the instance's data, while the instance does not run."""
+        program = ("--entrypoint", argv[0], name, *argv[1:])
+        return self._compose("run", "--rm", "--no-deps", "-T", "-u", "postgres", *program)
+
+    def _compose(self, *arguments: str) -> Command:
+        return Command((*compose(), *arguments))
+
+    def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> Command:
+        variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
+        return Command(("docker", "container", "exec", *options, *variables, container, *argv))
+
+    def _in_temporary(self, name: str, *argv: str) -> bool:
+        return self.run(self._exec(self._temporary(temporary_of(name)), *argv), check=False).code == 0
+
+    def _in_volume(self, name: str, path: str) -> bool:
+        """Whether a file exists in an instance's volume."""
+        with self._looking_glass(name) as container:
+            try:
+                container.get_archive(path)
+                return True
+            except NotFound:
+                return False
+
+    @contextmanager
+    def _looking_glass(self, name: str) -> Iterator[Any]:
+        """A container that sees an instance's volume: its own where there is one, else one that is never started."""
+        if found := self._service(name):
+            yield found
+            return
+        mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw"}}
+        made = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})
+        try:
+            yield made
+        finally:
+            made.remove(v=True)
+
+    def _image_here(self) -> bool:
+        try:
+            return bool(client().images.get(self.params.image))
+        except ImageNotFound:
+            return False
+
+    def _remove_container(self, name: str) -> None:
+        if found := find_container(name):
+            if not self._mine_is(found):
+                raise StepFailed(f"A container named {name} exists that this project did not make.",
+                                 looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
+                                 remedy=f"rename or remove it (docker container rm -f {name}), then run again")  # fmt: skip
+            found.remove(force=True, v=True)
+            wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
+
+    def _mine_is(self, container: Any) -> bool:
+        """A name is the engine's, so a container of somebody else may have ours."""
+        return self.params.project in (container.labels.get(LABEL), container.labels.get("com.docker.compose.project"))
+
+    def _start_remedy(self, name: str) -> str:
+        from ..ports import holder
+
+        if (who := holder(self.ports[name])) and not self.running(name):
+            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
+        return "correct the cause named above and run again"

@@ -1,0 +1,159 @@
+"""An instance as a running server: who it is, whether it answers, follows and has read its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import OperationalError
+
+from . import db
+from .engine import CONFIGURATION
+from .topology import number_of
+from .wait import wait_until
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .cluster import Cluster
+    from .instance import Instance
+
+START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Server:
+    """An instance by name. Names and numbers stay; which one is the primary changes (`cluster.json` says it)."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def number(self) -> int:
+        """0 for the primary that the document sets up, 1 for its first replica."""
+        return number_of(self.name)
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether it is a replica now."""
+        return self.name != self.cluster.topology.primary
+
+    @property
+    def upstream(self) -> Instance:
+        """The instance that this replica follows."""
+        return self.cluster.instance(self.cluster.topology.upstreams[self.name])
+
+    @property
+    def application_name(self) -> str:
+        """What `pg_stat_replication` shows: replica-1 for the first replica, as in the document."""
+        return f"replica-{self.number}"
+
+    @property
+    def slot(self) -> str:
+        """The replication slot on the primary: replica_1_slot for the first replica, as in the document."""
+        return f"replica_{self.number}_slot"
+
+    def has_configuration(self) -> bool:
+        """Whether both files have been copied into the cluster's folder."""
+        return all((self.cluster.folder / self.name / f).exists() for f in CONFIGURATION)
+
+    def prepared(self) -> bool:
+        """Whether the data folder is complete."""
+        return not self.cluster.mark(self.name).exists() and self.cluster.engine.has_data(self.name)
+
+    def wait_ready(self) -> None:
+        """Wait until the server accepts connections; raises `WaitTimeout` with the log's end."""
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to accept connections", self.answers, seconds=START_SECONDS,
+                   alive=lambda: engine.running(self.name), log=lambda: engine.log_tail(self.name),
+                   hint="the log's last lines say why; correct it and run again")  # fmt: skip
+
+    def streams(self) -> tuple[bool, str]:
+        """Whether its upstream sees this replica streaming, and the state seen."""
+        query = "select state from pg_stat_replication where application_name = %s"
+        try:
+            found = db.row(self.upstream.address, query, [self.application_name]).get("state", "not connected")
+        except OperationalError as error:
+            found = f"{self.upstream.name} does not answer: {str(error).strip().splitlines()[0][:160]}"
+        return found == "streaming", str(found)
+
+    def wait_streaming(self) -> None:
+        """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end."""
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to stream from {self.upstream.name}", self.streams, seconds=60,
+                   alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
+                   log=lambda: engine.log_tail(self.name),
+                   hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
+
+    def wait_replayed(self, lsn: str, seconds: float) -> None:
+        """Wait until this replica has replayed the WAL up to `lsn`; raises `WaitTimeout` with how far it is."""
+        query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
+
+        def probe() -> tuple[bool, str]:
+            found = db.row(self.address, query, [lsn])
+            return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
+
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to replay what was written", probe, seconds=seconds,
+                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name),
+                   hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
+
+    def answers(self) -> tuple[bool, str]:
+        """Whether the server answers a query, and the state seen."""
+        try:
+            db.row(self.address, "select 1")
+            return True, "answers"
+        except OperationalError as error:
+            return False, str(error).strip().splitlines()[0][:160]
+
+    def query(self, statement: str) -> pandas.DataFrame:
+        """The rows of an SQL statement as a table, for looking at."""
+        import pandas
+
+        return pandas.DataFrame(db.rows(self.address, statement))
+
+    @property
+    def address(self) -> db.Address:
+        """How this machine reaches it as superuser."""
+        return self.cluster.engine.address(self.name)
+
+    def stale(self) -> bool:
+        """Whether a file was edited after the server last read it, or an edit waits for a restart."""
+        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
+        query = ("select pg_conf_load_time() < to_timestamp(%s) as old, "
+                 "exists (select from pg_settings where pending_restart) as waiting")  # fmt: skip
+        found = db.row(self.address, query, [newest])
+        return bool(found["old"] or found["waiting"])
+
+    def take_over_configuration(self) -> None:
+        """Let the server read its edited files, and restart it where that is not enough."""
+        if not self.stale():
+            return
+        db.row(self.address, "select pg_reload_conf()")
+        wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
+        if db.rows(self.address, "select name from pg_settings where pending_restart"):
+            if self.is_replica:
+                self._learn_limits()
+            self.cluster.engine.stop(self.name).do(lambda line: None)
+            self.cluster.engine.start(self.name).do(lambda line: None)
+            self.wait_ready()
+
+    def _learn_limits(self) -> None:
+        """Replay the primary's change of limits such as max_connections before restarting with the same ones.
+
+        With lower ones than it knows the primary to have, a replica does not start; where the primary's are now higher,
+        it pauses replay instead, which shows that it knows (manual, Hot Standby, Administrator's Overview).
+        """
+        lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+        query = "select pg_last_wal_replay_lsn() >= %s::pg_lsn or pg_get_wal_replay_pause_state() = 'paused' as knows"
+
+        def probe() -> tuple[bool, str]:
+            return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
+
+        engine = self.cluster.engine
+        wait_until(f"{self.name} to see the primary's limits", probe, seconds=START_SECONDS,
+                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name))  # fmt: skip
+
+    def _old(self) -> bool:
+        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
+        return bool(db.row(self.address, "select pg_conf_load_time() < to_timestamp(%s) as old", [newest])["old"])
