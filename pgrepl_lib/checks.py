@@ -152,10 +152,8 @@ def receiver(cluster: Cluster) -> Verdict:
        "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)")  # fmt: skip
 def same_cluster(cluster: Cluster) -> Verdict:
     """A copy of another cluster, or one left behind on an old timeline, would look healthy otherwise."""
-    identity = (
-        "select system_identifier, (select timeline_id from pg_control_checkpoint()) as timeline from pg_control_system()"
-    )
-    first = db.row(cluster.primary.address, identity)
+    identity = "select system_identifier from pg_control_system()"
+    first = db.row(cluster.primary.address, identity) | db.row(cluster.primary.address, db.TIMELINE)
     version = db.row(cluster.primary.address, "show server_version")["server_version"]
 
     def look(replica: Instance) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, require
 from .redact import register
+from .together import together
 from .topology import Topology
 
 
@@ -107,21 +107,49 @@ class Cluster:
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
-    @contextmanager
-    def operation(self, **facts: str) -> Iterator[None]:
-        """Work that changes roles: recorded until it has ended, so that nothing else goes on in between."""
-        self.topology.operation, self._operating = facts, True
+    def perform_all(self, steps: Sequence[tuple[str, Action, Callable[[], str]]], *, at_once: int) -> list[Outcome]:
+        """Steps (title, action, diff) that do not need each other, side by side; shown and recorded in their order.
+
+        Each is done or fails on its own; then the first failure is raised.
+        """
+        with step_lock(self.folder):
+            self._refuse_unfinished()
+            self._prepare_once()
+            with show.progress(steps[0][0]) as tell:
+                results = together([(action, diff) for _, action, diff in steps], at_once, tell)
+            for (title, action, _), r in zip(steps, results, strict=True):
+                self._record_step(title, action, r.diff, r.outcome, int(r.error is not None), r.seconds)
+                if r.error is None:
+                    show.step(title, r.outcome, action.commands, r.diff)
+        for r in results:
+            if r.error is not None:
+                raise r.error
+        return [Outcome(r.outcome) for r in results]
+
+    def begin(self, kind: str, old: str, new: str) -> None:
+        """Record that roles are about to change, so that nothing else is done until that has ended."""
+        self.topology.operation, self._operating = {"kind": kind, "from": old, "to": new}, True
         self.record()
-        try:
-            yield
-        finally:
-            self._operating = False
-        self.topology.operation = {}
+
+    def end(self) -> None:
+        """The change of roles has ended."""
+        self.topology.operation, self._operating = {}, False
         self.record()
 
     def record(self) -> None:
-        """Write the roles as they are now into `cluster.json`."""
+        """Write the instances and their roles as they are now into `cluster.json`."""
         state.write(self.params, self.engine.name, self.engine.ports, self.topology)
+
+    def change_instances(self) -> None:
+        """After an instance was added or removed: its port, its folder, the engine's files, the record."""
+        names = self.topology.names
+        self.params = self.params.model_copy(update={"replicas": max(1, len(names) - 1)})
+        with state.reserving(self.params):
+            self.engine.ports = state.ports(self.params, state.read(self.folder), names)
+            self.record()
+        self.engine.params = self.params
+        self._ready = False
+        self._prepare_once()
 
     def _refuse_unfinished(self) -> None:
         if (begun := self.topology.operation) and not self._operating:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -15,6 +16,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 Query = str | sql.Composable
+# A primary's timeline now; its control file knows a new one only from the next checkpoint on.
+TIMELINE = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,26 @@ def connect(at: Address, *, seconds: int = 5, **more: Any) -> psycopg.Connection
         )  # fmt: skip
 
 
+_hidden: dict[str, str] = {}
+_inside = 0
+_guard = Lock()
+
+
 @contextmanager
 def _no_libpq_variables() -> Iterator[None]:
-    """PGSERVICE, PGHOSTADDR and their like are read whatever is given explicitly."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG") and "_" not in name}
+    """PGSERVICE, PGHOSTADDR and their like are read whatever is given explicitly; threads share the environment."""
+    global _inside
+    with _guard:
+        _inside += 1
+        _hidden.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG") and "_" not in name})
     try:
         yield
     finally:
-        os.environ.update(kept)
+        with _guard:
+            _inside -= 1
+            if not _inside:
+                os.environ.update(_hidden)
+                _hidden.clear()
 
 
 def rows(at: Address, query: Query, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

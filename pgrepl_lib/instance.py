@@ -13,6 +13,7 @@ from . import conf, db, files
 from .command import Command
 from .engine import TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
+from .replicas import limits
 from .server import Server
 from .wait import wait_until
 
@@ -37,8 +38,13 @@ class Instance(Server):
         return self.cluster.perform(title or f"Make {self.name}/{file} readable", action)
 
     def configure(self, settings: Mapping[str, Any], title: str = "") -> str:
-        """Step: write these settings, and the parameter `settings`, as the managed block of `postgresql.conf`."""
-        lines = conf.setting_lines({**settings, **self.cluster.params.settings})
+        """Step: write these settings, and the parameter `settings`, as the managed block of `postgresql.conf`.
+
+        Limits that the number of replicas needs are raised, and so shown with the rest.
+        """
+        needed = limits(len(self.cluster.topology.names) - 1)
+        raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
+        lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
         return self._edit("postgresql.conf", title, lambda text: conf.with_block(text, "settings", lines))
 
     def allow_replication(self, title: str = "") -> str:
@@ -47,16 +53,20 @@ class Instance(Server):
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
         return self._edit("pg_hba.conf", title, lambda text: conf.with_block(text, "replication", lines, first=True))
 
-    def follow(self, upstream: Instance, title: str = "") -> str:
+    def follow(self, upstream: Server, title: str = "") -> str:
         """Step: `primary_conninfo` and `primary_slot_name` in the replica's `postgresql.conf` (document, last section)."""
-        lines = conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
+        lines = self.standby_lines(upstream)
         return self._edit("postgresql.conf", title, lambda text: conf.with_block(text, "standby", lines))
+
+    def standby_lines(self, upstream: Server) -> list[str]:
+        """What makes a server that starts in recovery follow this upstream, over its own slot."""
+        return conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
 
     def follow_nobody(self, title: str = "") -> str:
         """Step: a primary's `postgresql.conf` names no upstream."""
         return self._edit("postgresql.conf", title, lambda text: conf.without_block(text, "standby"))
 
-    def conninfo(self, upstream: Instance) -> str:
+    def conninfo(self, upstream: Server) -> str:
         """How this replica connects to another instance; a password is never in it, only the path of its file."""
         engine, params = self.cluster.engine, self.cluster.params
         host, port = engine.upstream(upstream.name)

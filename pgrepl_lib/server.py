@@ -40,8 +40,9 @@ class Server:
 
     @property
     def upstream(self) -> Instance:
-        """The instance that this replica follows."""
-        return self.cluster.instance(self.cluster.topology.upstreams[self.name])
+        """The instance that this replica follows; one that is to become a replica will follow the primary."""
+        topology = self.cluster.topology
+        return self.cluster.instance(topology.upstreams.get(self.name, topology.primary))
 
     @property
     def application_name(self) -> str:

@@ -112,6 +112,9 @@ class Engine(Protocol):
     def forbid_writes(self, name: str) -> Action:
         """`standby.signal` into a stopped instance's data: however it is started, it comes up in recovery, read-only."""
 
+    def allow_writes(self, name: str) -> Action:
+        """Take `standby.signal` of a stopped instance back."""
+
     def discard_data(self, name: str) -> Action:
         """Remove an instance that does not run, with its data."""
 

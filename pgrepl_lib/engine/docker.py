@@ -194,6 +194,11 @@ class DockerEngine(Containers):
 
         return Action((self._alone(name, "touch", path),), do, lambda: self._in_volume(name, path))
 
+    def allow_writes(self, name: str) -> Action:
+        remove = self._alone(name, "rm", "-f", f"{self.pgdata}/{SIGNAL}")
+        done = lambda: not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")  # noqa: E731
+        return Action((remove,), lambda tell: self.run(remove), done)
+
     def discard_data(self, name: str) -> Action:
         volume = f"{self.params.project}_{name}"
         commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -18,7 +19,7 @@ import psutil
 from .. import command, files
 from ..command import Command, Completed
 from ..db import Address
-from ..errors import EnvironmentLacking, StepFailed
+from ..errors import EnvironmentLacking, StepFailed, WaitTimeout
 from ..params import Params
 from ..redact import register
 from ..wait import wait_until
@@ -158,6 +159,7 @@ class LocalEngine:
         def do(tell: Tell) -> None:
             if make:
                 files.remove(self.folder / part)
+            self._forget_dead(name)
             for each in (*make, start):
                 done = self.run(each, check=False)
                 if done.code:
@@ -184,6 +186,11 @@ class LocalEngine:
         target = f"{self._data(name)}/{SIGNAL}"
         touch = self._tool("touch", target)
         return Action((touch,), lambda tell: self.run(touch), lambda: (self.folder / target).exists())
+
+    def allow_writes(self, name: str) -> Action:
+        target = f"{self._data(name)}/{SIGNAL}"
+        return Action((f"rm {target}",), lambda tell: files.remove(self.folder / target),
+                      lambda: not (self.folder / target).exists())  # fmt: skip
 
     def discard_data(self, name: str) -> Action:
         data = self._data(name)
@@ -271,6 +278,28 @@ class LocalEngine:
         return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
 
     # --- pieces --------------------------------------------------------------------------------------------
+
+    def _forget_dead(self, name: str) -> None:
+        """A killed postmaster that nobody has reaped yet looks alive to the server, which then would not start.
+
+        Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on these data.
+        """
+        pidfile = self.folder / self._data(name) / "postmaster.pid"
+        if not pidfile.exists() or self.running(name):
+            return
+        with suppress(WaitTimeout):
+            wait_until("the dead postmaster to be reaped", lambda: (not self._zombie(pidfile), "zombie"), seconds=5)
+        if self._zombie(pidfile):
+            data = str((self.folder / self._data(name)).resolve())
+            workers = lambda: [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == data]  # noqa: E731
+            wait_until(f"the last processes of {name} to end", lambda: (not workers(), str(workers())), seconds=20)
+            files.remove(pidfile)
+
+    def _zombie(self, pidfile: Path) -> bool:
+        try:
+            return psutil.Process(int(pidfile.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return False
 
     def _data(self, name: str) -> str:
         return f"data/{name}"

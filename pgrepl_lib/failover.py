@@ -1,0 +1,142 @@
+"""Failover: the primary is lost; it is fenced first, and then the most advanced replica takes its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas
+
+from . import db
+from .engine import Action, Tell
+from .errors import StepFailed
+from .rolechange import RoleChange, candidate, refuse, standing, wait_everything_replayed
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+
+class Failover(RoleChange):
+    """An unplanned change of the primary.
+
+    to: the replica to promote instead of the most advanced one; refused where another one has more. force: also while
+    the primary still answers; it is then killed.
+    """
+
+    kind = "failover"
+
+    def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
+        begun = self.unfinished(cluster, to)
+        self.force = force
+        self.seen = standing(cluster) if not begun else []
+        old = cluster.instance(begun["from"]) if begun else cluster.primary
+        super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
+
+    def choice(self) -> pandas.DataFrame:
+        """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
+        rows = [{"name": s["name"], "state": s["state"], "received": s["received"], "replayed": s["replayed"],
+                 "chosen": "✔" if s["name"] == self.new.name else ""} for s in self.seen]  # fmt: skip
+        return pandas.DataFrame(rows)
+
+    def require(self) -> None:
+        """Raise `StepFailed` while the primary lives, unless force was given; nothing was changed."""
+        if not self.resumed and not self.force and self.old.answers()[0]:
+            refuse(self.kind, self.new.name, [f"the primary {self.old.name} answers"],
+                   f"pgrepl switchover --to {self.new.name} loses nothing; to kill it all the same: --force")  # fmt: skip
+
+    # --- steps ---------------------------------------------------------------------------------------------
+
+    def fence(self, title: str = "Fence the old primary") -> str:
+        """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
+        self.require()
+        self.begin()
+        return self.cluster.perform(title, self._fence_action())
+
+    def promote(self, title: str = "Promote the most advanced replica") -> str:
+        """Step: slots for the others, then promotion; from here on it accepts writes."""
+        return self.cluster.perform(title, self._promote_all_action())
+
+    def follow(self, title: str = "Let {} follow the new primary") -> list[str]:
+        """Steps: the other replicas follow the new primary."""
+        return [self.cluster.perform(title.format(o.name), self.follow_action(o)) for o in self.others()]
+
+    def tidy(self, title: str = "Leave no trace of the old primary in the new one's settings") -> str:
+        """Step: the new primary's files say what is true; the failover has ended."""
+        outcome = self.cluster.perform(title, self.tidy_action())
+        self.cluster.end()
+        return outcome
+
+    def run(self) -> None:
+        """All steps."""
+        self.fence()
+        self.promote()
+        self.follow()
+        self.tidy()
+
+    def plan(self) -> list[tuple[str, Action]]:
+        """The steps that `run` would do now, in order; changes nothing."""
+        self.require()
+        steps = [("Fence the old primary", self._fence_action())]
+        steps += [("Promote the most advanced replica", self._promote_all_action())]
+        steps += [(f"Let {o.name} follow the new primary", self.follow_action(o)) for o in self.others()]
+        return [*steps, ("Leave no trace of the old primary in the new one's settings", self.tidy_action())]
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _chosen(self, cluster: Cluster, to: str) -> Instance:
+        alive = [s for s in self.seen if s["state"] == "running"]
+        if to:
+            wanted = candidate(cluster, to)
+            mine = next(s for s in self.seen if s["name"] == to)
+            reasons = [f"{to}: {mine['state']}"] if mine["state"] != "running" else []
+            reasons += [f"{s['name']} has received more ({s['received']}, {to}: {mine['received']})" for s in alive
+                        if s["position"] > mine["position"] and not reasons]  # fmt: skip
+            refuse(self.kind, to, reasons, "choose the most advanced one: pgrepl failover")
+            return wanted
+        if not alive:
+            states = [f"{s['name']}: {s['state']}" for s in self.seen]
+            raise StepFailed("No replica can take over; nothing was changed.", looked_at=states,
+                             remedy="start a replica, or the primary: pgrepl run")  # fmt: skip
+        return cluster.instance(alive[0]["name"])
+
+    def _fence_action(self) -> Action:
+        engine, name = self.cluster.engine, self.old.name
+        kill, forbid = engine.kill(name), engine.forbid_writes(name)
+
+        def do(tell: Tell) -> None:
+            if engine.running(name):
+                kill.do(tell)
+            forbid.do(tell)
+            if engine.running(name):  # somebody started it in between
+                kill.do(tell)
+
+        def done() -> bool:
+            return not engine.running(name) and forbid.done()
+
+        return Action((*(kill.commands if engine.running(name) else ()), *forbid.commands), do, done)
+
+    def _promote_all_action(self) -> Action:
+        slots, promote = self.slots_action(self.others()), self.promote_action()
+
+        def do(tell: Tell) -> None:
+            if self._in_recovery():
+                db.row(self.new.address, "select pg_wal_replay_resume()")  # a paused replica would never get there
+                slots.do(tell)
+                wait_everything_replayed(self.new)
+                self._note_last_seen()
+            promote.do(tell)
+
+        return Action((*slots.commands, *promote.commands), do, promote.done)
+
+    def _note_last_seen(self) -> None:
+        """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
+        seen = db.row(self.new.address, "select pg_current_snapshot()::text as snapshot")["snapshot"]
+        self.cluster.topology.operation["seen"] = seen
+        self.cluster.record()
+
+    def _in_recovery(self) -> bool:
+        return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
+
+    def recorded(self) -> None:
+        seen = self.cluster.topology.operation.get("seen", "")
+        self.cluster.topology.fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}

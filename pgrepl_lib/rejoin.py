@@ -1,0 +1,246 @@
+"""Rejoin: a fenced former primary comes back as a replica, and what only it had is listed and kept first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas
+from psycopg import sql
+
+from . import audit, db, files, show
+from .control import ControlFile
+from .engine import Action, Tell
+from .errors import CommandFailed, ParameterError, StepFailed
+from .replicas import whole_action, write_standby
+from .rolechange import wait_everything_replayed
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+TABLES = """
+select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+order by 1, 2"""
+# A row's xmin has 32 bits, a snapshot's transactions 64: the upper half is the snapshot's own (manual, 9.27 pg_snapshot).
+UNSEEN = """
+select to_jsonb(t) as row from {} t
+where not pg_visible_in_snapshot(
+    (floor(pg_snapshot_xmax({snapshot}::pg_snapshot)::text::numeric / 4294967296) * 4294967296
+        + t.xmin::text::bigint)::bigint::text::xid8,
+    {snapshot}::pg_snapshot) limit {most}"""
+MOST = 10_000  # rows of a table that are kept
+
+
+class Rejoin:
+    """The way back of one former primary.
+
+    full_copy: a new base backup even where less would do.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, full_copy: bool = False) -> None:
+        self.cluster, self.instance, self.full_copy = cluster, cluster.instance(name), full_copy
+        if name == cluster.topology.primary:
+            raise ParameterError(f"{name} is the primary; nothing was changed.")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was recorded when it was lost."""
+        return self.cluster.topology.fenced.get(self.instance.name, {})
+
+    def require(self) -> None:
+        """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
+        name, engine = self.instance.name, self.cluster.engine
+        self.cluster.require_primary()
+        if name not in self.cluster.topology.fenced:
+            raise StepFailed(f"{name} is not fenced: it is a replica already.",
+                             remedy=f"pgrepl run starts it; to make it anew: pgrepl replica rebuild {name}")  # fmt: skip
+        if not engine.has_data(name) or self.cluster.mark(name).exists():
+            return
+        control = ControlFile.parse(engine.control_file(name))
+        primary = ControlFile.parse(engine.control_file(self.cluster.primary.name))
+        if control.system_identifier != primary.system_identifier:
+            raise StepFailed(f"{name} never belonged to this cluster; nothing was changed.",
+                             looked_at=[f"system identifier {control.system_identifier}, not {primary.system_identifier}"],
+                             remedy="put its own data back; or throw it away: pgrepl replica remove NAME --yes")  # fmt: skip
+
+    # --- steps ---------------------------------------------------------------------------------------------
+
+    def inspect(self, title: str = "Start {} fenced, to look at it") -> str:
+        """Step: it comes up in recovery, without an upstream: readable, and never writable."""
+        self.require()
+        name, engine = self.instance.name, self.cluster.engine
+        if not engine.has_data(name) or self.cluster.mark(name).exists():
+            return self.cluster.perform(title.format(name), Action((), lambda tell: None, lambda: True))
+        forbid, start = engine.forbid_writes(name), engine.start(name)
+
+        def do(tell: Tell) -> None:
+            forbid.do(tell)
+            start.do(tell)
+            self.instance.wait_ready()
+
+        # What it replays after it has answered is its own WAL, up to the end.
+        action = Action((*forbid.commands, *start.commands), do, lambda: engine.running(name) and self.instance.answers()[0])
+        self.instance.follow_nobody()
+        return self.cluster.perform(title.format(name), action)
+
+    def diverged(self) -> pandas.DataFrame:
+        """The rows that only it has, a line a table; all of them go into a file (`kept`), nothing is changed.
+
+        Rows written or changed after the new primary's last transaction. What was deleted cannot be listed.
+        """
+        if not self._answers():
+            return pandas.DataFrame(columns=["database", "table", "rows"])
+        found = list(self._unseen())
+        facts = ({"database": d, "table": t, "row": r} for d, t, rs in found for r in rs)
+        lines = [json.dumps(f, ensure_ascii=False, default=str) for f in facts]
+        if lines:
+            files.write_atomic(self.kept, "\n".join(lines) + "\n", 0o600)
+            self.cluster.journal.record("diverged", instance=self.instance.name, rows=len(lines), file=str(self.kept))
+        rows = [{"database": d, "table": t, "rows": len(r)} for d, t, r in found if r]
+        return pandas.DataFrame(rows, columns=["database", "table", "rows"])
+
+    @cached_property
+    def kept(self) -> Path:
+        """Where the rows that are thrown away are kept, readable for their owner alone."""
+        folder = Path(os.environ.get(audit.RUN_FOLDER) or self.cluster.folder)
+        return folder / f"diverged-{self.instance.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+
+    def way(self) -> tuple[str, str]:
+        """How it will come back ("follow", "rewind" or "copy"), and why."""
+        name, engine = self.instance.name, self.cluster.engine
+        if self.full_copy:
+            return "copy", "asked for"
+        if not engine.has_data(name) or self.cluster.mark(name).exists():
+            return "copy", f"{name} has no complete data"
+        if self._answers() and not self._is_ahead():
+            return "follow", f"{name} has nothing that the new primary does not have"
+        if not engine.rewind(name, self.cluster.primary.name):
+            return "copy", f"no pg_rewind of version {self.cluster.params.pg_version} is at hand"
+        if not self._hints():
+            return "copy", "neither wal_log_hints nor checksums were on"
+        return "rewind", f"{name} has WAL of its own, and pg_rewind {self.cluster.params.pg_version} is at hand"
+
+    def come_back(self, title: str = "Bring {} back as a replica") -> str:
+        """Step: rewind it or copy the new primary, and let it follow, over a slot of its own; says which and why."""
+        self.require()
+        way, why = self.way()
+        try:
+            return self._come_back_by(way, why, title)
+        except CommandFailed as error:
+            if way != "rewind":
+                raise
+            return self._come_back_by("copy", f"pg_rewind failed: {' '.join(error.looked_at[-1:])}", title)
+
+    def run(self) -> pandas.DataFrame:
+        """All steps; returns what was thrown away."""
+        self.inspect()
+        lost = self.diverged()
+        self.come_back()
+        return lost
+
+    def _come_back_by(self, way: str, why: str, title: str) -> str:
+        self.cluster.journal.record("rejoin", instance=self.instance.name, way=way, why=why)
+        show.markdown(f"**{way}**: {why}")
+        return self.cluster.perform(title.format(self.instance.name), self._action(way))
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _action(self, way: str) -> Action:
+        engine, instance = self.cluster.engine, self.instance
+        stop = engine.stop(instance.name)
+        parts = self._copy() if way == "copy" else self._follow(way)
+
+        def do(tell: Tell) -> None:
+            if engine.running(instance.name):
+                stop.do(tell)
+            parts.do(tell)
+            self._drop_old_slots()
+
+        return Action((*stop.commands, *parts.commands), do)
+
+    def _copy(self) -> Action:
+        """Away with its data, and a new base backup."""
+        mark = self.cluster.mark(self.instance.name)
+        discard, whole = self.cluster.engine.discard_data(self.instance.name), whole_action(self.instance)
+
+        def do(tell: Tell) -> None:
+            if not (mark.exists() and self.instance.name in self.cluster.topology.upstreams):
+                files.write_atomic(mark, "")
+                discard.do(tell)
+                self._belongs()
+            whole.do(tell)
+
+        return Action((*discard.commands, *whole.commands), do)
+
+    def _follow(self, way: str) -> Action:
+        """With its own data, rewound where they have diverged; it stays fenced until it follows."""
+        cluster, instance, engine = self.cluster, self.instance, self.cluster.engine
+        slot, start = cluster.primary.slot_action(instance.slot), engine.start(instance.name)
+        rewind = engine.rewind(instance.name, cluster.primary.name) if way == "rewind" else ()
+
+        def do(tell: Tell) -> None:
+            if not slot.done():
+                slot.do(tell)
+            if rewind:
+                db.rows(cluster.primary.address, "checkpoint")  # pg_rewind reads the new timeline from the control file
+                files.write_atomic(cluster.mark(instance.name), "")  # half rewound data serve for nothing any more
+                for each in rewind:
+                    engine.run(each, tell)
+                files.remove(cluster.mark(instance.name))
+            write_standby(instance, cluster.primary)
+            self._belongs()
+            instance.start_action().do(tell)
+
+        return Action((*slot.commands, *rewind, f"patch {instance.name}/postgresql.conf", *start.commands), do)
+
+    def _belongs(self) -> None:
+        """It is a replica again, and no longer fenced."""
+        name, topology = self.instance.name, self.cluster.topology
+        topology.upstreams[name] = topology.primary
+        topology.fenced.pop(name, None)
+        self.cluster.record()
+
+    def _drop_old_slots(self) -> None:
+        for found in db.rows(self.instance.address, "select slot_name as n from pg_replication_slots where not active"):
+            if any(found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names):
+                self.instance.drop_slot_action(found["n"]).do(lambda line: None)
+
+    def _answers(self) -> bool:
+        return self.cluster.engine.running(self.instance.name) and self.instance.answers()[0]
+
+    def _is_ahead(self) -> bool:
+        """Whether it has WAL of its timeline beyond the place where the new primary left that timeline."""
+        wait_everything_replayed(self.instance)
+        position = "select timeline_id as t, pg_last_wal_replay_lsn()::text as lsn from pg_control_checkpoint()"
+        mine = db.row(self.instance.address, position)
+        query = "select pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history') as text"
+        history = db.row(self.cluster.primary.address, query)["text"]
+        left = re.search(rf"^{mine['t']}\s+(\S+)", history, re.M)
+        if not left:
+            return True
+        return bool(db.row(self.instance.address, "select %s::pg_lsn > %s::pg_lsn as r", [mine["lsn"], left[1]])["r"])
+
+    def _hints(self) -> bool:
+        if not self._answers():
+            return False
+        query = "select current_setting('wal_log_hints') as hints, current_setting('data_checksums') as checksums"
+        seen = db.row(self.instance.address, query)
+        return "on" in seen.values()
+
+    def _unseen(self) -> Any:
+        snapshot = self.facts.get("snapshot", "")
+        if not snapshot:
+            return
+        at = self.instance.address
+        for base in db.rows(at, "select datname as n from pg_database where datallowconn and not datistemplate order by 1"):
+            with db.connect(at, dbname=base["n"]) as connection:
+                for t in connection.execute(TABLES).fetchall():
+                    table = sql.Identifier(t["schema"], t["name"])
+                    query = sql.SQL(UNSEEN).format(table, snapshot=sql.Literal(snapshot), most=sql.Literal(MOST))
+                    yield base["n"], f"{t['schema']}.{t['name']}", [r["row"] for r in connection.execute(query).fetchall()]

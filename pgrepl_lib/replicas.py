@@ -1,0 +1,237 @@
+"""More replicas: prepared side by side, added, removed, made anew, and moved from one upstream to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import conf, db, files
+from .engine import CONFIGURATION, Action, Tell
+from .errors import ParameterError, StepFailed
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+PARALLEL = 4  # base backups at once; each takes two of the primary's WAL senders
+
+
+def limits(count: int) -> dict[str, int]:
+    """What the settings need for this many replicas, where that is more than the document's or the server's ten."""
+    senders, slots = count + 2 * min(count, PARALLEL), count + 2
+    return {name: need for name, need in (("max_wal_senders", senders), ("max_replication_slots", slots)) if need > 10}
+
+
+def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()) -> list[str]:
+    """Steps: each replica after the first from nothing to streaming, up to four at once; returns the outcomes.
+
+    title: with {} for the name. names: these only. A replica of a replica waits for its upstream.
+    """
+    cluster.require_primary()
+    chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
+    if not chosen:
+        return []
+    _require_room(cluster, [r for r in chosen if not r.prepared()])
+    outcomes: list[str] = []
+    ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
+    while chosen:
+        wave = [r for r in chosen if r.upstream.name in ready]
+        steps = [(title.format(r.name), whole_action(r), lambda r=r: _difference(r)) for r in wave]
+        outcomes += cluster.perform_all(steps, at_once=PARALLEL)
+        ready |= {r.name for r in wave}
+        chosen = [r for r in chosen if r not in wave]
+    return outcomes
+
+
+def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Instance:
+    """Step: one more replica, of the primary or of another replica; returns it.
+
+    An interrupted one is continued: what has a name but no complete data comes first.
+    """
+    source = cluster.instance(upstream) if upstream else cluster.primary
+    unfinished = [r.name for r in cluster.replicas if not r.prepared()]
+    name = unfinished[0] if unfinished else cluster.topology.next_name()
+    _require_room(cluster, [name])
+    cluster.topology.upstreams.setdefault(name, source.name)
+    cluster.change_instances()
+    prepare_all(cluster, title, [name])
+    return cluster.instance(name)
+
+
+def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Remove {}") -> str:
+    """Step: stop a replica, remove its data and files, and drop its slot, which would hold WAL for ever.
+
+    Raises `ParameterError` for the primary, for one that others follow, and without confirm for the last replica.
+    """
+    instance = cluster.instance(name)
+    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
+        raise ParameterError(
+            f"{name} is the primary; nothing was removed.", remedy="switch to another one first: pgrepl switchover"
+        )
+    if followers := cluster.topology.followers(name):
+        remedy = f"remove them first, or: pgrepl replica follow {followers[0]} {cluster.primary.name}"
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy)
+    if not confirm and name in cluster.topology.fenced:
+        raise ParameterError(f"{name} was the primary and may hold rows that nobody else has; nothing was removed.",
+                             remedy=f"pgrepl rejoin {name} lists them; to remove it all the same: --yes")  # fmt: skip
+    if not confirm and cluster.topology.replicas == [name]:
+        raise ParameterError(f"{name} is the last copy of the primary's data; nothing was removed.",
+                             remedy="confirm it: pgrepl replica remove NAME --yes")  # fmt: skip
+    parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
+    if name in cluster.topology.upstreams:
+        parts.append(instance.upstream.drop_slot_action(instance.slot))
+    outcome = cluster.perform(title.format(name), Action.sequence(parts))
+    files.remove(cluster.folder / name)
+    cluster.topology.upstreams.pop(name, None)
+    cluster.topology.fenced.pop(name, None)
+    cluster.change_instances()
+    return outcome
+
+
+def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
+    """Step: throw a replica's data away and make it again by a base backup from its upstream."""
+    instance = cluster.instance(name)
+    if name not in cluster.topology.upstreams:
+        raise ParameterError(f"{name} is no replica; nothing was touched.",
+                             remedy="a fenced former primary is brought back by: pgrepl rejoin NAME")  # fmt: skip
+    mark, engine = cluster.mark(name), cluster.engine
+    whole = whole_action(instance)
+
+    def do(tell: Tell) -> None:
+        if not mark.exists():  # else an interrupted rebuild goes on
+            if engine.running(name):
+                engine.stop(name).do(tell)
+            files.write_atomic(mark, "")
+            engine.discard_data(name).do(tell)
+            _drop_lost_slot(instance)
+        whole.do(tell)
+
+    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands)
+    return cluster.perform(title.format(name), Action(commands, do))
+
+
+def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
+    """Step: a replica changes its upstream: slot there, settings, reload, and the old slot goes."""
+    instance, target = cluster.instance(name), cluster.instance(upstream)
+    if name not in cluster.topology.upstreams:
+        raise ParameterError(f"{name} is no replica; nothing was touched.")
+    if upstream == name or name in _above(cluster, upstream):
+        raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
+    old = instance.upstream
+    if old.name == upstream:
+        return cluster.perform(title.format(name, upstream), Action((), lambda tell: None, lambda: True))
+    move = move_action(instance, target)
+    action = Action.sequence([move, old.drop_slot_action(instance.slot)], done=lambda: False)
+    return cluster.perform(title.format(name, upstream), action)
+
+
+def move_action(instance: Instance, target: Instance) -> Action:
+    """Let a running replica stream from another instance, over a slot of its own there."""
+    cluster, slot = instance.cluster, target.slot_action(instance.slot)
+
+    def do(tell: Tell) -> None:
+        if not slot.done():
+            slot.do(tell)
+        write_standby(instance, target)
+        cluster.topology.upstreams[instance.name] = target.name
+        cluster.record()
+        if cluster.engine.running(instance.name):
+            instance.take_over_configuration()
+            instance.wait_streaming()
+
+    def done() -> bool:
+        return cluster.topology.upstreams.get(instance.name) == target.name and instance.streams()[0]
+
+    reload = instance.reload_action().commands
+    return Action((*slot.commands, f"patch {instance.name}/postgresql.conf", *reload), do, done)
+
+
+def whole_action(instance: Instance) -> Action:
+    """Everything from the slot to streaming, as one action."""
+    start = lambda: instance.start_action()  # noqa: E731 - only once there is data
+
+    def do(tell: Tell) -> None:
+        for each in instance.copy_actions():
+            if not each.done():
+                each.do(tell)
+        configuration_action(instance).do(tell)
+        start().do(tell)
+
+    def done() -> bool:
+        return instance.prepared() and configuration_action(instance).done() and start().done()
+
+    parts = [*instance.copy_actions(), configuration_action(instance), instance.cluster.engine.start(instance.name)]
+    return Action(tuple(c for p in parts for c in p.commands), do, done)
+
+
+def configuration_action(instance: Instance) -> Action:
+    """The primary's files, with the replica's own upstream and slot."""
+    cluster = instance.cluster
+    source, target = cluster.folder / cluster.primary.name, cluster.folder / instance.name
+    shown = f"cp {source.name}/{CONFIGURATION[0]} {source.name}/{CONFIGURATION[1]} {target.name}/"
+
+    def do(tell: Tell) -> None:
+        for file in CONFIGURATION:
+            if not (target / file).exists():
+                files.write_atomic(target / file, (source / file).read_text("utf-8"))
+        write_standby(instance, instance.upstream)
+
+    def done() -> bool:
+        path = target / CONFIGURATION[0]
+        return all((target / f).exists() for f in CONFIGURATION) and path.read_text("utf-8") == _standby(instance)
+
+    return Action((shown, f"patch {instance.name}/postgresql.conf"), do, done)
+
+
+def write_standby(instance: Instance, upstream: Instance) -> None:
+    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has."""
+    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
+    text = conf.without_block(path.read_text("utf-8"), "synchronous")
+    files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
+
+
+def _standby(instance: Instance) -> str:
+    text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
+    return conf.with_block(conf.without_block(text, "synchronous"), "standby", instance.standby_lines(instance.upstream))
+
+
+def _difference(instance: Instance) -> str:
+    """What makes this replica's `postgresql.conf` another than the primary's."""
+    cluster, name = instance.cluster, CONFIGURATION[0]
+    source = (cluster.folder / cluster.primary.name / name).read_text("utf-8")
+    path = cluster.folder / instance.name / name
+    if path.exists():
+        return ""
+    return conf.diff(
+        source, conf.with_block(source, "standby", instance.standby_lines(instance.upstream)), f"{instance.name}/{name}"
+    )
+
+
+def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
+    """The running primary's limits, which only a restart raises, must hold for the replicas to come."""
+    count = len(cluster.topology.names) - 1
+    count += sum(isinstance(m, str) and m not in cluster.topology.names for m in more)
+    if not more:
+        return
+    have = {n: int(db.row(cluster.primary.address, f"show {n}")[n]) for n in ("max_wal_senders", "max_replication_slots")}
+    need = {"max_wal_senders": count + 2, "max_replication_slots": count, **limits(count)}
+    if lacking := [f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]]:
+        raise StepFailed("The primary has no room for another replica; nothing was changed.", looked_at=lacking,
+                         remedy=f"pgrepl run -p replicas {count} raises the limits (it restarts the primary) and "
+                         "prepares the replicas; a value given with the parameter settings is yours to raise")  # fmt: skip
+
+
+def _drop_lost_slot(instance: Instance) -> None:
+    """A slot that has lost WAL cannot be used again."""
+    drop = instance.upstream.drop_slot_action(instance.slot)
+    if not drop.done():
+        drop.do(lambda line: None)
+
+
+def _above(cluster: Cluster, name: str) -> list[str]:
+    """The instances that this one follows, directly or not."""
+    found = []
+    while name in cluster.topology.upstreams:
+        name = cluster.topology.upstreams[name]
+        found.append(name)
+    return found

@@ -1,0 +1,159 @@
+"""What a switchover and a failover have in common: another instance becomes the primary, and the rest follows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from . import conf, db, files, synchronous
+from .engine import CONFIGURATION, Action, Tell
+from .errors import ParameterError, StepFailed
+from .replicas import move_action
+from .wait import wait_until
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+PROMOTE_SECONDS = 60
+STATE = """
+select pg_is_in_recovery() as recovering,
+       pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed,
+       coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true) as done,
+       case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as paused,
+       coalesce(pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint as position"""
+
+
+class RoleChange:
+    """One change of the primary, step by step; every step converges, so an interrupted one is finished by doing it again."""
+
+    kind = ""
+
+    def __init__(self, cluster: Cluster, old: Instance, new: Instance) -> None:
+        self.cluster, self.old, self.new = cluster, old, new
+
+    @classmethod
+    def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
+        """The operation of this kind that has begun and not ended; raises `StepFailed` where it is another one."""
+        begun = cluster.topology.operation
+        if begun and (begun["kind"] != cls.kind or to not in ("", begun["to"])):
+            raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended.",
+                             remedy=f"finish it first: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
+        return begun
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this goes on with one that was interrupted."""
+        return bool(self.cluster.topology.operation)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the new primary is recorded as such."""
+        return self.cluster.topology.primary == self.new.name
+
+    def begin(self) -> None:
+        """From now on nothing else is done to the cluster until this has ended."""
+        self.cluster.begin(self.kind, self.old.name, self.new.name)
+
+    def others(self) -> list[Instance]:
+        """The replicas that follow the old primary and shall follow the new one."""
+        return [self.cluster.instance(n) for n in self.cluster.topology.followers(self.old.name) if n != self.new.name]
+
+    # --- actions -------------------------------------------------------------------------------------------
+
+    def slots_action(self, followers: list[Instance]) -> Action:
+        """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
+        slots = [self.new.slot_action(f.slot) for f in followers]
+        names = synchronous.standbys(self.cluster, self.new.name)
+        return Action.sequence([*slots, synchronous.action(self.new, self.cluster.topology.synchronous, names)])
+
+    def promote_action(self) -> Action:
+        """`pg_promote`, and the record of who is the primary now."""
+        query = f"select pg_promote(true, {PROMOTE_SECONDS});"
+        command = self.cluster.engine.client(self.new.name, "psql", "-c", query)
+
+        def recovering() -> bool:
+            return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
+
+        def do(tell: Tell) -> None:
+            if recovering() and not db.row(self.new.address, query)["pg_promote"]:
+                raise StepFailed(f"{self.new.name} was not promoted within {PROMOTE_SECONDS} s.",
+                                 looked_at=self.cluster.engine.log_tail(self.new.name).splitlines()[-6:],
+                                 remedy="the log's last lines say why; correct it and run again")  # fmt: skip
+            if not self.promoted:
+                self.cluster.topology.promote(self.new.name)
+                self.recorded()
+                self.cluster.record()
+
+        return Action((command,), do, lambda: self.promoted and not recovering())
+
+    def recorded(self) -> None:
+        """What becomes of the old primary in the record."""
+
+    def follow_action(self, other: Instance) -> Action:
+        """A replica of the old primary follows the new one; one that does not run will when it starts."""
+        return move_action(other, self.new)
+
+    def tidy_action(self) -> Action:
+        """The new primary's file names no upstream any more, and its control file knows the new timeline.
+
+        Without that checkpoint, `pg_rewind` up to 15 would take it for a server of the old timeline.
+        """
+        name = f"{self.new.name}/{CONFIGURATION[0]}"
+        path = self.cluster.folder / name
+
+        def do(tell: Tell) -> None:
+            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+            self.new.take_over_configuration()
+            db.rows(self.new.address, "checkpoint")
+
+        checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")
+        done = lambda: conf.without_block(path.read_text("utf-8"), "standby") == path.read_text("utf-8")  # noqa: E731
+        return Action((f"patch {name}", checkpoint), do, done)
+
+
+def standing(cluster: Cluster) -> list[dict[str, Any]]:
+    """How far each replica is: running, received and replayed positions, paused; the most advanced first."""
+    found = []
+    for replica in cluster.replicas:
+        known: dict[str, Any] = {"name": replica.name, "state": "running", "received": None, "replayed": None, "paused": None,
+                                 "position": -1}  # fmt: skip
+        try:
+            if not cluster.engine.running(replica.name):
+                known["state"] = "stopped"
+            else:
+                known |= db.row(replica.address, STATE)
+                known["state"] = "running" if known.pop("recovering") else "not in recovery"
+        except (psycopg.Error, OSError):
+            known["state"] = "not answering"
+        found.append(known)
+    return sorted(found, key=lambda r: (r["state"] == "running", r["position"]), reverse=True)
+
+
+def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:
+    """Raise `StepFailed` with every reason; nothing was changed yet."""
+    if reasons:
+        raise StepFailed(f"No {kind} to {to}; nothing was changed.", looked_at=reasons, remedy=remedy)
+
+
+def candidate(cluster: Cluster, to: str) -> Instance:
+    """The replica to promote by name; raises `ParameterError` where it is none."""
+    instance = cluster.instance(to)
+    if to == cluster.topology.primary:
+        raise ParameterError(f"{to} is the primary already; nothing was changed.")
+    if to not in cluster.topology.upstreams:
+        raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=f"pgrepl rejoin {to}")
+    return instance
+
+
+def wait_everything_replayed(instance: Instance) -> None:
+    """Wait until a replica that receives nothing any more has replayed what it has."""
+
+    def probe() -> tuple[bool, str]:
+        seen = db.row(instance.address, STATE)
+        return bool(seen["done"]), f"received {seen['received']}, replayed {seen['replayed']}"
+
+    engine = instance.cluster.engine
+    wait_until(f"{instance.name} to replay what it received", probe, seconds=600,
+               alive=lambda: engine.running(instance.name), log=lambda: engine.log_tail(instance.name))  # fmt: skip

@@ -1,0 +1,205 @@
+"""Switchover: change the primary on purpose, without losing anything (manual, 27.3 Failover, done in order)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from . import db
+from .control import ControlFile, lsn
+from .engine import Action, Tell
+from .errors import StepFailed
+from .replicas import write_standby
+from .rolechange import RoleChange, candidate, refuse, standing
+from .wait import wait_until
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+MAX_LAG = 16 * 1024 * 1024  # bytes, one WAL segment
+Step = tuple[str, Action]
+
+
+class Switchover(RoleChange):
+    """A planned change of the primary: writes stop, the chosen replica gets everything, it is promoted, the rest follows.
+
+    to: the replica to promote. max_lag: bytes that it may be behind at the beginning.
+    """
+
+    kind = "switchover"
+
+    def __init__(self, cluster: Cluster, to: str, max_lag: int = MAX_LAG) -> None:
+        begun = self.unfinished(cluster, to)
+        new = cluster.instance(begun["to"]) if begun else candidate(cluster, to)
+        old = cluster.instance(begun["from"]) if begun else cluster.primary
+        super().__init__(cluster, old, new)
+        self.max_lag = max_lag
+
+    def require(self) -> None:
+        """Raise `StepFailed` that names everything that speaks against it; one that has begun is not asked again."""
+        if self.resumed:
+            return
+        self.cluster.require_primary()
+        seen = next(s for s in standing(self.cluster) if s["name"] == self.new.name)
+        reasons = []
+        if self.new.upstream.name != self.old.name:
+            reasons.append(f"{self.new.name} follows {self.new.upstream.name}, not the primary")
+        if seen["state"] != "running":
+            reasons.append(f"{self.new.name}: {seen['state']}")
+        elif not (found := self.new.streams())[0]:
+            reasons.append(f"{self.new.name}: {found[1]}")
+        if seen["paused"]:
+            reasons.append(f"{self.new.name}: replay is paused")
+        query = "select pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint as lag"
+        if seen["replayed"] and (lag := db.row(self.old.address, query, [seen["replayed"]])["lag"]) > self.max_lag:
+            reasons.append(f"{self.new.name}: {lag} bytes behind, the limit is {self.max_lag}")
+        for other in self.others():
+            if not (found := other.streams())[0]:
+                reasons.append(f"{other.name}: {found[1]}")
+        refuse(self.kind, self.new.name, reasons, "bring every replica to streaming first (pgrepl status), then run again")
+
+    # --- steps ---------------------------------------------------------------------------------------------
+
+    def prepare(self, title: str = "Prepare the new primary's slots and the old one's settings") -> str:
+        """Step: all that can be done while writes go on."""
+        self.require()
+        self.begin()
+        return self.cluster.perform(title, self._prepare_action())
+
+    def stop_writes(self, title: str = "Stop the old primary; the new one gets everything") -> str:
+        """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again."""
+        return self.cluster.perform(title, self._stop_action())
+
+    def promote(self, title: str = "Promote the new primary") -> str:
+        """Step: from here on it accepts writes."""
+        return self.cluster.perform(title, self.promote_action())
+
+    def follow(self, title: str = "Let {} follow the new primary") -> list[str]:
+        """Steps: the old primary and the other replicas follow the new primary; no new copy is needed."""
+        return [self.cluster.perform(t, a) for t, a in self._follow_steps(title)]
+
+    def tidy(self, title: str = "Drop the old slots") -> str:
+        """Step: slots that nobody uses any more would hold WAL for ever."""
+        outcome = self.cluster.perform(title, self._tidy_all_action())
+        self.cluster.end()
+        return outcome
+
+    def run(self) -> None:
+        """All steps."""
+        self.prepare()
+        self.stop_writes()
+        self.promote()
+        self.follow()
+        self.tidy()
+
+    def plan(self) -> list[Step]:
+        """The steps that `run` would do now, in order; changes nothing."""
+        self.require()
+        return list(self._steps())
+
+    def cancel(self, title: str = "Take the switchover back") -> str:
+        """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
+        control = ControlFile.parse(self.cluster.engine.control_file(self.new.name))
+        if self.promoted or not control.was_standby:
+            raise StepFailed(
+                f"{self.new.name} was promoted already.", remedy=f"finish it: pgrepl switchover --to {self.new.name}"
+            )
+        self.cluster.begin(self.kind, self.old.name, self.new.name)
+        engine = self.cluster.engine
+        parts = [] if self._old_runs_as_primary() else [engine.stop(self.old.name), engine.allow_writes(self.old.name)]
+        drops = [self.new.drop_slot_action(f.slot) for f in (*self.others(), self.old)] if engine.running(self.new.name) else []
+        start = Action.sequence([*parts, engine.start(self.old.name)], done=self._old_runs_as_primary)
+
+        def do(tell: Tell) -> None:
+            if not start.done():
+                start.do(tell)
+            self.old.wait_ready()
+            Action.sequence(drops).do(tell)
+
+        outcome = self.cluster.perform(title, Action((*start.commands, *(c for d in drops for c in d.commands)), do))
+        self.cluster.end()
+        self.old.follow_nobody()
+        return outcome
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _steps(self) -> Iterator[Step]:
+        yield "Prepare the new primary's slots and the old one's settings", self._prepare_action()
+        yield "Stop the old primary; the new one gets everything", self._stop_action()
+        yield "Promote the new primary", self.promote_action()
+        yield from self._follow_steps("Let {} follow the new primary")
+        yield "Drop the old slots", self._tidy_all_action()
+
+    def _prepare_action(self) -> Action:
+        slots = self.slots_action([self.old, *self.others()])
+
+        def do(tell: Tell) -> None:
+            slots.do(tell)
+            write_standby(self.old, self.new)
+
+        done = lambda: self.promoted or not self.cluster.engine.running(self.old.name)  # noqa: E731
+        return Action((*slots.commands, f"patch {self.old.name}/postgresql.conf"), do, done)
+
+    def _stop_action(self) -> Action:
+        engine = self.cluster.engine
+        stop, forbid = engine.stop(self.old.name), engine.forbid_writes(self.old.name)
+
+        def do(tell: Tell) -> None:
+            if engine.running(self.old.name):
+                stop.do(tell)
+            control = ControlFile.parse(engine.control_file(self.old.name))
+            if not (control.cleanly_shut_down or control.was_standby):
+                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).",
+                                 remedy="pgrepl switchover --cancel, then look at its log")  # fmt: skip
+            if control.cleanly_shut_down:
+                self._wait_replayed(control.checkpoint)
+            forbid.do(tell)
+
+        return Action((*stop.commands, *forbid.commands), do, lambda: self.promoted)
+
+    def _wait_replayed(self, checkpoint: int) -> None:
+        """The shutdown checkpoint is the old primary's last record: who has replayed it has everything."""
+        query = "select pg_last_wal_replay_lsn() > %s::pg_lsn as all, pg_last_wal_replay_lsn()::text as at"
+
+        def probe() -> tuple[bool, str]:
+            seen = db.row(self.new.address, query, [lsn(checkpoint)])
+            return bool(seen["all"]), f"replayed up to {seen['at']}, the last record is at {lsn(checkpoint)}"
+
+        engine = self.cluster.engine
+        wait_until(f"{self.new.name} to have everything", probe, seconds=60, alive=lambda: engine.running(self.new.name),
+                   log=lambda: engine.log_tail(self.new.name),
+                   hint="nothing is lost; start the replica and run again, or: pgrepl switchover --cancel")  # fmt: skip
+
+    def recorded(self) -> None:
+        self.cluster.topology.upstreams[self.old.name] = self.new.name
+
+    def _follow_steps(self, title: str) -> Iterator[Step]:
+        yield title.format(self.old.name), self._old_follows_action()
+        for other in self._moving():
+            yield title.format(other.name), self.follow_action(other)
+
+    def _moving(self) -> list[Instance]:
+        """The replicas that change from the old to the new primary, or have done so."""
+        both = (self.old.name, self.new.name)
+        return [o for o in self.cluster.replicas if o.name not in both and o.upstream.name in both]
+
+    def _old_follows_action(self) -> Action:
+        engine_start = self.cluster.engine.start(self.old.name)
+
+        def do(tell: Tell) -> None:
+            write_standby(self.old, self.new)
+            self.old.start_action().do(tell)
+
+        return Action(engine_start.commands, do, lambda: self.promoted and self.old.start_action().done())
+
+    def _tidy_all_action(self) -> Action:
+        gone = [self.new.slot, *(o.slot for o in self._moving())]
+        return Action.sequence([self.tidy_action(), *(self.old.drop_slot_action(s) for s in gone)])
+
+    def _old_runs_as_primary(self) -> bool:
+        try:
+            running = self.cluster.engine.running(self.old.name)
+            return running and not db.row(self.old.address, "select pg_is_in_recovery() as r")["r"]
+        except OSError:
+            return False

@@ -1,0 +1,42 @@
+"""Actions side by side, in threads: what they wait for is PostgreSQL's work, not ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from .engine import Action, Tell
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one action ended: outcome, the diff asked for before it, seconds, and the error where it failed."""
+
+    outcome: str
+    diff: str
+    seconds: float
+    error: Exception | None = None
+
+
+def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, tell: Tell) -> list[Result]:
+    """Do all of them, at most so many at once; progress is told by this thread, which alone may show something."""
+    said: dict[int, str] = {}
+
+    def one(number: int) -> Result:
+        action, diff = actions[number]
+        started, text = time.monotonic(), diff()
+        try:
+            if action.done():
+                return Result("unchanged", text, time.monotonic() - started)
+            action.do(lambda line: said.update({number: line}))
+            return Result("changed", text, time.monotonic() - started)
+        except Exception as error:
+            return Result("failed", text, time.monotonic() - started, error)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = [pool.submit(one, n) for n in range(len(actions))]
+        while wait(futures, timeout=0.5).not_done:
+            tell(f"{sum(f.done() for f in futures)}/{len(futures)} · {' · '.join(said.values())}")
+        return [f.result() for f in futures]
