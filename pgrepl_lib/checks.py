@@ -57,6 +57,7 @@ class Check:
 
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
+ON_REQUEST = ("one-primary", "tables")  # not part of chapter 03: about operations, and reading every table takes time
 Verdict = tuple[str, str]  # expected, seen: the check passes where they are equal
 
 
@@ -224,6 +225,36 @@ def rule_needed(cluster: Cluster) -> Verdict:
         return not_tried, not_tried
 
 
+@check("one-primary", "Exactly one instance accepts writes",
+       "two writable servers: stop the one that is not the primary of pgrepl status at once")  # fmt: skip
+def one_primary(cluster: Cluster) -> Verdict:
+    """Asks every instance that answers, the fenced ones too."""
+
+    def writable(name: str) -> bool:
+        try:
+            return not db.row(cluster.instance(name).address, "select pg_is_in_recovery() as r")["r"]
+        except (psycopg.Error, OSError):
+            return False
+
+    return cluster.primary.name, ", ".join(n for n in cluster.topology.names if writable(n)) or "nobody"
+
+
+@check("tables", "Every table has the same rows on every replica",
+       "the replica lags or is broken: pgrepl status; make it anew with pgrepl replica rebuild")  # fmt: skip
+def tables(cluster: Cluster) -> Verdict:
+    """Compares the contents of every table of every database, row by row through a digest."""
+    target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+    wanted = _digest(cluster.primary)
+
+    def look(replica: Instance) -> str:
+        replica.wait_replayed(target, REPLAY_SECONDS)
+        found = _digest(replica)
+        differing = sorted(t for t in wanted.keys() | found.keys() if wanted.get(t) != found.get(t))
+        return f"{', '.join(differing)} ≠" if differing else "="
+
+    return per_replica(cluster, look, "=")
+
+
 # --- pieces -----------------------------------------------------------------------------------------------
 
 
@@ -245,6 +276,19 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
     named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
     wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
     return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
+
+
+def _digest(instance: Instance) -> dict[str, str]:
+    """A digest of every table's rows."""
+    found = {}
+    for base in db.rows(instance.address, "select datname as n from pg_database where datallowconn and not datistemplate"):
+        with db.connect(instance.address, dbname=base["n"], options="-c statement_timeout=0") as connection:
+            for t in connection.execute(db.TABLES).fetchall():
+                table = sql.Identifier(t["schema"], t["name"])
+                query = sql.SQL("select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) as d from {} t")
+                digest = connection.execute(query.format(table)).fetchone() or {}
+                found[f"{base['n']}.{t['schema']}.{t['name']}"] = str(digest["d"])
+    return found
 
 
 def _ask_as(cluster: Cluster, role: str, password: str) -> str:

@@ -6,6 +6,7 @@ Results go to standard output, progress and errors to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import signal
@@ -106,17 +107,32 @@ def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
 @main.command(epilog=EPILOG)
 @parameters
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-def status(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool) -> None:
-    """Show the instances, and each replica as the primary sees it."""
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch.")
+def status(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, watch: bool, interval: float
+) -> None:
+    """Show the instances and their roles, and each replica as its upstream sees it."""
     from .status import status as look
+    from .wait import repeat
 
-    seen = look(existing_cluster(values(project, engine, given)))
-    if as_json:
-        click.echo(json.dumps(seen, indent=2))
+    def once() -> None:
+        seen = look(existing_cluster(values(project, engine, given)))
+        if as_json:
+            click.echo(json.dumps(seen, indent=None if watch else 2))
+            return
+        if watch:
+            click.clear()
+            click.echo(f"every {interval:g} s; Ctrl-C ends it")
+        click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
+        for table in (seen["instances"], seen["replication"]):
+            _print_table(table)
+
+    if not watch:
+        once()
         return
-    click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
-    for table in (seen["instances"], seen["replication"]):
-        _print_table(table)
+    with contextlib.suppress(KeyboardInterrupt):
+        repeat(once, every=max(0.2, interval))
 
 
 @main.command(epilog=EPILOG)
@@ -124,13 +140,13 @@ def status(project: str | None, engine: str | None, given: tuple[tuple[str, str]
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool) -> None:
     """Make all checks of chapter 03; changes nothing and leaves nothing behind."""
-    from .checks import CHECKS
+    from .checks import CHECKS, ON_REQUEST
 
     cluster = existing_cluster(values(project, engine, given))
     if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
     results = []
-    for name, make in CHECKS.items():
+    for name, make in ((n, c) for n, c in CHECKS.items() if n not in ON_REQUEST):
         try:
             results.append(make(cluster) if as_json else cluster.check(name))
         except CheckFailed:
@@ -177,6 +193,27 @@ def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], 
     cluster.remove(confirm=True)
 
 
+@main.command(epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.")
+@parameters
+@click.option("--warning-bytes", default=16 * 1024**2, show_default=True, help="Lag in bytes that is worth a warning.")
+@click.option("--critical-bytes", default=256 * 1024**2, show_default=True, help="Lag in bytes that is critical.")
+@click.option("--warning-seconds", default=10.0, show_default=True, help="Lag in seconds that is worth a warning.")
+@click.option("--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, **limits: float) -> None:
+    """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
+    try:
+        from . import lag as lags
+
+        found = lags.now(existing_cluster(values(project, engine, given)))
+        code, line = lags.judge(found, lags.Thresholds(**limits))  # type: ignore[arg-type]
+    except Exception as error:
+        click.echo(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}")
+        sys.exit(3)
+    click.echo(json.dumps(found, indent=2) if as_json else line)
+    sys.exit(code)
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     if not rows:
         click.echo("\n(no replica is connected)")
@@ -184,6 +221,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table = [list(rows[0]), *([("" if v is None else str(v)) for v in r.values()] for r in rows)]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
     click.echo("\n" + "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+
+
+from . import operate  # noqa: E402, F401 - its commands register themselves
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from . import audit, conf, files, picture, show, state
+from . import files, picture, show, state
 from .chapter import cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
-from .errors import CheckFailed, CommandFailed, ParameterError, PgreplError, StepFailed
+from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
-from .lock import step_lock
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, require
 from .redact import register
-from .together import together
+from .steps import Steps
 from .topology import Topology
 
 
-class Outcome(str):
-    """ "changed" or "unchanged"; a notebook has shown it with the step and need not again."""
-
-    __slots__ = ()
-
-    def _ipython_display_(self) -> None:
-        pass
-
-
-class Cluster:
+class Cluster(Steps):
     """A primary and its replicas, made with one set of parameters."""
 
     def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
@@ -73,73 +62,6 @@ class Cluster:
 
     # --- steps ---------------------------------------------------------------------------------------------
 
-    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str) -> Outcome:
-        """Do what is left of an action, show and record it; returns "changed" or "unchanged".
-
-        diff: the edit to show, asked for before the action is done.
-        """
-        with step_lock(self.folder):
-            self._refuse_unfinished()
-            self._prepare_once()
-            started, shown = time.monotonic(), diff()
-            outcome, code = "failed", 1
-            try:
-                outcome = "unchanged" if action.done() else "changed"
-                if outcome == "changed":
-                    with show.progress(title) as tell:
-                        action.do(tell)
-                code = 0
-            except KeyboardInterrupt:
-                outcome, code = "interrupted", 130
-                raise
-            except CommandFailed as error:
-                outcome, code = "failed", error.code
-                raise
-            except PgreplError:
-                outcome = "failed"
-                raise
-            except Exception as error:
-                outcome = "failed"
-                raise StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
-                                 remedy="correct the cause named above and run again") from error  # fmt: skip
-            finally:
-                self._record_step(title, action, shown, outcome, code, time.monotonic() - started)
-        show.step(title, outcome, action.commands, shown)
-        return Outcome(outcome)
-
-    def perform_all(self, steps: Sequence[tuple[str, Action, Callable[[], str]]], *, at_once: int) -> list[Outcome]:
-        """Steps (title, action, diff) that do not need each other, side by side; shown and recorded in their order.
-
-        Each is done or fails on its own; then the first failure is raised.
-        """
-        with step_lock(self.folder):
-            self._refuse_unfinished()
-            self._prepare_once()
-            with show.progress(steps[0][0]) as tell:
-                results = together([(action, diff) for _, action, diff in steps], at_once, tell)
-            for (title, action, _), r in zip(steps, results, strict=True):
-                self._record_step(title, action, r.diff, r.outcome, int(r.error is not None), r.seconds)
-                if r.error is None:
-                    show.step(title, r.outcome, action.commands, r.diff)
-        for r in results:
-            if r.error is not None:
-                raise r.error
-        return [Outcome(r.outcome) for r in results]
-
-    def begin(self, kind: str, old: str, new: str) -> None:
-        """Record that roles are about to change, so that nothing else is done until that has ended."""
-        self.topology.operation, self._operating = {"kind": kind, "from": old, "to": new}, True
-        self.record()
-
-    def end(self) -> None:
-        """The change of roles has ended."""
-        self.topology.operation, self._operating = {}, False
-        self.record()
-
-    def record(self) -> None:
-        """Write the instances and their roles as they are now into `cluster.json`."""
-        state.write(self.params, self.engine.name, self.engine.ports, self.topology)
-
     def change_instances(self) -> None:
         """After an instance was added or removed: its port, its folder, the engine's files, the record."""
         names = self.topology.names
@@ -150,20 +72,6 @@ class Cluster:
         self.engine.params = self.params
         self._ready = False
         self._prepare_once()
-
-    def _refuse_unfinished(self) -> None:
-        if (begun := self.topology.operation) and not self._operating:
-            raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed.",
-                             remedy=f"finish it: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
-
-    def edit(self, title: str, path: Path, change: Callable[[str], str]) -> str:
-        """A step that edits a text file of the cluster's folder, shown as a diff that `patch` takes."""
-        name = str(path.relative_to(self.folder))
-        old = path.read_text("utf-8") if path.exists() else ""
-        new = change(old)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
-        return self.perform(title, action, diff=lambda: conf.diff(old, new, name))
 
     def fetch(self, title: str = "Get the image or the binaries") -> str:
         """Step: have the official image (docker) or the PostgreSQL programs (local) on this machine."""
@@ -289,11 +197,6 @@ class Cluster:
                               looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
         return result
 
-    @cached_property
-    def journal(self) -> audit.Journal:
-        """The record that this work goes to."""
-        return audit.Journal.of(self.folder)
-
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
         if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
@@ -329,11 +232,6 @@ class Cluster:
         if not path.exists():
             files.write_atomic(path, secrets.token_hex(16) + "\n", 0o600)
         return register(path.read_text().strip())
-
-    def _record_step(self, title: str, action: Action, diff: str, outcome: str, code: int, seconds: float) -> None:
-        self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
-                            commands=[str(c) for c in action.commands], diff=diff, exit_code=code,
-                            seconds=round(seconds, 3))  # fmt: skip
 
 
 def open_cluster(chapter: str = "", **values: Any) -> Cluster:

@@ -20,6 +20,13 @@ Query = str | sql.Composable
 TIMELINE = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
 
 
+# A database's own tables.
+TABLES = """
+select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+order by 1, 2"""
+
+
 @dataclass(frozen=True)
 class Address:
     """How to reach an instance as superuser: host address, port, user, password."""

@@ -23,10 +23,6 @@ from .rolechange import wait_everything_replayed
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-TABLES = """
-select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-order by 1, 2"""
 # A row's xmin has 32 bits, a snapshot's transactions 64: the upper half is the snapshot's own (manual, 9.27 pg_snapshot).
 UNSEEN = """
 select to_jsonb(t) as row from {} t
@@ -240,7 +236,7 @@ class Rejoin:
         at = self.instance.address
         for base in db.rows(at, "select datname as n from pg_database where datallowconn and not datistemplate order by 1"):
             with db.connect(at, dbname=base["n"]) as connection:
-                for t in connection.execute(TABLES).fetchall():
+                for t in connection.execute(db.TABLES).fetchall():
                     table = sql.Identifier(t["schema"], t["name"])
                     query = sql.SQL(UNSEEN).format(table, snapshot=sql.Literal(snapshot), most=sql.Literal(MOST))
                     yield base["n"], f"{t['schema']}.{t['name']}", [r["row"] for r in connection.execute(query).fetchall()]

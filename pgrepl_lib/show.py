@@ -56,6 +56,17 @@ def svg(source: str) -> None:
         display({"image/svg+xml": source, "text/plain": "<SVG>"}, raw=True)
 
 
+def png(content: bytes, alt: str) -> None:
+    """A plot, with the text that stands for it where it is not seen."""
+    if in_notebook():
+        import base64
+
+        from IPython.display import display
+
+        data = {"image/png": base64.b64encode(content).decode(), "text/plain": f"<{alt}>"}
+        display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
 def check(title: str, passed: bool, expected: str, seen: str, hint: str) -> None:
     """A check: verdict, expected, seen; the hint only where it failed."""
     if not in_notebook():

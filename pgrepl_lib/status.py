@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
-# Lag in bytes: WAL that the primary has written and the replica has not replayed. In seconds: the age of the last
-# replayed commit, 0 where everything is replayed (manual, 28.2.4 pg_stat_replication and 9.27 recovery functions).
+# Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of the last replayed
+# commit, 0 where everything is replayed (manual, 28.2.4 pg_stat_replication and 9.27 recovery functions).
 REPLICATION = """
 select application_name, state, sync_state, s.slot_name as slot,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as lag_bytes,
+       pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end,
+                       replay_lsn)::bigint as lag_bytes,
        round(coalesce(extract(epoch from replay_lag), 0)::numeric, 3)::float as lag_seconds
 from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by application_name"""
 
@@ -25,13 +26,15 @@ from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.
 def status(cluster: Cluster) -> dict[str, Any]:
     """Project, engine, each instance, and each replica as the primary sees it."""
     replication: list[dict[str, Any]] = []
-    with suppress(psycopg.Error, OSError):  # the primary's own state says that it does not answer
-        replication = db.rows(cluster.primary.address, REPLICATION)
+    for upstream in dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)]):
+        with suppress(psycopg.Error, OSError):  # its own state says that it does not answer
+            found = db.rows(upstream.address, REPLICATION)
+            replication += [{**r, "upstream": upstream.name} for r in found]
     return {
         "project": cluster.params.project,
         "engine": cluster.engine.name,
         "folder": str(cluster.folder),
-        "instances": [_instance(cluster, i) for i in (cluster.primary, *cluster.replicas)],
+        "instances": [_instance(cluster, cluster.instance(n)) for n in cluster.topology.names],
         "replication": replication,
     }
 
@@ -41,9 +44,14 @@ def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
     if not (cluster.folder / "cluster.json").exists() or not cluster.engine.running(instance.name):
         there = (cluster.folder / "cluster.json").exists() and cluster.engine.has_data(instance.name)
-        return {**known, "state": "stopped" if there else "absent"}
+        return {**known, "state": _fenced(cluster, instance) or ("stopped" if there else "absent")}
     try:
         seen = db.row(instance.address, "select pg_is_in_recovery() as r, current_setting('server_version') as v")
-        return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"], "state": "running"}
+        role = "replica" if seen["r"] else "primary"
+        return {**known, "role": role, "version": seen["v"], "state": _fenced(cluster, instance) or "running"}
     except (psycopg.Error, OSError):
         return {**known, "state": "not answering"}
+
+
+def _fenced(cluster: Cluster, instance: Instance) -> str:
+    return "fenced" if instance.name in cluster.topology.fenced else ""

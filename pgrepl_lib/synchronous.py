@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 METHOD = re.compile(r"(FIRST|ANY) ([1-9][0-9]?)")
 
 
-def set_synchronous(cluster: Cluster, method: str, title: str = "Wait for {} on commit") -> str:
+def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     """Step: commits on the primary wait for replicas; "" turns it off again.
 
     method: "FIRST n" (the first n by number that are connected) or "ANY n" (any n). The next primary inherits it.
@@ -41,7 +41,8 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "Wait for {} on 
     diff = conf.diff(
         path.read_text("utf-8"), _wanted(path.read_text("utf-8"), method, names), f"{path.parent.name}/{path.name}"
     )
-    return cluster.perform(title.format(method), Action(act.commands, do, done), diff=lambda: diff)
+    title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
+    return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
 
 
 def standbys(cluster: Cluster, primary: str) -> list[str]:

@@ -19,12 +19,14 @@ def wait_until(
     hint: str = "",
     alive: Callable[[], bool] = lambda: True,
     log: Callable[[], str] = lambda: "",
+    every: float = 0.0,
 ) -> None:
     """Call `probe` until it answers (True, state).
 
     what: what is awaited, for the error. probe: returns whether it is there, and the state seen.
     seconds: the limit. alive: False ends the wait (the process or container has died).
-    log: the server's last lines, asked for only on failure. Raises `WaitTimeout`.
+    log: the server's last lines, asked for only on failure. every: seconds between two probes; 0 begins with many and
+    slows down. Raises `WaitTimeout`.
     """
     started = time.monotonic()
     state = "nothing yet"
@@ -40,11 +42,16 @@ def wait_until(
     try:
         tenacity.Retrying(
             stop=tenacity.stop_after_delay(seconds),
-            wait=tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
+            wait=tenacity.wait_fixed(every) if every else tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
             retry=tenacity.retry_if_result(lambda reached: not reached),
         )(attempt)
     except tenacity.RetryError:
         raise _failure(what, f"not within {seconds:g} s", state, hint, log) from None
+
+
+def repeat(act: Callable[[], None], *, every: float) -> None:
+    """Do something again and again, so many seconds apart, until it raises (a person's Ctrl-C does)."""
+    tenacity.Retrying(wait=tenacity.wait_fixed(every), retry=tenacity.retry_if_result(lambda _: True))(act)
 
 
 def _failure(what: str, how: str, state: str, hint: str, log: Callable[[], str]) -> PgreplError:

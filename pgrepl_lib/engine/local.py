@@ -7,23 +7,30 @@ import pwd
 import shlex
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 
-import psutil
-
 from .. import command, files
 from ..command import Command, Completed
 from ..db import Address
-from ..errors import EnvironmentLacking, StepFailed, WaitTimeout
+from ..errors import StepFailed
 from ..params import Params
 from ..redact import register
 from ..wait import wait_until
-from . import PRIMARY, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, binaries, first_complaint, settings_probe, temporary_of
+from . import (
+    PRIMARY,
+    SIGNAL,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    binaries,
+    first_complaint,
+    processes,
+    settings_probe,
+    temporary_of,
+)
 
 HOST = "127.0.0.1"
 
@@ -36,7 +43,7 @@ class LocalEngine:
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
         self.params, self.ports = params, ports
         self.folder = params.folder
-        self.user = server_user()
+        self.user = processes.server_user()
 
     @cached_property
     def binaries(self) -> binaries.Binaries:
@@ -159,7 +166,7 @@ class LocalEngine:
         def do(tell: Tell) -> None:
             if make:
                 files.remove(self.folder / part)
-            self._forget_dead(name)
+            processes.forget_dead(self.folder / self._data(name))
             for each in (*make, start):
                 done = self.run(each, check=False)
                 if done.code:
@@ -232,13 +239,7 @@ class LocalEngine:
         return (self.folder / self._data(name) / "global/pg_control").exists()
 
     def running(self, name: str) -> bool:
-        """A dead postmaster may stay as a zombie that answers to kill -0, and its number may be another's by now."""
-        data = self.folder / self._data(name)
-        try:
-            process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-            return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data.resolve()
-        except (OSError, ValueError, IndexError, psutil.Error):
-            return False
+        return processes.lives(self.folder / self._data(name))
 
     def log_tail(self, name: str) -> str:
         log = self.folder / "logs" / f"{name}.log"
@@ -279,28 +280,6 @@ class LocalEngine:
 
     # --- pieces --------------------------------------------------------------------------------------------
 
-    def _forget_dead(self, name: str) -> None:
-        """A killed postmaster that nobody has reaped yet looks alive to the server, which then would not start.
-
-        Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on these data.
-        """
-        pidfile = self.folder / self._data(name) / "postmaster.pid"
-        if not pidfile.exists() or self.running(name):
-            return
-        with suppress(WaitTimeout):
-            wait_until("the dead postmaster to be reaped", lambda: (not self._zombie(pidfile), "zombie"), seconds=5)
-        if self._zombie(pidfile):
-            data = str((self.folder / self._data(name)).resolve())
-            workers = lambda: [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == data]  # noqa: E731
-            wait_until(f"the last processes of {name} to end", lambda: (not workers(), str(workers())), seconds=20)
-            files.remove(pidfile)
-
-    def _zombie(self, pidfile: Path) -> bool:
-        try:
-            return psutil.Process(int(pidfile.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE
-        except (OSError, ValueError, IndexError, psutil.Error):
-            return False
-
     def _data(self, name: str) -> str:
         return f"data/{name}"
 
@@ -339,14 +318,3 @@ class LocalEngine:
         if who := holder(self.ports[name]):
             return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
         return f"the log is {self.folder}/logs/{name}.log; correct the cause and run again"
-
-
-def server_user() -> str | None:
-    """The user to drop to when we are root, which `postgres` refuses to run as; None for an ordinary user."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    if user := next((u for u in ("postgres", "_postgres", "nobody") if u in known), None):
-        return user
-    raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
-                             remedy="run as an ordinary user")  # fmt: skip

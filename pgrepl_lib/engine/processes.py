@@ -1,0 +1,61 @@
+"""PostgreSQL's processes on this machine: which user runs them, which live, and which are only not buried yet."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from .. import files
+from ..errors import EnvironmentLacking, WaitTimeout
+from ..wait import wait_until
+
+
+def lives(data: Path) -> bool:
+    """Whether a postmaster works on this data folder.
+
+    A dead one may stay as a zombie that answers to kill -0, and its number may be another's by now.
+    """
+    try:
+        process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data.resolve()
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return False
+
+
+def forget_dead(data: Path) -> None:
+    """A killed postmaster that nobody has reaped yet looks alive to the server, which then would not start.
+
+    Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on these data.
+    """
+    pidfile = data / "postmaster.pid"
+    if not pidfile.exists() or lives(data):
+        return
+    with suppress(WaitTimeout):
+        wait_until("the dead postmaster to be reaped", lambda: (not _zombie(pidfile), "zombie"), seconds=5)
+    if _zombie(pidfile):
+        workers = lambda: [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(data.resolve())]  # noqa: E731
+        wait_until(f"the last processes on {data} to end", lambda: (not workers(), str(workers())), seconds=20)
+        files.remove(pidfile)
+
+
+def _zombie(pidfile: Path) -> bool:
+    try:
+        return psutil.Process(int(pidfile.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return False
+
+
+def server_user() -> str | None:
+    """The user to drop to when we are root, which `postgres` refuses to run as; None for an ordinary user."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    if user := next((u for u in ("postgres", "_postgres", "nobody") if u in known), None):
+        return user
+    raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
+                             remedy="run as an ordinary user")  # fmt: skip
