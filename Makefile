@@ -6,7 +6,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lint down requirements outputs bench clean
+.PHONY: help run test lab lint down requirements outputs bench operations soak clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,12 @@ outputs: $(READY) ## Execute the notebooks and store their outputs in them
 
 bench: $(READY) ## Time `pgrepl run` against a plain shell script that does the same
 	@$(BIN)/python benchmarks/run_vs_shell.py $(ARGS)
+
+operations: $(READY) ## Time replicas, switchover, failover and a large copy against plain commands (local engine)
+	@$(BIN)/python -m benchmarks.operate_vs_shell $(ARGS)
+
+soak: $(READY) ## Switch and fail over again and again under a writer, and compare everything (ARGS='--rounds 10 --engine local')
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean: ## Remove the environment
 	rm -rf .venv

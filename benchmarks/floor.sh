@@ -20,7 +20,8 @@ if [ "$engine" = local ]; then
 fi
 
 settings() {
-    printf "\nwal_level = replica\nmax_wal_senders = 10\nwal_keep_size = '1GB'\nwal_compression = on\n" >>"$1/postgresql.conf"
+    printf "\nwal_level = replica\nmax_wal_senders = 10\nwal_keep_size = '1GB'\nwal_compression = on\nwal_log_hints = on
+wal_retrieve_retry_interval = '100ms'\n" >>"$1/postgresql.conf"
     sed -i "0,/^[^#[:space:]]/s||host replication repl $2 trust\\n&|" "$1/pg_hba.conf"
 }
 sql() { # INSTANCE STATEMENT

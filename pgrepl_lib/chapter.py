@@ -10,6 +10,7 @@ from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
+OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
 
 
 def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:

@@ -81,13 +81,13 @@ def main() -> None:
 @click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
 def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str) -> None:
-    """Execute the chapters in order: preparation, primary, replica, verification."""
-    from .chapter import SET_UP, chapters_between
+    """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also the operation."""
+    from .chapter import OPERATE, SET_UP, chapters_between
 
     given_values = values(project, engine, given)
     params = Params.parse(given_values)
     try:
-        chapters = chapters_between(first, last, SET_UP)
+        chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
     except ValueError as error:
         raise ParameterError(str(error)) from None
     from .kernel import begun

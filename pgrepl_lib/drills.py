@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from collections.abc import Callable
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,7 +25,7 @@ def cut(cluster: Cluster, title: str = "Cut the connection between the primary a
     params, network = cluster.params, cluster.engine.rule_network()
     lines = conf.hba_lines(params.replication_user, network, "reject")
     terminate = "select pg_terminate_backend(pid) from pg_stat_replication;"
-    edit = _block(cluster, CONFIGURATION[1], lambda text: conf.with_block(text, BLOCK, lines, first=True))
+    edit, diff = _block(cluster, CONFIGURATION[1], lambda text: conf.with_block(text, BLOCK, lines, first=True))
     command = cluster.engine.client(cluster.primary.name, "psql", "-c", terminate)
 
     def do(tell: Tell) -> None:
@@ -32,12 +33,12 @@ def cut(cluster: Cluster, title: str = "Cut the connection between the primary a
         db.rows(cluster.primary.address, terminate)
         wait_until("the connections to end", lambda: (not _connected(cluster), "still connected"), seconds=20)
 
-    return cluster.perform(title, Action((*edit.commands, command), do, edit.done))
+    return cluster.perform(title, Action((*edit.commands, command), do, edit.done), diff=diff)
 
 
 def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
     """Step: take the refusal back, and wait until every running replica streams again."""
-    edit = _block(cluster, CONFIGURATION[1], lambda text: conf.without_block(text, BLOCK))
+    edit, diff = _block(cluster, CONFIGURATION[1], lambda text: conf.without_block(text, BLOCK))
 
     def do(tell: Tell) -> None:
         edit.do(tell)
@@ -45,14 +46,27 @@ def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
             if cluster.engine.running(replica.name):
                 replica.wait_streaming()
 
-    return cluster.perform(title, Action(edit.commands, do, edit.done))
+    return cluster.perform(title, Action(edit.commands, do, edit.done), diff=diff)
+
+
+def start(cluster: Cluster, name: str, title: str = "Start {} by hand") -> str:
+    """Step: start an instance as it is, whatever its role, and wait until it answers; not until it follows anybody."""
+    instance, begin = cluster.instance(name), cluster.engine.start(name)
+
+    def do(tell: Tell) -> None:
+        if not begin.done():
+            begin.do(tell)
+        instance.wait_ready()
+
+    return cluster.perform(title.format(name), Action(begin.commands, do, lambda: begin.done() and instance.answers()[0]))
 
 
 def limit_slots(cluster: Cluster, size: str, title: str = "Limit the WAL that slots may hold") -> str:
     """Step: `max_slot_wal_keep_size`, and no `wal_keep_size` beside it; "" takes it back."""
     lines = conf.setting_lines({"max_slot_wal_keep_size": size, "wal_keep_size": "0"})
     change = (lambda t: conf.with_block(t, BLOCK, lines)) if size else (lambda t: conf.without_block(t, BLOCK))
-    return cluster.perform(title, _block(cluster, CONFIGURATION[0], change))
+    edit, diff = _block(cluster, CONFIGURATION[0], change)
+    return cluster.perform(title, edit, diff=diff)
 
 
 def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the primary") -> str:
@@ -65,11 +79,12 @@ def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the p
     def do(tell: Tell) -> None:
         at = cluster.primary.address
         db.rows(at, statements[0])
-        for number in range(max(1, megabytes // 16)):
+        for number in range(-(-megabytes // 16) + 1):  # the first segment is partly full already
             db.rows(at, statements[1])
             db.rows(at, switch)
-            tell(f"{16 * (number + 1)} MB")
-        db.rows(at, "checkpoint")
+            tell(f"{16 * number} MB")
+        wait_until("the running replicas to have received it", lambda: _received(cluster), seconds=60)
+        db.rows(at, "checkpoint")  # with a limit for slots it may end only those that nobody uses
 
     return cluster.perform(title, Action(tuple(commands), do))
 
@@ -79,16 +94,13 @@ def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> s
 
     Afterwards the replica has no complete data, and `rebuild`, or running again, makes it anew.
     """
-    ended: list[bool] = []
+    over = Event()
 
     def end_backup() -> None:
-        query = "select pg_terminate_backend(pid) as ended from pg_stat_progress_basebackup"
-
-        def probe() -> tuple[bool, str]:
-            ended.extend(r["ended"] for r in db.rows(cluster.primary.address, query))
-            return bool(ended), "no base backup yet"
-
-        wait_until("a base backup to be under way", probe, seconds=60, every=0.005)
+        query = "select pg_terminate_backend(pid) from pg_stat_progress_basebackup where backup_streamed > 0"
+        with db.connect(cluster.primary.address) as connection:
+            while not over.wait(0.001) and not connection.execute(query).fetchall():
+                pass
 
     thread = Thread(target=end_backup, daemon=True)
     thread.start()
@@ -96,6 +108,9 @@ def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> s
         rebuild(cluster, name, title)
     except PgreplError as error:
         return next((line for line in error.looked_at if "error" in line), error.cause)
+    finally:
+        over.set()
+        thread.join()
     raise StepFailed("The base backup was faster than its interruption.", remedy="run the cell again")
 
 
@@ -115,19 +130,30 @@ def try_to_write(cluster: Cluster, name: str) -> str:
         return f"SQLSTATE {error.sqlstate}"
 
 
-def _block(cluster: Cluster, file: str, change: object) -> Action:
-    """An edit of the primary's file, read by the server at once."""
-    path = cluster.folder / cluster.primary.name / file
-    wanted = lambda: change(path.read_text("utf-8"))  # type: ignore[operator] # noqa: E731
+def _block(cluster: Cluster, file: str, change: Callable[[str], str]) -> tuple[Action, Callable[[], str]]:
+    """An edit of the primary's file, read by the server at once; and its diff."""
+    name = f"{cluster.primary.name}/{file}"
+    path = cluster.folder / name
 
     def do(tell: Tell) -> None:
-        files.write_atomic(path, wanted())
+        files.write_atomic(path, change(path.read_text("utf-8")))
         cluster.primary.take_over_configuration()
 
     def done() -> bool:
-        return bool(path.read_text("utf-8") == wanted())
+        return path.read_text("utf-8") == change(path.read_text("utf-8"))
 
-    return Action((f"patch {cluster.primary.name}/{file}", *cluster.primary.reload_action().commands), do, done)
+    def diff() -> str:
+        return conf.diff(path.read_text("utf-8"), change(path.read_text("utf-8")), name)
+
+    return Action((f"patch {name}", *cluster.primary.reload_action().commands), do, done), diff
+
+
+def _received(cluster: Cluster) -> tuple[bool, str]:
+    """Whether no slot that is in use holds more than a segment."""
+    query = ("select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint as behind "
+             "from pg_replication_slots where active")  # fmt: skip
+    behind = db.row(cluster.primary.address, query)["behind"]
+    return behind < 16 * 1024**2, f"{behind} bytes behind"
 
 
 def _connected(cluster: Cluster) -> bool:

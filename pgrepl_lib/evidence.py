@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import audit
-from .chapter import SET_UP
+from .chapter import OPERATE, SET_UP
 from .files import write_atomic
 from .params import Params
 
@@ -90,7 +90,7 @@ def _export(notebook: Path) -> None:
 def _link(match: re.Match[str]) -> str:
     """Between chapters of a run the pages link to each other; what is not in the run's folder is not linked."""
     target = Path(match[1])
-    return f'<a href="{target.stem}.html">{match[2]}</a>' if target.stem in SET_UP else match[2]
+    return f'<a href="{target.stem}.html">{match[2]}</a>' if target.stem in (*SET_UP, *OPERATE) else match[2]
 
 
 def _first_svg(notebook: Path) -> str:

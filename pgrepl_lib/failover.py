@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas
 
@@ -24,6 +24,12 @@ class Failover(RoleChange):
     """
 
     kind = "failover"
+    TITLES: ClassVar[dict[str, str]] = {
+        "fence": "Fence the old primary",
+        "promote": "Promote the most advanced replica",
+        "follow": "Let {} follow the new primary",
+        "tidy": "Leave no trace of the old primary in the new one's settings",
+    }
 
     def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
         begun = self.unfinished(cluster, to)
@@ -46,40 +52,33 @@ class Failover(RoleChange):
 
     # --- steps ---------------------------------------------------------------------------------------------
 
-    def fence(self, title: str = "Fence the old primary") -> str:
+    def fence(self, title: str = TITLES["fence"]) -> str:
         """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
         self.require()
         self.begin()
         return self.cluster.perform(title, self._fence_action())
 
-    def promote(self, title: str = "Promote the most advanced replica") -> str:
+    def promote(self, title: str = TITLES["promote"]) -> str:
         """Step: slots for the others, then promotion; from here on it accepts writes."""
         return self.cluster.perform(title, self._promote_all_action())
 
-    def follow(self, title: str = "Let {} follow the new primary") -> list[str]:
+    def follow(self, title: str = TITLES["follow"]) -> list[str]:
         """Steps: the other replicas follow the new primary."""
         return [self.cluster.perform(title.format(o.name), self.follow_action(o)) for o in self.others()]
 
-    def tidy(self, title: str = "Leave no trace of the old primary in the new one's settings") -> str:
+    def tidy(self, title: str = TITLES["tidy"]) -> str:
         """Step: the new primary's files say what is true; the failover has ended."""
         outcome = self.cluster.perform(title, self.tidy_action())
         self.cluster.end()
         return outcome
 
-    def run(self) -> None:
-        """All steps."""
-        self.fence()
-        self.promote()
-        self.follow()
-        self.tidy()
-
-    def plan(self) -> list[tuple[str, Action]]:
-        """The steps that `run` would do now, in order; changes nothing."""
+    def plan(self, **titles: str) -> list[tuple[str, Action]]:
+        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
         self.require()
-        steps = [("Fence the old primary", self._fence_action())]
-        steps += [("Promote the most advanced replica", self._promote_all_action())]
-        steps += [(f"Let {o.name} follow the new primary", self.follow_action(o)) for o in self.others()]
-        return [*steps, ("Leave no trace of the old primary in the new one's settings", self.tidy_action())]
+        said = {**self.TITLES, **titles}
+        steps = [(said["fence"], self._fence_action()), (said["promote"], self._promote_all_action())]
+        steps += [(said["follow"].format(o.name), self.follow_action(o)) for o in self.others()]
+        return [*steps, (said["tidy"], self.tidy_action())]
 
     # --- pieces --------------------------------------------------------------------------------------------
 

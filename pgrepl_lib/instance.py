@@ -242,12 +242,34 @@ class Instance(Server):
         """Step: SIGKILL, for drills."""
         return self.cluster.perform(title or f"Kill {self.name}", self.cluster.engine.kill(self.name))
 
+    def pause_replay(self, title: str = "") -> str:
+        """Step: the replica goes on receiving WAL and stops applying it."""
+        return self.cluster.perform(title or f"Pause replay on {self.name}", self._replay_action("pause", "paused"))
+
+    def resume_replay(self, title: str = "") -> str:
+        """Step: the replica applies WAL again, what has piled up first."""
+        return self.cluster.perform(title or f"Resume replay on {self.name}", self._replay_action("resume", "not paused"))
+
     def reload_action(self) -> Action:
         """Let the running server read its edited files."""
         command = self.cluster.engine.client(self.name, "psql", "-c", "select pg_reload_conf();")
         return Action((command,), lambda tell: self.take_over_configuration(), lambda: not self.stale())
 
     # --- pieces --------------------------------------------------------------------------------------------
+
+    def _replay_action(self, verb: str, wanted: str) -> Action:
+        statement = f"select pg_wal_replay_{verb}();"
+        command = self.cluster.engine.client(self.name, "psql", "-c", statement)
+
+        def probe() -> tuple[bool, str]:
+            state = str(db.row(self.address, "select pg_get_wal_replay_pause_state() as state")["state"])
+            return state == wanted, state
+
+        def do(tell: Tell) -> None:
+            db.rows(self.address, statement)
+            wait_until(f"replay on {self.name} to be {wanted}", probe, seconds=30)
+
+        return Action((command,), do, lambda: probe()[0])
 
     def _edit(self, file: str, title: str, change: Any) -> str:
         return self.cluster.edit(title or f"Edit {self.name}/{file}", self.cluster.folder / self.name / file, change)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pandas
@@ -105,6 +107,27 @@ def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping
 
     wait_until("the samples", sample, seconds=seconds + 30, every=every)
     return pandas.DataFrame(samples)
+
+
+def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.02) -> pandas.DataFrame:
+    """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
+    samples: list[dict[str, Any]] = []
+    started, ended = time.monotonic(), Event()
+
+    def look() -> None:
+        with suppress(psycopg.Error, OSError):  # what ends the primary is `work`'s to report
+            while not ended.wait(every):
+                found = db.rows(cluster.primary.address, BACKUPS)
+                samples.extend({"time": round(time.monotonic() - started, 2), **row} for row in found)
+
+    watcher = Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        work()
+    finally:
+        ended.set()
+        watcher.join()
+    return pandas.DataFrame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
 
 
 def judge(lags: list[dict[str, Any]], limits: Thresholds) -> tuple[int, str]:

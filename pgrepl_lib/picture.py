@@ -18,9 +18,9 @@ FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" wi
 BOX = """<g><rect x="{x}" y="{y}" width="230" height="104" rx="8" fill="{fill}" stroke="#336791" stroke-width="2"/>
 <text x="{mid}" y="{title_y}" text-anchor="middle" font-weight="bold" font-size="17" fill="#1d3b53">{title}</text>{lines}</g>"""
 LINE = '<text x="{x}" y="{y}" text-anchor="middle" fill="#33475b">{text}</text>'
-ARROW = """<path d="M276 {y1} L484 {y2}" stroke="#336791" stroke-width="2.5" marker-end="url(#tip)" fill="none"/>
-<text x="380" y="{above}" text-anchor="middle" fill="#1d3b53">WAL (streaming)</text>
-<text x="380" y="{below}" text-anchor="middle" fill="#4a6074" font-size="12">slot {slot}</text>"""
+ARROW = """<path d="{way}" stroke="#336791" stroke-width="2.5" marker-end="url(#tip)" fill="none"/>
+<text x="{x}" y="{above}" text-anchor="middle" fill="#1d3b53">WAL (streaming)</text>
+<text x="{x}" y="{below}" text-anchor="middle" fill="#4a6074" font-size="12">slot {slot}</text>"""
 
 
 def topology(cluster: Cluster, *, network: str, writes: str, reads: str, alt: str) -> str:
@@ -28,12 +28,13 @@ def topology(cluster: Cluster, *, network: str, writes: str, reads: str, alt: st
     count = len(cluster.replicas)
     height = 62 + 130 * count
     middle = 56 + (130 * count - 26) // 2 - 52
-    parts = [_box(40, middle, "#dbe8f3", "primary", [writes, f"PostgreSQL {cluster.params.pg_version}"])]
+    parts = [_box(40, middle, "#dbe8f3", cluster.primary.name, [writes, f"PostgreSQL {cluster.params.pg_version}"])]
     for i, replica in enumerate(cluster.replicas):
         y = 56 + 130 * i
         parts.append(_box(490, y, "#eef3e6", replica.name, [reads, f"application_name {replica.application_name}"]))
-        center = (middle + y) // 2 + 52
-        parts.append(ARROW.format(y1=middle + 52, y2=y + 52, above=center - 10, below=center + 18, slot=escape(replica.slot)))
+        start, end = middle + 52, y + 52  # the labels stand at the level part of an arrow
+        way, x = (f"M276 {start} L484 {end}", 380) if count == 1 else (f"M276 {start} L326 {end} L484 {end}", 400)
+        parts.append(ARROW.format(way=way, x=x, above=end - 10, below=end + 18, slot=escape(replica.slot)))
     return FRAME.format(height=height, inner=height - 24, alt=escape(alt), network=escape(network), body="".join(parts))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
 
 SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
+SPACE_PER_REPLICA = 150_000_000  # for each further one
 # Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
 END_OF_LIFE = {14: date(2026, 11, 12), 15: date(2027, 11, 11), 16: date(2028, 11, 9), 17: date(2029, 11, 8),
                18: date(2030, 11, 14)}  # fmt: skip
@@ -54,8 +55,9 @@ def _folder(cluster: Cluster) -> Iterator[Finding]:
     remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
     yield Finding("folder", writable and not shut_out, seen, remedy)
     space = shutil.disk_usage(there).free
-    yield Finding("disk", space >= SPACE_NEEDED, f"{space / 1e9:.1f} GB free in {there}",
-                  f"free at least {SPACE_NEEDED / 1e9:.0f} GB, or choose another workdir")  # fmt: skip
+    needed = SPACE_NEEDED + SPACE_PER_REPLICA * (len(cluster.topology.names) - 2)
+    yield Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {there}",
+                  f"free at least {needed / 1e9:.3g} GB, or choose another workdir")  # fmt: skip
 
 
 def _leftovers(cluster: Cluster) -> Iterator[Finding]:

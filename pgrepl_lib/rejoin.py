@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas
 from psycopg import sql
 
-from . import audit, db, files, show
+from . import audit, conf, db, files, show
 from .control import ControlFile
-from .engine import Action, Tell
+from .engine import CONFIGURATION, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
 from .replicas import whole_action, write_standby
 from .rolechange import wait_everything_replayed
@@ -74,16 +74,22 @@ class Rejoin:
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return self.cluster.perform(title.format(name), Action((), lambda tell: None, lambda: True))
         forbid, start = engine.forbid_writes(name), engine.start(name)
+        path = self.cluster.folder / name / CONFIGURATION[0]
 
         def do(tell: Tell) -> None:
-            forbid.do(tell)
-            start.do(tell)
+            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+            if not start.done():
+                forbid.do(tell)
+                start.do(tell)
             self.instance.wait_ready()
+            self.instance.take_over_configuration()
+
+        def done() -> bool:
+            text = path.read_text("utf-8")
+            return self._answers() and text == conf.without_block(text, "standby")
 
         # What it replays after it has answered is its own WAL, up to the end.
-        action = Action((*forbid.commands, *start.commands), do, lambda: engine.running(name) and self.instance.answers()[0])
-        self.instance.follow_nobody()
-        return self.cluster.perform(title.format(name), action)
+        return self.cluster.perform(title.format(name), Action((*forbid.commands, *start.commands), do, done))
 
     def diverged(self) -> pandas.DataFrame:
         """The rows that only it has, a line a table; all of them go into a file (`kept`), nothing is changed.

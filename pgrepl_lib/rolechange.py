@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
@@ -29,6 +29,7 @@ class RoleChange:
     """One change of the primary, step by step; every step converges, so an interrupted one is finished by doing it again."""
 
     kind = ""
+    TITLES: ClassVar[dict[str, str]] = {}  # its steps in their order, each a method
 
     def __init__(self, cluster: Cluster, old: Instance, new: Instance) -> None:
         self.cluster, self.old, self.new = cluster, old, new
@@ -55,6 +56,11 @@ class RoleChange:
     def begin(self) -> None:
         """From now on nothing else is done to the cluster until this has ended."""
         self.cluster.begin(self.kind, self.old.name, self.new.name)
+
+    def run(self, **titles: str) -> None:
+        """All steps. titles: those of the steps, by the method's name, in the reader's language."""
+        for step, title in {**self.TITLES, **titles}.items():
+            getattr(self, step)(title)
 
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""

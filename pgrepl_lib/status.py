@@ -10,6 +10,8 @@ import psycopg
 from . import db
 
 if TYPE_CHECKING:
+    import pandas
+
     from .cluster import Cluster
     from .instance import Instance
 
@@ -37,6 +39,14 @@ def status(cluster: Cluster) -> dict[str, Any]:
         "instances": [_instance(cluster, cluster.instance(n)) for n in cluster.topology.names],
         "replication": replication,
     }
+
+
+def roles(cluster: Cluster) -> pandas.DataFrame:
+    """Who is what now: each instance's name, role and state."""
+    import pandas
+
+    found = [_instance(cluster, cluster.instance(n)) for n in cluster.topology.names]
+    return pandas.DataFrame(found, columns=["name", "role", "state"])
 
 
 def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:

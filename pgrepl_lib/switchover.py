@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import db
 from .control import ControlFile, lsn
@@ -28,6 +28,13 @@ class Switchover(RoleChange):
     """
 
     kind = "switchover"
+    TITLES: ClassVar[dict[str, str]] = {
+        "prepare": "Prepare the new primary's slots and the old one's settings",
+        "stop_writes": "Stop the old primary; the new one gets everything",
+        "promote": "Promote the new primary",
+        "follow": "Let {} follow the new primary",
+        "tidy": "Drop the old slots",
+    }
 
     def __init__(self, cluster: Cluster, to: str, max_lag: int = MAX_LAG) -> None:
         begun = self.unfinished(cluster, to)
@@ -61,42 +68,34 @@ class Switchover(RoleChange):
 
     # --- steps ---------------------------------------------------------------------------------------------
 
-    def prepare(self, title: str = "Prepare the new primary's slots and the old one's settings") -> str:
+    def prepare(self, title: str = TITLES["prepare"]) -> str:
         """Step: all that can be done while writes go on."""
         self.require()
         self.begin()
         return self.cluster.perform(title, self._prepare_action())
 
-    def stop_writes(self, title: str = "Stop the old primary; the new one gets everything") -> str:
+    def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
         """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again."""
         return self.cluster.perform(title, self._stop_action())
 
-    def promote(self, title: str = "Promote the new primary") -> str:
+    def promote(self, title: str = TITLES["promote"]) -> str:
         """Step: from here on it accepts writes."""
         return self.cluster.perform(title, self.promote_action())
 
-    def follow(self, title: str = "Let {} follow the new primary") -> list[str]:
+    def follow(self, title: str = TITLES["follow"]) -> list[str]:
         """Steps: the old primary and the other replicas follow the new primary; no new copy is needed."""
         return [self.cluster.perform(t, a) for t, a in self._follow_steps(title)]
 
-    def tidy(self, title: str = "Drop the old slots") -> str:
+    def tidy(self, title: str = TITLES["tidy"]) -> str:
         """Step: slots that nobody uses any more would hold WAL for ever."""
         outcome = self.cluster.perform(title, self._tidy_all_action())
         self.cluster.end()
         return outcome
 
-    def run(self) -> None:
-        """All steps."""
-        self.prepare()
-        self.stop_writes()
-        self.promote()
-        self.follow()
-        self.tidy()
-
-    def plan(self) -> list[Step]:
-        """The steps that `run` would do now, in order; changes nothing."""
+    def plan(self, **titles: str) -> list[Step]:
+        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
         self.require()
-        return list(self._steps())
+        return list(self._steps({**self.TITLES, **titles}))
 
     def cancel(self, title: str = "Take the switchover back") -> str:
         """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
@@ -124,12 +123,12 @@ class Switchover(RoleChange):
 
     # --- pieces --------------------------------------------------------------------------------------------
 
-    def _steps(self) -> Iterator[Step]:
-        yield "Prepare the new primary's slots and the old one's settings", self._prepare_action()
-        yield "Stop the old primary; the new one gets everything", self._stop_action()
-        yield "Promote the new primary", self.promote_action()
-        yield from self._follow_steps("Let {} follow the new primary")
-        yield "Drop the old slots", self._tidy_all_action()
+    def _steps(self, titles: dict[str, str]) -> Iterator[Step]:
+        yield titles["prepare"], self._prepare_action()
+        yield titles["stop_writes"], self._stop_action()
+        yield titles["promote"], self.promote_action()
+        yield from self._follow_steps(titles["follow"])
+        yield titles["tidy"], self._tidy_all_action()
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
@@ -148,13 +147,15 @@ class Switchover(RoleChange):
         def do(tell: Tell) -> None:
             if engine.running(self.old.name):
                 stop.do(tell)
+            forbid.do(tell)
+            if engine.running(self.old.name):  # somebody started it in between; now it cannot come up writable again
+                stop.do(tell)
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
                 raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).",
                                  remedy="pgrepl switchover --cancel, then look at its log")  # fmt: skip
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
-            forbid.do(tell)
 
         return Action((*stop.commands, *forbid.commands), do, lambda: self.promoted)
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import time
+from threading import Timer
+from typing import TYPE_CHECKING, Any
 
-from . import conf, files
+from psycopg import sql
+
+from . import conf, db, files
+from .checks import scratch
 from .engine import CONFIGURATION, Action, Tell
-from .errors import ParameterError
+from .errors import ParameterError, StepFailed
 from .topology import Topology
+from .wait import wait_until
 
 if TYPE_CHECKING:
+    import pandas
+
     from .cluster import Cluster
     from .instance import Instance
 
+LEVELS = ("off", "local", "remote_write", "on", "remote_apply")  # of synchronous_commit, each waits for more
 METHOD = re.compile(r"(FIRST|ANY) ([1-9][0-9]?)")
 
 
@@ -23,26 +32,67 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     method: "FIRST n" (the first n by number that are connected) or "ANY n" (any n). The next primary inherits it.
     Raises `ParameterError` for a method that is none, or that would wait for more replicas than stream now.
     """
-    streaming = sum(r.streams()[0] for r in cluster.replicas)
+    streaming = _streaming(cluster)
     found = METHOD.fullmatch(method)
     if method and not (found and int(found[2]) <= streaming):
         raise ParameterError(f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now.",
                              remedy="with more, every commit would wait for ever; add a replica first")  # fmt: skip
-    act = action(cluster.primary, method, standbys(cluster, cluster.primary.name))
+    names = standbys(cluster, cluster.primary.name)
+    act = action(cluster.primary, method, names)
 
     def do(tell: Tell) -> None:
         act.do(tell)
+        _wait_taken_over(cluster, method, names)
         cluster.topology.synchronous = method
         cluster.record()
 
     done = lambda: act.done() and cluster.topology.synchronous == method  # noqa: E731
     path = cluster.folder / cluster.primary.name / CONFIGURATION[0]
-    names = standbys(cluster, cluster.primary.name)
     diff = conf.diff(
         path.read_text("utf-8"), _wanted(path.read_text("utf-8"), method, names), f"{path.parent.name}/{path.name}"
     )
     title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
     return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
+
+
+def try_commit(cluster: Cluster, seconds: float = 2) -> str:
+    """Whether a commit comes back within so many seconds: "confirmed" or "waiting". It changes no table.
+
+    A wait that is given up does not undo the commit: the primary has it (manual, 27.2.8.3), and warns of it.
+    """
+    warned: list[Any] = []
+    with db.connect(cluster.primary.address, options="-c statement_timeout=0") as connection:
+        connection.add_notice_handler(warned.append)
+        patience = Timer(seconds, connection.cancel_safe)
+        patience.start()
+        connection.execute("select pg_logical_emit_message(true, 'pgrepl', 'try')")  # WAL, and nothing but WAL
+        patience.cancel()
+    return "waiting" if warned else "confirmed"
+
+
+def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
+    """How long a commit takes at each level of `synchronous_commit`: median and 95th percentile, in milliseconds.
+
+    So many single-row inserts a level, in turns, over one connection, into a table that is dropped afterwards.
+    Raises `StepFailed` where too few replicas stream, for it would wait for them.
+    """
+    import pandas
+
+    if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (streaming := _streaming(cluster)):
+        raise StepFailed(f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
+                         remedy="start the replicas first")  # fmt: skip
+    taken: dict[str, list[float]] = {level: [] for level in LEVELS}
+    with scratch(cluster) as schema, db.connect(cluster.primary.address) as connection:
+        connection.execute(sql.SQL("create table {}.t (n int)").format(schema))
+        insert = sql.SQL("insert into {}.t values (%s)").format(schema)
+        for number in range(rows):
+            for level in LEVELS:
+                connection.execute(sql.SQL("set synchronous_commit = {}").format(level))
+                started = time.perf_counter()
+                connection.execute(insert, [number])
+                taken[level].append(1000 * (time.perf_counter() - started))
+    quantiles = pandas.DataFrame(taken).quantile([0.5, 0.95]).T.round(2)
+    return quantiles.set_axis(["median_ms", "p95_ms"], axis=1).rename_axis("level").reset_index()
 
 
 def standbys(cluster: Cluster, primary: str) -> list[str]:
@@ -63,6 +113,22 @@ def action(instance: Instance, method: str, names: list[str]) -> Action:
         instance.take_over_configuration()
 
     return Action((f"patch {instance.name}/{CONFIGURATION[0]}", *instance.reload_action().commands), do, done)
+
+
+def _streaming(cluster: Cluster) -> int:
+    return sum(r.streams()[0] for r in cluster.replicas)
+
+
+def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
+    """The WAL senders read the file a moment later than others; only then does anybody wait for their replicas."""
+    priorities = {n: (1 if method.startswith("ANY") else i) if method else 0 for i, n in enumerate(names, 1)}
+    query = "select application_name as n, sync_priority as p from pg_stat_replication where state = 'streaming'"
+
+    def probe() -> tuple[bool, str]:
+        seen = {r["n"]: r["p"] for r in db.rows(cluster.primary.address, query) if r["n"] in priorities}
+        return all(priorities[n] == p for n, p in seen.items()), f"sync_priority: {seen}, wanted {priorities}"
+
+    wait_until("the replicas' new priorities", probe, seconds=20)
 
 
 def _wanted(text: str, method: str, names: list[str]) -> str:

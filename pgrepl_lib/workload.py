@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import db
-from .engine import Action
+from .engine import Action, Tell
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -140,7 +140,12 @@ class Load:
 
     def start(self, title: str = "Start the load") -> str:
         """Step: `pgbench` runs on while other cells do something else."""
-        return self.cluster.perform(title, Action((f"{self._run} &",), lambda tell: self._thread.start()))
+
+        def do(tell: Tell) -> None:
+            self._thread, self.error = Thread(target=self._work, daemon=True), None  # a thread starts only once
+            self._thread.start()
+
+        return self.cluster.perform(title, Action((f"{self._run} &",), do))
 
     def wait(self) -> None:
         """Wait for its end; raises what went wrong with it."""

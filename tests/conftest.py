@@ -17,7 +17,8 @@ from pgrepl_lib.engine import docker_host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
 
-DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on"}
+DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on",
+                     "wal_log_hints": "on", "wal_retrieve_retry_interval": "100ms"}  # fmt: skip
 IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
 REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
 MakeCluster = Callable[..., Cluster]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -123,6 +124,12 @@ class Engine(Protocol):
 
     def rewind(self, name: str, source: str) -> tuple[Command, ...]:
         """`pg_rewind` of a stopped instance from the instance `source`; empty where no `pg_rewind` of this major is."""
+
+    def small_server(self, megabytes: int) -> AbstractContextManager[Address]:
+        """A server of its own on a file system of this size, for the drill of the full disk; gone afterwards.
+
+        Raises `EnvironmentLacking` where this machine does not let this user make one.
+        """
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
         """A client program such as pgbench that works on the instance as superuser; not every machine has each."""

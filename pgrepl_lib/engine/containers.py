@@ -47,6 +47,12 @@ class Containers:
     def _containers(self) -> list[Any]:
         return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
 
+    def _helpers(self) -> list[Any]:
+        """Containers that an interrupted step has left: one-off ones of Compose, and those made without it."""
+        found = [c for c in self._containers() if c.labels.get("com.docker.compose.oneoff") == "True"]
+        mine: dict[str, Any] = {"label": [f"{LABEL}={self.params.project}"]}
+        return [*found, *client().containers.list(all=True, filters=mine, ignore_removed=True)]
+
     def _volumes(self) -> list[Any]:
         return client().volumes.list(filters=self._mine())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 from docker.errors import DockerException
 
@@ -230,6 +232,23 @@ class DockerEngine(Containers):
                 *([Command(keep.argv, stdin=Path("secrets") / PASSFILE)] if self.params.auth_method != "trust" else []),
                 self.forget_recovery_settings(name, temporary=False))  # fmt: skip
 
+    @contextmanager
+    def small_server(self, megabytes: int) -> Iterator[Address]:
+        secret = self.folder / "secrets/superuser"
+        anywhere: dict[str, Any] = {"5432/tcp": ("127.0.0.1", None)}
+        made = client().containers.run(
+            self.params.image, detach=True, labels={LABEL: self.params.project}, tmpfs={self.data_mount: f"size={megabytes}m"},
+            environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"}, ports=anywhere,
+            volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
+        )  # fmt: skip
+        try:
+            wait_accepting(str(made.id))
+            made.reload()
+            port = int(made.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"])
+            yield Address("127.0.0.1", port, "postgres", secret.read_text().strip())
+        finally:
+            made.remove(force=True, v=True)
+
     def tool(self, name: str, program: str, *arguments: str) -> Command:
         return self.client(name, program, *arguments)
 
@@ -269,7 +288,7 @@ class DockerEngine(Containers):
 
     def existing(self) -> list[str]:
         temporaries = self._temporaries()
-        containers = {c.name: c for c in self._containers()}
+        containers = {c.name: c for c in [*self._containers(), *self._helpers()]}
         containers |= {t: c for t in temporaries if (c := find_container(t)) and self._mine_is(c)}
         return [*(f"container {n} ({c.status})" for n, c in sorted(containers.items())),
                 *sorted(f"volume {v.name}" for v in self._volumes()),
@@ -283,6 +302,8 @@ class DockerEngine(Containers):
             for name in temporaries:
                 if (found := find_container(name)) and self._mine_is(found):
                     self._remove_container(name)
+            for each in self._helpers():
+                each.remove(force=True, v=True)
             self.run(down)
 
         return Action((f"docker container rm -f {' '.join(temporaries)}", down), do, lambda: not self.existing())

@@ -7,12 +7,14 @@ import pwd
 import shlex
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from .. import command, files
+from .. import ports as host_ports
 from ..command import Command, Completed
 from ..db import Address
 from ..errors import StepFailed
@@ -219,6 +221,20 @@ class LocalEngine:
                 *(backup if self.params.auth_method != "trust" else []),
                 self.forget_recovery_settings(name, temporary=False))  # fmt: skip
 
+    @contextmanager
+    def small_server(self, megabytes: int) -> Iterator[Address]:
+        data = self.folder / self._data("small")
+        port = host_ports.pick(1, 0, set(self.ports.values()))[0]
+        with processes.small_file_system(data, megabytes, self._owner()):
+            self.run(self._initdb("data/small/pgdata"))
+            options = f"-c port={port} -c listen_addresses={HOST} -c unix_socket_directories=''"
+            control = ("--pgdata=data/small/pgdata", "--log=logs/small.log", "--wait")
+            self.run(self._tool("pg_ctl", *control, f"--options={options}", "start"))
+            try:
+                yield Address(HOST, port, "postgres", (self.folder / "secrets/superuser").read_text().strip())
+            finally:
+                self.run(self._tool("pg_ctl", *control, "--mode=immediate", "stop"), check=False)
+
     def tool(self, name: str, program: str, *arguments: str) -> Command:
         if not any((f / program).exists() for f in (self.binaries.server, self.binaries.client)):
             binaries.copy_wheel_clients()
@@ -273,6 +289,7 @@ class LocalEngine:
         def do(tell: Tell) -> None:
             for each in stops:
                 each.do(tell)
+            processes.take_away(self.folder / self._data("small"))
             files.remove(self.folder / "data")
             files.remove(self.folder / "logs")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-from .. import files
+from .. import command, files
+from ..command import Command
 from ..errors import EnvironmentLacking, WaitTimeout
 from ..wait import wait_until
 
@@ -59,3 +61,26 @@ def server_user() -> str | None:
         return user
     raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
                              remedy="run as an ordinary user")  # fmt: skip
+
+
+@contextmanager
+def small_file_system(folder: Path, megabytes: int, owner: tuple[int, int] | None) -> Iterator[None]:
+    """A file system in memory on a folder, owned by the server's user; only root may make one."""
+    files.make_folder(folder)
+    options = f"size={megabytes}m,mode=0700" + (f",uid={owner[0]},gid={owner[1]}" if owner else "")
+    made = command.run(Command(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))), cwd=Path("/"), check=False)
+    if made.code:
+        files.remove(folder)
+        raise EnvironmentLacking("This user may not make a file system.", looked_at=made.err.strip().splitlines()[-1:],
+                                 remedy="run as root, or with the docker engine")  # fmt: skip
+    try:
+        yield
+    finally:
+        take_away(folder)
+
+
+def take_away(folder: Path) -> None:
+    """Remove such a folder, also one that a killed drill has left with its file system."""
+    if folder.is_mount():
+        command.run(Command(("umount", "--lazy", str(folder))), cwd=Path("/"), check=False)
+    files.remove(folder)

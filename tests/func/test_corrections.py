@@ -24,13 +24,14 @@ import yaml
 from pgrepl_lib import Cluster, db, files
 from pgrepl_lib.command import Command, Completed, run
 from pgrepl_lib.engine import CONFIGURATION
-from pgrepl_lib.engine.docker import COMPOSE_FILE, client, compose
+from pgrepl_lib.engine.docker_host import client, compose
+from pgrepl_lib.engine.services import COMPOSE_FILE
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from pgrepl_lib.params import Params
 from pgrepl_lib.preflight import END_OF_LIFE
 from pgrepl_lib.wait import wait_until
 
-from ..conftest import MakeCluster, set_up_primary, set_up_replica
+from ..conftest import REQUIRE_DOCKER, MakeCluster, set_up_primary, set_up_replica
 
 DOCUMENT_BACKUP = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", "--label=replica-1", "--progress",
                    "--username=repl")  # fmt: skip
@@ -507,3 +508,18 @@ def test_12_version_is_a_parameter(open_with: MakeCluster) -> None:
     for instance in (cluster.primary, cluster.replica):
         assert show(instance.address, "server_version").startswith("15.")
     assert followers(cluster) == {"replica-1": "streaming"}
+
+
+REWINDER = Path("/usr/lib/postgresql/15/bin/pg_rewind")  # a tool of the server's own major, which not every machine has
+
+
+@pytest.mark.skipif(not REWINDER.exists() and not REQUIRE_DOCKER, reason="no pg_rewind of PostgreSQL 15 is installed")
+@pytest.mark.parametrize(("hints", "answer"), [("off", "wal_log_hints = on"), ("on", "no rewind required")])
+def test_13_a_lost_primary_can_come_back(open_with: MakeCluster, hints: str, answer: str) -> None:
+    """13: with the document's settings `pg_rewind` refuses, whatever was lost; with `wal_log_hints` it does its work."""
+    cluster = open_with("local", pg_version=15, settings={"wal_log_hints": hints})
+    set_up_primary(cluster)
+    cluster.primary.stop()
+    same = ("--target-pgdata=data/primary", "--source-pgdata=data/primary", "--dry-run")
+    done = cluster.engine.run(cluster.engine._tool("pg_rewind", *same), check=False)
+    assert answer in done.err + done.out, done.err

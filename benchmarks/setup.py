@@ -1,0 +1,51 @@
+"""A cluster for a measurement: prepared as chapters 01 and 02 do it, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.engine import CONFIGURATION
+from pgrepl_lib.replicas import prepare_all
+
+SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on",
+            "wal_log_hints": "on", "wal_retrieve_retry_interval": "100ms"}  # fmt: skip
+
+
+@contextlib.contextmanager
+def cluster_of(values: dict[str, Any]) -> Iterator[Cluster]:
+    """A verified cluster with these parameters."""
+    cluster = open_cluster("", **values)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            set_up_primary(cluster)
+            set_up_replicas(cluster)
+        yield cluster
+    finally:
+        with contextlib.redirect_stdout(io.StringIO()):
+            open_cluster("", **values).remove(confirm=True)
+
+
+def set_up_primary(cluster: Cluster) -> None:
+    """Chapter 01."""
+    primary = cluster.primary
+    cluster.fetch()
+    cluster.make_secrets()
+    cluster.start_temporary()
+    for file in CONFIGURATION:
+        primary.copy_configuration(file)
+    cluster.remove_temporary()
+    for file in CONFIGURATION:
+        primary.make_readable(file)
+    primary.configure(SETTINGS)
+    primary.allow_replication()
+    primary.start()
+    primary.create_replication_user()
+
+
+def set_up_replicas(cluster: Cluster) -> None:
+    """All replicas, side by side."""
+    prepare_all(cluster, names=cluster.topology.replicas)
