@@ -109,7 +109,7 @@ def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping
     return pandas.DataFrame(samples)
 
 
-def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.02) -> pandas.DataFrame:
+def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
     """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
+DISCARDING = "discarding\n"  # in the mark of a replica whose old data are not all gone yet
 PARALLEL = 4  # base backups at once; each takes two of the primary's WAL senders
 
 
@@ -96,17 +97,21 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
                              remedy="a fenced former primary is brought back by: pgrepl rejoin NAME")  # fmt: skip
     mark, engine = cluster.mark(name), cluster.engine
     whole = whole_action(instance)
+    # The followers' slots go with the data.
+    slots = Action.sequence([instance.slot_action(cluster.instance(f).slot) for f in cluster.topology.followers(name)])
 
     def do(tell: Tell) -> None:
-        if not mark.exists():  # else an interrupted rebuild goes on
+        if not mark.exists() or mark.read_text("utf-8") == DISCARDING:  # else an interrupted rebuild goes on
             if engine.running(name):
                 engine.stop(name).do(tell)
-            files.write_atomic(mark, "")
+            files.write_atomic(mark, DISCARDING)
             engine.discard_data(name).do(tell)
             _drop_lost_slot(instance)
+            files.write_atomic(mark, "")
         whole.do(tell)
+        slots.do(tell)
 
-    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands)
+    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands, *slots.commands)
     return cluster.perform(title.format(name), Action(commands, do))
 
 

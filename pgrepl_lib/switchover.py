@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
+import psycopg
+
 from . import db
 from .control import ControlFile, lsn
 from .engine import Action, Tell
@@ -145,11 +147,9 @@ class Switchover(RoleChange):
         stop, forbid = engine.stop(self.old.name), engine.forbid_writes(self.old.name)
 
         def do(tell: Tell) -> None:
-            if engine.running(self.old.name):
-                stop.do(tell)
+            self._end_old(stop, tell)
             forbid.do(tell)
-            if engine.running(self.old.name):  # somebody started it in between; now it cannot come up writable again
-                stop.do(tell)
+            self._end_old(stop, tell)  # somebody may have started it in between; now it cannot come up writable again
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
                 raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).",
@@ -158,6 +158,15 @@ class Switchover(RoleChange):
                 self._wait_replayed(control.checkpoint)
 
         return Action((*stop.commands, *forbid.commands), do, lambda: self.promoted)
+
+    def _end_old(self, stop: Action, tell: Tell) -> None:
+        """Stop it where it runs; a primary first gets its receiver back, or its end would not wait for what it wrote."""
+        if not self.cluster.engine.running(self.old.name):
+            return
+        self.old.wait_ready()
+        if self._old_runs_as_primary():
+            self.new.wait_streaming()
+        stop.do(tell)
 
     def _wait_replayed(self, checkpoint: int) -> None:
         """The shutdown checkpoint is the old primary's last record: who has replayed it has everything."""
@@ -202,5 +211,5 @@ class Switchover(RoleChange):
         try:
             running = self.cluster.engine.running(self.old.name)
             return running and not db.row(self.old.address, "select pg_is_in_recovery() as r")["r"]
-        except OSError:
+        except (psycopg.Error, OSError):
             return False

@@ -93,9 +93,12 @@ class Containers:
 
     @contextmanager
     def _looking_glass(self, name: str) -> Iterator[Any]:
-        """A container that sees an instance's volume: its own where there is one, else one that is never started."""
-        if found := self._service(name):
-            yield found
+        """A container that sees an instance's volume: its own where it runs, else one that is never started.
+
+        A stopped one of its own would not do: what else it mounts may be gone.
+        """
+        if self.running(name):
+            yield self._service(name)
             return
         mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw"}}
         made = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})

@@ -18,7 +18,7 @@ import docker.types
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, PgreplError, db, instance, open_cluster, preflight, state
+from pgrepl_lib import Cluster, PgreplError, db, open_cluster, preflight, server, state
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.db import Address
 from pgrepl_lib.engine import docker_host
@@ -293,7 +293,7 @@ def test_a_folder_that_the_servers_user_may_not_enter(empty: Path) -> None:
 
 def test_data_and_running_servers_without_their_record(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cluster.json` was deleted: run again, the data is kept, or an error says what to do."""
-    monkeypatch.setattr(instance, "START_SECONDS", 5)
+    monkeypatch.setattr(server, "START_SECONDS", 5)
     made = open_with("local", port=0)
     set_up(made)
     db.rows(made.primary.address, "create table precious as select 1 as n")
@@ -400,7 +400,7 @@ def test_data_whose_passwords_are_gone(
     port_taken: tuple[Cluster, StepFailed], open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new password is not that of the old data: an error must say so, name the data, and keep it."""
-    monkeypatch.setattr(instance, "START_SECONDS", 3)
+    monkeypatch.setattr(server, "START_SECONDS", 3)
     made, _ = port_taken
     made.engine.stop("primary").do(lambda line: None)
     local = made.engine.name == "local"

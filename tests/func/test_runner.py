@@ -94,7 +94,8 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     status = json.loads(pgrepl("status", values, "--json").stdout)
     assert [(i["name"], i["role"], i["state"], i["user"]) for i in status["instances"]] == [
         ("primary", "primary", "running", "postgres"), ("replica", "replica", "running", "postgres")]  # fmt: skip
-    assert {"application_name", "state", "sync_state", "slot", "lag_bytes", "lag_seconds"} == set(status["replication"][0])
+    assert set(status["replication"][0]) == {
+        "application_name", "state", "sync_state", "slot", "lag_bytes", "lag_seconds", "upstream"}  # fmt: skip
     assert status["replication"][0]["application_name"] == "replica-1" and status["replication"][0]["slot"] == "replica_1_slot"
     assert "streaming" in pgrepl("status", values).stdout
     answer = pgrepl("psql", values, "replica", "--", "-Atc", "select pg_is_in_recovery()")
