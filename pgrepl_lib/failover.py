@@ -75,7 +75,7 @@ class Failover(RoleChange):
     def plan(self, **titles: str) -> list[tuple[str, Action]]:
         """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
         self.require()
-        said = {**self.TITLES, **titles}
+        said = self._titles(titles)
         steps = [(said["fence"], self._fence_action()), (said["promote"], self._promote_all_action())]
         steps += [(said["follow"].format(o.name), self.follow_action(o)) for o in self.others()]
         return [*steps, (said["tidy"], self.tidy_action())]

@@ -49,6 +49,11 @@ class Rejoin:
         """What was recorded when it was lost."""
         return self.cluster.topology.fenced.get(self.instance.name, {})
 
+    @property
+    def resumed(self) -> bool:
+        """Whether an interrupted rejoin goes on: its data are its own no more, or are rewound, and it is to follow."""
+        return self.instance.name in self.cluster.topology.upstreams
+
     def require(self) -> None:
         """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
         name, engine = self.instance.name, self.cluster.engine
@@ -71,7 +76,7 @@ class Rejoin:
         """Step: it comes up in recovery, without an upstream: readable, and never writable."""
         self.require()
         name, engine = self.instance.name, self.cluster.engine
-        if not engine.has_data(name) or self.cluster.mark(name).exists():
+        if self.resumed or not engine.has_data(name) or self.cluster.mark(name).exists():
             return self.cluster.perform(title.format(name), Action((), lambda tell: None, lambda: True))
         forbid, start = engine.forbid_writes(name), engine.start(name)
         path = self.cluster.folder / name / CONFIGURATION[0]
@@ -96,7 +101,7 @@ class Rejoin:
 
         Rows written or changed after the new primary's last transaction. What was deleted cannot be listed.
         """
-        if not self._answers():
+        if self.resumed or not self._answers():
             return pandas.DataFrame(columns=["database", "table", "rows"])
         found = list(self._unseen())
         facts = ({"database": d, "table": t, "row": r} for d, t, rs in found for r in rs)
@@ -120,6 +125,8 @@ class Rejoin:
             return "copy", "asked for"
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return "copy", f"{name} has no complete data"
+        if self.resumed:
+            return "follow", "it was interrupted after everything that needs its data"
         if self._answers() and not self._is_ahead():
             return "follow", f"{name} has nothing that the new primary does not have"
         if not engine.rewind(name, self.cluster.primary.name):
@@ -163,6 +170,8 @@ class Rejoin:
                 stop.do(tell)
             parts.do(tell)
             self._drop_old_slots()
+            self.cluster.topology.fenced.pop(instance.name, None)
+            self.cluster.record()
 
         return Action((*stop.commands, *parts.commands), do)
 
@@ -172,7 +181,7 @@ class Rejoin:
         discard, whole = self.cluster.engine.discard_data(self.instance.name), whole_action(self.instance)
 
         def do(tell: Tell) -> None:
-            if not (mark.exists() and self.instance.name in self.cluster.topology.upstreams):
+            if not (mark.exists() and self.resumed):
                 files.write_atomic(mark, "")
                 discard.do(tell)
                 self._belongs()
@@ -202,10 +211,8 @@ class Rejoin:
         return Action((*slot.commands, *rewind, f"patch {instance.name}/postgresql.conf", *start.commands), do)
 
     def _belongs(self) -> None:
-        """It is a replica again, and no longer fenced."""
-        name, topology = self.instance.name, self.cluster.topology
-        topology.upstreams[name] = topology.primary
-        topology.fenced.pop(name, None)
+        """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""
+        self.cluster.topology.upstreams[self.instance.name] = self.cluster.topology.primary
         self.cluster.record()
 
     def _drop_old_slots(self) -> None:

@@ -95,10 +95,11 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
     if name not in cluster.topology.upstreams:
         raise ParameterError(f"{name} is no replica; nothing was touched.",
                              remedy="a fenced former primary is brought back by: pgrepl rejoin NAME")  # fmt: skip
+    if followers := cluster.topology.followers(name):  # a new copy has neither their slots nor the WAL that they need
+        remedy = f"let them follow another one first: pgrepl replica follow {followers[0]} {instance.upstream.name}"
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
     mark, engine = cluster.mark(name), cluster.engine
     whole = whole_action(instance)
-    # The followers' slots go with the data.
-    slots = Action.sequence([instance.slot_action(cluster.instance(f).slot) for f in cluster.topology.followers(name)])
 
     def do(tell: Tell) -> None:
         if not mark.exists() or mark.read_text("utf-8") == DISCARDING:  # else an interrupted rebuild goes on
@@ -109,9 +110,8 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
             _drop_lost_slot(instance)
             files.write_atomic(mark, "")
         whole.do(tell)
-        slots.do(tell)
 
-    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands, *slots.commands)
+    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands)
     return cluster.perform(title.format(name), Action(commands, do))
 
 
@@ -126,7 +126,8 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
     if old.name == upstream:
         return cluster.perform(title.format(name, upstream), Action((), lambda tell: None, lambda: True))
     move = move_action(instance, target)
-    action = Action.sequence([move, old.drop_slot_action(instance.slot)], done=lambda: False)
+    drops = [old.drop_slot_action(instance.slot)] if cluster.engine.running(old.name) else []
+    action = Action.sequence([move, *drops], done=lambda: False)
     return cluster.perform(title.format(name, upstream), action)
 
 

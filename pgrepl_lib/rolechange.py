@@ -59,8 +59,13 @@ class RoleChange:
 
     def run(self, **titles: str) -> None:
         """All steps. titles: those of the steps, by the method's name, in the reader's language."""
-        for step, title in {**self.TITLES, **titles}.items():
+        for step, title in self._titles(titles).items():
             getattr(self, step)(title)
+
+    def _titles(self, given: dict[str, str]) -> dict[str, str]:
+        if unknown := given.keys() - self.TITLES.keys():
+            raise TypeError(f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(self.TITLES)}")
+        return {**self.TITLES, **given}
 
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""

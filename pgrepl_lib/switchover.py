@@ -97,7 +97,7 @@ class Switchover(RoleChange):
     def plan(self, **titles: str) -> list[Step]:
         """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
         self.require()
-        return list(self._steps({**self.TITLES, **titles}))
+        return list(self._steps(self._titles(titles)))
 
     def cancel(self, title: str = "Take the switchover back") -> str:
         """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""

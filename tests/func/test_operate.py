@@ -1,0 +1,357 @@
+"""Roles change and come back on running servers: nothing confirmed is lost, and never do two accept writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib import Cluster, db, drills, lag
+from pgrepl_lib.engine import Action, Tell
+from pgrepl_lib.errors import ParameterError, StepFailed
+from pgrepl_lib.failover import Failover
+from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib.replicas import add, follow, prepare_all, rebuild, remove
+from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.synchronous import set_synchronous
+from pgrepl_lib.wait import wait_until
+from pgrepl_lib.workload import Writer
+from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.func.operated import (
+    NAMES,
+    Writable,
+    again,
+    bring_home,
+    configuration,
+    failed_checks,
+    make,
+    meanwhile,
+    slots,
+    stop_by_hand,
+    wait_caught_up,
+    ways_to_start,
+)
+
+STANDBY = "# >>> pgrepl: standby"
+
+
+@pytest.fixture(scope="module")
+def made(engine_name: str, open_with: MakeCluster) -> Cluster:
+    return make(open_with, engine_name)
+
+
+@pytest.fixture
+def cluster(made: Cluster, open_with: MakeCluster) -> Iterator[Cluster]:
+    """Opened anew for each test, which may leave the roles as it likes."""
+    yield again(made, open_with)
+    bring_home(again(made, open_with))
+
+
+def newest(table: str, cluster: Cluster, name: str) -> int:
+    """How many rows a table has on one instance."""
+    return int(db.row(cluster.instance(name).address, f"select count(*) as n from {table}")["n"])
+
+
+def write_alone(cluster: Cluster, rows: int) -> None:
+    """Rows that only the primary gets: nobody receives them before it dies."""
+    db.rows(cluster.primary.address, "create table if not exists alone (id int, word text)")
+    wait_caught_up(cluster)
+    drills.cut(cluster)
+    db.rows(cluster.primary.address, f"insert into alone select i, 'só aqui ' || i from generate_series(1, {rows}) i")
+
+
+def lose_primary(cluster: Cluster, rows: int = 0) -> str:
+    """Kill the primary, with so many rows that nobody else has, and replace it; returns its name."""
+    if rows:
+        write_alone(cluster, rows)
+    lost = cluster.primary.name
+    cluster.primary.kill()
+    Failover(cluster).run()
+    if rows:
+        heal_file(cluster, lost)
+    return lost
+
+
+def heal_file(cluster: Cluster, lost: str) -> None:
+    """The cut was made in the lost one's file, which another primary cannot take back."""
+    path = cluster.folder / lost / "pg_hba.conf"
+    path.write_text((cluster.folder / cluster.primary.name / "pg_hba.conf").read_text("utf-8"), "utf-8")
+
+
+# --- switchover --------------------------------------------------------------------------------------------------
+
+
+def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster) -> None:
+    writer = Writer(cluster).start()
+    with Writable(cluster) as watch:
+        writer.wait_rows(50)
+        Switchover(cluster, "replica").run()
+        writer.wait_rows(50)
+        assert cluster.primary.name == "replica" and cluster.topology.upstreams == {
+            "primary": "replica",
+            "replica-2": "replica",
+        }
+        assert [STANDBY in configuration(cluster, n) for n in NAMES] == [True, False, True]
+        assert slots(cluster) == {"primary": [], "replica": ["replica_0_slot", "replica_2_slot"], "replica-2": []}
+        Switchover(cluster, "primary").run()
+        writer.wait_rows(50)
+        watch.wait_looks(3)
+    report = writer.stop()
+    assert report.acknowledged >= 150 and (report.lost, report.doubled) == (0, 0)
+    assert 0 < report.outage < 20
+    assert watch.seen == {"primary", "replica"} and watch.twice == []
+    assert slots(cluster) == {"primary": ["replica_1_slot", "replica_2_slot"], "replica": [], "replica-2": []}
+    assert [STANDBY in configuration(cluster, n) for n in NAMES] == [False, True, True]
+    assert failed_checks(cluster) == {}
+
+
+def test_after_a_switchover_running_again_changes_nothing(cluster: Cluster, open_with: MakeCluster) -> None:
+    Switchover(cluster, "replica-2").run()
+    now = again(cluster, open_with)
+    assert now.primary.name == "replica-2" and now.topology.operation == {}
+    assert prepare_all(now, names=["primary", "replica"]) == ["unchanged"] * 2
+    assert [i.start() for i in (now.primary, *now.replicas)] == ["unchanged"] * 3
+    assert failed_checks(now, "one-primary", "streaming", "settings", "slot", "receiver") == {}
+
+
+def test_a_primary_started_by_hand_in_the_middle_of_a_switchover(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was stopped and is not fenced yet: the one moment in which it comes up writable, and then it must end again."""
+    started: list[int] = []
+    real = cluster.engine.forbid_writes
+    (start, *_) = ways_to_start(cluster, "primary", 0).values()
+
+    def start_first(name: str) -> Action:
+        forbid = real(name)
+
+        def do(tell: Tell) -> None:
+            if not started:
+                started.append(start())
+                wait_until("it to accept writes", lambda: (drills.try_to_write(cluster, name) == "accepted", ""), seconds=20)
+            forbid.do(tell)
+
+        return Action(forbid.commands, do, forbid.done)
+
+    monkeypatch.setattr(cluster.engine, "forbid_writes", start_first)
+    writer = Writer(cluster).start()
+    with Writable(cluster) as watch:
+        Switchover(cluster, "replica").run()
+        writer.wait_rows(50)
+        watch.wait_looks(5)
+    report = writer.stop()
+    assert started == [0] and watch.twice == [] and (report.lost, report.doubled) == (0, 0)
+    assert failed_checks(cluster, "one-primary", "streaming", "same-cluster", "tables") == {}
+
+
+# --- failover ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_writes_again(
+    cluster: Cluster, free_port: Callable[[], int]
+) -> None:
+    """However the killed one is started by hand, its data say that it is no primary."""
+    drills.write_wal(cluster, 16)
+    cluster.engine.stop("replica").do(print)  # so replica-2 has more
+    writer = Writer(cluster).start()
+    writer.wait_rows(100)
+    cluster.primary.kill()
+    cluster.engine.start("replica").do(print)
+    cluster.instance("replica").wait_ready()
+    change = Failover(cluster)
+    choice = change.choice()
+    assert list(choice["name"]) == ["replica-2", "replica"] and list(choice["chosen"]) == ["✔", ""]
+    assert choice["received"][0] != choice["received"][1]
+    change.run()
+    assert list(cluster.topology.fenced) == ["primary"] and not cluster.engine.running("primary")
+    port = free_port()
+    with Writable(cluster, port) as watch:
+        for way, start in ways_to_start(cluster, "primary", port).items():
+            assert start() == 0, way
+            watch.wait_answer("primary", f"port {port}")
+            assert cluster.engine.running("primary"), way
+            stop_by_hand(cluster, "primary")
+    assert watch.looks > 20 and watch.seen == {"replica-2"} and watch.twice == []
+    writer.wait_rows(50)
+    report = writer.stop()
+    assert report.doubled == 0 and report.lost <= 20 and 0 < report.outage < 30
+    assert report.acknowledged >= 150
+    assert cluster.primary.name == "replica-2" and cluster.topology.upstreams == {"replica": "replica-2"}
+    assert STANDBY not in configuration(cluster, "replica-2")
+    assert failed_checks(cluster) == {}
+    rejoin = Rejoin(cluster, "primary", full_copy=True)
+    assert rejoin.way() == ("copy", "asked for")
+    rejoin.run()
+    assert db.row(cluster.instance("primary").address, "select modification from pg_stat_file('backup_manifest', true)")
+    assert failed_checks(cluster, "one-primary", "streaming", "slot", "tables") == {}
+
+
+# --- rejoin ------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_primary_that_somebody_keeps_starting_and_the_rows_that_only_it_had(cluster: Cluster) -> None:
+    """A person, or a service that restarts what ends, starts it all the time, also while it is replaced."""
+    write_alone(cluster, 7)
+    start = next(iter(ways_to_start(cluster, "primary", 0).values()))
+    with Writable(cluster) as watch:
+        watch.wait_looks(2)
+        with meanwhile(start):
+            Failover(cluster, force=True).run()
+            watch.wait_answer("primary")
+        watch.wait_looks(5)
+    assert watch.seen == {"primary", cluster.primary.name} and cluster.primary.name != "primary"
+    assert watch.twice == []
+    assert drills.try_to_write(cluster, "primary") == "SQLSTATE 25006"
+    heal_file(cluster, "primary")
+    rejoin = Rejoin(cluster, "primary")
+    found = rejoin.run()
+    assert found.to_dict("records") == [{"database": "postgres", "table": "public.alone", "rows": 7}]
+    assert rejoin.kept.stat().st_mode & 0o777 == 0o600
+    kept = [json.loads(line) for line in rejoin.kept.read_text("utf-8").splitlines()]
+    assert sorted(k["row"]["id"] for k in kept) == list(range(1, 8)) and kept[0]["row"]["word"].startswith("só aqui")
+    told = [e for e in cluster.journal.entries() if e["kind"] in ("diverged", "rejoin")][-2:]
+    assert [t["kind"] for t in told] == ["diverged", "rejoin"] and told[0]["rows"] == 7
+    assert told[1]["way"] == "copy" and "pg_rewind" in told[1]["why"]
+    assert newest("alone", cluster, "primary") == newest("alone", cluster, cluster.primary.name) == 0
+    assert cluster.topology.fenced == {} and STANDBY in configuration(cluster, "primary")
+    assert failed_checks(cluster) == {}
+    rejoin.kept.unlink()
+
+
+def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluster: Cluster) -> None:
+    wait_caught_up(cluster)
+    system = "select modification::text as made from pg_stat_file('PG_VERSION')"
+    before = db.row(cluster.primary.address, system)
+    drills.cut(cluster)  # so that not even a record of the server's own is there that nobody else has
+    drills.heal(cluster)
+    wait_caught_up(cluster)
+    lost = lose_primary(cluster)
+    rejoin = Rejoin(cluster, lost)
+    rejoin.inspect()
+    way, why = rejoin.way()
+    assert rejoin.diverged().empty and (way, lost in why) == ("follow", True)
+    rejoin.come_back()
+    assert db.row(cluster.instance(lost).address, system) == before, "not a copy"
+    assert failed_checks(cluster, "one-primary", "streaming", "slot", "receiver", "same-cluster", "tables") == {}
+
+
+@pytest.mark.skipif(not Path("/usr/lib/postgresql/15/bin/pg_rewind").exists(), reason="no PostgreSQL 15 with pg_rewind here")
+def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> None:
+    made = make(open_with, "local", pg_version=15, replicas=1, auth_method="scram-sha-256")
+    modified = "select modification from pg_stat_file('PG_VERSION')"
+    db.rows(made.primary.address, "create table kept (id int)")
+    before = db.row(made.primary.address, modified)
+    lost = lose_primary(made, rows=3)
+    db.rows(made.primary.address, "insert into kept values (1)")
+    rejoin = Rejoin(made, lost)
+    assert list(rejoin.run()["rows"]) == [3]
+    told = [e for e in made.journal.entries() if e["kind"] == "rejoin"]
+    assert [t["way"] for t in told] == ["rewind"]
+    assert not [e for e in made.journal.entries() if e["kind"] == "step" and e["outcome"] == "failed"]
+    assert newest("alone", made, lost) == 0 and newest("kept", made, lost) == 1
+    assert db.row(made.instance(lost).address, modified) == before, "not a copy"
+    assert failed_checks(made) == {}
+    Switchover(made, lost).run()
+    assert failed_checks(made, "one-primary", "streaming", "slot", "tables") == {}
+
+
+# --- synchronous -------------------------------------------------------------------------------------------------
+
+
+def test_with_a_synchronous_replica_a_failover_loses_nothing(cluster: Cluster) -> None:
+    set_synchronous(cluster, "ANY 1")
+    query = "select count(*) filter (where sync_state = 'quorum') as n from pg_stat_replication"
+    assert db.row(cluster.primary.address, query)["n"] == 2
+    writer = Writer(cluster).start()
+    writer.wait_rows(100)
+    cluster.primary.kill()
+    Failover(cluster).run()
+    writer.wait_rows(50)
+    report = writer.stop()
+    assert report.acknowledged >= 150 and (report.lost, report.doubled) == (0, 0)
+    names = db.row(cluster.primary.address, "show synchronous_standby_names")["synchronous_standby_names"]
+    assert names.startswith("ANY 1 (") and cluster.primary.application_name not in names and "replica-0" in names
+    Rejoin(cluster, "primary").run()
+    assert db.row(cluster.primary.address, query)["n"] == 2
+    assert "# >>> pgrepl: synchronous" not in configuration(cluster, "primary")
+    set_synchronous(cluster, "")
+    assert db.row(cluster.primary.address, query)["n"] == 0
+
+
+@pytest.mark.parametrize("method", ["ANY 3", "FIRST 0", "ALL", "any 1", "ANY 1 (x)"])
+def test_a_commit_that_would_wait_for_ever_is_refused(cluster: Cluster, method: str) -> None:
+    before = configuration(cluster, "primary")
+    with pytest.raises(ParameterError, match="the 2 that stream now"):
+        set_synchronous(cluster, method)
+    assert configuration(cluster, "primary") == before and cluster.topology.synchronous == ""
+
+
+# --- replicas ----------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> None:
+    new = add(cluster, upstream="replica-2")
+    assert new.name == "replica-3" and cluster.topology.upstreams["replica-3"] == "replica-2"
+    assert slots(cluster)["replica-2"] == ["replica_3_slot"]
+    assert failed_checks(cluster) == {}
+    with pytest.raises(ParameterError, match="replica-3 follow replica-2"):
+        remove(cluster, "replica-2", confirm=True)
+    with pytest.raises(ParameterError, match="replica-3 follows replica-2"):
+        follow(cluster, "replica-2", "replica-3")
+    with pytest.raises(ParameterError, match="replica-3 follow replica-2"):  # a new copy has not the WAL that it needs
+        rebuild(cluster, "replica-2")
+    assert failed_checks(cluster, "streaming", "slot", "receiver") == {}
+    assert follow(cluster, "replica-3", "primary") == "changed"
+    assert slots(cluster) == {"primary": ["replica_1_slot", "replica_2_slot", "replica_3_slot"], "replica": [], "replica-2": [],
+                              "replica-3": []}  # fmt: skip
+    assert follow(cluster, "replica-3", "primary") == "unchanged"
+    with pytest.raises(StepFailed, match="no room") as refused:  # four replicas need twelve senders, it has ten
+        add(cluster)
+    assert "max_wal_senders is 10, 4 replicas need 12" in str(refused.value)
+    assert [*NAMES, "replica-3"] == cluster.topology.names
+    remove(cluster, "replica-3")
+    assert slots(cluster)["primary"] == ["replica_1_slot", "replica_2_slot"]
+    assert not (cluster.folder / "replica-3").exists() and "replica-3" not in " ".join(cluster.engine.existing())
+    assert failed_checks(cluster, "streaming", "settings", "slot", "one-primary") == {}
+
+
+def test_a_replica_that_lost_its_wal_is_made_anew(cluster: Cluster) -> None:
+    drills.limit_slots(cluster, "32MB")
+    try:
+        cluster.engine.stop("replica").do(print)
+        drills.write_wal(cluster, 96)
+        assert set(lag.slots(cluster)["wal_status"]) == {"lost", "reserved"}
+        assert rebuild(cluster, "replica") == "changed"
+    finally:
+        drills.limit_slots(cluster, "")
+        drills.forget(cluster)
+    assert failed_checks(cluster) == {}
+
+
+def test_what_may_not_be_removed_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(ParameterError, match="primary is the primary"):
+        remove(cluster, "primary", confirm=True)
+    with pytest.raises(ParameterError, match="No instance 'replica-9'"):
+        remove(cluster, "replica-9", confirm=True)
+    cluster.topology.upstreams.pop("replica-2")  # as if it were not there; nothing of this is recorded
+    with pytest.raises(ParameterError, match="the last copy"):
+        remove(cluster, "replica")
+    cluster.topology.fenced["replica-2"] = {}
+    with pytest.raises(ParameterError, match="rows that nobody else has"):
+        remove(cluster, "replica-2")
+    assert all(cluster.engine.running(n) for n in NAMES)
+
+
+def test_five_replicas_are_made_side_by_side_and_the_limits_follow(open_with: MakeCluster) -> None:
+    made = open_with("local", replicas=5)
+    set_up_primary(made)
+    set_up_replica(made)
+    outcomes = prepare_all(made)
+    assert outcomes == ["changed"] * 4
+    assert int(db.row(made.primary.address, "show max_wal_senders")["max_wal_senders"]) == 13
+    edits = [e for e in made.journal.entries() if e["title"] == "Edit primary/postgresql.conf"]
+    assert "+max_wal_senders = 13" in edits[0]["diff"], "shown, not only done"
+    steps = [e for e in made.journal.entries() if e["title"].startswith("Prepare replica-")]
+    assert [s["title"] for s in steps] == [f"Prepare replica-{n}" for n in (2, 3, 4, 5)]
+    assert failed_checks(made) == {}
+    assert prepare_all(again(made, open_with)) == ["unchanged"] * 4
