@@ -55,14 +55,15 @@ def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = Fals
         text += "\n"
     if not first:
         return f"{text}\n{block}"
-    entry = re.search(r"^[ \t]*[^#\s]", text, re.MULTILINE)
+    entry = re.search(r"^(# >>> pgrepl: |[ \t]*[^#\s])", text, re.MULTILINE)  # not inside another block
     at = entry.start() if entry else len(text)
     return f"{text[:at]}{block}\n{text[at:]}"
 
 
 def without_block(text: str, name: str) -> str:
-    """The text without the managed block `name`, and without the empty line before it."""
-    return re.sub(rf"\n?^# >>> pgrepl: {name}\n.*?^# <<< pgrepl: {name}\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    """The text without the managed block `name`, and without the empty line that came with it."""
+    block = rf"^# >>> pgrepl: {name}\n.*?^# <<< pgrepl: {name}\n"
+    return re.sub(rf"\n{block}\Z|\n{block}(?=\n)|{block}\n?", "", text, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
 def diff(old: str, new: str, path: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas
 
-from . import db
-from .engine import Action, Tell
+from . import conf, db, files
+from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .rolechange import RoleChange, candidate, refuse, standing, wait_everything_replayed
+from .wait import wait_until
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
+
+FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 
 
 class Failover(RoleChange):
@@ -34,7 +37,7 @@ class Failover(RoleChange):
     def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
         begun = self.unfinished(cluster, to)
         self.force = force
-        self.seen = standing(cluster) if not begun else []
+        self.seen = _settled(cluster) if not begun else []
         old = cluster.instance(begun["from"]) if begun else cluster.primary
         super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
 
@@ -101,6 +104,9 @@ class Failover(RoleChange):
     def _fence_action(self) -> Action:
         engine, name = self.cluster.engine, self.old.name
         kill, forbid = engine.kill(name), engine.forbid_writes(name)
+        # Nor may a replica that still follows it receive what the new primary does not have.
+        rules = self.cluster.folder / name / CONFIGURATION[1]
+        reject = conf.hba_lines(self.cluster.params.replication_user, engine.rule_network(), "reject")
 
         def do(tell: Tell) -> None:
             if engine.running(name):
@@ -108,11 +114,14 @@ class Failover(RoleChange):
             forbid.do(tell)
             if engine.running(name):  # somebody started it in between
                 kill.do(tell)
+            files.write_atomic(rules, conf.with_block(rules.read_text("utf-8"), FENCE, reject, first=True))
 
         def done() -> bool:
-            return not engine.running(name) and forbid.done()
+            return not engine.running(name) and forbid.done() and FENCE in rules.read_text("utf-8")
 
-        return Action((*(kill.commands if engine.running(name) else ()), *forbid.commands), do, done)
+        return Action(
+            (*(kill.commands if engine.running(name) else ()), *forbid.commands, f"patch {name}/{rules.name}"), do, done
+        )
 
     def _promote_all_action(self) -> Action:
         slots, promote = self.slots_action(self.others()), self.promote_action()
@@ -139,3 +148,17 @@ class Failover(RoleChange):
     def recorded(self) -> None:
         seen = self.cluster.topology.operation.get("seen", "")
         self.cluster.topology.fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}
+
+
+def _settled(cluster: Cluster) -> list[dict[str, Any]]:
+    """How far each replica is; one that was restarted does not say what it had received, so it shall have replayed it."""
+    last: list[dict[str, Any]] = []
+
+    def probe() -> tuple[bool, str]:
+        nonlocal last
+        before, last = last, standing(cluster)
+        restarted = [s for s in last if s["state"] == "running" and s["restarted"]]
+        return not restarted or last == before, f"{len(restarted)} replicas replay what they have"
+
+    wait_until("the replicas to stand still", probe, seconds=600, every=0.2)
+    return last

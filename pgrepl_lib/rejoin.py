@@ -17,6 +17,7 @@ from . import audit, conf, db, files, show
 from .control import ControlFile
 from .engine import CONFIGURATION, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
+from .failover import FENCE
 from .replicas import whole_action, write_standby
 from .rolechange import wait_everything_replayed
 
@@ -212,6 +213,8 @@ class Rejoin:
 
     def _belongs(self) -> None:
         """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""
+        rules = self.cluster.folder / self.instance.name / CONFIGURATION[1]
+        files.write_atomic(rules, conf.without_block(rules.read_text("utf-8"), FENCE))
         self.cluster.topology.upstreams[self.instance.name] = self.cluster.topology.primary
         self.cluster.record()
 

@@ -21,6 +21,7 @@ STATE = """
 select pg_is_in_recovery() as recovering,
        pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed,
        coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true) as done,
+       coalesce(pg_last_wal_replay_lsn() > pg_last_wal_receive_lsn(), true) as restarted,
        case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as paused,
        coalesce(pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint as position"""
 
@@ -128,8 +129,8 @@ def standing(cluster: Cluster) -> list[dict[str, Any]]:
     """How far each replica is: running, received and replayed positions, paused; the most advanced first."""
     found = []
     for replica in cluster.replicas:
-        known: dict[str, Any] = {"name": replica.name, "state": "running", "received": None, "replayed": None, "paused": None,
-                                 "position": -1}  # fmt: skip
+        known: dict[str, Any] = {"name": replica.name, "state": "running", "received": None, "replayed": None,
+                                 "paused": None, "restarted": None, "position": -1}  # fmt: skip
         try:
             if not cluster.engine.running(replica.name):
                 known["state"] = "stopped"

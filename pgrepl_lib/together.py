@@ -37,6 +37,7 @@ def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, 
 
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(one, n) for n in range(len(actions))]
+        tell("…")  # always once, so that a notebook's output does not depend on how fast it was
         while wait(futures, timeout=0.5).not_done:
             tell(f"{sum(f.done() for f in futures)}/{len(futures)} · {' · '.join(said.values())}")
         return [f.result() for f in futures]
