@@ -66,8 +66,10 @@ def free_network() -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Ports for a primary and its replica that no other test session takes, below those of outgoing connections."""
-    return iter(range(20000 + os.getpid() % 60 * 200, 32747, 20)).__next__
+    """The first of ten ports in a row that no other worker or test session takes, below those of outgoing connections."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    start = os.getppid() % 20 * 300
+    return (20000 + worker % 2 * 6000 + (start + 10 * n) % 6000 for n in range(600)).__next__
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,398 @@
+"""What an operator may get wrong, and what may break while roles change: refused, or finished by running again."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pgrepl_lib import Cluster, db, files
+from pgrepl_lib.control import ControlFile
+from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
+from pgrepl_lib.failover import Failover
+from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib.replicas import add, rebuild
+from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.workload import Writer
+from tests.conftest import MakeCluster
+from tests.func.operated import (
+    CHECKOUT,
+    NAMES,
+    again,
+    bring_home,
+    by_hand,
+    command_line,
+    configuration,
+    container_of,
+    everything_recorded,
+    failed_checks,
+    journal_says,
+    killed_runner,
+    make,
+    pgrepl,
+    recorded,
+    slots,
+    wait_caught_up,
+)
+
+Reopen = Callable[[], Cluster]
+OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
+
+
+@pytest.fixture(scope="module")
+def made(engine_name: str, open_with: MakeCluster) -> Cluster:
+    return make(open_with, engine_name)
+
+
+@pytest.fixture
+def reopen(made: Cluster, open_with: MakeCluster) -> Reopen:
+    """The cluster as another process sees it now."""
+    return lambda: again(made, open_with)
+
+
+@pytest.fixture
+def cluster(reopen: Reopen) -> Iterator[Cluster]:
+    """Opened anew for each test, which may leave the roles as it likes."""
+    yield reopen()
+    bring_home(reopen())
+
+
+@contextmanager
+def refused(cluster: Cluster, match: str, error: type[PgreplError] = StepFailed) -> Iterator[None]:
+    """The block is refused with this, and nothing was done: no file, no slot, no server is other than before."""
+    before = everything_recorded(cluster)
+    with pytest.raises(error) as caught:
+        yield
+    assert re.search(match, str(caught.value)), str(caught.value)
+    assert everything_recorded(cluster) == before
+
+
+# --- refused -----------------------------------------------------------------------------------------------------
+
+
+def test_a_switchover_to_no_replica_is_refused(cluster: Cluster) -> None:
+    with refused(cluster, "No instance 'replica-9'", ParameterError):
+        Switchover(cluster, "replica-9").run()
+    with refused(cluster, "primary is the primary already", ParameterError):
+        Switchover(cluster, "primary").run()
+
+
+def test_a_switchover_to_a_replica_that_is_not_up_to_it_is_refused(cluster: Cluster) -> None:
+    replica = cluster.instance("replica")
+    wait_caught_up(cluster)
+    db.rows(replica.address, "select pg_wal_replay_pause()")
+    with refused(cluster, "replica: replay is paused"):
+        Switchover(cluster, "replica").run()
+    db.rows(cluster.primary.address, "create table behind as select i, md5(i::text) from generate_series(1, 20000) i")
+    with refused(cluster, r"replica: \d{6,} bytes behind, the limit is 100000"):
+        Switchover(cluster, "replica", max_lag=100_000).run()
+    db.rows(replica.address, "select pg_wal_replay_resume()")
+    db.rows(cluster.primary.address, "drop table behind")
+    cluster.engine.stop("replica").do(print)
+    with refused(cluster, "replica: stopped"):
+        Switchover(cluster, "replica").run()
+    with refused(cluster, "replica: not connected"):  # it would be left behind
+        Switchover(cluster, "replica-2").run()
+
+
+def test_a_failover_while_the_primary_lives_is_refused(cluster: Cluster) -> None:
+    with refused(cluster, r"the primary primary answers\n.*switchover --to replica"):
+        Failover(cluster).run()
+    with refused(cluster, "No instance 'nobody'", ParameterError):
+        Failover(cluster, "nobody", force=True).run()
+
+
+def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> None:
+    cluster.engine.stop("replica").do(print)
+    db.rows(cluster.primary.address, "create table less as select i from generate_series(1, 1000) i")
+    cluster.instance("replica-2").wait_replayed(
+        db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"], 30
+    )
+    cluster.primary.kill()
+    with refused(cluster, "replica: stopped"):
+        Failover(cluster, "replica").run()
+    cluster.engine.start("replica").do(print)
+    cluster.instance("replica").wait_ready()
+    with refused(cluster, "replica-2 has received more"):
+        Failover(cluster, "replica").run()
+    for name in ("replica", "replica-2"):
+        cluster.engine.stop(name).do(print)
+    with refused(cluster, r"No replica can take over.*\n.*stopped"):
+        Failover(cluster).run()
+    assert cluster.primary.start() == "changed"
+    db.rows(cluster.primary.address, "drop table less")
+
+
+def test_a_rejoin_of_one_that_is_not_fenced_is_refused(cluster: Cluster) -> None:
+    with refused(cluster, "replica is not fenced: it is a replica already"):
+        Rejoin(cluster, "replica").run()
+    with refused(cluster, "primary is the primary", ParameterError):
+        Rejoin(cluster, "primary").run()
+    with refused(cluster, "No instance 'nobody'", ParameterError):
+        Rejoin(cluster, "nobody").run()
+
+
+FOREIGN = "initdb --no-sync --username=postgres -D /tmp/foreign && cd {}/global && mv pg_control pg_control.own && " \
+          "cp /tmp/foreign/global/pg_control ."  # fmt: skip
+
+
+@contextmanager
+def another_cluster(cluster: Cluster, name: str) -> Iterator[None]:
+    """A stopped instance's data say that they are another cluster's: by a fresh initdb, until the block ends."""
+    if cluster.engine.name == "local":
+        data, own = f"data/{name}", f"data/{name}.own"
+        assert by_hand(cluster, "mv", data, own) == 0
+        assert by_hand(cluster, "initdb", "--no-sync", "--username=postgres", f"--pgdata={data}") == 0
+        yield
+        files.remove(cluster.folder / data)
+        assert by_hand(cluster, "mv", own, data) == 0
+        return
+    inside = ["docker", "container", "run", "--rm", "--volumes-from", container_of(cluster, name).id, "--user=postgres",
+              "--entrypoint=sh", cluster.params.image, "-c"]  # fmt: skip
+    pgdata = "/var/lib/postgresql/data"
+    assert by_hand(cluster, *inside, FOREIGN.format(pgdata)) == 0
+    yield
+    assert by_hand(cluster, *inside, f"cd {pgdata}/global && mv pg_control.own pg_control") == 0
+
+
+def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:
+    cluster.primary.kill()
+    Failover(cluster).run()
+    own = ControlFile.parse(cluster.engine.control_file("primary")).system_identifier
+    with another_cluster(cluster, "primary"):
+        other = ControlFile.parse(cluster.engine.control_file("primary"))
+        assert other.system_identifier != own
+        for full_copy in (False, True):  # not even thrown away: nobody knows whose they are
+            with refused(cluster, f"primary never belonged to this cluster.*\n.*{other.system_identifier}, not {own}"):
+                Rejoin(cluster, "primary", full_copy).run()
+        assert not cluster.engine.running("primary")
+    Rejoin(cluster, "primary").run()
+    assert failed_checks(cluster, *OPERATION) == {}
+
+
+# --- half done ---------------------------------------------------------------------------------------------------
+
+
+def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster, reopen: Reopen) -> None:
+    begun = Switchover(cluster, "replica")
+    begun.prepare()
+    remedy = "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover --to replica"
+    now = reopen()
+    for verb in (
+        lambda: now.primary.start(),
+        lambda: now.fetch(),
+        lambda: rebuild(now, "replica-2"),
+        lambda: Switchover(now, "replica-2").run(),
+        lambda: Failover(now).run(),
+    ):
+        with pytest.raises(StepFailed) as caught:
+            verb()
+        assert re.search(remedy, str(caught.value))
+    done = pgrepl(cluster, "run", "--from", "01", "--to", "01")
+    assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
+    assert drained(slots(now)) == {"primary": 2, "replica": 2, "replica-2": 0}
+    finished = pgrepl(cluster, "switchover")
+    assert finished.returncode == 0 and "replica is the primary" in finished.stdout, finished.stderr
+    assert failed_checks(reopen(), *OPERATION) == {}
+
+
+def drained(found: dict[str, list[str]]) -> dict[str, int]:
+    return {name: len(names) for name, names in found.items()}
+
+
+def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: Cluster, reopen: Reopen) -> None:
+    assert pgrepl(cluster, "switchover", "--cancel").returncode == 2
+    writer = Writer(cluster).start()
+    begun = Switchover(cluster, "replica")
+    begun.prepare()
+    begun.stop_writes()
+    assert not cluster.engine.running("primary") and "# >>> pgrepl: standby" in configuration(cluster, "primary")
+    done = pgrepl(cluster, "switchover", "--cancel")
+    assert done.returncode == 0, done.stderr
+    writer.wait_rows(20)
+    now = writer.cluster = reopen()
+    assert now.topology.operation == {} and now.primary.name == "primary"
+    assert "# >>> pgrepl: standby" not in configuration(now, "primary")
+    assert slots(now) == {"primary": ["replica_1_slot", "replica_2_slot"], "replica": [], "replica-2": []}
+    for replica in now.replicas:
+        replica.wait_streaming()
+    assert failed_checks(now, *OPERATION[:-1]) == {}
+    begun = Switchover(now, "replica")
+    begun.prepare()
+    begun.stop_writes()
+    begun.promote()
+    done = pgrepl(cluster, "switchover", "--cancel")
+    assert done.returncode == 1 and "promoted already" in done.stderr
+    now = writer.cluster = reopen()
+    Switchover(now, "").run()
+    report = writer.stop()
+    assert (report.lost, report.doubled) == (0, 0) and report.acknowledged > 20
+    assert failed_checks(now, *OPERATION) == {}
+
+
+# --- the runner dies ---------------------------------------------------------------------------------------------
+
+
+def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
+    writer, killed = Writer(cluster).start(), 0
+    moments = ['"kind": "switchover"', *Switchover.TITLES.values(), "", ""]
+    for number, moment in enumerate(moments):
+        now = writer.cluster = reopen()
+        to = "replica" if now.primary.name == "primary" else "primary"
+        wait_caught_up(now)
+        begun = recorded(now, '"kind": "switchover"')
+        when = begun if moment in ("", moments[0]) else journal_says(now, moment.format(now.primary.name))
+        after = 0.0 if moment else random.uniform(0, 1)
+        killed += killed_runner(now, "switchover", "--to", to, when=when, after=after)
+        now = writer.cluster = reopen()
+        if now.topology.operation:
+            Switchover(now, to).run()
+        where = f"moment {number}: {moment!r}, {after:.3f} s later"
+        assert now.primary.name == to and now.topology.operation == {}, where
+        assert slots(now)[to] == [r.slot for r in now.replicas] and sum(drained(slots(now)).values()) == 2, where
+        writer.wait_rows(10)
+    report = writer.stop()
+    assert killed >= 4, "the runner was too quick for the test"
+    assert (report.lost, report.doubled) == (0, 0) and report.acknowledged >= 70
+    assert failed_checks(now, *OPERATION) == {}
+
+
+def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
+    db.rows(cluster.primary.address, "create table kept (round int)")
+    killed = 0
+    for number, (failing, returning) in enumerate(
+        [
+            ('"kind": "failover"', "mark"),
+            (Failover.TITLES["fence"], "upstream"),
+            (Failover.TITLES["promote"], "Start {} fenced, to look at it"),
+        ]
+    ):
+        now = reopen()
+        db.rows(now.primary.address, "insert into kept values (%s)", [number])
+        wait_caught_up(now)
+        lost = now.primary.name
+        now.primary.kill()
+        when = recorded(now, failing) if number == 0 else journal_says(now, failing)
+        killed += killed_runner(now, "failover", when=when)
+        now = reopen()
+        if now.topology.operation:
+            Failover(now).run()
+        assert now.primary.name != lost and list(now.topology.fenced) == [lost]
+        assert failed_checks(now, "one-primary", "streaming", "slot") == {}
+        mark, belongs = now.mark(lost), f'"{lost}": "{now.primary.name}"'
+        arrives = {"mark": mark.exists, "upstream": recorded(now, belongs)}
+        when = arrives.get(returning) or journal_says(now, returning.format(lost))
+        killed += killed_runner(now, "rejoin", lost, *(["--full-copy"] if number == 0 else []), when=when)
+        now = reopen()
+        if lost in now.topology.fenced:
+            Rejoin(now, lost).run()
+        assert now.topology.fenced == {} and lost in now.topology.upstreams
+        assert slots(now)[lost] == [], "what it kept for its followers would hold WAL for ever"
+        assert failed_checks(now, *OPERATION) == {}
+        assert [r["round"] for r in db.rows(now.instance(lost).address, "select round from kept order by 1")] == list(
+            range(number + 1)
+        )
+    assert killed >= 4, "the runner was too quick for the test"
+
+
+def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_running_again(
+    cluster: Cluster, reopen: Reopen
+) -> None:
+    killed = 0
+    for after in (0.0, random.uniform(0, 0.5)):
+        mark = cluster.mark("replica-3")
+        killed += killed_runner(cluster, "replica", "add", when=mark.exists, after=after)
+    now = reopen()
+    if not now.instance("replica-3").prepared():
+        assert add(now).name == "replica-3"
+    now.instance("replica-3").wait_streaming()
+    for after in (0.0, random.uniform(0, 0.5)):
+        killed += killed_runner(now, "replica", "rebuild", "replica-3", when=now.mark("replica-3").exists, after=after)
+        now = reopen()
+        if not now.instance("replica-3").prepared() or not now.engine.running("replica-3"):
+            rebuild(now, "replica-3")
+    assert killed >= 2, "the runner was too quick for the test"
+    assert now.topology.names == [*NAMES, "replica-3"]
+    assert failed_checks(now, *OPERATION) == {}
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def test_a_plan_changes_nothing(cluster: Cluster) -> None:
+    before = everything_recorded(cluster)
+    done = pgrepl(cluster, "switchover", "--to", "replica", "--plan")
+    titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
+    wanted = ["prepare", "stop_writes", "promote", "follow", "follow", "tidy"]
+    assert [t for _, t in titles] == [
+        Switchover.TITLES[w].format(n) for w, n in zip(wanted, ["", "", "", "primary", "replica-2", ""], strict=True)
+    ]
+    assert done.returncode == 0 and "pg_promote" in done.stdout and "nothing was changed" in done.stderr
+    done = pgrepl(cluster, "failover", "--to", "replica", "--force", "--plan")
+    titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
+    assert done.returncode == 0 and titles[0] == ("1", Failover.TITLES["fence"]) and len(titles) == 4
+    assert "standby.signal" in done.stdout
+    assert everything_recorded(cluster) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["switchover"], 2, "Which replica shall become the primary?"),
+        (["switchover", "--to", "nobody"], 2, "there are primary, replica, replica-2"),
+        (["failover", "--plan"], 1, "the primary primary answers"),
+        (["rejoin", "replica"], 1, "is a replica already"),
+        (["replica", "remove", "primary", "--yes"], 2, "nothing was removed"),
+        (["replica", "follow", "replica", "replica"], 2, "nothing was touched"),
+        (["sync", "ANY 9"], 2, "the 2 that stream now"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_what_is_refused_has_its_exit_code(cluster: Cluster, arguments: list[str], code: int, said: str) -> None:
+    done = pgrepl(cluster, *arguments)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+
+
+def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:
+    wait_caught_up(cluster)
+    done = pgrepl(cluster, "lag", "--warning-bytes", "16000000")
+    facts = r"(replica(-2)?: streaming, \d+ B, \d+\.\d s(; )?){2}"
+    data = " ".join(rf"'{n}_bytes'=\d+B;16000000;268435456;0 '{n}_seconds'=\d+\.\d{{3}}s;10\.?0?;60\.?0?;0" for n in NAMES[1:])
+    assert re.fullmatch(rf"REPLICATION OK - {facts} \| {data}\n", done.stdout), done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    done = pgrepl(cluster, "lag", "--warning-bytes", "0")
+    assert done.returncode == 1 and done.stdout.startswith("REPLICATION WARNING - ") and done.stdout.count("\n") == 1
+    cluster.engine.stop("replica").do(print)
+    done = pgrepl(cluster, "lag")
+    assert done.returncode == 2 and done.stdout.startswith(
+        "REPLICATION CRITICAL - replica: not answering; replica-2: streaming"
+    )
+    found = pgrepl(cluster, "lag", "--json")
+    assert found.returncode == 2 and [r["name"] for r in json.loads(found.stdout)] == NAMES[1:]
+    cluster.primary.kill()
+    done = pgrepl(cluster, "lag")
+    assert done.returncode == 3 and done.stdout.startswith("REPLICATION UNKNOWN - ") and done.stdout.count("\n") == 1
+    done = pgrepl(cluster, "lag", "--project", "nobody-made-this")
+    assert done.returncode == 3 and "UNKNOWN" in done.stdout
+
+
+def test_status_is_watched_until_it_is_interrupted(cluster: Cluster) -> None:
+    arguments = command_line(cluster, "status", "--watch", "--interval", "0.2")
+    with subprocess.Popen(arguments, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        lines: list[str] = []
+        until = time.monotonic() + 30
+        while sum("replica-2" in line and "streaming" in line for line in lines) < 3 and time.monotonic() < until:
+            lines.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()
+    assert any(line.startswith("every 0.2 s") for line in lines)
+    assert sum(line.startswith("project ") for line in lines) >= 3, "again and again"
