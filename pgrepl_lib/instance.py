@@ -132,13 +132,7 @@ class Instance(Server):
         command = self.cluster.engine.client(self.name, "psql", "-c", query)
 
         def do(tell: Tell) -> None:
-            free = "select not active as free, active_pid::text as pid from pg_replication_slots where slot_name = %s"
-
-            def probe() -> tuple[bool, str]:
-                found = db.row(self.address, free, [slot])
-                return not found or bool(found["free"]), f"used by process {found.get('pid')}"
-
-            wait_until(f"nobody to use the slot {slot}", probe, seconds=20, hint="a replica still follows this instance")
+            self.wait_slot_free(slot)
             db.rows(self.address, query)
 
         def done() -> bool:
@@ -175,6 +169,7 @@ class Instance(Server):
 
         def do(tell: Tell) -> None:
             engine.discard_backup(self.name)
+            self.upstream.wait_slot_free(self.slot)
             for command in commands:
                 engine.run(command, lambda line: tell(_percent(line)))
 

@@ -86,6 +86,16 @@ class Server:
                    log=lambda: engine.log_tail(self.name),
                    hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
 
+    def wait_slot_free(self, slot: str) -> None:
+        """Wait until nobody uses a slot of this server, be it that there is none; raises `WaitTimeout`."""
+        query = "select not active as free, active_pid::text as pid from pg_replication_slots where slot_name = %s"
+
+        def probe() -> tuple[bool, str]:
+            found = db.row(self.address, query, [slot])
+            return not found or bool(found["free"]), f"used by process {found.get('pid')}"
+
+        wait_until(f"nobody to use the slot {slot}", probe, seconds=20, hint="a replica still follows this instance")
+
     def wait_replayed(self, lsn: str, seconds: float) -> None:
         """Wait until this replica has replayed the WAL up to `lsn`; raises `WaitTimeout` with how far it is."""
         query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"

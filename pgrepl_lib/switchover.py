@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 
-from . import db
+from . import conf, db, files, synchronous
 from .control import ControlFile, lsn
-from .engine import Action, Tell
+from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .replicas import write_standby
 from .rolechange import RoleChange, candidate, refuse, standing
@@ -109,18 +109,23 @@ class Switchover(RoleChange):
         self.cluster.begin(self.kind, self.old.name, self.new.name)
         engine = self.cluster.engine
         parts = [] if self._old_runs_as_primary() else [engine.stop(self.old.name), engine.allow_writes(self.old.name)]
-        drops = [self.new.drop_slot_action(f.slot) for f in (*self.others(), self.old)] if engine.running(self.new.name) else []
+        drops: list[Action] = []
+        if engine.running(self.new.name):
+            drops = [self.new.drop_slot_action(f.slot) for f in (*self.others(), self.old)]
+            drops.append(synchronous.action(self.new, "", []))  # a replica's file names nobody to wait for
+        path = self.cluster.folder / self.old.name / CONFIGURATION[0]
         start = Action.sequence([*parts, engine.start(self.old.name)], done=self._old_runs_as_primary)
 
         def do(tell: Tell) -> None:
             if not start.done():
                 start.do(tell)
             self.old.wait_ready()
+            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+            self.old.take_over_configuration()
             Action.sequence(drops).do(tell)
 
         outcome = self.cluster.perform(title, Action((*start.commands, *(c for d in drops for c in d.commands)), do))
         self.cluster.end()
-        self.old.follow_nobody()
         return outcome
 
     # --- pieces --------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Engine(Protocol):
         where one is needed, the password file."""
 
     def discard_backup(self, name: str) -> None:
-        """Empty the temporary replica's data folder, which an interrupted base backup has left."""
+        """Empty the temporary replica's data folder, which an interrupted base backup has left, or still writes."""
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""

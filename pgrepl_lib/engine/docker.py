@@ -155,6 +155,9 @@ class DockerEngine(Containers):
         return all(self._in_temporary(name, "test", "-e", f"{self.pgdata}/{n}") for n in needed)
 
     def discard_backup(self, name: str) -> None:
+        temporary = find_container(self._temporary(temporary_of(name)))
+        if temporary and any("pg_basebackup" in row[-1] for row in temporary.top()["Processes"]):
+            temporary.restart(timeout=0)  # one whose runner was killed goes on, and would write into the new one's folder
         self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:

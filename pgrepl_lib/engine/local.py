@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from .. import command, files
+from .. import files
 from .. import ports as host_ports
-from ..command import Command, Completed
+from ..command import Command
 from ..db import Address
 from ..errors import StepFailed
-from ..params import Params
 from ..redact import register
 from ..wait import wait_until
 from . import (
@@ -33,29 +30,13 @@ from . import (
     settings_probe,
     temporary_of,
 )
+from .programs import HOST, Programs
 
-HOST = "127.0.0.1"
 
-
-class LocalEngine:
+class LocalEngine(Programs):
     """Instances as processes: data in `data/NAME`, log in `logs/NAME.log` of the cluster's folder."""
 
     name = "local"
-
-    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports = params, ports
-        self.folder = params.folder
-        self.user = processes.server_user()
-
-    @cached_property
-    def binaries(self) -> binaries.Binaries:
-        """The programs; fetched when they are not here yet."""
-        if found := binaries.find(self.params.pg_version):
-            return found
-        binaries.fetch(self.params.pg_version)
-        found = binaries.find(self.params.pg_version)
-        assert found, "fetch either succeeds or raises"
-        return found
 
     def facts(self) -> dict[str, str]:
         found, user = self.binaries, self.user or pwd.getpwuid(os.getuid()).pw_name
@@ -146,6 +127,7 @@ class LocalEngine:
 
     def discard_backup(self, name: str) -> None:
         target = self._data(temporary_of(name))
+        processes.end_orphans("pg_basebackup", self.folder, target)
         files.remove(self.folder / target)
         self.run(self._tool("mkdir", "-m", "700", target))
 
@@ -240,16 +222,8 @@ class LocalEngine:
             binaries.copy_wheel_clients()
         return self.client(name, program, *arguments)
 
-    def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
-        where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
-        return self._tool(argv[0], *where, *argv[1:])
-
     def inside(self, name: str, *argv: str) -> Command:
         return self.client(name, *argv)
-
-    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
-        cwd = self.folder if self.folder.exists() else Path("/")
-        return command.run(each, cwd=cwd, seconds=3600, check=check, on_error_line=tell)
 
     def has_data(self, name: str) -> bool:
         return (self.folder / self._data(name) / "global/pg_control").exists()
@@ -297,24 +271,6 @@ class LocalEngine:
 
     # --- pieces --------------------------------------------------------------------------------------------
 
-    def _data(self, name: str) -> str:
-        return f"data/{name}"
-
-    def _path(self) -> str:
-        found = self.binaries
-        return ":".join(dict.fromkeys((str(found.server), str(found.client))))
-
-    def _tool(self, program: str, *arguments: str) -> Command:
-        found = self.binaries
-        folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)
-        argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
-        env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
-        return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
-
-    def _initdb(self, target: str) -> Command:
-        return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",
-                          "--auth=scram-sha-256", "--pwfile=secrets/superuser")  # fmt: skip
-
     def _server_options(self, name: str) -> str:
         options = {
             "config_file": self.configuration_path(name, "postgresql.conf"),
@@ -324,10 +280,6 @@ class LocalEngine:
             "unix_socket_directories": "",  # no path to be too long, and no way in without a password
         }
         return " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in options.items())
-
-    def _owner(self) -> tuple[int, int] | None:
-        entry = pwd.getpwnam(self.user) if self.user else None
-        return (entry.pw_uid, entry.pw_gid) if entry else None
 
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder

@@ -45,6 +45,16 @@ def forget_dead(data: Path) -> None:
         files.remove(pidfile)
 
 
+def end_orphans(program: str, folder: Path, argument: str) -> None:
+    """End a program that goes on although its runner was killed: it would write into what is about to be made anew."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == program and argument in (process.info["cmdline"] or []):
+            with suppress(psutil.Error):  # it has just ended
+                if Path(process.cwd()) == folder.resolve():
+                    process.kill()
+                    process.wait(10)
+
+
 def _zombie(pidfile: Path) -> bool:
     try:
         return psutil.Process(int(pidfile.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db, drills, lag
+from pgrepl_lib import Cluster, conf, db, drills, lag
 from pgrepl_lib.engine import Action, Tell
 from pgrepl_lib.errors import ParameterError, StepFailed
 from pgrepl_lib.failover import Failover
@@ -77,7 +77,7 @@ def lose_primary(cluster: Cluster, rows: int = 0) -> str:
 def heal_file(cluster: Cluster, lost: str) -> None:
     """The cut was made in the lost one's file, which another primary cannot take back."""
     path = cluster.folder / lost / "pg_hba.conf"
-    path.write_text((cluster.folder / cluster.primary.name / "pg_hba.conf").read_text("utf-8"), "utf-8")
+    path.write_text(conf.without_block(path.read_text("utf-8"), drills.BLOCK), "utf-8")
 
 
 # --- switchover --------------------------------------------------------------------------------------------------

@@ -139,8 +139,7 @@ def test_a_rejoin_of_one_that_is_not_fenced_is_refused(cluster: Cluster) -> None
         Rejoin(cluster, "nobody").run()
 
 
-FOREIGN = "initdb --no-sync --username=postgres -D /tmp/foreign && cd {}/global && mv pg_control pg_control.own && " \
-          "cp /tmp/foreign/global/pg_control ."  # fmt: skip
+FOREIGN = "initdb --no-sync -D /tmp/foreign && cd {}/global && mv pg_control pg_control.own && cp /tmp/foreign/global/pg_control ."
 
 
 @contextmanager
@@ -195,7 +194,8 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster,
         with pytest.raises(StepFailed) as caught:
             verb()
         assert re.search(remedy, str(caught.value))
-    done = pgrepl(cluster, "run", "--from", "01", "--to", "01")
+    made_with = {"network": str(cluster.params.network), "replicas": "2", "image": cluster.params.image}
+    done = pgrepl(cluster, "run", "--from", "02", "--to", "02", *(w for p in made_with.items() for w in ("-p", *p)))
     assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
     assert drained(slots(now)) == {"primary": 2, "replica": 2, "replica-2": 0}
     finished = pgrepl(cluster, "switchover")

@@ -1,0 +1,65 @@
+"""PostgreSQL's programs as commands: what the local engine is made of."""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from .. import command
+from ..command import Command, Completed
+from ..params import Params
+from . import Tell, binaries, processes
+
+HOST = "127.0.0.1"
+
+
+class Programs:
+    """The programs of one project, in its folder, as the server's user."""
+
+    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
+        self.params, self.ports = params, ports
+        self.folder = params.folder
+        self.user = processes.server_user()
+
+    @cached_property
+    def binaries(self) -> binaries.Binaries:
+        """The programs; fetched when they are not here yet."""
+        if found := binaries.find(self.params.pg_version):
+            return found
+        binaries.fetch(self.params.pg_version)
+        found = binaries.find(self.params.pg_version)
+        assert found, "fetch either succeeds or raises"
+        return found
+
+    def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
+        where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
+        return self._tool(argv[0], *where, *argv[1:])
+
+    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+        cwd = self.folder if self.folder.exists() else Path("/")
+        return command.run(each, cwd=cwd, seconds=3600, check=check, on_error_line=tell)
+
+    def _data(self, name: str) -> str:
+        return f"data/{name}"
+
+    def _path(self) -> str:
+        found = self.binaries
+        return ":".join(dict.fromkeys((str(found.server), str(found.client))))
+
+    def _tool(self, program: str, *arguments: str) -> Command:
+        found = self.binaries
+        folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)
+        argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
+        env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
+        return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
+
+    def _initdb(self, target: str) -> Command:
+        return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",
+                          "--auth=scram-sha-256", "--pwfile=secrets/superuser")  # fmt: skip
+
+    def _owner(self) -> tuple[int, int] | None:
+        entry = pwd.getpwnam(self.user) if self.user else None
+        return (entry.pw_uid, entry.pw_gid) if entry else None

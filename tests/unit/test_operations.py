@@ -1,0 +1,140 @@
+"""What operating a cluster decides without a server: roles, limits, verdicts, control files, services."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+import yaml
+
+from pgrepl_lib.conf import with_block, without_block
+from pgrepl_lib.control import ControlFile, lsn
+from pgrepl_lib.engine.services import COMPOSE_FILE, more_replicas
+from pgrepl_lib.lag import Thresholds, judge
+from pgrepl_lib.replicas import limits
+from pgrepl_lib.topology import Topology, name_of, number_of
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "primary"), (1, "replica"), (2, "replica-2"), (16, "replica-16")])
+def test_names_and_numbers_belong_together(number: int, name: str) -> None:
+    assert (name_of(number), number_of(name)) == (name, number)
+
+
+def test_a_new_cluster_has_as_many_replicas_as_asked_for() -> None:
+    assert Topology.of({}, 3).upstreams == {"replica": "primary", "replica-2": "primary", "replica-3": "primary"}
+
+
+def test_a_record_from_before_roles_changed_is_understood() -> None:
+    assert Topology.of({"ports": {"primary": 1, "replica": 2}}, 1).upstreams == {"replica": "primary"}
+
+
+def test_fewer_replicas_than_there_are_remove_none_and_more_follow_the_present_primary() -> None:
+    made = {"topology": {"primary": "replica", "upstreams": {"primary": "replica", "replica-2": "primary"}}}
+    assert Topology.of(made, 1).names == ["primary", "replica", "replica-2"]
+    assert Topology.of(made, 3).upstreams["replica-3"] == "replica"
+
+
+def test_a_removed_name_is_given_again() -> None:
+    found = Topology("primary", {"replica-2": "primary"})
+    assert found.next_name() == "replica"
+
+
+def test_a_fenced_instance_counts_as_one_but_not_as_a_replica() -> None:
+    made = {"topology": {"primary": "replica", "upstreams": {}, "fenced": {"primary": {}}}}
+    found = Topology.of(made, 1)
+    assert found.names == ["primary", "replica"] and found.replicas == []
+
+
+def test_a_topology_survives_its_record() -> None:
+    found = Topology("replica", {"primary": "replica"}, {"replica-2": {"snapshot": "1:1:"}}, {"kind": "failover"}, "ANY 1")
+    assert Topology.of({"topology": found.plain()}, 1) == found
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, {}), (3, {}), (4, {"max_wal_senders": 12}),
+                                                 (16, {"max_wal_senders": 24, "max_replication_slots": 18})])  # fmt: skip
+def test_limits_follow_the_number_of_replicas(count: int, expected: dict[str, int]) -> None:
+    assert limits(count) == expected
+
+
+def control(state: int = 1) -> bytes:
+    return (
+        struct.pack("<QIIi4xqQQI", 7_000_000_000_000_000_001, 1300, 202107181, state, 1_700_000_000, 0x1_03000060, 0, 3)
+        + b"\0" * 64
+    )
+
+
+def test_a_control_file_is_read() -> None:
+    found = ControlFile.parse(control())
+    assert (found.system_identifier, found.timeline, lsn(found.checkpoint)) == (7_000_000_000_000_000_001, 3, "1/3000060")
+    assert found.cleanly_shut_down and not found.was_standby
+
+
+@pytest.mark.parametrize(
+    ("state", "clean", "standby"), [(1, True, False), (2, False, True), (5, False, True), (6, False, False)]
+)
+def test_the_state_says_how_it_ended(state: int, clean: bool, standby: bool) -> None:
+    found = ControlFile.parse(control(state))
+    assert (found.cleanly_shut_down, found.was_standby) == (clean, standby)
+
+
+@pytest.mark.parametrize("length", [0, 1, 31])
+def test_a_short_control_file_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="not a control file"):
+        ControlFile.parse(control()[:length])
+
+
+def lag(**changes: Any) -> dict[str, Any]:
+    return {"name": "replica", "state": "streaming", "bytes": 0, "seconds": 0.0, "paused": False, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"bytes": 9}, 0),
+        ({"bytes": 10}, 1),
+        ({"bytes": 99}, 1),
+        ({"bytes": 100}, 2),
+        ({"seconds": 1.0}, 1),
+        ({"seconds": 5.0}, 2),
+        ({"state": "catchup"}, 2),
+        ({"bytes": None, "seconds": None, "state": "not answering"}, 2),
+    ],
+)
+def test_the_worst_lag_decides(changes: dict[str, Any], code: int) -> None:
+    found, line = judge([lag(name="other"), lag(**changes)], Thresholds(10, 100, 1, 5))
+    assert found == code and line.startswith(f"REPLICATION {('OK', 'WARNING', 'CRITICAL')[code]} - other: streaming")
+
+
+def test_no_replica_is_critical_and_says_so() -> None:
+    assert judge([], Thresholds()) == (2, "REPLICATION CRITICAL - no replica")
+
+
+def test_performance_data_carry_the_limits() -> None:
+    assert "| 'replica_bytes'=7B;10;100;0 'replica_seconds'=0.000s;1;5;0" in judge([lag(bytes=7)], Thresholds(10, 100, 1, 5))[1]
+
+
+def test_further_services_are_like_the_first_replicas() -> None:
+    ours = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))["services"]["replica"]
+    made = yaml.safe_load(more_replicas(["replica-2", "replica-16"]))
+    assert set(made["services"]) == set(made["volumes"]) == {"replica-2", "replica-16"}
+    for name, service in made["services"].items():
+        own = {"volumes", "ports"}
+        assert {k: v for k, v in service.items() if k not in own} == {k: v for k, v in ours.items() if k not in own}
+        assert [v.partition(":")[0] for v in service["volumes"]] == [name, f"./{name}"]
+        assert service["ports"] == [f"127.0.0.1:${{PGREPL_{name.upper().replace('-', '_')}_PORT}}:5432"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("text", ["a = 1\n", "# c\n\na b\n", "# >>> pgrepl: x\nq\n# <<< pgrepl: x\n\nlocal all\n", ""])
+def test_a_block_that_is_taken_out_leaves_no_trace(text: str, first: bool) -> None:
+    with_it = with_block(text, "drill", ["line"], first=first)
+    assert without_block(with_it, "drill") == text
+    assert without_block(text, "drill") == text
+
+
+def test_a_first_block_stands_before_another_not_inside_it() -> None:
+    text = with_block("local all\n", "replication", ["host a"], first=True)
+    both = with_block(text, "fence", ["host b"], first=True)
+    assert both.index("<<< pgrepl: fence") < both.index(">>> pgrepl: replication")
