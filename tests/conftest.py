@@ -72,21 +72,36 @@ def free_port() -> Callable[[], int]:
     return (20000 + worker % 2 * 6000 + (start + 10 * n) % 6000 for n in range(600)).__next__
 
 
+OPENED: dict[str, dict[str, Any]] = {}  # the parameters of every project that this session has opened
+SHARED: set[str] = set()  # those that outlive the module that opened them
+
+
 @pytest.fixture(scope="session")
 def open_with(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[MakeCluster]:
-    """Open clusters with parameters of their own; all are removed at the end."""
-    opened: dict[str, dict[str, Any]] = {}
+    """Open clusters with parameters of their own; all are removed, most with the module that opened them."""
 
     def make(engine: str, project: str = "", **values: Any) -> Cluster:
         project = project or f"t{secrets.token_hex(3)}"
-        if project not in opened:
+        if project not in OPENED:
             image = {"image": IMAGE} if engine == "docker" else {}
-            opened[project] = {"workdir": str(workdir), "network": free_network(), "port": free_port(), **image}
-        opened[project] |= {"engine": engine, **values}
-        return open_cluster("test", project=project, **opened[project])
+            OPENED[project] = {"workdir": str(workdir), "network": free_network(), "port": free_port(), **image}
+        OPENED[project] |= {"engine": engine, **values}
+        return open_cluster("test", project=project, **OPENED[project])
 
     yield make
-    for project, values in opened.items():
+    remove_opened(set())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def removed_with_their_module() -> Iterator[None]:
+    """Idle servers, and Docker's health checks of them, would slow down what comes after."""
+    yield
+    remove_opened(SHARED)
+
+
+def remove_opened(kept: set[str]) -> None:
+    for project in set(OPENED) - kept:
+        values = OPENED.pop(project)
         if values["engine"] in ("local", "docker"):
             open_cluster("test", project=project, **values).remove(confirm=True)
 
@@ -116,6 +131,7 @@ def set_up_replica(cluster: Cluster) -> list[str]:
 def cluster(engine_name: str, open_with: MakeCluster) -> Cluster:
     """A running primary and replica that tests may look at but not change."""
     made = open_with(engine_name)
+    SHARED.add(made.params.project)
     set_up_primary(made)
     set_up_replica(made)
     return made

@@ -209,8 +209,9 @@ class DockerEngine(Containers):
         commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
 
         def do(tell: Tell) -> None:
-            if found := self._service(name):
-                found.remove(force=True)
+            for each in client().containers.list(all=True, filters={"volume": volume}, ignore_removed=True):
+                if self._mine_is(each):  # also one that an interrupted step has left
+                    self._remove_container(str(each.id))
             for each in self._volumes():
                 if each.name == volume:
                     each.remove()
