@@ -326,7 +326,7 @@ def left_by_a_killed_step(cluster: Cluster, name: str) -> list[str]:
         return []
     volumes = {f"{cluster.params.project}_{name}": {"bind": "/var/lib/postgresql/data", "mode": "rw"}}
     labels = {"pgrepl.project": cluster.params.project}
-    return [docker_host.client().containers.create(cluster.params.image, volumes=volumes, labels=labels).id]
+    return [str(docker_host.client().containers.create(cluster.params.image, volumes=volumes, labels=labels).id)]
 
 
 def test_a_replica_that_lost_its_wal_is_made_anew(cluster: Cluster) -> None:
