@@ -6,7 +6,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lint down requirements outputs bench operations soak clean
+.PHONY: help run test long lab lint down requirements outputs bench operations soak clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,8 +14,11 @@ help: ## Show these targets
 run: $(READY) ## Set up primary and replica, verify them, leave the evidence (further arguments: ARGS='-p auth_method scram-sha-256')
 	@$(BIN)/python -m pgrepl_lib run $(ARGS)
 
-test: $(READY) ## Run all tests (docker too, where an engine answers)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+test: $(READY) ## Run the tests (docker too, where an engine answers); `make long` runs the rest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+
+long: $(READY) ## Run the tests that `make test` leaves out: runners killed again and again, many replicas
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long $(ARGS)
 
 lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
 	@mkdir -p .venv/share/jupyter/lab/settings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas
 
 from . import conf, db, files
+from .control import ControlFile
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .rolechange import RoleChange, candidate, refuse, standing, wait_everything_replayed
@@ -40,6 +41,22 @@ class Failover(RoleChange):
         self.seen = _settled(cluster) if not begun else []
         old = cluster.instance(begun["from"]) if begun else cluster.primary
         super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
+
+    @classmethod
+    def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
+        """As for every change of roles; but where the chosen replica has died before its promotion, another is chosen."""
+        begun = cluster.topology.operation
+        if begun and begun["kind"] == cls.kind and cls._lost(cluster, begun["to"]):
+            return {}
+        return super().unfinished(cluster, to)
+
+    @staticmethod
+    def _lost(cluster: Cluster, name: str) -> bool:
+        """Whether a replica does not run and never was promoted: its control file says so."""
+        engine = cluster.engine
+        if name == cluster.topology.primary or engine.running(name) or not engine.has_data(name):
+            return False
+        return ControlFile.parse(engine.control_file(name)).was_standby
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""

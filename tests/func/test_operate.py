@@ -189,6 +189,7 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
 # --- rejoin ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_lost_primary_that_somebody_keeps_starting_and_the_rows_that_only_it_had(cluster: Cluster) -> None:
     """A person, or a service that restarts what ends, starts it all the time, also while it is replaced."""
     write_alone(cluster, 7)
@@ -358,6 +359,7 @@ def test_what_may_not_be_removed_is_refused(cluster: Cluster) -> None:
     assert all(cluster.engine.running(n) for n in NAMES)
 
 
+@pytest.mark.long
 def test_five_replicas_are_made_side_by_side_and_the_limits_follow(open_with: MakeCluster) -> None:
     made = open_with("local", replicas=5)
     set_up_primary(made)

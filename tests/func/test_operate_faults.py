@@ -240,6 +240,7 @@ def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: 
 # --- the runner dies ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
     writer, killed = Writer(cluster).start(), 0
     moments = ['"kind": "switchover"', *Switchover.TITLES.values(), ""]
@@ -266,6 +267,7 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
     assert failed_checks(now, *OPERATION) == {}
 
 
+@pytest.mark.long
 def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
     db.rows(cluster.primary.address, "create table kept (round int)")
     killed = 0
@@ -305,6 +307,20 @@ def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_
     assert killed >= len(moments), "the runner was too quick for the test"
 
 
+def test_a_failover_whose_chosen_replica_dies_chooses_another(cluster: Cluster, reopen: Reopen) -> None:
+    wait_caught_up(cluster)
+    cluster.primary.kill()
+    begun = Failover(cluster, "replica")
+    begun.fence()
+    cluster.instance("replica").kill()
+    now = reopen()
+    Failover(now).run()
+    assert now.primary.name == "replica-2" and list(now.topology.fenced) == ["primary"]
+    now.instance("replica").start()
+    assert failed_checks(now, "one-primary", "streaming", "slot") == {}
+
+
+@pytest.mark.long
 def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_running_again(
     cluster: Cluster, reopen: Reopen
 ) -> None:

@@ -338,6 +338,7 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 def test_a_run_cut_off_after_any_effect_is_continued(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more effect is let through each time; after progress it starts from one again."""
     made = open_with("local", auth_method="scram-sha-256")
