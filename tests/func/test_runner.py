@@ -132,6 +132,7 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
     assert pgrepl("run", values).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_says_so_and_goes_on(values: Values, number: signal.Signals) -> None:
     process = subprocess.Popen(words("run", values), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
