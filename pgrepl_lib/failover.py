@@ -10,7 +10,7 @@ from . import conf, db, files
 from .control import ControlFile
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .rolechange import RoleChange, candidate, refuse, standing, wait_everything_replayed
+from .rolechange import RoleChange, Step, candidate, refuse, standing, wait_everything_replayed
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -78,27 +78,8 @@ class Failover(RoleChange):
         self.begin()
         return self.cluster.perform(title, self._fence_action())
 
-    def promote(self, title: str = TITLES["promote"]) -> str:
-        """Step: slots for the others, then promotion; from here on it accepts writes."""
-        return self.cluster.perform(title, self._promote_all_action())
-
-    def follow(self, title: str = TITLES["follow"]) -> list[str]:
-        """Steps: the other replicas follow the new primary."""
-        return [self.cluster.perform(title.format(o.name), self.follow_action(o)) for o in self.others()]
-
-    def tidy(self, title: str = TITLES["tidy"]) -> str:
-        """Step: the new primary's files say what is true; the failover has ended."""
-        outcome = self.cluster.perform(title, self.tidy_action())
-        self.cluster.end()
-        return outcome
-
-    def plan(self, **titles: str) -> list[tuple[str, Action]]:
-        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
-        self.require()
-        said = self._titles(titles)
-        steps = [(said["fence"], self._fence_action()), (said["promote"], self._promote_all_action())]
-        steps += [(said["follow"].format(o.name), self.follow_action(o)) for o in self.others()]
-        return [*steps, (said["tidy"], self.tidy_action())]
+    def steps(self, titles: dict[str, str]) -> list[Step]:
+        return [(titles["fence"], self._fence_action()), *super().steps(titles)]
 
     # --- pieces --------------------------------------------------------------------------------------------
 
@@ -140,8 +121,9 @@ class Failover(RoleChange):
             (*(kill.commands if engine.running(name) else ()), *forbid.commands, f"patch {name}/{rules.name}"), do, done
         )
 
-    def _promote_all_action(self) -> Action:
-        slots, promote = self.slots_action(self.others()), self.promote_action()
+    def promote_action(self) -> Action:
+        """Slots for the others first, and everything received is replayed."""
+        slots, promote = self.slots_action(self.others()), super().promote_action()
 
         def do(tell: Tell) -> None:
             if self._in_recovery():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 PROMOTE_SECONDS = 60
+Step = tuple[str, Action]
 STATE = """
 select pg_is_in_recovery() as recovering,
        pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed,
@@ -63,10 +64,43 @@ class RoleChange:
         for step, title in self._titles(titles).items():
             getattr(self, step)(title)
 
+    def plan(self, **titles: str) -> list[Step]:
+        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
+        self.require()
+        return self.steps(self._titles(titles))
+
+    def require(self) -> None:
+        """Raise `StepFailed` that names what speaks against it; nothing was changed."""
+
+    def steps(self, titles: dict[str, str]) -> list[Step]:
+        """Every step's title and action, in order."""
+        moves = self.follow_steps(titles["follow"])
+        return [(titles["promote"], self.promote_action()), *moves, (titles["tidy"], self.tidy_action())]
+
     def _titles(self, given: dict[str, str]) -> dict[str, str]:
         if unknown := given.keys() - self.TITLES.keys():
             raise TypeError(f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(self.TITLES)}")
         return {**self.TITLES, **given}
+
+    # --- steps that both have ------------------------------------------------------------------------------
+
+    def promote(self, title: str = "") -> str:
+        """Step: from here on the new primary accepts writes."""
+        return self.cluster.perform(title or self.TITLES["promote"], self.promote_action())
+
+    def follow(self, title: str = "") -> list[str]:
+        """Steps: the others follow the new primary; no new copy is needed."""
+        return [self.cluster.perform(t, a) for t, a in self.follow_steps(title or self.TITLES["follow"])]
+
+    def tidy(self, title: str = "") -> str:
+        """Step: the new primary's files and the slots say what is true; the change has ended."""
+        outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
+        self.cluster.end()
+        return outcome
+
+    def follow_steps(self, title: str) -> list[Step]:
+        """A title, with the name in it, and an action for each that has to follow the new primary."""
+        return [(title.format(o.name), self.follow_action(o)) for o in self.others()]
 
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
@@ -12,7 +11,7 @@ from .control import ControlFile, lsn
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .replicas import write_standby
-from .rolechange import RoleChange, candidate, refuse, standing
+from .rolechange import RoleChange, Step, candidate, refuse, standing
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 MAX_LAG = 16 * 1024 * 1024  # bytes, one WAL segment
-Step = tuple[str, Action]
 
 
 class Switchover(RoleChange):
@@ -80,25 +78,6 @@ class Switchover(RoleChange):
         """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again."""
         return self.cluster.perform(title, self._stop_action())
 
-    def promote(self, title: str = TITLES["promote"]) -> str:
-        """Step: from here on it accepts writes."""
-        return self.cluster.perform(title, self.promote_action())
-
-    def follow(self, title: str = TITLES["follow"]) -> list[str]:
-        """Steps: the old primary and the other replicas follow the new primary; no new copy is needed."""
-        return [self.cluster.perform(t, a) for t, a in self._follow_steps(title)]
-
-    def tidy(self, title: str = TITLES["tidy"]) -> str:
-        """Step: slots that nobody uses any more would hold WAL for ever."""
-        outcome = self.cluster.perform(title, self._tidy_all_action())
-        self.cluster.end()
-        return outcome
-
-    def plan(self, **titles: str) -> list[Step]:
-        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
-        self.require()
-        return list(self._steps(self._titles(titles)))
-
     def cancel(self, title: str = "Take the switchover back") -> str:
         """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
         control = ControlFile.parse(self.cluster.engine.control_file(self.new.name))
@@ -130,12 +109,9 @@ class Switchover(RoleChange):
 
     # --- pieces --------------------------------------------------------------------------------------------
 
-    def _steps(self, titles: dict[str, str]) -> Iterator[Step]:
-        yield titles["prepare"], self._prepare_action()
-        yield titles["stop_writes"], self._stop_action()
-        yield titles["promote"], self.promote_action()
-        yield from self._follow_steps(titles["follow"])
-        yield titles["tidy"], self._tidy_all_action()
+    def steps(self, titles: dict[str, str]) -> list[Step]:
+        first = [(titles["prepare"], self._prepare_action()), (titles["stop_writes"], self._stop_action())]
+        return [*first, *super().steps(titles)]
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
@@ -189,10 +165,9 @@ class Switchover(RoleChange):
     def recorded(self) -> None:
         self.cluster.topology.upstreams[self.old.name] = self.new.name
 
-    def _follow_steps(self, title: str) -> Iterator[Step]:
-        yield title.format(self.old.name), self._old_follows_action()
-        for other in self._moving():
-            yield title.format(other.name), self.follow_action(other)
+    def follow_steps(self, title: str) -> list[Step]:
+        moves = [(title.format(o.name), self.follow_action(o)) for o in self._moving()]
+        return [(title.format(self.old.name), self._old_follows_action()), *moves]
 
     def _moving(self) -> list[Instance]:
         """The replicas that change from the old to the new primary, or have done so."""
@@ -208,9 +183,9 @@ class Switchover(RoleChange):
 
         return Action(engine_start.commands, do, lambda: self.promoted and self.old.start_action().done())
 
-    def _tidy_all_action(self) -> Action:
+    def tidy_action(self) -> Action:
         gone = [self.new.slot, *(o.slot for o in self._moving())]
-        return Action.sequence([self.tidy_action(), *(self.old.drop_slot_action(s) for s in gone)])
+        return Action.sequence([super().tidy_action(), *(self.old.drop_slot_action(s) for s in gone)])
 
     def _old_runs_as_primary(self) -> bool:
         try:
