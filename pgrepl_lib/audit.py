@@ -17,13 +17,14 @@ from .redact import redact
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
 ORIGIN = "0" * 64
+FILE = "journal.jsonl"
 
 
 class Journal:
     """`journal.jsonl` of a run or, for work outside a run, of the cluster's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "journal.jsonl"
+        self.path = folder / FILE
 
     @classmethod
     def of(cls, cluster_folder: Path) -> Journal:

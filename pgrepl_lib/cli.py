@@ -53,6 +53,13 @@ def values(project: str | None, engine: str | None, given: tuple[tuple[str, str]
     return dict(given) | {k: v for k, v in named.items() if v is not None}
 
 
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Rows with the same keys, as columns."""
+    table = [list(rows[0]), *([("" if v is None else str(v)) for v in r.values()] for r in rows)]
+    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
+    click.echo("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+
+
 def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
     """The cluster of a project with the parameters that it was made with, unless they are given."""
     from . import state
@@ -126,7 +133,8 @@ def status(
             click.echo(f"every {interval:g} s; Ctrl-C ends it")
         click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
         for table in (seen["instances"], seen["replication"]):
-            _print_table(table)
+            click.echo()
+            print_table(table) if table else click.echo("(no replica is connected)")
 
     if not watch:
         once()
@@ -214,16 +222,7 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
     sys.exit(code)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        click.echo("\n(no replica is connected)")
-        return
-    table = [list(rows[0]), *([("" if v is None else str(v)) for v in r.values()] for r in rows)]
-    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
-    click.echo("\n" + "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
-
-
-from . import operate  # noqa: E402, F401 - its commands register themselves
+from . import operate, review  # noqa: E402, F401 - their commands register themselves
 
 
 def _stop(number: int, frame: Any) -> None:

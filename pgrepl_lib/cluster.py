@@ -189,7 +189,7 @@ class Cluster(Steps):
         started = time.monotonic()
         result = CHECKS[name](self).told(title, hint)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
-                            expected=result.expected, seen=result.seen, passed=result.passed,
+                            expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
                             seconds=round(time.monotonic() - started, 3))  # fmt: skip
         show.check(result.title, result.passed, result.expected, result.seen, result.hint)
         if not result.passed:

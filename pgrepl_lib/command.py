@@ -12,7 +12,9 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -57,6 +59,20 @@ class Completed:
     err: str
 
 
+_transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar("transcript", default=None)
+
+
+@contextmanager
+def transcript() -> Iterator[list[tuple[Command, Completed]]]:
+    """The commands that this thread runs inside the block, with how they ended."""
+    ran: list[tuple[Command, Completed]] = []
+    before = _transcript.set(ran)
+    try:
+        yield ran
+    finally:
+        _transcript.reset(before)
+
+
 def run(
     command: Command,
     *,
@@ -91,6 +107,8 @@ def run(
     for reader in readers:
         reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
     done = Completed(code, redact("".join(out)), redact("".join(err)))
+    if (ran := _transcript.get()) is not None:
+        ran.append((command, done))
     if check and code:
         failure = CommandFailed(
             f"Exit code {code}: {command}",
@@ -114,7 +132,10 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without variables that would send our commands to another server or project."""
+    """The caller's environment without variables that would send our commands to another server or project.
+
+    Also without our own parameters: Compose would prefer `PGREPL_IMAGE` there to the cluster's `.env`.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_"))}
     return {**kept, "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C", **(extra or {})}
 

@@ -66,6 +66,14 @@ def without_block(text: str, name: str) -> str:
     return re.sub(rf"\n{block}\Z|\n{block}(?=\n)|{block}\n?", "", text, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
+def addition(text: str, name: str, path: str) -> str:
+    """What the managed block `name` adds to the file without it and without the blocks behind it, as a unified diff."""
+    names = re.findall(r"^# >>> pgrepl: (.*)$", text, re.MULTILINE)
+    for later in names[names.index(name) + 1 :] if name in names else ():
+        text = without_block(text, later)
+    return diff(without_block(text, name), text, path)
+
+
 def diff(old: str, new: str, path: str) -> str:
     """A unified diff of the two texts, as `patch` takes it; empty where they are the same."""
     lines = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)

@@ -10,10 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from . import audit
 from .chapter import OPERATE, SET_UP
 from .files import write_atomic
-from .params import Params
+from .runs import Run
 
 # nbconvert's page cuts long code lines off, and shows code blocks of outputs in the text's font, diffs without colour.
 STYLE = """<style>
@@ -51,24 +50,25 @@ class Exporter:
         self._pool.shutdown()
 
 
-def write_summary(folder: Path, params: Params, status: str) -> dict[str, Any]:
+def leave(run: Run) -> None:
+    """Everything that a run's folder holds besides its notebooks and its journal, once the journal has ended."""
+    write_summary(run)
+
+
+def write_summary(run: Run) -> dict[str, Any]:
     """`summary.json`: the verdict, and how many steps and checks ended how."""
-    entries = list(audit.Journal(folder).entries())
-    steps = [e for e in entries if e["kind"] == "step"]
-    checks = [e for e in entries if e["kind"] == "check"]
-    engine = next((e for e in entries if e["kind"] == "engine"), {})
     summary = {
-        "project": params.project,
-        "status": status,
-        "started": entries[0]["time"] if entries else None,
-        "ended": entries[-1]["time"] if entries else None,
-        "engine": engine.get("facts", {}),
-        "steps": {o: sum(s["outcome"] == o for s in steps) for o in ("changed", "unchanged", "failed", "interrupted")},
-        "checks": {"passed": sum(c["passed"] for c in checks), "failed": sum(not c["passed"] for c in checks)},
-        "params": params.plain(),
-        "journal": {"lines": len(entries)},
+        "project": run.first("run")["params"]["project"],
+        "run": run.name,
+        "status": run.status,
+        "started": run.entries[0]["time"],
+        "ended": run.entries[-1]["time"],
+        "engine": run.first("engine").get("facts", {}),
+        **run.counts(),
+        "params": run.first("run")["params"],
+        "journal": {"lines": len(run.entries)},
     }
-    write_atomic(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(run.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 
 

@@ -45,18 +45,19 @@ class Instance(Server):
         needed = limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
         lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit("postgresql.conf", title, lambda text: conf.with_block(text, "settings", lines))
+        return self._edit("postgresql.conf", "settings", title, lambda text: conf.with_block(text, "settings", lines))
 
     def allow_replication(self, title: str = "") -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, because the first match decides."""
         params, network = self.cluster.params, self.cluster.engine.rule_network()
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
-        return self._edit("pg_hba.conf", title, lambda text: conf.with_block(text, "replication", lines, first=True))
+        change = lambda text: conf.with_block(text, "replication", lines, first=True)  # noqa: E731
+        return self._edit("pg_hba.conf", "replication", title, change)
 
     def follow(self, upstream: Server, title: str = "") -> str:
         """Step: `primary_conninfo` and `primary_slot_name` in the replica's `postgresql.conf` (document, last section)."""
         lines = self.standby_lines(upstream)
-        return self._edit("postgresql.conf", title, lambda text: conf.with_block(text, "standby", lines))
+        return self._edit("postgresql.conf", "standby", title, lambda text: conf.with_block(text, "standby", lines))
 
     def standby_lines(self, upstream: Server) -> list[str]:
         """What makes a server that starts in recovery follow this upstream, over its own slot."""
@@ -64,7 +65,7 @@ class Instance(Server):
 
     def follow_nobody(self, title: str = "") -> str:
         """Step: a primary's `postgresql.conf` names no upstream."""
-        return self._edit("postgresql.conf", title, lambda text: conf.without_block(text, "standby"))
+        return self._edit("postgresql.conf", "standby", title, lambda text: conf.without_block(text, "standby"))
 
     def conninfo(self, upstream: Server) -> str:
         """How this replica connects to another instance; a password is never in it, only the path of its file."""
@@ -266,8 +267,8 @@ class Instance(Server):
 
         return Action((command,), do, lambda: probe()[0])
 
-    def _edit(self, file: str, title: str, change: Any) -> str:
-        return self.cluster.edit(title or f"Edit {self.name}/{file}", self.cluster.folder / self.name / file, change)
+    def _edit(self, file: str, block: str, title: str, change: Any) -> str:
+        return self.cluster.edit(title or f"Edit {self.name}/{file}", self.cluster.folder / self.name / file, block, change)
 
     def _run(self, *commands: Command) -> None:
         for command in commands:

@@ -14,6 +14,7 @@ from jupyter_core.utils import run_sync
 
 from .audit import RUN_FOLDER
 from .params import Params
+from .runs import RUNS
 
 # What the chapters need, ready when the first cell asks for it; in the background what only a later one asks for.
 WARM_UP = """
@@ -67,7 +68,7 @@ class SharedKernel:
 @contextmanager
 def begun(params: Params) -> Iterator[None]:
     """A kernel for a run, told the folder of the run's evidence; the folder itself is not made yet."""
-    folder = params.folder / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     os.environ[RUN_FOLDER] = str(folder)
     SharedKernel.begin(params)
     try:

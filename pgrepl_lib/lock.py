@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -57,6 +58,20 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def run_holder(folder: Path) -> dict[str, Any] | None:
+    """Who holds the project for a run now; None where nobody does, whatever a killed one has left."""
+    lock = FileLock(folder / ".run.lock", timeout=0)
+    if not (folder / ".run.holder.json").exists():
+        return None
+    try:
+        with lock:
+            return None
+    except Timeout:
+        with suppress(OSError, ValueError):
+            return dict(json.loads(_read(folder / ".run.holder.json")))
+        return {}
 
 
 def _read(holder: Path) -> str:

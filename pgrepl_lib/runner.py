@@ -22,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from tqdm import tqdm
 
-from . import audit, evidence
+from . import audit, evidence, provenance
 from .chapter import NOTEBOOKS
 from .cluster import open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
@@ -30,6 +30,7 @@ from .files import make_folder
 from .kernel import SharedKernel
 from .lock import run_lock
 from .params import Params
+from .runs import Run
 
 INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
 BANNER = {
@@ -151,7 +152,8 @@ def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool) -> Pat
 def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool) -> None:
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
-    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), python=sys.version.split()[0])
+    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts())
+    audit.Journal(params.folder).record("run", run=folder.name)
     try:
         for chapter in chapters:
             _execute(chapter, params, folder, journal, bar)
@@ -161,9 +163,9 @@ def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool) 
         status = "interrupted"
         raise
     finally:
+        journal.record("end", status=status)  # first: a disk that is full may hold no more than this
         exports.finish(sorted(folder.glob("*.ipynb")))
-        journal.record("end", status=status)
-        evidence.write_summary(folder, params, status)
+        evidence.leave(Run(folder))
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:

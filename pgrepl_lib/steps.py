@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from . import audit, conf, files, show, state
 from .chapter import cell_id
+from .command import Command, Completed, transcript
 from .engine import Action, Engine
 from .errors import CommandFailed, PgreplError, StepFailed
 from .lock import step_lock
 from .params import Params
 from .together import together
 from .topology import Topology
+
+MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
 
 
 class Outcome(str):
@@ -44,37 +49,37 @@ class Steps:
         """The record that this work goes to."""
         return audit.Journal.of(self.folder)
 
-    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str) -> Outcome:
+    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str, adds: Callable[[], str] = str) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
 
-        diff: the edit to show, asked for before the action is done.
+        diff: the edit to show, asked for before the action is done. adds: asked for afterwards, what the edit as a whole
+        adds to the file as the server made it; recorded, so that an unchanged step can be replayed too.
         """
         with step_lock(self.folder):
             self._refuse_unfinished()
             self._prepare_once()
             started, shown = time.monotonic(), diff()
-            outcome, code = "failed", 1
+            outcome: str = "failed"
+            ran: list[tuple[Command, Completed]] = []
+            cause: BaseException | None = None
             try:
                 outcome = "unchanged" if action.done() else "changed"
                 if outcome == "changed":
-                    with show.progress(title) as tell:
+                    with show.progress(title) as tell, transcript() as ran:
                         action.do(tell)
-                code = 0
-            except KeyboardInterrupt:
-                outcome, code = "interrupted", 130
+            except KeyboardInterrupt as error:
+                outcome, cause = "interrupted", error
                 raise
-            except CommandFailed as error:
-                outcome, code = "failed", error.code
-                raise
-            except PgreplError:
-                outcome = "failed"
+            except PgreplError as error:
+                outcome, cause = "failed", error
                 raise
             except Exception as error:
                 outcome = "failed"
-                raise StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
-                                 remedy="correct the cause named above and run again") from error  # fmt: skip
+                cause = StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
+                                   remedy="correct the cause named above and run again")  # fmt: skip
+                raise cause from error
             finally:
-                self._record_step(title, action, shown, outcome, code, time.monotonic() - started)
+                self._record_step(title, action, shown, outcome, ran, cause, time.monotonic() - started, adds())
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
@@ -89,7 +94,7 @@ class Steps:
             with show.progress(steps[0][0]) as tell:
                 results = together([(action, diff) for _, action, diff in steps], at_once, tell)
             for (title, action, _), r in zip(steps, results, strict=True):
-                self._record_step(title, action, r.diff, r.outcome, int(r.error is not None), r.seconds)
+                self._record_step(title, action, r.diff, r.outcome, r.ran, r.error, r.seconds)
                 if r.error is None:
                     show.step(title, r.outcome, action.commands, r.diff)
         for r in results:
@@ -97,14 +102,14 @@ class Steps:
                 raise r.error
         return [Outcome(r.outcome) for r in results]
 
-    def edit(self, title: str, path: Path, change: Callable[[str], str]) -> str:
-        """A step that edits a text file of the cluster's folder, shown as a diff that `patch` takes."""
+    def edit(self, title: str, path: Path, block: str, change: Callable[[str], str]) -> str:
+        """A step that edits a managed block of a text file in the cluster's folder, shown as a diff that `patch` takes."""
         name = str(path.relative_to(self.folder))
         old = path.read_text("utf-8") if path.exists() else ""
         new = change(old)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
-        return self.perform(title, action, diff=lambda: conf.diff(old, new, name))
+        return self.perform(title, action, diff=lambda: conf.diff(old, new, name), adds=lambda: conf.addition(new, block, name))
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change, so that nothing else is done until that has ended."""
@@ -125,7 +130,37 @@ class Steps:
             raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed.",
                              remedy=f"finish it: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
 
-    def _record_step(self, title: str, action: Action, diff: str, outcome: str, code: int, seconds: float) -> None:
+    def _record_step(
+        self, title: str, action: Action, diff: str, outcome: str, ran: Sequence[tuple[Command, Completed]],
+        error: BaseException | None, seconds: float, adds: str = "",
+    ) -> None:  # fmt: skip
+        code = (
+            0 if error is None else 130 if outcome == "interrupted" else error.code if isinstance(error, CommandFailed) else 1
+        )
         self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
-                            commands=[str(c) for c in action.commands], diff=diff, exit_code=code,
-                            seconds=round(seconds, 3))  # fmt: skip
+                            commands=_with_results(action.commands, ran), diff=diff, adds=adds, exit_code=code,
+                            seconds=round(seconds, 3), **({"error": str(error)} if error else {}))  # fmt: skip
+
+
+def _with_results(commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]) -> list[dict[str, Any]]:
+    """What was shown, each with the exit code and the output of the program where one ran.
+
+    A command that stands for what Docker's interface, SQL or a file's replacement did has no exit code of its own.
+    """
+    results = [(str(c), done) for c, done in ran]
+    found: list[dict[str, Any]] = []
+    for shown in map(str, commands):
+        done = next((r for r in results if r[0] == shown), None)
+        if done:
+            results.remove(done)
+        found.append({"command": shown, "exit_code": done[1].code if done else None,
+                      "output": _shortened(done[1].out + done[1].err) if done else ""})  # fmt: skip
+    return found
+
+
+def _shortened(output: str) -> str:
+    """A program's output without the progress lines that it overwrote, and without the middle of a very long one."""
+    text = re.sub(r"[^\n]*\r(?!\n)", "", output).strip()
+    left_out = len(text) - MOST_OUTPUT
+    half = MOST_OUTPUT // 2
+    return text if left_out <= 0 else f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"

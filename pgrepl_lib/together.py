@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .command import Command, Completed, transcript
 from .engine import Action, Tell
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one action ended: outcome, the diff asked for before it, seconds, and the error where it failed."""
+    """How one action ended: outcome, the diff asked for before it, seconds, what ran, and the error where it failed."""
 
     outcome: str
     diff: str
     seconds: float
+    ran: list[tuple[Command, Completed]] = field(default_factory=list)
     error: Exception | None = None
 
 
@@ -27,13 +29,14 @@ def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, 
     def one(number: int) -> Result:
         action, diff = actions[number]
         started, text = time.monotonic(), diff()
-        try:
-            if action.done():
-                return Result("unchanged", text, time.monotonic() - started)
-            action.do(lambda line: said.update({number: line}))
-            return Result("changed", text, time.monotonic() - started)
-        except Exception as error:
-            return Result("failed", text, time.monotonic() - started, error)
+        with transcript() as ran:
+            try:
+                if action.done():
+                    return Result("unchanged", text, time.monotonic() - started)
+                action.do(lambda line: said.update({number: line}))
+                return Result("changed", text, time.monotonic() - started, ran)
+            except Exception as error:
+                return Result("failed", text, time.monotonic() - started, ran, error)
 
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(one, n) for n in range(len(actions))]

@@ -85,15 +85,20 @@ def test_the_journal_tells_every_step(cluster: Cluster) -> None:
     steps = [e for e in cluster.journal.entries() if e["kind"] == "step"]
     assert {s["outcome"] for s in steps[:25]} == {"changed", "unchanged"}
     for step in steps:
-        assert list(step) == ["time", "kind", "chapter", "cell", "title", "outcome", "commands", "diff", "exit_code",
-                              "seconds", "previous"]  # fmt: skip
+        assert list(step) == ["time", "kind", "chapter", "cell", "title", "outcome", "commands", "diff", "adds",
+                              "exit_code", "seconds", "previous"]  # fmt: skip
         assert step["chapter"] == "test" and step["title"] and step["exit_code"] == 0 and 0 <= step["seconds"] < 300
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", step["time"])
-        assert step["commands"] and all(isinstance(c, str) and c for c in step["commands"])
+        assert step["commands"] and all(c["command"] and c["exit_code"] in (None, 0) for c in step["commands"])
     edits = [s for s in steps[:25] if "Edit" in s["title"]]
     assert len(edits) == 5 and all(s["diff"].startswith("--- ") for s in edits)
-    programs = " ".join(c for s in steps for c in s["commands"])
+    assert all(s["adds"] == s["diff"] for s in edits)
+    programs = " ".join(c["command"] for s in steps for c in s["commands"])
     assert "pg_basebackup" in programs and "createuser" in programs and "pg_create_physical_replication_slot" in programs
+    backup = next(c for s in steps[:25] for c in s["commands"] if "pg_basebackup" in c["command"])
+    assert backup["exit_code"] == 0 and "(100%)" in backup["output"]
+    repeated = [s["adds"] for s in steps if "Edit" in s["title"]]
+    assert set(repeated) == {s["adds"] for s in edits}, "an unchanged edit says what it had added"
 
 
 # --- with a password, cut off, taken up again, changed: one cluster on either engine --------------------------------

@@ -1,0 +1,35 @@
+"""The command line's verbs about past runs: runs, and what can be made of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from .cli import EPILOG, main, parameters, print_table, values
+from .params import Params
+
+Given = tuple[tuple[str, str], ...]
+JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@JSON
+def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -> None:
+    """List the runs of a project, the oldest first, with how each ended; a killed one never says completed."""
+    from .runs import Run, of_project
+
+    def row(run: Run) -> dict[str, Any]:
+        counts = run.counts()
+        return {"run": run.name, "status": run.status, "changed": counts["steps"]["changed"], **counts["checks"],
+                "chapters": len(run.first("run").get("chapters", [])), "folder": str(run.folder)}  # fmt: skip
+
+    rows = [row(r) for r in of_project(Params.parse(values(project, engine, given)).folder)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        print_table(rows)
+    else:
+        click.echo("there is no run yet")
