@@ -209,8 +209,8 @@ def timed(act: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def quietly() -> contextlib.redirect_stdout[io.StringIO]:
-    return contextlib.redirect_stdout(io.StringIO())
+def quietly() -> contextlib.redirect_stderr[io.StringIO]:
+    return contextlib.redirect_stderr(io.StringIO())
 
 
 def report(title: str, pairs: list[Pair]) -> None:

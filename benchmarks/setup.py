@@ -20,12 +20,12 @@ def cluster_of(values: dict[str, Any]) -> Iterator[Cluster]:
     """A verified cluster with these parameters."""
     cluster = open_cluster("", **values)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()):
             set_up_primary(cluster)
             set_up_replicas(cluster)
         yield cluster
     finally:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()):
             open_cluster("", **values).remove(confirm=True)
 
 

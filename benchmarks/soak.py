@@ -156,8 +156,8 @@ def rules(cluster: Cluster, over: Report, fail: Report, *, synchronous: bool) ->
     return broken + (["rows were doubled"] if over.doubled or fail.doubled else [])
 
 
-def quietly() -> contextlib.redirect_stdout[io.StringIO]:
-    return contextlib.redirect_stdout(io.StringIO())
+def quietly() -> contextlib.redirect_stderr[io.StringIO]:
+    return contextlib.redirect_stderr(io.StringIO())
 
 
 if __name__ == "__main__":

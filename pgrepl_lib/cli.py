@@ -1,22 +1,25 @@
 """The command line: `pgrepl`, also `python -m pgrepl_lib`.
 
 Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something.
-Results go to standard output, progress and errors to standard error.
+Results go to standard output, progress and errors to standard error. With --json a result is one JSON document; after
+an error standard output is empty.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from .errors import CheckFailed, ParameterError, PgreplError
-from .params import Params
+from .errors import ParameterError, PgreplError
+from .params import Params, from_environment, variable
 
 EPILOG = (
     "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
@@ -42,15 +45,39 @@ class Guarded(click.Group):
 def parameters(command: Any) -> Any:
     """The options by which every command finds its cluster."""
     command = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE",
-                           help="A parameter of the notebooks, such as: -p auth_method scram-sha-256")(command)  # fmt: skip
+                           help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.")(command)  # fmt: skip
     command = click.option("--engine", help="auto (docker where it can work, else local), docker, or local.")(command)
     return click.option("--project", help="The cluster's name; several live side by side. [default: pgrepl]")(command)
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="The result as one JSON document on standard output.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing while all is well (with --json: only the result).")
+
+
 def values(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """The given options as one mapping; the short options win over -p."""
-    named = {"project": project, "engine": engine}
-    return dict(given) | {k: v for k, v in named.items() if v is not None}
+    """The given parameters as one mapping: the short options win over -p, and both over environment variables."""
+    options = dict(given) | {k: v for k, v in {"project": project, "engine": engine}.items() if v is not None}
+    exported = {k: v for k, v in from_environment().items() if k not in options}
+    Params.parse(exported | options, called={name: variable(name) for name in exported})
+    return exported | options
+
+
+def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, Any]:
+    """The given parameters, and for those that are not given what the project was made with, where it exists."""
+    from . import state
+
+    params = Params.parse(given)
+    made = state.read(params.folder).get("params", {})
+    if not made and must_exist:
+        known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
+        raise ParameterError(f"There is no project {params.project}.", remedy=f"pgrepl run --project {params.project}",
+                             looked_at=[f"{params.workdir} holds: {', '.join(known) or 'no project'}"])  # fmt: skip
+    return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
+
+
+def give(as_json: bool, result: Any, text: str) -> None:
+    """A command's result, on standard output: as JSON, or as text for people."""
+    click.echo(json.dumps(result, indent=2, default=str) if as_json else text)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -60,18 +87,23 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     click.echo("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
 
 
+@contextlib.contextmanager
+def held_back(quiet: bool) -> Iterator[None]:
+    """With quiet, what is told on standard error is told only if the block fails: a scheduler mails whatever is printed."""
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told) if quiet else contextlib.nullcontext():
+            yield
+    except BaseException:
+        click.echo(told.getvalue(), nl=False, err=True)
+        raise
+
+
 def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
     """The cluster of a project with the parameters that it was made with, unless they are given."""
-    from . import state
     from .cluster import open_cluster
 
-    params = Params.parse(given)
-    made = state.read(params.folder).get("params", {})
-    if not made and must_exist:
-        known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
-        raise ParameterError(f"There is no project {params.project}.", remedy=f"pgrepl run --project {params.project}",
-                             looked_at=[f"{params.workdir} holds: {', '.join(known) or 'no project'}"])  # fmt: skip
-    return open_cluster("cli", **{**made, **given})
+    return open_cluster("cli", **with_made(given, must_exist=must_exist))
 
 
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -81,17 +113,29 @@ def main() -> None:
 
     The chapters are notebooks; `run` executes them without a browser. Running again changes only what is left.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
 
 
 @main.command(epilog=EPILOG)
 @parameters
 @click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
-def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str) -> None:
+@JSON
+@QUIET
+def run(
+    project: str | None,
+    engine: str | None,
+    given: tuple[tuple[str, str], ...],
+    first: str,
+    last: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also the operation."""
     from .chapter import OPERATE, SET_UP, chapters_between
 
-    given_values = values(project, engine, given)
+    given_values = with_made(values(project, engine, given))
     params = Params.parse(given_values)
     try:
         chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
@@ -99,21 +143,22 @@ def run(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
         raise ParameterError(str(error)) from None
     from .kernel import begun
 
-    with begun(params):
+    with held_back(quiet), begun(params):
         from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
         folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty())
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
-    click.echo(f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
-               f"{checks['passed']} checks passed, {checks['failed']} failed")  # fmt: skip
-    click.echo(f"evidence: {folder}")
+    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
+            f"{checks['passed']} checks passed, {checks['failed']} failed\nevidence: {folder}")  # fmt: skip
+    if as_json or not quiet:
+        give(as_json, {**summary, "folder": folder}, text)
     gc.freeze()  # the interpreter would search everything that was imported for cycles before it ends
 
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@JSON
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
 @click.option("--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch.")
 def status(
@@ -130,7 +175,7 @@ def status(
             return
         if watch:
             click.clear()
-            click.echo(f"every {interval:g} s; Ctrl-C ends it")
+            click.echo(f"every {interval:g} s; Ctrl-C ends it", err=True)
         click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
         for table in (seen["instances"], seen["replication"]):
             click.echo()
@@ -145,24 +190,24 @@ def status(
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool) -> None:
-    """Make all checks of chapter 03; changes nothing and leaves nothing behind."""
+@JSON
+@QUIET
+def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
+    """Make all checks of chapter 03; changes nothing and leaves nothing behind in the databases."""
+    from . import show
     from .checks import CHECKS, ON_REQUEST
 
     cluster = existing_cluster(values(project, engine, given))
     if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
     results = []
-    for name, make in ((n, c) for n, c in CHECKS.items() if n not in ON_REQUEST):
-        try:
-            results.append(make(cluster) if as_json else cluster.check(name))
-        except CheckFailed:
-            results.append(None)
-    if as_json:
-        click.echo(json.dumps([vars(r) for r in results], indent=2))
-    failed = sum(r is None or not r.passed for r in results)
-    click.echo(f"{len(results) - failed} passed, {failed} failed", err=as_json)
+    for name in (n for n in CHECKS if n not in ON_REQUEST):
+        results.append(result := cluster.examine(name))
+        if not (as_json or (quiet and result.passed)):
+            show.check(result.title, result.passed, result.expected, result.seen, result.hint)
+    failed = sum(not r.passed for r in results)
+    if as_json or failed or not quiet:
+        give(as_json, [vars(r) for r in results], f"{len(results) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
@@ -188,17 +233,20 @@ def psql(
 @main.command(epilog=EPILOG)
 @parameters
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool) -> None:
+@JSON
+def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool, as_json: bool) -> None:
     """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
     cluster = existing_cluster(values(project, engine, given), must_exist=False)
+    name = cluster.params.project
     for line in (there := cluster.existing()):
-        click.echo(line)
+        click.echo(line, err=True)
     if not there and not cluster.folder.joinpath("cluster.json").exists():
-        click.echo(f"nothing of project {cluster.params.project} exists")
+        give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
     if not yes and not (sys.stdin.isatty() and click.confirm("Remove all of this?", err=True)):
         raise ParameterError("Nothing was removed: no confirmation.", remedy="pgrepl down --yes")
     cluster.remove(confirm=True)
+    give(as_json, {"project": name, "removed": there}, f"project {name} is removed")
 
 
 @main.command(epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.")
@@ -207,7 +255,7 @@ def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], 
 @click.option("--critical-bytes", default=256 * 1024**2, show_default=True, help="Lag in bytes that is critical.")
 @click.option("--warning-seconds", default=10.0, show_default=True, help="Lag in seconds that is worth a warning.")
 @click.option("--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@JSON
 def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, **limits: float) -> None:
     """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
     try:
@@ -216,9 +264,9 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
         found = lags.now(existing_cluster(values(project, engine, given)))
         code, line = lags.judge(found, lags.Thresholds(**limits))  # type: ignore[arg-type]
     except Exception as error:
-        click.echo(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}")
+        click.echo(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}", err=as_json)
         sys.exit(3)
-    click.echo(json.dumps(found, indent=2) if as_json else line)
+    give(as_json, found, line)
     sys.exit(code)
 
 

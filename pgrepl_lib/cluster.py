@@ -184,6 +184,15 @@ class Cluster(Steps):
 
         title, hint: the reader's language, instead of the check's own English ones.
         """
+        result = self.examine(name, title, hint)
+        show.check(result.title, result.passed, result.expected, result.seen, result.hint)
+        if not result.passed:
+            raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
+                              looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
+        return result
+
+    def examine(self, name: str, title: str = "", hint: str = "") -> Check:
+        """Make one check and record it, whatever its outcome; title, hint: as in `check`."""
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
@@ -191,10 +200,6 @@ class Cluster(Steps):
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
                             expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
                             seconds=round(time.monotonic() - started, 3))  # fmt: skip
-        show.check(result.title, result.passed, result.expected, result.seen, result.hint)
-        if not result.passed:
-            raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
-                              looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
         return result
 
     def require_primary(self) -> None:

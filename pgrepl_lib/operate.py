@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from .cli import EPILOG, existing_cluster, main, parameters, values
+from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
 from .errors import ParameterError
 
 Given = tuple[tuple[str, str], ...]
@@ -21,43 +20,55 @@ def replica() -> None:
 @replica.command(epilog=EPILOG)
 @parameters
 @click.option("--upstream", default="", help="Follow this replica instead of the primary (cascading).")
-def add(project: str | None, engine: str | None, given: Given, upstream: str) -> None:
+@JSON
+def add(project: str | None, engine: str | None, given: Given, upstream: str, as_json: bool) -> None:
     """Prepare one more replica; one whose preparation was interrupted is finished first."""
     from . import replicas
 
-    click.echo(replicas.add(existing_cluster(values(project, engine, given)), upstream).name)
+    cluster = existing_cluster(values(project, engine, given))
+    name = replicas.add(cluster, upstream).name
+    _give(cluster, as_json, name, name=name)
 
 
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Also the last replica, or a former primary with rows that nobody else has.")
-def remove(project: str | None, engine: str | None, given: Given, name: str, yes: bool) -> None:
+@JSON
+def remove(project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool) -> None:
     """Remove the replica NAME with its data, files and slot."""
     from . import replicas
 
-    replicas.remove(existing_cluster(values(project, engine, given)), name, confirm=yes)
+    cluster = existing_cluster(values(project, engine, given))
+    replicas.remove(cluster, name, confirm=yes)
+    _give(cluster, as_json, f"{name} is removed", name=name)
 
 
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
-def rebuild(project: str | None, engine: str | None, given: Given, name: str) -> None:
+@JSON
+def rebuild(project: str | None, engine: str | None, given: Given, name: str, as_json: bool) -> None:
     """Throw the data of the replica NAME away and copy its upstream again."""
     from . import replicas
 
-    replicas.rebuild(existing_cluster(values(project, engine, given)), name)
+    cluster = existing_cluster(values(project, engine, given))
+    replicas.rebuild(cluster, name)
+    _give(cluster, as_json, f"{name} is a new copy of {cluster.instance(name).upstream.name}", name=name)
 
 
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
 @click.argument("upstream")
-def follow(project: str | None, engine: str | None, given: Given, name: str, upstream: str) -> None:
+@JSON
+def follow(project: str | None, engine: str | None, given: Given, name: str, upstream: str, as_json: bool) -> None:
     """Let the replica NAME stream from UPSTREAM, the primary or another replica."""
     from . import replicas
 
-    replicas.follow(existing_cluster(values(project, engine, given)), name, upstream)
+    cluster = existing_cluster(values(project, engine, given))
+    replicas.follow(cluster, name, upstream)
+    _give(cluster, as_json, f"{name} follows {upstream}", name=name)
 
 
 @main.command(epilog=EPILOG)
@@ -66,7 +77,10 @@ def follow(project: str | None, engine: str | None, given: Given, name: str, ups
 @click.option("--max-lag", default=16 * 1024**2, show_default=True, help="Bytes that it may be behind at the beginning.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
 @click.option("--cancel", is_flag=True, help="Take a switchover back that was interrupted before the promotion.")
-def switchover(project: str | None, engine: str | None, given: Given, to: str, max_lag: int, plan: bool, cancel: bool) -> None:
+@JSON
+def switchover(
+    project: str | None, engine: str | None, given: Given, to: str, max_lag: int, plan: bool, cancel: bool, as_json: bool
+) -> None:
     """Change the primary on purpose; no confirmed row is lost. An interrupted one is finished by running it again."""
     from .switchover import Switchover
 
@@ -81,12 +95,10 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, m
         raise ParameterError("No switchover is under way; nothing was changed.")
     change = Switchover(cluster, to, max_lag)
     if plan:
-        _print_plan(change.plan())
-    elif cancel:
-        change.cancel()
-    else:
-        change.run()
-        click.echo(f"{cluster.primary.name} is the primary")
+        _give_plan(as_json, change.plan())
+        return
+    change.cancel() if cancel else change.run()
+    _give(cluster, as_json, f"{cluster.primary.name} is the primary")
 
 
 @main.command(epilog=EPILOG)
@@ -94,49 +106,63 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, m
 @click.option("--to", default="", help="The replica that becomes the primary. [default: the most advanced one]")
 @click.option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
-def failover(project: str | None, engine: str | None, given: Given, to: str, force: bool, plan: bool) -> None:
+@JSON
+def failover(project: str | None, engine: str | None, given: Given, to: str, force: bool, plan: bool, as_json: bool) -> None:
     """Replace a lost primary by the most advanced replica; the lost one is fenced first."""
     from .failover import Failover
 
     cluster = existing_cluster(values(project, engine, given))
     change = Failover(cluster, to, force)
     if plan:
-        _print_plan(change.plan())
+        _give_plan(as_json, change.plan())
         return
-    if change.seen:
-        click.echo(change.choice().to_string(index=False))
+    choice = change.choice()
+    if len(choice):
+        click.echo(choice.to_string(index=False), err=True)
     change.run()
-    click.echo(f"{cluster.primary.name} is the primary; bring the old one back: pgrepl rejoin {change.old.name}")
+    text = f"{cluster.primary.name} is the primary; bring the old one back: pgrepl rejoin {change.old.name}"
+    _give(cluster, as_json, text, choice=choice.to_dict("records"))
 
 
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
 @click.option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
-def rejoin(project: str | None, engine: str | None, given: Given, name: str, full_copy: bool) -> None:
+@JSON
+def rejoin(project: str | None, engine: str | None, given: Given, name: str, full_copy: bool, as_json: bool) -> None:
     """Bring the fenced former primary NAME back as a replica; rows that only it has are listed and kept first."""
     from .rejoin import Rejoin
 
-    back = Rejoin(existing_cluster(values(project, engine, given)), name, full_copy)
+    cluster = existing_cluster(values(project, engine, given))
+    back = Rejoin(cluster, name, full_copy)
     lost = back.run()
+    text = f"{name} is a replica"
     if len(lost):
-        click.echo(f"{lost.to_string(index=False)}\nthrown away, and kept in {back.kept}")
+        text += f"\n{lost.to_string(index=False)}\nthrown away, and kept in {back.kept}"
+    kept = {"thrown_away": lost.to_dict("records"), "kept": back.kept if len(lost) else None}
+    _give(cluster, as_json, text, name=name, **kept)
 
 
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("method")
-def sync(project: str | None, engine: str | None, given: Given, method: str) -> None:
+@JSON
+def sync(project: str | None, engine: str | None, given: Given, method: str, as_json: bool) -> None:
     """Let commits wait for replicas: METHOD is "FIRST n", "ANY n", or off."""
     from .synchronous import set_synchronous
 
-    set_synchronous(existing_cluster(values(project, engine, given)), "" if method == "off" else method)
+    cluster = existing_cluster(values(project, engine, given))
+    set_synchronous(cluster, "" if method == "off" else method)
+    _give(cluster, as_json, f"commits wait for: {cluster.topology.synchronous or 'no replica'}")
 
 
-def _print_plan(steps: list[tuple[str, Any]]) -> None:
-    for number, (title, action) in enumerate(steps, 1):
-        click.echo(f"{number}. {title}")
-        for command in action.commands:
-            click.echo(f"   $ {command}")
+def _give(cluster: Any, as_json: bool, text: str, **more: Any) -> None:
+    """The result of a change: in JSON who is what now, and what else there is to say."""
+    give(as_json, {"project": cluster.params.project, **more, **cluster.topology.plain()}, text)
+
+
+def _give_plan(as_json: bool, steps: list[tuple[str, Any]]) -> None:
+    plan = [{"title": title, "commands": [str(c) for c in action.commands]} for title, action in steps]
+    lines = [f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"]) for n, s in enumerate(plan, 1)]
+    give(as_json, plan, "\n".join(lines))
     click.echo("nothing was changed", err=True)
-    sys.exit(0)

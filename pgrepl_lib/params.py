@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -47,14 +48,17 @@ class Params(BaseModel):
     workdir: Path = Path()
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Params:
-        """Validate plain values; raises `ParameterError` that names every wrong one."""
+    def parse(cls, values: Mapping[str, Any], called: Mapping[str, str] = MappingProxyType({})) -> Params:
+        """Validate plain values; raises `ParameterError` that names every wrong one.
+
+        called: what the user knows a parameter by, where that is not its name.
+        """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ParameterError(
                 "The parameters are not usable; nothing was touched.",
-                looked_at=[_explain(e, values) for e in error.errors()],
+                looked_at=[_explain(e, values, called) for e in error.errors()],
                 remedy="correct the named parameters; the table of parameters is in README.md",
             ) from None
 
@@ -164,6 +168,17 @@ class Params(BaseModel):
         return self.model_dump(mode="json")
 
 
+def variable(name: str) -> str:
+    """The environment variable by which the command line takes a parameter."""
+    return f"PGREPL_{name.upper()}"
+
+
+def from_environment() -> dict[str, str]:
+    """The parameters that environment variables give; an empty variable counts as none."""
+    given = {name: os.environ.get(variable(name), "") for name in Params.model_fields}
+    return {name: value for name, value in given.items() if value}
+
+
 def default_workdir() -> Path:
     """Where clusters live unless `workdir` says otherwise: as root a place that other users may enter."""
     if os.geteuid() == 0:
@@ -185,11 +200,11 @@ def _setting_value(name: str, value: Any) -> str:
     return str(value)
 
 
-def _explain(error: Any, given: Mapping[str, Any]) -> str:
+def _explain(error: Any, given: Mapping[str, Any], called: Mapping[str, str]) -> str:
     name = str(error["loc"][0]) if error["loc"] else "parameters"
     if error["type"] == "extra_forbidden":
         return f"{name}: no such parameter; there are {', '.join(Params.model_fields)}"
     reason = error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_type":
         reason += " (papermill turns text that looks like a number into one: use its -r NAME VALUE)"
-    return f"{name}: {reason}; given: {given.get(name)!r}"
+    return f"{called.get(name, name)}: {reason}; given: {given.get(name)!r}"

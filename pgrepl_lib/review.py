@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from .cli import EPILOG, main, parameters, print_table, values
+from .cli import EPILOG, JSON, main, parameters, print_table, values
 from .params import Params
 
 Given = tuple[tuple[str, str], ...]
-JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
 @main.command(epilog=EPILOG)

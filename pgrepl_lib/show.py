@@ -28,9 +28,12 @@ def markdown(text: str) -> None:
 
 
 def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str = "") -> None:
-    """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit."""
+    """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit.
+
+    Outside a notebook it is told on standard error: progress, not a result.
+    """
     if not in_notebook():
-        print(f"{outcome:>9}  {title}")
+        print(f"{outcome:>9}  {title}", file=sys.stderr)
         return
     shown = "\n".join(f"$ {_wrapped(str(c))}" for c in commands)
     parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
