@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from . import files, picture, show, state
+from . import files, passwords, picture, show, state
 from .chapter import cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
+from .lock import step_lock
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, require
-from .redact import register
 from .steps import Steps
 from .topology import Topology
 
@@ -79,24 +79,7 @@ class Cluster(Steps):
 
     def make_secrets(self, title: str = "Make the passwords") -> str:
         """Step: random passwords in files that only their reader may read (correction 1)."""
-        folder = self.folder / "secrets"
-        names = ["superuser", *(["replication"] if self.params.auth_method != "trust" else [])]
-        needed = (*names, "pgpass", "replication.pgpass")
-        shown = tuple(f"(umask 077; openssl rand -hex 16 > secrets/{n})" for n in names)
-
-        def do(tell: Tell) -> None:
-            if not (folder / "superuser").exists() and self.engine.has_data(self.topology.primary):
-                raise StepFailed("The passwords of existing data are gone.", looked_at=self.engine.existing(),
-                                 remedy=f"put {folder} back from a copy, or remove the data: "
-                                 f"pgrepl down --project {self.params.project}")  # fmt: skip
-            made = {n: self._secret(folder / n) for n in names}
-            users = {"superuser": "postgres", "replication": self.params.replication_user}
-            lines = {n: f"*:*:*:{_pgpass(users[n])}:{made[n]}\n" for n in names}
-            files.write_atomic(folder / "pgpass", "".join(lines.values()), 0o600)
-            files.write_atomic(folder / "replication.pgpass", lines.get("replication", ""), 0o600)
-            self.engine.prepare()  # hands them to the server's user
-
-        return self.perform(title, Action(shown, do, lambda: all((folder / n).exists() for n in needed)))
+        return self.perform(title, passwords.action(self))
 
     def start_temporary(self, title: str = "Start a temporary instance") -> str:
         """Step: a server of the wanted version to copy its files from (document: pg_temp; corrections 1 and 2)."""
@@ -111,7 +94,11 @@ class Cluster(Steps):
         """Step: the cluster's own folder with what the engine needs in it."""
         there = self.folder / state.FILE
         fresh = not there.exists()
-        return self.perform(title, Action((f"cd {self.folder}",), lambda tell: None, lambda: not fresh))
+        with step_lock(self.folder):
+            self._prepare_once()  # which may choose other ports than those that were free a moment ago
+        folder = shlex.quote(str(self.folder))
+        commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
+        return self.perform(title, Action(commands, lambda tell: None, lambda: not fresh))
 
     def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
         """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.
@@ -233,11 +220,6 @@ class Cluster(Steps):
             self.engine.ports = state.ports(self.params, made, self.topology.names)
         self.record()
 
-    def _secret(self, path: Path) -> str:
-        if not path.exists():
-            files.write_atomic(path, secrets.token_hex(16) + "\n", 0o600)
-        return register(path.read_text().strip())
-
 
 def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     """The cluster that these parameters describe; nothing is changed.
@@ -267,7 +249,3 @@ def _refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine) ->
     if complaints := engine.refuse_settings(new) if new else []:
         raise ParameterError(f"PostgreSQL {params.pg_version} does not accept these settings; nothing was touched.",
                              looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
-
-
-def _pgpass(user: str) -> str:
-    return user.replace("\\", "\\\\").replace(":", "\\:")

@@ -28,7 +28,8 @@ class Command:
     """A program with its arguments, as a person would type it in the cluster's folder.
 
     user: the system user to run as when the caller is root; env: variables added for it;
-    stdin: a file given as standard input; shown: what to type where that is not the arguments themselves.
+    stdin: a file given as standard input; shown: what to type where that is not the arguments themselves;
+    unless: a file that makes it superfluous, which a person would have to ask for.
     """
 
     argv: tuple[str, ...]
@@ -36,12 +37,20 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: Path | None = None
     shown: str = ""
+    unless: str = ""
 
     def __str__(self) -> str:
         text = self.shown or shell_text(self.argv)
         if self.stdin:
             text += f" < {shlex.quote(str(self.stdin))}"
-        return redact(f"runuser -u {self.user} -- {text}" if self.user else text)
+        if self.user:
+            text = f"runuser -u {self.user} -- {text}"
+        return redact(f"[ -e {shlex.quote(self.unless)} ] || {text}" if self.unless else text)
+
+
+def here_document(path: str, text: str) -> str:
+    """What a person would type to write a file; the text must end in a newline."""
+    return f"cat > {shlex.quote(path)} <<'END'\n{text}END"
 
 
 def shell_text(argv: Iterable[str]) -> str:

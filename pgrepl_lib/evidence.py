@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from . import replay
 from .chapter import OPERATE, SET_UP
 from .files import write_atomic
 from .runs import Run
@@ -53,6 +54,16 @@ class Exporter:
 def leave(run: Run) -> None:
     """Everything that a run's folder holds besides its notebooks and its journal, once the journal has ended."""
     write_summary(run)
+    _copy_configuration(run)
+    replay.write(run)
+
+
+def _copy_configuration(run: Run) -> None:
+    """`configuration/`: the files that the servers and Compose read, as the run leaves them; none holds a password."""
+    cluster = run.folder.parents[1]
+    for path in (*cluster.glob("*/*.conf"), *cluster.glob("docker-compose*.yaml"), cluster / ".env"):
+        if path.is_file():
+            write_atomic(run.folder / "configuration" / path.relative_to(cluster), path.read_text("utf-8"))
 
 
 def write_summary(run: Run) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,7 +110,7 @@ class Instance(Server):
             found = role()
             return bool(found and found["rolreplication"] and (found["password"] or not scram))
 
-        commands = (create, password) if scram else (create,)
+        commands = (create, self._password_file_command(), password) if scram else (create,)
         return self.cluster.perform(title or "Create the replication user", Action(commands, do, done))
 
     def create_slot(self, slot: str, title: str = "") -> str:
@@ -228,7 +229,17 @@ class Instance(Server):
             ready = action.done() and self.answers()[0] and not self.stale()
             return ready and (self.name not in self.cluster.topology.upstreams or self.streams()[0])
 
-        return Action(action.commands, do, done)
+        return Action(self.start_commands(), do, done)
+
+    def start_commands(self) -> tuple[Command | str, ...]:
+        """What a person would type to start it and to wait until it answers and, a replica, streams."""
+        engine = self.cluster.engine
+        commands = engine.start(self.name).commands
+        if not self.is_replica:
+            return commands
+        query = f"select state from pg_stat_replication where application_name = '{self.application_name}'"
+        streams = engine.client(self.upstream.name, "psql", "-Atc", query)
+        return *commands, f"until {streams} | grep -qx streaming; do sleep 1; done"
 
     def stop(self, title: str = "") -> str:
         """Step: stop the server; what it has committed is flushed and, from a primary, sent first."""
@@ -273,6 +284,15 @@ class Instance(Server):
     def _run(self, *commands: Command) -> None:
         for command in commands:
             self.cluster.engine.run(command)
+
+    def _password_file_command(self) -> str:
+        """What a person can do for `_write_password_file`: no shell computes a SCRAM verifier, so the server must.
+
+        With its statement log off, because an error would be logged with the statement.
+        """
+        role = sql.Identifier(self.cluster.params.replication_user).as_string()
+        words = shlex.quote(f"set log_statement = none; set log_min_error_statement = panic; alter role {role} password ")
+        return f"""(umask 077; printf "%s'%s';\\n" {words} "$(cat secrets/replication)" > secrets/replication.sql)"""
 
     def _write_password_file(self) -> None:
         user = self.cluster.params.replication_user

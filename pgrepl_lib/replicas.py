@@ -37,7 +37,7 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
         wave = [r for r in chosen if r.upstream.name in ready]
-        steps = [(title.format(r.name), whole_action(r), lambda r=r: _difference(r)) for r in wave]
+        steps = [(title.format(r.name), whole_action(r), lambda r=r: _difference(r), lambda r=r: _addition(r)) for r in wave]
         outcomes += cluster.perform_all(steps, at_once=PARALLEL)
         ready |= {r.name for r in wave}
         chosen = [r for r in chosen if r not in wave]
@@ -166,8 +166,8 @@ def whole_action(instance: Instance) -> Action:
     def done() -> bool:
         return instance.prepared() and configuration_action(instance).done() and start().done()
 
-    parts = [*instance.copy_actions(), configuration_action(instance), instance.cluster.engine.start(instance.name)]
-    return Action(tuple(c for p in parts for c in p.commands), do, done)
+    parts = [*instance.copy_actions(), configuration_action(instance)]
+    return Action((*(c for p in parts for c in p.commands), *instance.start_commands()), do, done)
 
 
 def configuration_action(instance: Instance) -> Action:
@@ -211,6 +211,12 @@ def _difference(instance: Instance) -> str:
     return conf.diff(
         source, conf.with_block(source, "standby", instance.standby_lines(instance.upstream)), f"{instance.name}/{name}"
     )
+
+
+def _addition(instance: Instance) -> str:
+    """What its file has that the primary's does not; nothing where a failed step has not made it."""
+    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
+    return conf.addition(path.read_text("utf-8"), "standby", f"{instance.name}/{path.name}") if path.exists() else ""
 
 
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:

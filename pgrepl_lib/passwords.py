@@ -1,0 +1,66 @@
+"""The cluster's passwords: random, in files that only their reader may read (correction 1)."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import files
+from .engine import Action, Tell
+from .errors import StepFailed
+from .redact import register
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
+
+
+def action(cluster: Cluster) -> Action:
+    """Make the passwords that are missing, and the files in which PostgreSQL's programs look for them."""
+    folder, owners = cluster.folder / "secrets", _owners(cluster)
+    password_files = {"pgpass": owners, "replication.pgpass": owners[1:]}
+
+    def do(tell: Tell) -> None:
+        if not (folder / "superuser").exists() and cluster.engine.has_data(cluster.topology.primary):
+            raise StepFailed("The passwords of existing data are gone.", looked_at=cluster.engine.existing(),
+                             remedy=f"put {folder} back from a copy, or remove the data: "
+                             f"pgrepl down --project {cluster.params.project}")  # fmt: skip
+        made = {name: _secret(folder / name) for _, name in owners}
+        for file, given in password_files.items():
+            if given:
+                text = "".join(f"*:*:*:{_escaped(user)}:{made[name]}\n" for user, name in given)
+                files.write_atomic(folder / file, text, 0o600)
+        cluster.engine.prepare()  # hands them to the server's user
+
+    needed = [name for _, name in owners] + [file for file, given in password_files.items() if given]
+    commands = (
+        *(f"[ -s secrets/{name} ] || (umask 077; openssl rand -hex 16 > secrets/{name})" for _, name in owners),
+        *(_command(file, given) for file, given in password_files.items() if given),
+        *cluster.engine.hand_over("secrets"),
+    )
+    return Action(commands, do, lambda: all((folder / name).exists() for name in needed))
+
+
+def _owners(cluster: Cluster) -> Owners:
+    replication = [(cluster.params.replication_user, "replication")]
+    return [("postgres", "superuser"), *(replication if cluster.params.auth_method != "trust" else [])]
+
+
+def _command(file: str, owners: Owners) -> str:
+    """What a person would type to write a password file (manual, 34.16)."""
+    words = " ".join(f"""{shlex.quote(f"*:*:*:{_escaped(user)}:")} "$(cat secrets/{name})\"""" for user, name in owners)
+    return f"(umask 077; printf '%s%s\\n' {words} > secrets/{file})"
+
+
+def _secret(path: Path) -> str:
+    if not path.exists():
+        files.write_atomic(path, secrets.token_hex(16) + "\n", 0o600)
+    return register(path.read_text().strip())
+
+
+def _escaped(user: str) -> str:
+    return user.replace("\\", "\\\\").replace(":", "\\:")
