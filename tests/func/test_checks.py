@@ -80,6 +80,7 @@ def test_a_check_is_shown_and_recorded(cluster: Cluster, capsys: pytest.CaptureF
         "expected",
         "seen",
         "passed",
+        "hint",
         "seconds",
         "previous",
     ]
