@@ -25,6 +25,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self.lock = self.path.with_suffix(".lock")
 
     @classmethod
     def of(cls, cluster_folder: Path) -> Journal:
@@ -35,19 +36,26 @@ class Journal:
     def record(self, kind: str, **facts: Any) -> None:
         """Append one line: time (UTC), kind, facts (secrets masked), and the hash of the line before."""
         make_folder(self.path.parent)
-        with FileLock(self.path.with_suffix(".lock")):
+        with FileLock(self.lock):
             complete = self._lines()
             before = hashlib.sha256(complete[-1]).hexdigest() if complete else ORIGIN
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
             append_line(self.path, redact(json.dumps({**line, "previous": before}, ensure_ascii=False, default=str)))
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The lines, oldest first; a last line that a crash cut short is left out."""
+        """The lines, oldest first, up to one that is no record; a last line that a crash cut short is left out."""
         for line in self._lines():
             try:
-                yield json.loads(line)
-            except ValueError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 return
+            if not isinstance(entry, dict) or "kind" not in entry:
+                return
+            yield entry
+
+    def hashes(self) -> list[str]:
+        """The SHA-256 of each complete line, in hexadecimal."""
+        return [hashlib.sha256(line).hexdigest() for line in self._lines()]
 
     def first_broken_line(self) -> int | None:
         """The number (from 1) of the first line whose link to the one before does not hold, or None."""
@@ -56,7 +64,7 @@ class Journal:
             try:
                 if json.loads(line)["previous"] != before:
                     return number
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 return number
             before = hashlib.sha256(line).hexdigest()
         return None

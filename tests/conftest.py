@@ -33,6 +33,16 @@ def docker_missing() -> str:
     return ""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def configuration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test uses, or makes, the signing key of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("configuration")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(folder))
+        patch.delenv("PGREPL_SIGNING_KEY", raising=False)
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def docker_ready() -> None:
     """Skip, saying why, where there is no Docker engine; fail where it is required."""

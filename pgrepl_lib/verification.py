@@ -1,0 +1,235 @@
+"""Whether a run's folder is what was signed: signature, journal, files, and that they agree; offline, and changing nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import attestation, audit, keys
+from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
+from .errors import ParameterError
+from .runs import Run
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey
+
+SUMMARY = "summary.json"
+Statement = TypeVar("Statement", RunStatement, ChecksStatement)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a file of the run and, in the journal, with which line (from 1)."""
+
+    where: str
+    what: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return printable(f"{self.where}{f', line {self.line}' if self.line else ''}: {self.what}")
+
+
+@dataclass
+class Verification:
+    """What was found, the most specific first; nothing, where the run is as it was signed.
+
+    signer: the id of the key that the signature holds for. lines, files: how many the journal and the statement have.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    status: str = ""
+    signer: str = ""
+    lines: int = 0
+    files: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run is signed by a known key, and as it was then."""
+        return not self.findings
+
+
+def verify(run: Run, public_key: Path | None = None) -> Verification:
+    """Compare a run's folder with its signed statement.
+
+    public_key: the PEM file of the signer's key; without one, only this user's own key is known.
+    Raises `ParameterError` where that file is no such key.
+    """
+    look = _Look(run, keys.public(public_key) if public_key else keys.own_public())
+    try:
+        look.over()
+    except OSError as error:
+        look.add(str(error.filename or run.folder), f"cannot be read: {error.strerror or error}")
+    return look.result
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey, or cannot show, written as escapes: names may come from an attacker."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+class _Look:
+    """One look at a run's folder; what it says is added to the result in the order in which it is looked at."""
+
+    def __init__(self, run: Run, known: SSlibKey | None) -> None:
+        self.run, self.known = run, known
+        self.signer: SSlibKey | None = None  # whom the statement's signature holds for
+        self.present: dict[str, bool] = {}  # everything in the folder, and whether it is a plain file
+        self.result = Verification()
+
+    def add(self, where: str, what: str, line: int | None = None) -> None:
+        self.result.findings.append(Finding(where, what, line))
+
+    def over(self) -> None:
+        self.present = dict(attestation.contents(self.run.folder))
+        for name in (n for n, plain in self.present.items() if not plain):
+            self.add(name, "is a link or a device, not a file of the run")
+        if STATEMENT not in self.present:
+            self._unsigned()
+        elif statement := self._statement(STATEMENT, RunStatement):
+            self.result.status = statement.predicate.status
+            self.result.lines, self.result.files = len(statement.predicate.journal.hashes), len(statement.subject)
+            self._lines(statement.predicate.journal)
+            self._subjects(statement)
+            self._checks()
+            self._agreement(statement)
+        else:
+            self._chain()
+
+    def _unsigned(self) -> None:
+        """The run goes on, or was killed, or could not be signed, or its statement is gone."""
+        if not self.present.get(audit.FILE):
+            self.add(STATEMENT, "is missing, and so is the journal: this is not the folder of a run, or not all of it")
+            return
+        self._chain()
+        self.result.lines, self.result.status = len(audit.Journal(self.run.folder).hashes()), self.run.status
+        holds = "" if self.result.findings else f"the chain holds for {self.result.lines} lines, but "
+        how = {"running": "the run goes on", "killed": "the run never ended", "manual": "it is of no run"}
+        if said := how.get(self.result.status):
+            self.add(audit.FILE, f"{holds}{said} and is not signed")
+        else:
+            self.add(STATEMENT, f"is missing: {holds}the run was not signed when it had ended, or this file was removed")
+
+    def _chain(self) -> None:
+        if self.present.get(audit.FILE) and (number := audit.Journal(self.run.folder).first_broken_line()):
+            self.add(audit.FILE, "does not carry the hash of the line before", number)
+
+    def _statement(self, name: str, kind: type[Statement]) -> Statement | None:
+        """The statement in an envelope, where the signature holds."""
+        if not self.present.get(name):
+            return None
+        try:
+            envelope = attestation.opened((self.run.folder / name).read_bytes())
+        except ValueError:
+            self.add(name, "is not an envelope as it was written")
+            return None
+        if not self._signature(name, envelope):
+            return None
+        try:
+            return kind.model_validate_json(envelope.payload)
+        except ValueError:
+            self.add(name, "is signed, but is no statement of this kind")
+            return None
+
+    def _signature(self, name: str, envelope: Envelope) -> bool:
+        """Whether the signature holds for the known key or, which is a finding, for the key that the folder brings along."""
+        if name == STATEMENT:
+            self.signer = next((k for k in (self.known, self._claimed()) if k and _holds(envelope, k)), None)
+        if self.signer is None or not _holds(envelope, self.signer):
+            self.add(name, "is not signed by a key that is known here, or was changed after it was signed")
+            return False
+        self.result.signer = self.signer.keyid
+        if name == STATEMENT and self.signer != self.known:
+            self.add(name, f"is signed by key {self.signer.keyid}, which is not known here: if the signer says that this is "
+                           f"their key, name it with --key (a copy is {SIGNER})")  # fmt: skip
+        return True
+
+    def _claimed(self) -> SSlibKey | None:
+        """The key in the folder; whoever changed the folder may have changed it, too."""
+        if not self.present.get(SIGNER):
+            return None
+        with suppress(ParameterError):
+            return keys.public(self.run.folder / SIGNER)
+        return None
+
+    def _lines(self, signed: Lines) -> None:
+        """Name the first line that is not as signed."""
+        if not self.present.get(audit.FILE):
+            return
+        *stored, rest = (self.run.folder / audit.FILE).read_bytes().split(b"\n")
+        there = [hashlib.sha256(line).hexdigest() for line in stored]
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(there, signed.hashes, strict=False)))
+        count = f"{len(signed.hashes)} lines were signed"
+        if same < len(signed.hashes):
+            gone = same == len(there)
+            cut = "is cut short" if rest else "is missing"
+            self.add(audit.FILE, f"{cut}: {count}" if gone else "is not the line that was signed", same + 1)
+        elif same < len(there) or rest:
+            self.add(audit.FILE, f"was added: {count}", same + 1)
+        else:
+            self._chain()
+
+    def _subjects(self, statement: RunStatement) -> None:
+        """Name the files that are not as signed, and those that no statement names."""
+        named = {s.name: s.digest.get("sha256") for s in statement.subject}
+        found = {f.where for f in self.result.findings}
+        for name, digest in named.items():
+            if name not in self.present:
+                self.add(name, "is missing")
+            elif name not in found and attestation.sha256(self.run.folder / name) != digest:
+                self.add(name, "is not the file that was signed")
+        for name in sorted(self.present.keys() - named.keys() - found - {STATEMENT}):
+            self.add(name, "is in the folder, but not in the signed statement")
+
+    def _checks(self) -> None:
+        """The statement about the checks: same signer, about these files, and saying what the journal says."""
+        if not (statement := self._statement(CHECKS, ChecksStatement)):
+            return
+        for subject in statement.subject:
+            there = self.present.get(subject.name)
+            if not there or attestation.sha256(self.run.folder / subject.name) != subject.digest.get("sha256"):
+                self.add(CHECKS, f"is about another {subject.name}")
+        self._same(CHECKS, lambda: attestation.verdict(self.run), statement.predicate.model_dump())
+
+    def _agreement(self, statement: RunStatement) -> None:
+        """The statement's and the summary's words on the run are the journal's."""
+        facts = statement.predicate.model_dump()
+        self._same(STATEMENT, lambda: _told(self.run), {**facts, **facts["counts"], "lines": facts["journal"]["lines"]})
+        if self.present.get(SUMMARY):
+            try:
+                summary = json.loads((self.run.folder / SUMMARY).read_bytes())
+                self._same(SUMMARY, lambda: _told(self.run), {**summary, "lines": summary["journal"]["lines"]})
+            except (ValueError, KeyError, TypeError, RecursionError):
+                self.add(SUMMARY, "is not a run's summary")
+
+    def _same(self, where: str, told: Callable[[], Mapping[str, Any]], claimed: Mapping[str, Any]) -> None:
+        """Compare what a file claims with what the journal tells; whoever signs can sign a journal that tells nothing."""
+        try:
+            differing = [name for name, value in told().items() if claimed.get(name) != value]
+        except (KeyError, TypeError, IndexError, AttributeError):
+            self.add(audit.FILE, "is not the journal of a run")
+            return
+        if differing:
+            self.add(where, f"does not say what the journal says of: {', '.join(differing)}")
+
+
+def _holds(envelope: Envelope, key: SSlibKey) -> bool:
+    from securesystemslib.exceptions import VerificationError
+
+    try:
+        envelope.verify([key], 1)
+    except VerificationError:
+        return False
+    return True
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """What the statement and the summary repeat of the journal."""
+    return {"project": run.first("run")["params"]["project"], "status": run.status, "started": run.entries[0]["time"],
+            "ended": run.entries[-1]["time"], "lines": len(run.entries), **run.counts()}  # fmt: skip
