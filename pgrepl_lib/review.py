@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,3 +33,16 @@ def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -
         print_table(rows)
     else:
         click.echo("there is no run yet")
+
+
+@main.command(epilog=EPILOG)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+def guide(output: Path | None) -> None:
+    """Write the corrected document (Markdown, Portuguese): what the chapters displayed, to read and follow by hand."""
+    from .files import write_atomic
+    from .guide import text
+
+    if output:
+        write_atomic(output, text())
+    else:
+        click.echo(text(), nl=False)

@@ -35,7 +35,7 @@ def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str 
     if not in_notebook():
         print(f"{outcome:>9}  {title}", file=sys.stderr)
         return
-    shown = "\n".join(f"$ {_wrapped(str(c))}" for c in commands)
+    shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
     parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
     parts.append(f"```diff\n{diff.rstrip()}\n```" if diff else "")
     markdown("\n\n".join(filter(None, parts)))
@@ -119,7 +119,7 @@ def _terminal_progress(title: str) -> Callable[[str], None]:
     return lambda line: print(f"\r\033[K{title}: {line[:60]}", end="", file=sys.stderr, flush=True)
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """A long command over several lines, as a shell takes them; what stands in quotes or in a here-document stays whole."""
     if len(text) <= WIDTH or "\n" in text:
         return text
