@@ -14,6 +14,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,6 +52,7 @@ def parameters(command: Any) -> Any:
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="The result as one JSON document on standard output.")
+FILE = click.Path(path_type=Path)
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing while all is well (with --json: only the result).")
 
 
@@ -121,6 +123,7 @@ def main() -> None:
 @parameters
 @click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+@click.option("--key", type=FILE, help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]")
 @JSON
 @QUIET
 def run(
@@ -129,6 +132,7 @@ def run(
     given: tuple[tuple[str, str], ...],
     first: str,
     last: str,
+    key: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -146,7 +150,7 @@ def run(
     with held_back(quiet), begun(params):
         from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
-        folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty())
+        folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty(), key=key)
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
     text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "

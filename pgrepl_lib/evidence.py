@@ -8,12 +8,15 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import replay
+from . import attestation, replay
 from .chapter import OPERATE, SET_UP
 from .files import write_atomic
 from .runs import Run
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 # nbconvert's page cuts long code lines off, and shows code blocks of outputs in the text's font, diffs without colour.
 STYLE = """<style>
@@ -51,11 +54,12 @@ class Exporter:
         self._pool.shutdown()
 
 
-def leave(run: Run) -> None:
-    """Everything that a run's folder holds besides its notebooks and its journal, once the journal has ended."""
+def leave(run: Run, signer: CryptoSigner) -> None:
+    """Once the journal has ended: everything that a run's folder holds besides it and the notebooks; then all is signed."""
     write_summary(run)
     _copy_configuration(run)
     replay.write(run)
+    attestation.seal(run, signer)  # last: nothing may be written afterwards
 
 
 def _copy_configuration(run: Run) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Only a JupyterLab environment has this module; importing it costs more than everything else that papermill needs,
 # and nothing here validates what it is for.
@@ -22,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from tqdm import tqdm
 
-from . import audit, evidence, provenance
+from . import audit, evidence, keys, provenance
 from .chapter import NOTEBOOKS
 from .cluster import open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
@@ -31,6 +31,9 @@ from .kernel import SharedKernel
 from .lock import run_lock
 from .params import Params
 from .runs import Run
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
 BANNER = {
@@ -134,22 +137,23 @@ class SharedKernelEngine(NBClientEngine):
 papermill_engines.register("pgrepl", SharedKernelEngine)
 
 
-def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool) -> Path:
+def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: Path | None = None) -> Path:
     """Execute chapters in order; returns the run's folder.
 
-    values: the parameters as given. Inside `kernel.begun`. bar: whether papermill draws its progress bar.
-    Raises what `open_cluster` does before anything is touched; then `ProjectBusy`, `ChapterFailed`, `Interrupted`.
+    values: the parameters as given. Inside `kernel.begun`. bar: whether papermill draws its progress bar. key: the file of
+    the key that signs. Raises what `keys.signer` and `open_cluster` do before anything is touched; then `ProjectBusy`,
+    `ChapterFailed`, `Interrupted`.
     """
-    params = Params.parse(values)
+    params, signer = Params.parse(values), keys.signer(key)
     open_cluster(**values)
     folder = Path(os.environ[audit.RUN_FOLDER])
     with run_lock(params.folder):
         make_folder(folder)
-        _recorded(params, chapters, folder, bar)
+        _recorded(params, chapters, folder, bar, signer)
     return folder
 
 
-def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool) -> None:
+def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool, signer: CryptoSigner) -> None:
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
     journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts())
@@ -165,7 +169,7 @@ def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool) 
     finally:
         journal.record("end", status=status)  # first: a disk that is full may hold no more than this
         exports.finish(sorted(folder.glob("*.ipynb")))
-        evidence.leave(Run(folder))
+        evidence.leave(Run(folder), signer)
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
