@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 SUMMARY = "summary.json"
+MOST_PRINTED = 20  # findings, as text
 Statement = TypeVar("Statement", RunStatement, ChecksStatement)
 
 
@@ -53,6 +55,14 @@ class Verification:
     def ok(self) -> bool:
         """Whether the run is signed by a known key, and as it was then."""
         return not self.findings
+
+    def __str__(self) -> str:
+        if self.ok:
+            return (f"verified: {self.lines} lines, {self.files} files, signed by ed25519 key {self.signer[:16]}; "
+                    f"the run {self.status}")  # fmt: skip
+        left = len(self.findings) - MOST_PRINTED
+        more = [f"… and {left} more (--json has all)"] if left > 0 else []
+        return "\n  ".join(["not verified", *map(str, self.findings[:MOST_PRINTED]), *more])
 
 
 def verify(run: Run, public_key: Path | None = None) -> Verification:
@@ -87,29 +97,31 @@ class _Look:
         self.result.findings.append(Finding(where, what, line))
 
     def over(self) -> None:
+        if not os.path.lexists(self.run.folder / STATEMENT):
+            self._unsigned()
+            return
         self.present = dict(attestation.contents(self.run.folder))
         for name in (n for n, plain in self.present.items() if not plain):
             self.add(name, "is a link or a device, not a file of the run")
-        if STATEMENT not in self.present:
-            self._unsigned()
-        elif statement := self._statement(STATEMENT, RunStatement):
+        if statement := self._statement(STATEMENT, RunStatement):
             self.result.status = statement.predicate.status
             self.result.lines, self.result.files = len(statement.predicate.journal.hashes), len(statement.subject)
             self._lines(statement.predicate.journal)
             self._subjects(statement)
             self._checks()
             self._agreement(statement)
-        else:
+        elif self.present.get(audit.FILE):
             self._chain()
 
     def _unsigned(self) -> None:
         """The run goes on, or was killed, or could not be signed, or its statement is gone."""
-        if not self.present.get(audit.FILE):
+        journal = self.run.folder / audit.FILE
+        if not journal.is_file() or journal.is_symlink():
             self.add(STATEMENT, "is missing, and so is the journal: this is not the folder of a run, or not all of it")
             return
         self._chain()
         self.result.lines, self.result.status = len(audit.Journal(self.run.folder).hashes()), self.run.status
-        holds = "" if self.result.findings else f"the chain holds for {self.result.lines} lines, but "
+        holds = "" if self.result.findings else f"the chain holds up to line {self.result.lines}, but "
         how = {"running": "the run goes on", "killed": "the run never ended", "manual": "it is of no run"}
         if said := how.get(self.result.status):
             self.add(audit.FILE, f"{holds}{said} and is not signed")
@@ -117,7 +129,7 @@ class _Look:
             self.add(STATEMENT, f"is missing: {holds}the run was not signed when it had ended, or this file was removed")
 
     def _chain(self) -> None:
-        if self.present.get(audit.FILE) and (number := audit.Journal(self.run.folder).first_broken_line()):
+        if number := audit.Journal(self.run.folder).first_broken_line():
             self.add(audit.FILE, "does not carry the hash of the line before", number)
 
     def _statement(self, name: str, kind: type[Statement]) -> Statement | None:

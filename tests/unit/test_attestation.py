@@ -361,7 +361,7 @@ def test_a_removed_journal_or_statement_is_named(folder: Path) -> None:
     (folder / STATEMENT).unlink()
     assert first(folder).where == STATEMENT
     (folder.parent / "journal").rename(folder / JOURNAL)
-    assert first(folder).where == STATEMENT and "holds for 6 lines" in first(folder).what
+    assert first(folder).where == STATEMENT and "holds up to line 6" in first(folder).what
 
 
 # Changes to the envelopes
@@ -484,7 +484,7 @@ def test_without_a_key_of_ones_own_nobody_is_known(folder: Path, tmp_path: Path,
 
 def test_a_killed_run_is_not_verified_and_its_chain_is_told(tmp_path: Path) -> None:
     run = begun_run(tmp_path / "p", "r1")
-    assert first(run.folder) == Finding(JOURNAL, "the chain holds for 3 lines, but the run never ended and is not signed")
+    assert first(run.folder) == Finding(JOURNAL, "the chain holds up to line 3, but the run never ended and is not signed")
     path = run.folder / JOURNAL
     path.write_bytes(path.read_bytes().replace(b'"running"', b'"rubbing"'))
     broken, unsigned = look(run.folder).findings
