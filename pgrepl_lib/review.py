@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .cli import EPILOG, JSON, main, parameters, print_table, values
+from .cli import EPILOG, FILE, JSON, give, main, parameters, print_table, values
 from .params import Params
 
 Given = tuple[tuple[str, str], ...]
@@ -46,3 +47,21 @@ def guide(output: Path | None) -> None:
         write_atomic(output, text())
     else:
         click.echo(text(), nl=False)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.argument("run", default="")
+@click.option("--key", type=FILE, help="The signer's public key (PEM). [default: your own]")
+@JSON
+def verify(project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool) -> None:
+    """Check the signature, the journal and every file of RUN, a run's name or folder (else the last run), offline."""
+    from .runs import RUNS, Run, find
+    from .verification import verify as look
+
+    folder = Params.parse(values(project, engine, given)).folder
+    named = [p for p in (Path(run), folder / RUNS / run) if run and p.is_dir()]  # without a journal it fails, but is found
+    found = look(Run(named[0].resolve()) if named else find(folder, run), key)
+    told = {"verified": found.ok, **vars(found), "findings": [vars(f) for f in found.findings]}
+    give(as_json, told, str(found))
+    sys.exit(0 if found.ok else 1)
