@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,30 @@ from . import audit, lock
 from .errors import ParameterError
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
+
+
+@dataclass
+class Chapter:
+    """What a journal says of one chapter, or of what was done outside any: its lines, when it began and how it ended."""
+
+    name: str
+    status: str = ""
+    error: str = ""
+    began: str = ""
+    ended: str = ""
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Its lines of one kind: step, check, engine or another fact."""
+        return [e for e in self.entries if e["kind"] == kind]
+
+    def stopped_by(self) -> dict[str, Any]:
+        """The step or check of its last cell that stopped it; empty where none did: a drill's step fails on purpose."""
+        if not self.entries or self.status == "completed":
+            return {}
+        cell = self.entries[-1].get("cell")
+        failed = (e for e in self.entries if e.get("outcome") in ("failed", "interrupted") or e.get("passed") is False)
+        return next((e for e in failed if e.get("cell") == cell), {})
 
 
 @dataclass(frozen=True)
@@ -39,17 +63,43 @@ class Run:
         return next(iter(self.of(kind)), {})
 
     @property
+    def opening(self) -> dict[str, Any]:
+        """The line that a run begins with; empty in the journal of work that no run did."""
+        return next((e for e in self.of("run") if "chapters" in e), {})
+
+    @property
     def status(self) -> str:
-        """completed, failed or interrupted, as its end says; without one running, or killed."""
+        """completed, failed or interrupted, as its end says; without one running or killed; manual: it is of no run."""
         if end := self.first("end"):
-            return str(end["status"])
-        holder = lock.run_holder(self.folder.parents[1])
-        return "running" if holder and holder.get("pid") == self.first("run").get("pid") else "killed"
+            return str(end.get("status"))
+        if not self.opening:
+            return "manual"
+        holder = lock.run_holder(self.folder.parent.parent)
+        return "running" if holder and holder.get("pid") == self.opening.get("pid") else "killed"
+
+    @cached_property
+    def chapters(self) -> list[Chapter]:
+        """The journal's lines by chapter, in their order; also the chapters of the run that were not reached."""
+        found = {name: Chapter(name) for name in self.opening.get("chapters", [])}
+        current = ""
+        for entry in (e for e in self.entries if e["kind"] not in ("run", "state", "end")):
+            current = str(entry.get("chapter") or current)
+            chapter = found.setdefault(current, Chapter(current))
+            if entry["kind"] != "chapter":
+                chapter.entries.append(entry)
+            elif entry.get("status") == "running":
+                chapter.status, chapter.began = "running", entry["time"]
+            else:
+                chapter.status, chapter.ended = str(entry.get("status")), entry["time"]
+                chapter.error = str(entry.get("error", ""))
+        for chapter in (c for c in found.values() if c.status == "running"):
+            chapter.status = self.status  # it stopped without saying so
+        return list(found.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many steps and checks ended how."""
-        outcomes = Counter(s["outcome"] for s in self.of("step"))
-        verdicts = Counter(c["passed"] for c in self.of("check"))
+        outcomes = Counter(s.get("outcome") for s in self.of("step"))
+        verdicts = Counter(c.get("passed") for c in self.of("check"))
         return {"steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
                 "checks": {"passed": verdicts[True], "failed": verdicts[False]}}  # fmt: skip
 

@@ -9,7 +9,7 @@ from psycopg import OperationalError
 
 from . import db
 from .engine import CONFIGURATION
-from .topology import number_of
+from .topology import application_name, slot_of
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ class Server:
     name: str
 
     @property
-    def number(self) -> int:
-        """0 for the primary that the document sets up, 1 for its first replica."""
-        return number_of(self.name)
-
-    @property
     def is_replica(self) -> bool:
         """Whether it is a replica now."""
         return self.name != self.cluster.topology.primary
@@ -47,12 +42,12 @@ class Server:
     @property
     def application_name(self) -> str:
         """What `pg_stat_replication` shows: replica-1 for the first replica, as in the document."""
-        return f"replica-{self.number}"
+        return application_name(self.name)
 
     @property
     def slot(self) -> str:
         """The replication slot on the primary: replica_1_slot for the first replica, as in the document."""
-        return f"replica_{self.number}_slot"
+        return slot_of(self.name)
 
     def has_configuration(self) -> bool:
         """Whether both files have been copied into the cluster's folder."""

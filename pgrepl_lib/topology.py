@@ -20,6 +20,16 @@ def name_of(number: int) -> str:
     return {0: PRIMARY, 1: REPLICA}.get(number, f"{REPLICA}-{number}")
 
 
+def application_name(name: str) -> str:
+    """What an instance calls itself towards its upstream: replica-1 for the first replica, as in the document."""
+    return f"replica-{number_of(name)}"
+
+
+def slot_of(name: str) -> str:
+    """The slot that an instance has at its upstream: replica_1_slot for the first replica, as in the document."""
+    return f"replica_{number_of(name)}_slot"
+
+
 @dataclass
 class Topology:
     """The instances' roles. Names stay what they were at the beginning; roles change with a switchover or a failover.
