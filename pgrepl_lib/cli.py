@@ -153,10 +153,11 @@ def run(
         folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty(), key=key)
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
-    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
-            f"{checks['passed']} checks passed, {checks['failed']} failed\nevidence: {folder}")  # fmt: skip
+    report = folder / "report.html"
+    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
+            f"passed, {checks['failed']} failed\nevidence: {folder}\nreport: {report}")  # fmt: skip
     if as_json or not quiet:
-        give(as_json, {**summary, "folder": folder}, text)
+        give(as_json, {**summary, "folder": folder, "report": report}, text)
     gc.freeze()  # the interpreter would search everything that was imported for cycles before it ends
 
 

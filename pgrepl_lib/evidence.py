@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import attestation, replay
+from . import attestation, junit, replay, report
 from .chapter import OPERATE, SET_UP
 from .files import write_atomic
 from .runs import Run
@@ -59,6 +59,8 @@ def leave(run: Run, signer: CryptoSigner) -> None:
     write_summary(run)
     _copy_configuration(run)
     replay.write(run)
+    report.write(run)
+    junit.write(run)
     attestation.seal(run, signer)  # last: nothing may be written afterwards
 
 

@@ -37,6 +37,21 @@ def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -
 
 
 @main.command(epilog=EPILOG)
+@parameters
+@click.argument("run", default="")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file. [default: the run's report.html]")
+@JSON
+def report(project: str | None, engine: str | None, given: Given, run: str, output: Path | None, as_json: bool) -> None:
+    """Write the report (HTML, Portuguese) of RUN, a run's name or a folder with a journal (else the last run), again."""
+    from . import report, verdict
+    from .runs import find
+
+    found = find(Params.parse(values(project, engine, given)).folder, run)
+    path = report.write(found, output)
+    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, str(path))
+
+
+@main.command(epilog=EPILOG)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 def guide(output: Path | None) -> None:
     """Write the corrected document (Markdown, Portuguese): what the chapters displayed, to read and follow by hand."""
