@@ -153,6 +153,8 @@ def test_an_interrupted_run_says_so_and_goes_on(values: Values, number: signal.S
     done = pgrepl("run", values)
     assert done.returncode == 0, done.stderr
     assert audit.Journal(folder).first_broken_line() is None
+    verified = pgrepl("verify", values, folder.name)
+    assert ("never ended and is not signed" in verified.stdout) == (number == signal.SIGKILL) == (verified.returncode == 1)
 
 
 def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values) -> None:

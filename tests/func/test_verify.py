@@ -1,0 +1,140 @@
+"""A real run is signed, is verified offline, with and without pgrepl, and shows what was changed afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pgrepl_lib import open_cluster
+from pgrepl_lib.cli import main
+
+from .test_runner import Values, pgrepl, run_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+    """A project with one run of the chapters 00 and 01."""
+    made = {
+        "project": "verified",
+        "engine": "local",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+    }
+    done = pgrepl("run", made, "--to", "01")
+    assert done.returncode == 0, done.stderr
+    yield made
+    open_cluster("", **made).remove(confirm=True)
+
+
+@pytest.fixture
+def copy(values: Values, tmp_path: Path) -> Path:
+    """A copy of the run's folder, to be changed."""
+    return Path(shutil.copytree(run_folder(values), tmp_path / "copy"))
+
+
+def verify(*arguments: str | Path, **environment: str) -> Result:
+    """`pgrepl verify` in this process."""
+    return CliRunner().invoke(main, ["verify", *map(str, arguments)], env=environment)
+
+
+def test_a_run_is_signed_with_ones_own_key_and_verified(values: Values, copy: Path, configuration_folder: Path) -> None:
+    own = configuration_folder / "pgrepl/signing-key.pem"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    done = pgrepl("verify", values)
+    assert done.returncode == 0 and re.match(r"verified: \d+ lines, \d+ files, signed by ed25519 key", done.stdout), done.stdout
+    assert verify(copy).stdout == pgrepl("verify", values, run_folder(values).name).stdout == done.stdout
+    stranger = verify(copy, XDG_CONFIG_HOME=str(copy.parent / "stranger"))
+    assert stranger.exit_code == 1 and "not known here" in stranger.stdout and not stranger.stderr
+    assert verify(copy, "--key", own.with_suffix(".pub"), XDG_CONFIG_HOME=str(copy.parent / "stranger")).exit_code == 0
+
+
+def changes(copy: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What somebody may do to a run, and what is named then."""
+    journal, notebook, settings = copy / "journal.jsonl", copy / "01-instancia-primaria.ipynb", copy / "configuration/primary"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    yield (
+        "journal.jsonl, line 4: ",
+        lambda: journal.write_bytes(b"".join([*lines[:3], lines[3].replace(b"2", b"3", 1), *lines[4:]])),
+    )
+    yield "journal.jsonl, line 5: ", lambda: journal.write_bytes(b"".join([*lines[:4], *lines[5:]]))
+    yield f"journal.jsonl, line {len(lines)}: ", lambda: journal.write_bytes(b"".join(lines[:-1]))
+    yield "01-instancia-primaria.ipynb: ", lambda: notebook.write_bytes(notebook.read_bytes() + b"\n")
+    yield "summary.json: is missing", (copy / "summary.json").unlink
+    yield "configuration/primary/postgresql.conf: ", lambda: os.truncate(settings / "postgresql.conf", 100)
+    yield "configuration/primary/new.conf: ", (settings / "new.conf").touch
+    yield "statement.dsse.json: ", lambda: shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json")
+    yield "statement.dsse.json: is missing", (copy / "statement.dsse.json").unlink
+    yield "journal.jsonl", journal.unlink
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_changed_run_is_not_verified(copy: Path, number: int) -> None:
+    named, change = list(changes(copy))[number]
+    change()
+    done = verify(copy)
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"not verified\n  {named}") or named == "journal.jsonl", done.stdout
+
+
+def documented(readme: str) -> str:
+    (block,) = [b for b in re.findall(r"```sh\n(.*?)```", (ROOT / readme).read_text("utf-8"), re.DOTALL) if "DSSEv1" in b]
+    return str(block)
+
+
+def test_the_documented_commands_verify_without_pgrepl(copy: Path, tmp_path: Path, configuration_folder: Path) -> None:
+    assert documented("README.md") == documented("README.pt-BR.md")
+
+    def plainly() -> int:
+        key = configuration_folder / "pgrepl/signing-key.pub"
+        return subprocess.run(["sh", "-ec", documented("README.md")], cwd=copy, capture_output=True,
+                              env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)}).returncode  # fmt: skip
+
+    assert plainly() == 0
+    notebook = copy / "00-preparacao.ipynb"
+    content = notebook.read_bytes()
+    notebook.write_bytes(content + b" ")
+    assert plainly() != 0
+    notebook.write_bytes(content)
+    shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json")
+    envelope = (copy / "statement.dsse.json").read_text()
+    signature = re.findall(r'"sig": "(....)', envelope)[0]
+    (copy / "statement.dsse.json").write_text(envelope.replace(f'"sig": "{signature}', f'"sig": "{signature[::-1].swapcase()}'))
+    assert plainly() != 0
+
+
+def test_a_named_key_signs_and_a_wrong_one_is_refused_before_anything_is_touched(values: Values, tmp_path: Path) -> None:
+    other = {**values, "project": "unsigned"}
+    key = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    key.chmod(0o644)
+    done = pgrepl("run", other, "--key", str(key))
+    assert done.returncode == 2 and "mode 0644" in done.stderr and "chmod 600" in done.stderr, done.stderr
+    assert not (Path(values["workdir"]) / "unsigned").exists()
+    key.chmod(0o600)
+    before = run_folder(values)
+    assert pgrepl("run", values, "--to", "00", "--key", str(key)).returncode == 0
+    assert run_folder(values) != before and pgrepl("verify", values).returncode == 1
+    assert pgrepl("verify", values, "--key", str(run_folder(values) / "signer.pub")).returncode == 0
+    assert verify(run_folder(values), PGREPL_SIGNING_KEY=str(key)).exit_code == 0
+
+
+def test_bad_usage_is_told_as_such(values: Values, copy: Path) -> None:
+    for wrong in (
+        ["no-such-run", "-p", "workdir", values["workdir"]],
+        [copy, "--key", copy / "summary.json"],
+        [copy, "--wrong"],
+    ):
+        done = verify(*wrong)
+        assert done.exit_code == 2 and not done.stdout and done.stderr and isinstance(done.exception, SystemExit)
