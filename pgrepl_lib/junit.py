@@ -56,7 +56,7 @@ def _suite(run: Run, chapter: Chapter) -> ElementTree.Element:
     if began := moment(chapter.began or next((e.get("time") for e in chapter.entries), "")):
         suite.set("timestamp", began.strftime("%Y-%m-%dT%H:%M:%S"))
     for check in chapter.of("check"):
-        case = _case(suite, str(check.get("title", "")), check.get("seconds"))
+        case = _case(suite, str(check.get("title") or check.get("name") or "check"), check.get("seconds"))
         if not check.get("passed"):
             seen, expected, hint = (str(check.get(k, "")) for k in ("seen", "expected", "hint"))
             _result(case, "failure", "CheckFailed", f"seen: {seen}", f"expected: {expected}\nseen: {seen}\nwhat to do: {hint}")

@@ -171,7 +171,7 @@ def _prose(markdown: str) -> Markup:
     """A sentence of Markdown: code and bold."""
     from markupsafe import Markup, escape
 
-    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(legible(markdown))))
+    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(legible(str(markdown)))))
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", text))
 
 
@@ -179,13 +179,13 @@ def _words(command: str) -> Markup:
     """A command whose words are broken only where a whole line has no room for one: not after a hyphen."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"\S*-\S*", r'<span class="w">\g<0></span>', str(escape(legible(command)))))
+    return Markup(re.sub(r"\S*-\S*", r'<span class="w">\g<0></span>', str(escape(legible(str(command))))))
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     """The lines of a diff, each with what it is."""
     kinds = {"+++": "file", "---": "file", "@@ ": "place"}
-    for line in text.rstrip("\n").split("\n"):
+    for line in str(text).rstrip("\n").split("\n"):
         yield kinds.get(line[:3]) or {"+": "added", "-": "removed"}.get(line[:1], "same"), line
 
 

@@ -88,9 +88,9 @@ class Run:
             if entry["kind"] != "chapter":
                 chapter.entries.append(entry)
             elif entry.get("status") == "running":
-                chapter.status, chapter.began = "running", entry["time"]
+                chapter.status, chapter.began = "running", str(entry.get("time"))
             else:
-                chapter.status, chapter.ended = str(entry.get("status")), entry["time"]
+                chapter.status, chapter.ended = str(entry.get("status")), str(entry.get("time"))
                 chapter.error = str(entry.get("error", ""))
         for chapter in (c for c in found.values() if c.status == "running"):
             chapter.status = self.status  # it stopped without saying so
@@ -99,7 +99,7 @@ class Run:
     def counts(self) -> dict[str, dict[str, int]]:
         """How many steps and checks ended how."""
         outcomes = Counter(s.get("outcome") for s in self.of("step"))
-        verdicts = Counter(c.get("passed") for c in self.of("check"))
+        verdicts = Counter(c.get("passed") is True for c in self.of("check"))
         return {"steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
                 "checks": {"passed": verdicts[True], "failed": verdicts[False]}}  # fmt: skip
 

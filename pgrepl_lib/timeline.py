@@ -46,6 +46,8 @@ def moment(text: Any) -> datetime | None:
 
 def length(seconds: float) -> str:
     """A number of seconds: "< 0,01 s", "0,35 s", "12,4 s", "2 min 5 s"."""
+    if not math.isfinite(seconds):
+        return "?"
     if seconds < 0.005:
         return "< 0,01 s"
     if seconds < 59.95:
