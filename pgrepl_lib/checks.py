@@ -57,8 +57,9 @@ class Check:
 
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
-ON_REQUEST = ("one-primary", "tables")  # not part of chapter 03: about operations, and reading every table takes time
-Verdict = tuple[str, str]  # expected, seen: the check passes where they are equal
+# Not part of chapter 03: about operations; reading every table takes time; a run takes drift back.
+ON_REQUEST = ("one-primary", "tables", "drift")
+Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
 
 
 def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Verdict]], Callable[[Cluster], Check]]:
@@ -67,10 +68,10 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
     def register(look: Callable[[Cluster], Verdict]) -> Callable[[Cluster], Check]:
         def made(cluster: Cluster) -> Check:
             try:
-                expected, seen = look(cluster)
+                expected, seen, *now = look(cluster)
             except (psycopg.Error, OSError, LookupError) as error:
-                expected, seen = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
-            return Check(name, title, expected, seen, expected == seen, hint)
+                expected, seen, *now = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+            return Check(name, title, expected, seen, expected == seen, *(now or [hint]))
 
         CHECKS[name] = made
         return made
@@ -253,6 +254,14 @@ def tables(cluster: Cluster) -> Verdict:
         return f"{', '.join(differing)} ≠" if differing else "="
 
     return per_replica(cluster, look, "=")
+
+
+@check("drift", "Everything is as the last run recorded it", "pgrepl run takes it back")
+def as_recorded(cluster: Cluster) -> Verdict:
+    """Live settings, files, slots, roles and the replication user's rights (`recorded.json`)."""
+    from . import drift
+
+    return drift.verdict(cluster)
 
 
 # --- pieces -----------------------------------------------------------------------------------------------

@@ -198,19 +198,21 @@ def status(
 @JSON
 @QUIET
 def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
-    """Make all checks of chapter 03; changes nothing and leaves nothing behind in the databases."""
-    from . import show
+    """Make all checks of chapter 03, and say what is not as the last run recorded it; changes nothing in the databases."""
+    from . import drift, show
     from .checks import CHECKS, ON_REQUEST
 
     cluster = existing_cluster(values(project, engine, given))
     if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
     results = []
-    for name in (n for n in CHECKS if n not in ON_REQUEST):
+    for name in (*(n for n in CHECKS if n not in ON_REQUEST), "drift"):
         results.append(result := cluster.examine(name))
         if not (as_json or (quiet and result.passed)):
             show.check(result.title, result.passed, result.expected, result.seen, result.hint)
     failed = sum(not r.passed for r in results)
+    for notice in drift.notices(cluster) if failed or not quiet else ():
+        click.echo(f"notice: {notice}", err=True)
     if as_json or failed or not quiet:
         give(as_json, [vars(r) for r in results], f"{len(results) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

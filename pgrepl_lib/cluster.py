@@ -9,13 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from . import files, passwords, picture, show, state
+from . import files, passwords, picture, recorded, show, state
 from .chapter import cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
-from .lock import step_lock
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, require
@@ -66,12 +65,13 @@ class Cluster(Steps):
         """After an instance was added or removed: its port, its folder, the engine's files, the record."""
         names = self.topology.names
         self.params = self.params.model_copy(update={"replicas": max(1, len(names) - 1)})
-        with state.reserving(self.params):
-            self.engine.ports = state.ports(self.params, state.read(self.folder), names)
-            self.record()
-        self.engine.params = self.params
-        self._ready = False
-        self._prepare_once()
+        with recorded.following(self):
+            with state.reserving(self.params):
+                self.engine.ports = state.ports(self.params, state.read(self.folder), names)
+                self.record()
+            self.engine.params = self.params
+            self._ready = False
+            self._prepare_once()
 
     def fetch(self, title: str = "Get the image or the binaries") -> str:
         """Step: have the official image (docker) or the PostgreSQL programs (local) on this machine."""
@@ -94,11 +94,16 @@ class Cluster(Steps):
         """Step: the cluster's own folder with what the engine needs in it."""
         there = self.folder / state.FILE
         fresh = not there.exists()
-        with step_lock(self.folder):
+        with self.working():
             self._prepare_once()  # which may choose other ports than those that were free a moment ago
         folder = shlex.quote(str(self.folder))
         commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
         return self.perform(title, Action(commands, lambda tell: None, lambda: not fresh))
+
+    def restore(self, title: str = "Take back what others have changed") -> str:
+        """Step: configuration files and modes as the last run left them; pgrepl's own changes since then stay."""
+        action, diff = recorded.restoring(self)
+        return self.perform(title, action, diff=lambda: diff)
 
     def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
         """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.
@@ -111,7 +116,7 @@ class Cluster(Steps):
                                  remedy="notebook: confirmar = True; command line: pgrepl down --yes")  # fmt: skip
         action = self.engine.remove_all()
         texts = [*self.topology.names, "secrets", "data", "logs", ".env", "docker-compose.yaml",
-                 "docker-compose.override.yaml", state.FILE]  # fmt: skip
+                 "docker-compose.override.yaml", recorded.COPIES, recorded.FILE, state.FILE]  # fmt: skip
 
         def do(tell: Tell) -> None:
             action.do(tell)

@@ -66,6 +66,19 @@ def without_block(text: str, name: str) -> str:
     return re.sub(rf"\n{block}\Z|\n{block}(?=\n)|{block}\n?", "", text, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
+def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -> str:
+    """The text with the managed blocks that differ between two versions of it as in the new one; first: as in `with_block`."""
+    was, now = _blocks(old), _blocks(new)
+    for name in (n for n in {**was, **now} if was.get(n) != now.get(n)):
+        text = with_block(text, name, now[name], first=first) if name in now else without_block(text, name)
+    return text
+
+
+def _blocks(text: str) -> dict[str, list[str]]:
+    found = re.findall(r"^# >>> pgrepl: ([^\n]*)\n(.*?)^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE)
+    return {name: lines.split("\n")[:-1] for name, lines in found}
+
+
 def addition(text: str, name: str, path: str) -> str:
     """What the managed block `name` adds to the file without it and without the blocks behind it, as a unified diff."""
     names = re.findall(r"^# >>> pgrepl: (.*)$", text, re.MULTILINE)

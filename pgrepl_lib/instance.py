@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from . import conf, db, files
+from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
@@ -93,12 +93,13 @@ class Instance(Server):
         password = Command(psql.argv, psql.user, psql.env, "secrets/replication.sql", psql.shown)  # type: ignore[arg-type]
 
         def role() -> dict[str, Any]:
-            query = "select rolreplication, rolpassword is not null as password from pg_authid where rolname = %s"
-            return db.row(self.address, query, [params.replication_user])
+            return db.row(self.address, snapshot.USER, [params.replication_user])
 
         def do(tell: Tell) -> None:
             if not (found := role()):
                 engine.run(create)
+            elif statement := drift.rights_back(self.cluster, found):
+                db.rows(self.address, statement)
             elif not found["rolreplication"]:
                 raise StepFailed(f"The role {params.replication_user} exists without the replication right.",
                                  remedy="use another replication_user, or ALTER ROLE … REPLICATION")  # fmt: skip
@@ -107,10 +108,13 @@ class Instance(Server):
                 engine.run(password)
 
         def done() -> bool:
-            found = role()
-            return bool(found and found["rolreplication"] and (found["password"] or not scram))
+            if not (found := role()) or drift.rights_back(self.cluster, found):
+                return False
+            return bool(found["rolreplication"] and (found["password"] or not scram))
 
         commands = (create, self._password_file_command(), password) if scram else (create,)
+        if self.answers()[0] and (found := role()) and (statement := drift.rights_back(self.cluster, found)):
+            commands = (engine.client(self.name, "psql", "-c", f"{statement.as_string()};"), *commands[1:])
         return self.cluster.perform(title or "Create the replication user", Action(commands, do, done))
 
     def create_slot(self, slot: str, title: str = "") -> str:
@@ -208,7 +212,7 @@ class Instance(Server):
 
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
-        return self.cluster.perform(title or f"Start {self.name}", self.start_action())
+        return self.cluster.perform(title or f"Start {self.name}", drift.with_settings(self, self.start_action()))
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 from psycopg import sql
 
-from . import audit, conf, db, files, show
+from . import audit, conf, db, files, recorded, show
 from .control import ControlFile
 from .engine import CONFIGURATION, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
@@ -149,9 +149,10 @@ class Rejoin:
 
     def run(self) -> pandas.DataFrame:
         """All steps; returns what was thrown away."""
-        self.inspect()
-        lost = self.diverged()
-        self.come_back()
+        with recorded.following(self.cluster):
+            self.inspect()
+            lost = self.diverged()
+            self.come_back()
         return lost
 
     def _come_back_by(self, way: str, why: str, title: str) -> str:

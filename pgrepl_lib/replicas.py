@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import conf, db, files
+from . import conf, db, drift, files
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
 
@@ -154,7 +154,7 @@ def move_action(instance: Instance, target: Instance) -> Action:
 
 def whole_action(instance: Instance) -> Action:
     """Everything from the slot to streaming, as one action."""
-    start = lambda: instance.start_action()  # noqa: E731 - only once there is data
+    start = lambda: drift.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
 
     def do(tell: Tell) -> None:
         for each in instance.copy_actions():
@@ -167,7 +167,8 @@ def whole_action(instance: Instance) -> Action:
         return instance.prepared() and configuration_action(instance).done() and start().done()
 
     parts = [*instance.copy_actions(), configuration_action(instance)]
-    return Action((*(c for p in parts for c in p.commands), *instance.start_commands()), do, done)
+    start_commands = (*drift.settings_action(instance).commands, *instance.start_commands())
+    return Action((*(c for p in parts for c in p.commands), *start_commands), do, done)
 
 
 def configuration_action(instance: Instance) -> Action:

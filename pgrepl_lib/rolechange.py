@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
-from . import conf, db, files, synchronous
+from . import conf, db, files, recorded, synchronous
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
 from .replicas import move_action
@@ -61,8 +61,9 @@ class RoleChange:
 
     def run(self, **titles: str) -> None:
         """All steps. titles: those of the steps, by the method's name, in the reader's language."""
-        for step, title in self._titles(titles).items():
-            getattr(self, step)(title)
+        with recorded.following(self.cluster):
+            for step, title in self._titles(titles).items():
+                getattr(self, step)(title)
 
     def plan(self, **titles: str) -> list[Step]:
         """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""

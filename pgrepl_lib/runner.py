@@ -22,9 +22,9 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from tqdm import tqdm
 
-from . import audit, evidence, keys, provenance
+from . import audit, evidence, keys, provenance, recorded
 from .chapter import NOTEBOOKS
-from .cluster import open_cluster
+from .cluster import Cluster, open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder
 from .kernel import SharedKernel
@@ -145,23 +145,25 @@ def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: P
     `ChapterFailed`, `Interrupted`.
     """
     params, signer = Params.parse(values), keys.signer(key)
-    open_cluster(**values)
+    cluster = open_cluster(**values)
     folder = Path(os.environ[audit.RUN_FOLDER])
     with run_lock(params.folder):
         make_folder(folder)
-        _recorded(params, chapters, folder, bar, signer)
+        _recorded(cluster, params, chapters, folder, bar, signer)
     return folder
 
 
-def _recorded(params: Params, chapters: Sequence[str], folder: Path, bar: bool, signer: CryptoSigner) -> None:
+def _recorded(cluster: Cluster, params: Params, chapters: Sequence[str], folder: Path, bar: bool, signer: CryptoSigner) -> None:
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
     journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts())
     audit.Journal(params.folder).record("run", run=folder.name)
     try:
-        for chapter in chapters:
-            _execute(chapter, params, folder, journal, bar)
-            exports.add(folder / f"{chapter}.ipynb")
+        with recorded.following(cluster, folder.name) as left:
+            for chapter in chapters:
+                _execute(chapter, params, folder, journal, bar)
+                exports.add(folder / f"{chapter}.ipynb")
+        journal.record("state", **left)
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"

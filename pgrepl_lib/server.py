@@ -9,6 +9,7 @@ from psycopg import OperationalError
 
 from . import db
 from .engine import CONFIGURATION
+from .errors import StepFailed
 from .topology import application_name, slot_of
 from .wait import wait_until
 
@@ -74,12 +75,19 @@ class Server:
         return found == "streaming", str(found)
 
     def wait_streaming(self) -> None:
-        """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end."""
+        """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end.
+
+        Raises `StepFailed` at once for one that was promoted: it never will, and what was written there is not ours to lose.
+        """
         engine = self.cluster.engine
+        if not db.row(self.address, "select pg_is_in_recovery() as r")["r"]:
+            raise StepFailed(f"{self.name} accepts writes: somebody promoted it; nothing was changed there.",
+                             remedy=f"pgrepl replica rebuild {self.name} throws away what was written there")  # fmt: skip
         wait_until(f"{self.name} to stream from {self.upstream.name}", self.streams, seconds=60,
                    alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
                    log=lambda: engine.log_tail(self.name),
-                   hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines")  # fmt: skip
+                   hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL segment "
+                   f"has already been removed: pgrepl replica rebuild {self.name}")  # fmt: skip
 
     def wait_slot_free(self, slot: str) -> None:
         """Wait until nobody uses a slot of this server, be it that there is none; raises `WaitTimeout`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from . import audit, conf, files, show, state
+from . import audit, conf, files, recorded, show, state
 from .chapter import cell_id
 from .command import Command, Completed, transcript
 from .engine import Action, Engine
@@ -18,6 +19,9 @@ from .lock import step_lock
 from .params import Params
 from .together import together
 from .topology import Topology
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
 
@@ -39,6 +43,7 @@ class Steps:
     topology: Topology
     folder: Path
     chapter: str
+    followed = False  # whether what is changed now will be recorded by who began it
     _operating = False
 
     def _prepare_once(self) -> None:
@@ -49,13 +54,19 @@ class Steps:
         """The record that this work goes to."""
         return audit.Journal.of(self.folder)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the project, and record what the block changes."""
+        with step_lock(self.folder), recorded.following(cast("Cluster", self)):
+            yield
+
     def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str, adds: Callable[[], str] = str) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
 
         diff: the edit to show, asked for before the action is done. adds: asked for afterwards, what the edit as a whole
         adds to the file as the server made it; recorded, so that an unchanged step can be replayed too.
         """
-        with step_lock(self.folder):
+        with self.working():
             self._refuse_unfinished()
             self._prepare_once()
             started, shown = time.monotonic(), diff()
@@ -90,7 +101,7 @@ class Steps:
 
         Each is done or fails on its own; then the first failure is raised.
         """
-        with step_lock(self.folder):
+        with self.working():
             self._refuse_unfinished()
             self._prepare_once()
             with show.progress(steps[0][0]) as tell:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib import Cluster, open_cluster, ports
 from pgrepl_lib.engine import docker_host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
@@ -79,7 +79,8 @@ def free_port() -> Callable[[], int]:
     """The first of ten ports in a row that no other worker or test session takes, below those of outgoing connections."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     start = os.getppid() % 20 * 300
-    return (20000 + worker % 2 * 6000 + (start + 10 * n) % 6000 for n in range(600)).__next__
+    tens = (20000 + worker % 2 * 6000 + (start + 10 * n) % 6000 for n in range(600))
+    return (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
 
 
 OPENED: dict[str, dict[str, Any]] = {}  # the parameters of every project that this session has opened

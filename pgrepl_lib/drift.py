@@ -1,0 +1,225 @@
+"""Drift: what on the cluster is no longer as it is recorded (`recorded.py`), and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import OperationalError, sql
+
+from . import db, recorded
+from .engine import CONFIGURATION, Action, Tell
+from .snapshot import ALTER_SYSTEM, masked, snapshot
+from .wait import wait_until
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
+COMMAND_LINE = "select lower(name) as name, current_setting(name) as value from pg_settings where source = 'command line'"
+LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
+KEEP = "; to keep it, give it with the parameter settings"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as recorded. instance: "" for what belongs to no instance."""
+
+    instance: str
+    what: str
+    recorded: str
+    seen: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{f'{self.instance}: ' if self.instance else ''}{self.what}: {self.seen} (recorded: {self.recorded})"
+
+
+def verdict(cluster: Cluster) -> tuple[str, str, str]:
+    """Expected, seen and hint of the check `drift`; passed where nothing is recorded yet."""
+    record = recorded.known(cluster)
+    if record is None:
+        return "not recorded", "not recorded", "pgrepl run records the state that it leaves"
+    found = list(differences(record.state, snapshot(cluster)))
+    expected = f"as recorded by {record.run}"
+    hint = "; ".join(dict.fromkeys(d.remedy for d in found)) or "pgrepl run takes it back"
+    return expected, "; ".join(map(str, found)) or expected, hint
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    """What is not as it was in a recorded state; what nobody recorded is none of it (`notices` tells it)."""
+    for name, instance in now["instances"].items():
+        if name in before["instances"]:
+            yield from _of_instance(name, before["instances"][name], instance)
+    for right, value in (before["replication_user"] or {}).items():
+        if (seen := now["replication_user"]) is not None and seen.get(right) != value:
+            yield Difference("", f"the replication user's {right}", _plain(value), _plain(seen.get(right)),
+                             "pgrepl run gives it back")  # fmt: skip
+    yield from _of_files("", before, now)
+
+
+def notices(cluster: Cluster) -> list[str]:
+    """What is there and was never recorded: it is somebody's and is never removed, but slots hold WAL."""
+    record = recorded.known(cluster)
+    if record is None:
+        return []
+    found = []
+    if record.before:
+        found.append("something that pgrepl did has not ended, or was killed: its changes count as recorded")
+    for name, now in snapshot(cluster)["instances"].items():
+        known = (record.state["instances"].get(name, {}).get("slots") or {}).keys()
+        for slot in [s for s in now["slots"] or {} if s not in known]:
+            query = "select active from pg_replication_slots where slot_name = %s"
+            active = db.row(cluster.instance(name).address, query, [slot]).get("active")
+            found.append(f"{name}: nobody recorded the slot {slot}{'' if active else ', which is inactive and holds WAL'}")
+        others = sorted(p.name for p in (cluster.folder / name).glob("[!.]*") if p.name not in CONFIGURATION)
+        found += [f"{name}: nobody recorded the file {name}/{other}" for other in others]
+    return found
+
+
+# --- the way back -----------------------------------------------------------------------------------------
+
+
+def with_settings(instance: Instance, start: Action) -> Action:
+    """An instance's start that also takes ALTER SYSTEM, and options that it was started with, back to what is recorded.
+
+    Before the start, for a replica may not stream because of them, and after it, for only a running server tells them.
+    """
+    settings = settings_action(instance)
+
+    def do(tell: Tell) -> None:
+        for each in (settings, start, settings):
+            if not each.done():
+                each.do(tell)
+
+    return Action((*settings.commands, *start.commands), do, lambda: start.done() and settings.done())
+
+
+def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | None:
+    """The statement that gives the replication user the rights that are recorded; None where it has them."""
+    record = recorded.read(cluster)
+    before = (record and record.state["replication_user"]) or {}
+    words = [w if before[r] else f"no{w}" for r, w in RIGHTS.items() if r in before and before[r] != seen[r]]
+    words += ["password null"] if before.get("password") is False and seen["password"] else []
+    name = sql.Identifier(cluster.params.replication_user)
+    return sql.SQL("alter role {} {}").format(name, sql.SQL(" ".join(words))) if words else None
+
+
+def settings_action(instance: Instance) -> Action:
+    """The part of that which needs a running server; without one there is nothing to do."""
+    engine = instance.cluster.engine
+    stop, start = engine.stop(instance.name), engine.start(instance.name)
+
+    def do(tell: Tell) -> None:
+        statements, restart = _astray(instance)
+        for statement in statements:
+            db.rows(instance.address, statement)
+        _reload(instance)
+        if restart:
+            stop.do(tell)
+            start.do(tell)
+            instance.wait_ready()
+        instance.take_over_configuration()
+
+    statements, restart = _astray(instance)
+    reset = (engine.client(instance.name, "psql", "-c", s.as_string() + ";") for s in statements)
+    reload = instance.reload_action().commands if statements else ()
+    again = (*stop.commands, *start.commands) if restart else ()
+    return Action((*reset, *reload, *again), do, lambda: _astray(instance) == ([], False))
+
+
+def _astray(instance: Instance) -> tuple[list[sql.Composed], bool]:
+    """ALTER SYSTEM, as often as an entry is not as recorded, and whether the options of its start are others.
+
+    Nothing where the server does not answer.
+    """
+    before = _recorded(instance)
+    was = before.get("alter_system")
+    if was is None:
+        return [], False
+    try:
+        has = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, ALTER_SYSTEM)}
+        given = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, COMMAND_LINE)}
+    except (OperationalError, OSError):
+        return [], False
+    reset, assign = sql.SQL("alter system reset {}"), sql.SQL("alter system set {} = {}")
+    statements = [reset.format(_name(n)) for n in has if n not in was]
+    statements += [assign.format(_name(n), sql.Literal(was[n])) for n in was if was[n] != has.get(n) and _settable(n)]
+    return statements, any(before["settings"].get(n) != value for n, value in given.items())
+
+
+def _settable(name: str) -> bool:
+    """Whether the recorded value can be given to ALTER SYSTEM again: a list would be one name, a secret is masked."""
+    return not name.endswith(LISTS) and masked(name, "x") == "x"
+
+
+def _recorded(instance: Instance) -> dict[str, Any]:
+    record = recorded.read(instance.cluster)
+    return dict(record.state["instances"].get(instance.name, {})) if record else {}
+
+
+def _reload(instance: Instance) -> None:
+    """Let the server read its files, and wait until it has."""
+    query = "select pg_conf_load_time()::text as t"
+    before = db.row(instance.address, query)["t"]
+    db.row(instance.address, "select pg_reload_conf()")
+    probe = lambda: (db.row(instance.address, query)["t"] != before, "old configuration")  # noqa: E731
+    wait_until(f"{instance.name} to read its files", probe, seconds=10)
+
+
+def _name(setting: str) -> sql.Identifier:
+    """An extension's has two parts, each quoted by itself."""
+    return sql.Identifier(*setting.split("."))
+
+
+# --- what differs -----------------------------------------------------------------------------------------
+
+
+def _of_instance(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    if before["running"] and not now["running"]:
+        yield Difference(name, "the server", "running", "not running", "pgrepl run starts it")
+    elif (before["role"] == "primary") != (now["role"] == "primary") and now["running"]:
+        remedy = (f"pgrepl replica rebuild {name} makes it a replica again and throws away what was written there"
+                  if now["role"] == "primary" else f"{name} was put into recovery by hand: take its standby.signal away and "
+                  "restart it, or replace it with pgrepl failover --force")  # fmt: skip
+        yield Difference(name, "the role", before["role"], now["role"], remedy)
+    yield from _of_settings(name, before, now)
+    for slot, kind in (before["slots"] or {}).items():
+        if now["slots"] is not None and now["slots"].get(slot) != kind:
+            yield Difference(name, f"the slot {slot}", kind, now["slots"].get(slot, "gone"),
+                             "pgrepl run makes it again; if its replica does not stream then, it lacks WAL: "
+                             "pgrepl replica rebuild NAME")  # fmt: skip
+    yield from _of_files(name, before, now)
+
+
+def _of_settings(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    if None in (before["settings"], now["settings"]):
+        return
+    was, has = before["alter_system"], now["alter_system"]
+    system = [s for s in {**was, **has} if was.get(s) != has.get(s)]
+    for s in system:
+        statement = f"ALTER SYSTEM RESET {s}" if s not in was else f"ALTER SYSTEM SET {s}"
+        remedy = f"pgrepl run takes it back ({statement}){KEEP}" if s not in was or _settable(s) else f"by hand: {statement}"
+        yield Difference(name, f"ALTER SYSTEM SET {s}", was.get(s, "none"), has.get(s, "none"), remedy)
+    for s in {**before["settings"], **now["settings"]}:
+        old, new = before["settings"].get(s, "not set"), now["settings"].get(s, "not set")
+        if old != new and s not in system:
+            by_hand = f"take it back by hand: ALTER ROLE … RESET {s} or ALTER DATABASE … RESET {s}"
+            yield Difference(name, s, old, new, by_hand if new.startswith("hidden by") else f"pgrepl run takes it back{KEEP}")
+
+
+def _of_files(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    remedy = "pgrepl plan shows the difference, pgrepl run takes it back"
+    for file in before["files"]:
+        if (seen := now["files"].get(file)) != before["files"][file]:
+            yield Difference(name, f"the file {file}", f"SHA-256 {before['files'][file][:8]}…",
+                             f"SHA-256 {seen[:8]}…" if seen else "gone", remedy)  # fmt: skip
+    for file, mode in before["modes"].items():
+        if (seen := now["modes"].get(file, mode)) != mode:
+            yield Difference(name, f"the mode of {file}", mode, seen, remedy)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower()
