@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import attestation, audit, keys
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 from .errors import ParameterError
+from .legible import legible
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Finding:
     line: int | None = None
 
     def __str__(self) -> str:
-        return printable(f"{self.where}{f', line {self.line}' if self.line else ''}: {self.what}")
+        told = f"{self.where}{f', line {self.line}' if self.line else ''}: {self.what}"
+        return legible(told).replace("\n", "␊")  # a file's name is an attacker's to choose, also one that looks like a verdict
 
 
 @dataclass
@@ -77,11 +79,6 @@ def verify(run: Run, public_key: Path | None = None) -> Verification:
     except OSError as error:
         look.add(str(error.filename or run.folder), f"cannot be read: {error.strerror or error}")
     return look.result
-
-
-def printable(text: str) -> str:
-    """The text with what a terminal would obey, or cannot show, written as escapes: names may come from an attacker."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 class _Look:
