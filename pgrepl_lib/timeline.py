@@ -121,8 +121,8 @@ def _since(run: Run, when: datetime) -> float:
 
 
 def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
-    """The bars as an SVG, 900 (wide) or 340 pixels wide."""
-    width, left, right = (900, 372, 822) if wide else (340, 0, 340)
+    """The bars as an SVG, 820 (wide) or 340 pixels wide."""
+    width, left, right = (820, 340, 746) if wide else (340, 0, 340)
     row = ROW if wide else NARROW_ROW
     first, last = min(b.start for b in given), max(b.end for b in given)
     pixels = (right - left) / max(last - first, 0.001)

@@ -319,7 +319,7 @@ def test_any_duration_can_be_drawn(tmp_path: Path, seconds: Any) -> None:
     run = journal(tmp_path / "runs" / "1", lines)
     html = report.page(run)
     widths = [float(w) for w in re.findall(r'<rect class="\w+" x="[\d.]+" y="\d+" width="([\d.]+)"', html)]
-    assert widths and all(0 < w <= 900 for w in widths)
+    assert widths and all(0 < w <= 820 for w in widths)
     ElementTree.fromstring(junit.text(run))
 
 
