@@ -6,7 +6,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test long lab lint down requirements outputs bench operations soak clean
+.PHONY: help run test long lab lint install down requirements outputs bench operations soak clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,8 @@ lint: $(READY) ## Check style, types and shell scripts
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@command -v shellcheck >/dev/null && shellcheck $$(git ls-files | xargs grep -lE '^#!.*(bash|sh)$$') || echo "shellcheck is not installed: shell scripts were not checked"
+
+install: $(READY) ## Install what is needed into .venv, and nothing else
 
 down: $(READY) ## Remove the cluster (the runs' evidence stays)
 	@$(BIN)/python -m pgrepl_lib down $(ARGS)
@@ -57,7 +59,7 @@ clean: ## Remove the environment
 $(READY): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pgrepl needs Python 3.11 to 3.13 with venv (Debian: apt-get install python3-venv)" >&2; exit 3; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing into .venv (once)"
+	@echo "installing into .venv (once)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -90,12 +90,14 @@ def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(monkeypatch: py
 def test_a_wrong_variable_is_named_by_every_command_of_a_cluster(command: str, tmp_path: Path) -> None:
     arguments = {"replica follow": ["a", "b"], "sync": ["off"]}.get(command, ["a"] * wanted_arguments(command))
     exported = {"PGREPL_PG_VERSION": "13", "PGREPL_WORKDIR": str(tmp_path)}
-    done = CliRunner().invoke(cli.main, [*command.split(), *arguments], env=exported)
-    assert done.exit_code == (3 if command == "lag" else 2), done.output
-    if command == "lag":  # one line, as a monitoring plug-in has to
-        assert done.stdout.startswith("REPLICATION UNKNOWN - The parameters are not usable")
-    else:
-        assert "PGREPL_PG_VERSION: a major version" in done.stderr and done.stdout == ""
+    for more in [], ["--json"] if command not in NO_REPORT else []:
+        done = CliRunner().invoke(cli.main, [*command.split(), *arguments, *more], env=exported)
+        assert done.exit_code == (3 if command == "lag" else 2), done.output
+        if command == "lag":  # one line, as a monitoring plug-in has to
+            assert (done.stderr if more else done.stdout).startswith("REPLICATION UNKNOWN - The parameters are not usable")
+        else:
+            assert "PGREPL_PG_VERSION: a major version" in done.stderr
+        assert done.stdout == "" or (command, more) == ("lag", [])
     assert not list(tmp_path.iterdir())
 
 
