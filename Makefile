@@ -6,7 +6,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test long lab lint install down requirements outputs bench operations soak clean
+.PHONY: help run test long lab lint install down requirements outputs bench operations soak evidence clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ operations: $(READY) ## Time replicas, switchover, failover and a large copy aga
 
 soak: $(READY) ## Switch and fail over again and again under a writer, and compare everything (ARGS='--rounds 10 --engine local')
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+evidence: $(READY) ## Measure what the journal, the report and the signature cost, as a share of `pgrepl run`
+	@$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 clean: ## Remove the environment
 	rm -rf .venv

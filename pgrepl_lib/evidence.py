@@ -55,13 +55,18 @@ class Exporter:
 
 
 def leave(run: Run, signer: CryptoSigner) -> None:
-    """Once the journal has ended: everything that a run's folder holds besides it and the notebooks; then all is signed."""
+    """Once the journal has ended: the rest of the evidence, and the signature over all of it."""
+    write(run)
+    attestation.seal(run, signer)  # last: nothing may be written afterwards
+
+
+def write(run: Run) -> None:
+    """Everything that a run's folder holds besides its journal, its notebooks and the signature."""
     write_summary(run)
     _copy_configuration(run)
     replay.write(run)
     report.write(run)
     junit.write(run)
-    attestation.seal(run, signer)  # last: nothing may be written afterwards
 
 
 def _copy_configuration(run: Run) -> None:
