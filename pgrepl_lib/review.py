@@ -80,3 +80,23 @@ def verify(project: str | None, engine: str | None, given: Given, run: str, key:
     told = {"verified": found.ok, **vars(found), "findings": [vars(f) for f in found.findings]}
     give(as_json, told, str(found))
     sys.exit(0 if found.ok else 1)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.argument("old")
+@click.argument("new")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where they differ, as `git diff --exit-code` does.")
+@JSON
+def diff(project: str | None, engine: str | None, given: Given, old: str, new: str, exit_code: bool, as_json: bool) -> None:
+    """Show what differed between two runs, each a run's name or a folder with a journal, be it of another project."""
+    from . import compare
+    from .runs import find
+
+    folder = Params.parse(values(project, engine, given)).folder
+    one, other = find(folder, old), find(folder, new)
+    found = compare.compare(one, other)
+    told = {"old": str(one.folder), "new": str(other.folder), "differs": compare.differs(found),
+            "differences": [vars(d) for d in found]}  # fmt: skip
+    give(as_json, told, compare.text(one, other, found))
+    sys.exit(1 if exit_code and compare.differs(found) else 0)
