@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from .files import append_line, make_folder
+from .files import append_line, last_line, make_folder
 from .redact import redact
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
@@ -37,8 +37,8 @@ class Journal:
         """Append one line: time (UTC), kind, facts (secrets masked), and the hash of the line before."""
         make_folder(self.path.parent)
         with FileLock(self.lock):
-            complete = self._lines()
-            before = hashlib.sha256(complete[-1]).hexdigest() if complete else ORIGIN
+            last, end = last_line(self.path) if self.path.exists() else (b"", 0)
+            before = hashlib.sha256(last).hexdigest() if end else ORIGIN
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
             append_line(self.path, redact(json.dumps({**line, "previous": before}, ensure_ascii=False, default=str)))
 

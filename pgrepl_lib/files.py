@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .errors import EnvironmentLacking
 
+BLOCK = 64 * 1024  # bytes that are read at once
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -53,13 +55,23 @@ def append_line(path: Path, line: str) -> None:
 
     A last line that a crash cut short holds no record and makes way.
     """
-    with writing(path), path.open("ab+") as stream:
-        stream.seek(0)
-        content = stream.read()
-        stream.truncate(content.rfind(b"\n") + 1)
+    with writing(path), path.open("ab") as stream:
+        stream.truncate(last_line(path)[1])
         stream.write(line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def last_line(path: Path) -> tuple[bytes, int]:
+    """The last complete line and the offset behind it; only the file's end is read, since a journal grows for years."""
+    with path.open("rb") as stream:
+        start, tail = stream.seek(0, os.SEEK_END), b""
+        while start and tail.count(b"\n") < 2:
+            begin = max(0, start - BLOCK)
+            stream.seek(begin)
+            tail, start = stream.read(start - begin) + tail, begin
+    complete = tail[: tail.rfind(b"\n") + 1]
+    return complete[:-1].rpartition(b"\n")[2], start + len(complete)
 
 
 def make_folder(path: Path, mode: int = 0o755, owner: tuple[int, int] | None = None) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from pgrepl_lib.audit import ORIGIN, RUN_FOLDER, Journal
+from pgrepl_lib.files import BLOCK, last_line
 from pgrepl_lib.redact import MASK, register
 
 
@@ -122,6 +125,31 @@ def test_a_long_last_line_is_linked_to(tmp_path: Path) -> None:
     journal.record("step", diff="é" * 1_200_000)
     journal.record("step", diff="")
     assert journal.first_broken_line() is None
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
+def test_the_last_complete_line_is_found_wherever_blocks_end(tmp_path: Path, size: int) -> None:
+    path, line = tmp_path / "x", b"a" * size
+    for before, after in ((b"", b""), (b"first\n", b""), (b"first\n", b"cut short"), (b"\n", b"b" * BLOCK)):
+        path.write_bytes(before + line + b"\n" + after)
+        assert last_line(path) == (line, len(before) + size + 1)
+    path.write_bytes(line)
+    assert last_line(path) == (b"", 0)
+
+
+def test_recording_reads_only_the_end_of_a_journal_of_years(journal: Journal) -> None:
+    last = journal.path.read_bytes().splitlines(keepends=True)[-1]
+    with journal.path.open("ab") as stream:
+        stream.truncate(256 * 1024**2)  # a hole, which takes no space
+        stream.write(b"\n" + last)
+    tracemalloc.start()
+    journal.record("step", number=4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 1024**2
+    with journal.path.open("rb") as stream:
+        stream.seek(256 * 1024**2 + 1 + len(last))
+        assert json.loads(stream.read())["previous"] == hashlib.sha256(last[:-1]).hexdigest()
 
 
 def test_secrets_are_masked_and_the_chain_still_holds(tmp_path: Path) -> None:
