@@ -277,8 +277,12 @@ def test_it_needs_nothing_else_and_every_picture_has_a_name(tmp_path: Path) -> N
 def test_long_output_is_folded_and_short_output_is_not(tmp_path: Path) -> None:
     lines = completed()
     lines[2]["commands"][0]["output"] = "\n".join(f"linha {n}" for n in range(40))
+    lines[6]["commands"][0]["command"] = "cat > compose.yaml <<'END'\n" + "campo: 7\n" * 40 + "END"
     html = report.page(journal(tmp_path / "runs" / "1", lines))
-    assert html.count("<summary>saída: 40 linhas</summary>") == 1 and html.count("<details>") == 2
+    assert (
+        html.count("<summary>saída: 40 linhas</summary>") == html.count("<summary>o comando inteiro: 42 linhas</summary>") == 1
+    )
+    assert html.count("<details>") == 3 and html.count("campo: 7") == 40
 
 
 # --- pictures ------------------------------------------------------------------------------------------------
