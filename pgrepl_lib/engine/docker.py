@@ -16,7 +16,7 @@ from ..command import Command
 from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
 from ..redact import register
-from . import PRIMARY, REPLICA, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
+from . import SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
 from .containers import LABEL, Containers
 from .docker_host import (
     client,
@@ -30,12 +30,11 @@ from .docker_host import (
     wait_accepting,
     write_file,
 )
-from .services import COMPOSE_FILE, more_replicas
+from .services import compose_files
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
 PASSFILE = "replication.pgpass"
-OVERRIDE = "docker-compose.override.yaml"
 
 
 class DockerEngine(Containers):
@@ -78,20 +77,7 @@ class DockerEngine(Containers):
 
     def _texts(self) -> dict[str, str]:
         """Compose's files in the cluster's folder; an empty text: no such file."""
-        values = {
-            "COMPOSE_PROJECT_NAME": self.params.project,
-            "PGREPL_IMAGE": self.params.image,
-            "PGREPL_NETWORK": self.params.network,
-            "PGREPL_PGDATA": self.pgdata,
-            "PGREPL_DATA_MOUNT": self.data_mount,
-            **{f"PGREPL_{n.upper().replace('-', '_')}_PORT": p for n, p in self.ports.items()},
-        }
-        more = [n for n in self.ports if n not in (PRIMARY, REPLICA)]
-        return {
-            ".env": "".join(f"{k}={v}\n" for k, v in values.items()),
-            "docker-compose.yaml": COMPOSE_FILE.read_text("utf-8"),
-            OVERRIDE: more_replicas(more) if more else "",
-        }
+        return compose_files(self.params, self.ports, self.pgdata, self.data_mount)
 
     def preparation(self) -> tuple[str, ...]:
         texts = tuple(command.here_document(name, text) for name, text in self._texts().items() if text)

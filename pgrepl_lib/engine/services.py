@@ -1,17 +1,36 @@
-"""Compose's files: the one definition of the services, and what further replicas add to it."""
+"""Compose's files: the one definition of the services, a cluster's values, and what further replicas add to it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import REPLICA
+from ..params import Params
+from . import PRIMARY, REPLICA
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yaml"
+
+
+def compose_files(params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str) -> dict[str, str]:
+    """The texts of Compose's files in the cluster's folder; an empty one: no such file."""
+    values = {
+        "COMPOSE_PROJECT_NAME": params.project,
+        "PGREPL_IMAGE": params.image,
+        "PGREPL_NETWORK": params.network,
+        "PGREPL_PGDATA": pgdata,
+        "PGREPL_DATA_MOUNT": data_mount,
+        **{f"PGREPL_{name.upper().replace('-', '_')}_PORT": port for name, port in ports.items()},
+    }
+    more = [name for name in ports if name not in (PRIMARY, REPLICA)]
+    return {
+        ".env": "".join(f"{name}={value}\n" for name, value in values.items()),
+        "docker-compose.yaml": COMPOSE_FILE.read_text("utf-8"),
+        "docker-compose.override.yaml": more_replicas(more) if more else "",
+    }
 
 
 def more_replicas(names: Sequence[str]) -> str:
