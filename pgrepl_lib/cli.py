@@ -124,6 +124,7 @@ def main() -> None:
 @click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
 @click.option("--key", type=FILE, help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]")
+@click.option("--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing.")
 @JSON
 @QUIET
 def run(
@@ -133,6 +134,7 @@ def run(
     first: str,
     last: str,
     key: Path | None,
+    plan: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -140,6 +142,9 @@ def run(
     from .chapter import OPERATE, SET_UP, chapters_between
 
     given_values = with_made(values(project, engine, given))
+    if plan:
+        preview.show_plan(given_values, first, last, as_json)
+        return
     params = Params.parse(given_values)
     try:
         chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
@@ -277,7 +282,7 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
     sys.exit(code)
 
 
-from . import operate, review  # noqa: E402, F401 - their commands register themselves
+from . import operate, preview, review  # noqa: E402, F401 - their commands register themselves
 
 
 def _stop(number: int, frame: Any) -> None:

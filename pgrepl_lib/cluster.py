@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +26,8 @@ from .topology import Topology
 class Cluster(Steps):
     """A primary and its replicas, made with one set of parameters."""
 
+    instance_kind: type[Instance] = Instance
+
     def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
         self.params, self.engine, self.why, self.topology, self.chapter = params, engine, why, topology, chapter
         self.folder = params.folder
@@ -38,17 +41,17 @@ class Cluster(Steps):
         if name not in self.topology.names:
             raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
                                  remedy="pgrepl status lists them")  # fmt: skip
-        return Instance(self, name)
+        return self.instance_kind(self, name)
 
     @property
     def primary(self) -> Instance:
         """The instance that accepts writes now."""
-        return Instance(self, self.topology.primary)
+        return self.instance_kind(self, self.topology.primary)
 
     @property
     def replicas(self) -> list[Instance]:
         """The replicas, by number."""
-        return [Instance(self, name) for name in self.topology.replicas]
+        return [self.instance_kind(self, name) for name in self.topology.replicas]
 
     @property
     def replica(self) -> Instance:
@@ -200,6 +203,14 @@ class Cluster(Steps):
             raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
                              remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
 
+    def refuse_settings(self, made: Mapping[str, Any]) -> None:
+        """Raise `ParameterError` with the server's own complaints about settings that the cluster was not made with."""
+        before = made.get("params", {}).get("settings", {})
+        new = {k: v for k, v in self.params.settings.items() if before.get(k) != v}
+        if complaints := self.engine.refuse_settings(new) if new else []:
+            raise ParameterError(f"PostgreSQL {self.params.pg_version} does not accept these settings; nothing was touched.",
+                                 looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
+
     # --- pieces --------------------------------------------------------------------------------------------
 
     def mark(self, name: str) -> Path:
@@ -226,6 +237,9 @@ class Cluster(Steps):
         self.record()
 
 
+MAKE: ContextVar[Callable[..., Cluster]] = ContextVar("MAKE", default=Cluster)  # of which kind the chapters open theirs
+
+
 def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     """The cluster that these parameters describe; nothing is changed.
 
@@ -242,15 +256,7 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
         engine, _ = choose(
             params, state.new_ports(params, topology.names), made.get("engine")
         )  # taken before they were ever used
-    _refuse_settings(params, made, engine)
-    cluster = Cluster(params, engine, why, topology, chapter)
+    cluster = MAKE.get()(params, engine, why, topology, chapter)
+    cluster.refuse_settings(made)
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
     return cluster
-
-
-def _refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
-    before = made.get("params", {}).get("settings", {})
-    new = {k: v for k, v in params.settings.items() if before.get(k) != v}
-    if complaints := engine.refuse_settings(new) if new else []:
-        raise ParameterError(f"PostgreSQL {params.pg_version} does not accept these settings; nothing was touched.",
-                             looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip

@@ -29,13 +29,14 @@ class Instance(Server):
         target = self.cluster.folder / self.name / file
         temporary = temporary_of(self.name) if self.is_replica else TEMPORARY_PRIMARY
         action = self.cluster.engine.copy_out(temporary, file, target)
-        return self.cluster.perform(title or f"Copy {self.name}'s {file}", Action(action.commands, action.do, target.exists))
+        once = Action(action.commands, action.do, lambda: self.has_file(file))
+        return self.cluster.perform(title or f"Copy {self.name}'s {file}", once)
 
     def make_readable(self, file: str, title: str = "") -> str:
         """Step: mode 644, so that the server's user may read the file (correction 3)."""
         path = self.cluster.folder / self.name / file
         shown = f"chmod 644 {self.name}/{file}"
-        action = Action((shown,), lambda tell: path.chmod(0o644), lambda: path.stat().st_mode & 0o777 == 0o644)
+        action = Action((shown,), lambda tell: path.chmod(0o644), lambda: self.mode_of(file) == 0o644)
         return self.cluster.perform(title or f"Make {self.name}/{file} readable", action)
 
     def configure(self, settings: Mapping[str, Any], title: str = "") -> str:

@@ -139,23 +139,23 @@ def merged(recorded: Any, before: Any, now: Any) -> Any:
 
 def restoring(cluster: Cluster) -> tuple[Action, str]:
     """Put the configuration files back as they are recorded, their modes and those of the passwords' files too; the diff."""
-    astray = list(_astray(cluster, known(cluster)))
-    names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in astray}
+    found = list(astray(cluster))
+    names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
 
     def do(tell: Tell) -> None:
-        for path, text, mode in astray:
+        for path, text, mode in found:
             if text is not None:
                 files.write_atomic(path, text, mode)
             path.chmod(mode)  # a file that needs no more stays as old as it is: no server has to read it again
 
-    modes = tuple(f"chmod {mode:o} {names[path]}" for path, _, mode in astray if path.exists() and _mode(path) != mode)
-    diff = "".join(conf.diff(_text(path), text, names[path]) for path, text, _ in astray if text is not None)
-    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not astray), diff
+    modes = tuple(f"chmod {mode:o} {names[path]}" for path, _, mode in found if path.exists() and _mode(path) != mode)
+    diff = "".join(conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None)
+    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found), diff
 
 
-def _astray(cluster: Cluster, record: Record | None) -> Iterator[tuple[Path, str | None, int]]:
+def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
     """Files that are not as recorded, with the text (None: it is as recorded, or not ours to keep) and the mode to have."""
-    if not record:
+    if not (record := known(cluster)):
         return
     for key, text in record.texts.items():
         path, mode = cluster.folder / key, _mode_of(record, key)

@@ -32,7 +32,8 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
     chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
     if not chosen:
         return []
-    _require_room(cluster, [r for r in chosen if not r.prepared()])
+    if not cluster.looks_only:  # the steps before may raise the limits
+        _require_room(cluster, [r for r in chosen if not r.prepared()])
     outcomes: list[str] = []
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
@@ -205,9 +206,8 @@ def _standby(instance: Instance) -> str:
 def _difference(instance: Instance) -> str:
     """What makes this replica's `postgresql.conf` another than the primary's."""
     cluster, name = instance.cluster, CONFIGURATION[0]
-    source = (cluster.folder / cluster.primary.name / name).read_text("utf-8")
-    path = cluster.folder / instance.name / name
-    if path.exists():
+    source = cluster.text_of(cluster.folder / cluster.primary.name / name)
+    if instance.has_file(name):
         return ""
     return conf.diff(
         source, conf.with_block(source, "standby", instance.standby_lines(instance.upstream)), f"{instance.name}/{name}"

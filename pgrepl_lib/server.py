@@ -52,7 +52,15 @@ class Server:
 
     def has_configuration(self) -> bool:
         """Whether both files have been copied into the cluster's folder."""
-        return all((self.cluster.folder / self.name / f).exists() for f in CONFIGURATION)
+        return all(map(self.has_file, CONFIGURATION))
+
+    def has_file(self, file: str) -> bool:
+        """Whether its folder holds this configuration file."""
+        return (self.cluster.folder / self.name / file).exists()
+
+    def mode_of(self, file: str) -> int:
+        """The mode of a configuration file in its folder."""
+        return (self.cluster.folder / self.name / file).stat().st_mode & 0o777
 
     def prepared(self) -> bool:
         """Whether the data folder is complete."""

@@ -43,6 +43,7 @@ class Steps:
     topology: Topology
     folder: Path
     chapter: str
+    looks_only = False  # whether nothing is done, only said what would be (`plan.py`)
     followed = False  # whether what is changed now will be recorded by who began it
     _operating = False
 
@@ -118,11 +119,15 @@ class Steps:
     def edit(self, title: str, path: Path, block: str, change: Callable[[str], str]) -> str:
         """A step that edits a managed block of a text file in the cluster's folder, shown as a diff that `patch` takes."""
         name = str(path.relative_to(self.folder))
-        old = path.read_text("utf-8") if path.exists() else ""
+        old = self.text_of(path)
         new = change(old)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
         return self.perform(title, action, diff=lambda: conf.diff(old, new, name), adds=lambda: conf.addition(new, block, name))
+
+    def text_of(self, path: Path) -> str:
+        """A text file of the cluster's folder; empty where there is none."""
+        return path.read_text("utf-8") if path.exists() else ""
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change, so that nothing else is done until that has ended."""

@@ -58,6 +58,9 @@ class Engine(Protocol):
     def facts(self) -> dict[str, str]:
         """Versions and checksums of what is used, for the preflight and the journal."""
 
+    def look_only(self) -> None:
+        """From now on this engine is only asked; what it needs is not fetched by asking."""
+
     def fetch(self) -> Action:
         """Get the image or the binaries, if they are not here."""
 

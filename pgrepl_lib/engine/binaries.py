@@ -74,9 +74,14 @@ def find(major: int, installed: Iterable[str] = INSTALLED) -> Binaries | None:
     return Binaries(server / "bin", client, f"npm {_package(major)}, client programs: {client}")
 
 
+def expected(major: int) -> Binaries:
+    """The programs where `fetch` will put them."""
+    return Binaries(_cached(major) / "bin", _client(major, INSTALLED) or wheel_folder(), "")
+
+
 def search_path(major: int) -> str:
     """The folders with the programs, or those where `fetch` will put them, as PATH takes them."""
-    found = find(major) or Binaries(_cached(major) / "bin", _client(major, INSTALLED) or wheel_folder(), "")
+    found = find(major) or expected(major)
     return ":".join(dict.fromkeys((str(found.server), str(found.client))))
 
 

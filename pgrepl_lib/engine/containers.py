@@ -33,6 +33,9 @@ class Containers:
     def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
         return command.run(each, cwd=self.folder, seconds=3600, check=check, on_error_line=tell)
 
+    def look_only(self) -> None:
+        """Nothing is fetched by naming it."""
+
     def running(self, name: str) -> bool:
         found = self._service(name)
         return bool(found and found.status == "running")
@@ -95,12 +98,13 @@ class Containers:
     def _looking_glass(self, name: str) -> Iterator[Any]:
         """A container that sees an instance's volume: its own where it runs, else one that is never started.
 
-        A stopped one of its own would not do: what else it mounts may be gone.
+        A stopped one of its own would not do: what else it mounts may be gone. nocopy: an empty volume stays empty, where
+        Docker would fill it from the image.
         """
         if self.running(name):
             yield self._service(name)
             return
-        mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw"}}
+        mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw,nocopy"}}
         made = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})
         try:
             yield made

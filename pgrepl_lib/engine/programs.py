@@ -24,6 +24,11 @@ class Programs:
         self.folder = params.folder
         self.user = processes.server_user()
 
+    def look_only(self) -> None:
+        """Fetch nothing: programs that are not here are named as if they were."""
+        if binaries.find(self.params.pg_version) is None:
+            self.binaries = binaries.expected(self.params.pg_version)
+
     @cached_property
     def binaries(self) -> binaries.Binaries:
         """The programs; fetched when they are not here yet."""

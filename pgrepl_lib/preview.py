@@ -1,0 +1,60 @@
+"""The command line's verb for looking ahead: plan, also as `run --plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .cli import EPILOG, JSON, give, main, parameters, values, with_made
+from .errors import ParameterError
+
+if TYPE_CHECKING:
+    from .plan import Planned
+
+SIGNS = {"would change": ("+", "green"), "unchanged": (" ", ""), "would be made": ("?", ""), "would stop the run": ("!", "red")}
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
+@click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+@JSON
+def plan(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str, as_json: bool
+) -> None:
+    """Say what `run` would change on the cluster as it is, step by step, with diffs; nothing is touched."""
+    show_plan(with_made(values(project, engine, given)), first, last, as_json)
+
+
+def show_plan(given: Mapping[str, Any], first: str, last: str, as_json: bool) -> None:
+    """Print the plan of these chapters; raises `ParameterError` for those that operate the cluster."""
+    from .chapter import OPERATE, SET_UP, chapters_between
+    from .plan import plan as look_ahead
+
+    try:
+        chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+    if beyond := [c for c in chapters if c not in SET_UP]:
+        raise ParameterError(f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before.",
+                             remedy="plan 00 to 03; pgrepl switchover and pgrepl failover have their own --plan")  # fmt: skip
+    found = look_ahead(given, chapters)
+    give(as_json, [vars(p) for p in found], _text(found))
+
+
+def _text(found: Sequence[Planned]) -> str:
+    """Chapter by chapter; colours go where standard output is no terminal."""
+    lines: list[str] = []
+    for number, each in enumerate(found):
+        if not number or each.chapter != found[number - 1].chapter:
+            lines.append(click.style(each.chapter, bold=True))
+        sign, colour = SIGNS[each.outcome]
+        lines.append(click.style(f"  {sign} {each.outcome:<13}  {each.title}", fg=colour or None))
+        if each.outcome == "would change":
+            lines += [f"      {'$ ' if not i else '  '}{line}" for c in each.commands for i, line in enumerate(c.splitlines())]
+            lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in each.diff.splitlines()]
+    steps = [p.outcome for p in found if p.kind == "step"]
+    return "\n".join([*lines, f"{steps.count('would change')} steps would change, {steps.count('unchanged')} unchanged"])
