@@ -22,6 +22,8 @@ from threading import Thread
 from .errors import CommandFailed, EnvironmentLacking
 from .redact import redact
 
+STARTED_BY = "STARTED_BY_PGREPL"  # tells every command's process whose it is: a killed runner's go on alone
+
 
 @dataclass(frozen=True)
 class Command:
@@ -146,7 +148,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     Also without our own parameters: Compose would prefer `PGREPL_IMAGE` there to the cluster's `.env`.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_"))}
-    return {**kept, "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C", **(extra or {})}
+    mark = {STARTED_BY: str(os.getpid()), "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C"}
+    return {**kept, **mark, **(extra or {})}
 
 
 def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from .errors import EnvironmentLacking
 
 BLOCK = 64 * 1024  # bytes that are read at once
+PART = ".part"  # ends the name of a file that is being written
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def write_atomic(path: Path, text: str, mode: int = 0o644, *, durable: bool = Tr
         if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == text.encode():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -48,6 +49,12 @@ def write_atomic(path: Path, text: str, mode: int = 0o644, *, durable: bool = Tr
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had not finished writing, in a folder and the folders in it."""
+    for part in [*folder.glob(f".*{PART}"), *folder.glob(f"*/.*{PART}")]:
+        part.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,37 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .audit import RUN_FOLDER
+from .engine.processes import end_orphans
 from .errors import ProjectBusy
-from .files import make_folder, write_atomic
+from .files import make_folder, remove_parts, write_atomic
+
+LOOKED_AT = 0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the project for a run; raises `ProjectBusy` with who holds it. The system frees it if we die."""
-    with _held(folder, "run", seconds=0):
+    with _held(folder, "run", seconds=LOOKED_AT):
         yield
 
 
 @contextmanager
 def step_lock(folder: Path) -> Iterator[None]:
-    """Hold the project for one step. Inside a run, its kernel already works under the run's lock."""
-    if os.environ.get(RUN_FOLDER):
-        with _held(folder, "step", seconds=30):  # the kernel of a killed run may still be ending
-            yield
-    else:
-        with _held(folder, "run", seconds=0), _held(folder, "step", seconds=30):
-            yield
+    """Hold the project for one step. Inside a run, its kernel already works under the run's lock.
+
+    What a step that was killed has left, commands that go on and files half written, is cleared away first.
+    """
+    run = nullcontext() if os.environ.get(RUN_FOLDER) else run_lock(folder)
+    with run, _held(folder, "step", seconds=30) as died:  # the kernel of a killed run may still be ending
+        if died:
+            end_orphans(folder)
+            remove_parts(folder)
+        yield
 
 
 @contextmanager
-def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
+def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
+    """Hold a lock; answers whether who held it before has died in it."""
     make_folder(folder)
     holder = folder / f".{name}.holder.json"
     lock = FileLock(folder / f".{name}.lock", timeout=seconds)
@@ -51,12 +58,16 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[None]:
             remedy="wait until it ends, or use another project name",
         ) from None
     try:
+        died = holder.exists()
         who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
-               "since": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
+               "since": datetime.now(UTC).isoformat(timespec="seconds"),
+               "run": Path(os.environ.get(RUN_FOLDER, "")).name}  # fmt: skip
         write_atomic(holder, json.dumps(who), durable=False)
-        yield
+        try:
+            yield died
+        finally:
+            holder.unlink(missing_ok=True)
     finally:
-        holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -74,8 +74,10 @@ class Run:
             return str(end.get("status"))
         if not self.opening:
             return "manual"
-        holder = lock.run_holder(self.folder.parent.parent)
-        return "running" if holder and holder.get("pid") == self.opening.get("pid") else "killed"
+        if (lock.run_holder(self.folder.parent.parent) or {}).get("run") == self.name:
+            return "running"
+        end = Run(self.folder).first("end")  # it may have ended between the two looks
+        return str(end.get("status")) if end else "killed"
 
     @cached_property
     def chapters(self) -> list[Chapter]:

@@ -132,7 +132,6 @@ class LocalEngine(Programs):
 
     def discard_backup(self, name: str) -> None:
         target = self._data(temporary_of(name))
-        processes.end_orphans("pg_basebackup", self.folder, target)
         files.remove(self.folder / target)
         self.run(self._tool("mkdir", "-m", "700", target))
 

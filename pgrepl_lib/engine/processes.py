@@ -45,20 +45,39 @@ def forget_dead(data: Path) -> None:
         files.remove(pidfile)
 
 
-def end_orphans(program: str, folder: Path, argument: str) -> None:
-    """End a program that goes on although its runner was killed: it would write into what is about to be made anew."""
-    for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == program and argument in (process.info["cmdline"] or []):
-            with suppress(psutil.Error):  # it has just ended
-                if Path(process.cwd()) == folder.resolve():
-                    process.kill()
-                    process.wait(10)
+def end_orphans(folder: Path) -> None:
+    """End the commands in a cluster's folder that go on although who started them was killed.
+
+    They would write into what is about to be made anew. A server is none: it works in its data folder.
+    """
+    here = str(folder.resolve())
+    orphans = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == here and _is_orphan(p)]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in orphans:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, orphans = psutil.wait_procs(orphans, timeout=5)
+
+
+def _is_orphan(process: psutil.Process) -> bool:
+    try:
+        starter = process.environ().get(command.STARTED_BY, "")
+        return bool(starter) and (not psutil.pid_exists(int(starter)) or _is_zombie(int(starter)))
+    except (psutil.Error, OSError, ValueError):  # it has just ended, or is somebody else's
+        return False
 
 
 def _zombie(pidfile: Path) -> bool:
     try:
-        return psutil.Process(int(pidfile.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, IndexError, psutil.Error):
+        return _is_zombie(int(pidfile.read_text().split()[0]))
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _is_zombie(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
         return False
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
-from pgrepl_lib.audit import RUN_FOLDER
+from pgrepl_lib.audit import RUN_FOLDER, Journal
+from pgrepl_lib.engine import processes
 from pgrepl_lib.errors import ProjectBusy
 from pgrepl_lib.lock import run_lock, step_lock
+from pgrepl_lib.runs import Run
+from pgrepl_lib.wait import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 HOLD = """
@@ -96,3 +101,90 @@ def test_a_stale_holder_file_alone_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / ".run.holder.json").write_text('{"pid": 1}')
     with run_lock(tmp_path):
         pass
+
+
+# --- a step that was killed ----------------------------------------------------------------------------------------
+
+WORK = """
+import sys, pathlib
+from pgrepl_lib import command, files
+from pgrepl_lib.lock import step_lock
+folder = pathlib.Path(sys.argv[1])
+with step_lock(folder):
+    (folder / "secrets").mkdir()
+    (folder / "secrets/.superuser.12345678.part").touch()
+    (folder / ".cluster.json.12345678.part").touch()
+    command.run(command.Command((sys.executable, "-c", sys.argv[2])), cwd=folder)
+"""
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(open('began', 'w')); time.sleep(60)"
+
+
+def commands_in(folder: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]
+
+
+@pytest.mark.parametrize("program", ["open('began', 'w'); import time; time.sleep(60)", STUBBORN])
+def test_what_a_killed_step_has_left_is_cleared_away_by_the_next(tmp_path: Path, program: str) -> None:
+    """Its command goes on alone, and would write into what is made anew; a file was half written."""
+    process = subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path), program], cwd=CHECKOUT)
+    mine = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
+    try:
+        wait_until("the command", lambda: ((tmp_path / "began").exists(), ""), seconds=20, alive=lambda: process.poll() is None)
+        processes.end_orphans(tmp_path)
+        assert len(commands_in(tmp_path)) == 2, "whose step lives goes on"
+        process.kill()
+        process.wait(10)
+        with step_lock(tmp_path):
+            assert [p.pid for p in commands_in(tmp_path)] == [mine.pid], "what a person does there is not ours"
+        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"began", ".run.lock", ".step.lock"}
+    finally:
+        mine.kill()
+        mine.wait(10)
+
+
+# --- whether a run goes on -----------------------------------------------------------------------------------------
+
+
+def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Run:
+    run = folder / "runs" / name
+    monkeypatch.setenv(RUN_FOLDER, str(run))
+    Journal(run).record("run", chapters=["00-preparacao"], pid=os.getpid())
+    return Run(run)
+
+
+def test_a_killed_run_is_not_running_though_another_has_its_pid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = begun(tmp_path, monkeypatch, "1")
+    assert killed.status == "killed"
+    other = begun(tmp_path, monkeypatch, "2")
+    with run_lock(tmp_path):
+        assert [killed.status, other.status] == ["killed", "running"]
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begun(tmp_path, monkeypatch, "1")
+    with run_lock(tmp_path):
+        assert run.status == "running"
+    Journal(run.folder).record("end", status="completed")
+    assert run.entries[-1]["kind"] == "run", "what was read before its end"
+    assert run.status == "completed"
+
+
+def test_who_asks_for_a_status_keeps_no_run_from_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, ended = begun(tmp_path, monkeypatch, "1"), threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            (tmp_path / ".run.holder.json").touch()
+            assert Run(run.folder).status in ("killed", "running")
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    try:
+        for _ in range(20):
+            with run_lock(tmp_path):
+                pass
+    finally:
+        ended.set()
+        for thread in asking:
+            thread.join(10)

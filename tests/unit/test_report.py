@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib import corrections, junit, lock, picture, report, timeline, verdict
+from pgrepl_lib import audit, corrections, junit, lock, picture, report, timeline, verdict
 from pgrepl_lib.attestation import STATEMENT
 from pgrepl_lib.chapter import NOTEBOOKS
 from pgrepl_lib.cli import main
@@ -130,8 +130,9 @@ def test_the_verdict_comes_first_and_says_how_it_ended(tmp_path: Path, name: str
     assert (int(root.get("errors", "")) + int(root.get("failures", "")) == 0) is (name in GREEN)
 
 
-def test_a_run_that_goes_on_says_so(tmp_path: Path) -> None:
+def test_a_run_that_goes_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = journal(tmp_path / "runs" / "1", [begun(pid=os.getpid()), chapter(0.1, SET_UP[0])])
+    monkeypatch.setenv(audit.RUN_FOLDER, str(run.folder))
     with lock.run_lock(tmp_path):
         assert run.status == "running" and verdict.of(run).text.startswith(f"Em andamento no capítulo {SET_UP[0]}: até agora")
         assert suites(run).get("errors") == "1"
