@@ -121,8 +121,9 @@ def main() -> None:
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
-@click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+@click.option("--from", "first", default="", help="First chapter, by number or name. [default: 00]")
+@click.option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
+@click.option("--resume", is_flag=True, help="The last run once more, with its chapters and parameters, unless it completed.")
 @click.option("--key", type=FILE, help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]")
 @click.option("--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing.")
 @JSON
@@ -135,27 +136,28 @@ def run(
     last: str,
     key: Path | None,
     plan: bool,
+    resume: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also the operation."""
-    from .chapter import OPERATE, SET_UP, chapters_between
+    from .task import fresh, unfinished
 
-    given_values = with_made(values(project, engine, given))
-    if plan:
-        preview.show_plan(given_values, first, last, as_json)
+    given_values = values(project, engine, given)
+    task = unfinished(given_values, first, last) if resume else fresh(with_made(given_values), first, last)
+    if not task.chapters:
+        if not quiet:
+            click.echo(f"pgrepl: nothing to resume: run {task.resumes} completed", err=True)
         return
-    params = Params.parse(given_values)
-    try:
-        chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
-    except ValueError as error:
-        raise ParameterError(str(error)) from None
+    if plan:
+        preview.show_plan(task.values, task.chapters, as_json)
+        return
     from .kernel import begun
 
-    with held_back(quiet), begun(params):
+    with held_back(quiet), begun(Params.parse(task.values)):
         from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
-        folder = run_chapters(given_values, chapters, bar=sys.stderr.isatty(), key=key)
+        folder = run_chapters(task.values, task.chapters, bar=sys.stderr.isatty(), key=key, resumes=task.resumes)
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
     report = folder / "report.html"

@@ -26,18 +26,17 @@ def plan(
     project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str, as_json: bool
 ) -> None:
     """Say what `run` would change on the cluster as it is, step by step, with diffs; nothing is touched."""
-    show_plan(with_made(values(project, engine, given)), first, last, as_json)
+    from .task import fresh
+
+    task = fresh(with_made(values(project, engine, given)), first, last)
+    show_plan(task.values, task.chapters, as_json)
 
 
-def show_plan(given: Mapping[str, Any], first: str, last: str, as_json: bool) -> None:
+def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) -> None:
     """Print the plan of these chapters; raises `ParameterError` for those that operate the cluster."""
-    from .chapter import OPERATE, SET_UP, chapters_between
+    from .chapter import SET_UP
     from .plan import plan as look_ahead
 
-    try:
-        chapters = chapters_between(first, last, (*SET_UP, *OPERATE))
-    except ValueError as error:
-        raise ParameterError(str(error)) from None
     if beyond := [c for c in chapters if c not in SET_UP]:
         raise ParameterError(f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before.",
                              remedy="plan 00 to 03; pgrepl switchover and pgrepl failover have their own --plan")  # fmt: skip

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,14 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
+from papermill.iorw import LocalHandler, papermill_io
 from tqdm import tqdm
 
 from . import audit, evidence, keys, provenance, recorded
 from .chapter import NOTEBOOKS
 from .cluster import Cluster, open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
-from .files import make_folder
+from .files import make_folder, write_atomic
 from .kernel import SharedKernel
 from .lock import run_lock
 from .params import Params
@@ -107,6 +110,7 @@ class SharedKernelEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
         client = Client(nb_man, kernel_name=kernel_name, timeout=None)
+        nb_man.now = _steady_clock(nb_man)
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
         SharedKernel.lend(client)
         try:
@@ -137,27 +141,52 @@ class SharedKernelEngine(NBClientEngine):
 papermill_engines.register("pgrepl", SharedKernelEngine)
 
 
-def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: Path | None = None) -> Path:
+class WholeFiles(LocalHandler):
+    """Executed notebooks are replaced as a whole: one whose runner was killed can be read."""
+
+    def write(self, buf: str, path: str) -> None:
+        write_atomic(Path(path), buf, durable=False)
+
+
+papermill_io.register("/", WholeFiles())
+
+
+def _steady_clock(nb_man: Any) -> Callable[[], Any]:
+    """The time since the notebook began, however the machine's clock is set meanwhile: no cell ends before it starts."""
+    began, started = nb_man.start_time, time.monotonic()
+    return lambda: began + timedelta(seconds=time.monotonic() - started)
+
+
+def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: Path | None = None, resumes: str = "") -> Path:
     """Execute chapters in order; returns the run's folder.
 
     values: the parameters as given. Inside `kernel.begun`. bar: whether papermill draws its progress bar. key: the file of
-    the key that signs. Raises what `keys.signer` and `open_cluster` do before anything is touched; then `ProjectBusy`,
-    `ChapterFailed`, `Interrupted`.
+    the key that signs. resumes: the name of the run that this one goes on with. Raises what `keys.signer` and `open_cluster`
+    do before anything is touched; then `ProjectBusy`, `ChapterFailed`, `Interrupted`.
     """
     params, signer = Params.parse(values), keys.signer(key)
     cluster = open_cluster(**values)
     folder = Path(os.environ[audit.RUN_FOLDER])
     with run_lock(params.folder):
         make_folder(folder)
-        _recorded(cluster, params, chapters, folder, bar, signer)
+        _recorded(cluster, params, chapters, folder, bar, signer, {"resumes": resumes} if resumes else {})
     return folder
 
 
-def _recorded(cluster: Cluster, params: Params, chapters: Sequence[str], folder: Path, bar: bool, signer: CryptoSigner) -> None:
+def _recorded(
+    cluster: Cluster,
+    params: Params,
+    chapters: Sequence[str],
+    folder: Path,
+    bar: bool,
+    signer: CryptoSigner,
+    more: dict[str, str],
+) -> None:
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
-    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts())
-    audit.Journal(params.folder).record("run", run=folder.name)
+    audit.Journal(params.folder).record("run", run=folder.name)  # first: this is what orders the runs
+    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts(), **more)
+    started = time.monotonic()
     try:
         with recorded.following(cluster, folder.name) as left:
             for chapter in chapters:
@@ -169,9 +198,26 @@ def _recorded(cluster: Cluster, params: Params, chapters: Sequence[str], folder:
         status = "interrupted"
         raise
     finally:
-        journal.record("end", status=status)  # first: a disk that is full may hold no more than this
-        exports.finish(sorted(folder.glob("*.ipynb")))
-        evidence.leave(Run(folder), signer)
+        _each(
+            # First: a disk that is full may hold no more than this.
+            lambda: journal.record("end", status=status, seconds=round(time.monotonic() - started, 3)),
+            lambda: exports.finish(sorted(folder.glob("*.ipynb"))),
+            lambda: evidence.leave(Run(folder), signer),
+        )
+
+
+def _each(*parts: Callable[[], object]) -> None:
+    """Do all of them, whichever fails; then raise the first error, unless one is on its way that caused them."""
+    on_its_way, errors = sys.exc_info()[1], list[Exception]()
+    for part in parts:
+        try:
+            part()
+        except Exception as error:
+            errors.append(error)
+    if errors and not on_its_way:
+        raise errors[0]
+    for each in errors:
+        print(f"pgrepl: the evidence is not complete: {each}", file=sys.stderr)
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
@@ -187,7 +233,8 @@ def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal,
         raise ChapterFailed(chapter, error.ename, error.evalue, target) from None
     except CellExecutionError as error:
         raise ChapterFailed(chapter, error.ename, error.evalue, target) from None
-    except BaseException:
-        journal.record("chapter", chapter=chapter, status="interrupted")
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        _each(lambda: journal.record("chapter", chapter=chapter, status=status))
         raise
     journal.record("chapter", chapter=chapter, status="completed")
