@@ -24,7 +24,7 @@ PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 @pytest.fixture(
     params=[
         {"engine": "local", "auth_method": "scram-sha-256", "replicas": "2", "replication_user": "Réplica do João's"},
-        {"engine": "docker", "replicas": "2"},
+        {"engine": "docker"},
         pytest.param({"engine": "docker", "auth_method": "scram-sha-256"}, marks=pytest.mark.long),
     ],
     ids=lambda given: " ".join(given.values()),
