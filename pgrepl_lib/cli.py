@@ -125,6 +125,7 @@ def main() -> None:
 @click.option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
 @click.option("--resume", is_flag=True, help="The last run once more, with its chapters and parameters, unless it completed.")
 @click.option("--key", type=FILE, help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]")
+@click.option("--ask", is_flag=True, help="Ask on the terminal before each step that would change something.")
 @click.option("--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing.")
 @JSON
 @QUIET
@@ -136,6 +137,7 @@ def run(
     last: str,
     key: Path | None,
     plan: bool,
+    ask: bool,
     resume: bool,
     as_json: bool,
     quiet: bool,
@@ -152,12 +154,13 @@ def run(
     if plan:
         preview.show_plan(task.values, task.chapters, as_json)
         return
+    from .ask import asking
     from .kernel import begun
 
-    with held_back(quiet), begun(Params.parse(task.values)):
+    with asking() if ask else contextlib.nullcontext(), held_back(quiet), begun(Params.parse(task.values)):
         from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
-        folder = run_chapters(task.values, task.chapters, bar=sys.stderr.isatty(), key=key, resumes=task.resumes)
+        folder = run_chapters(task.values, task.chapters, bar=sys.stderr.isatty() and not ask, key=key, resumes=task.resumes)
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     steps, checks = summary["steps"], summary["checks"]
     report = folder / "report.html"

@@ -96,12 +96,16 @@ class Cluster(Steps):
     def prepare(self, title: str = "Prepare the cluster's folder") -> str:
         """Step: the cluster's own folder with what the engine needs in it."""
         there = self.folder / state.FILE
-        fresh = not there.exists()
+        fresh, folder = not there.exists(), shlex.quote(str(self.folder))
+
+        def action() -> Action:
+            commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
+            return Action(commands, lambda tell: None, lambda: not fresh)
+
+        self.agree(title, action())
         with self.working():
             self._prepare_once()  # which may choose other ports than those that were free a moment ago
-        folder = shlex.quote(str(self.folder))
-        commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
-        return self.perform(title, Action(commands, lambda tell: None, lambda: not fresh))
+        return self.perform(title, action(), agreed=True)
 
     def restore(self, title: str = "Take back what others have changed") -> str:
         """Step: configuration files and modes as the last run left them; pgrepl's own changes since then stay."""

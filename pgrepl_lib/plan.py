@@ -139,7 +139,15 @@ class LookingCluster(Cluster):
     ahead: Ahead
     _recorded_as_done = False
 
-    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str, adds: Callable[[], str] = str) -> Outcome:
+    def perform(
+        self,
+        title: str,
+        action: Action,
+        *,
+        diff: Callable[[], str] = str,
+        adds: Callable[[], str] = str,
+        agreed: bool = False,
+    ) -> Outcome:
         self._refuse_unfinished()
         outcome = UNCHANGED if self._done(action) else WOULD_CHANGE
         self.ahead.add("step", title, outcome, action.commands, diff())

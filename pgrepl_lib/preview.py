@@ -45,7 +45,7 @@ def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) 
 
 
 def _text(found: Sequence[Planned]) -> str:
-    """Chapter by chapter; colours go where standard output is no terminal."""
+    """Chapter by chapter; the colours are taken out where standard output is no terminal."""
     lines: list[str] = []
     for number, each in enumerate(found):
         if not number or each.chapter != found[number - 1].chapter:

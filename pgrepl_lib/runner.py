@@ -26,6 +26,7 @@ from papermill.iorw import LocalHandler, papermill_io
 from tqdm import tqdm
 
 from . import audit, evidence, keys, provenance, recorded
+from .ask import Declined
 from .chapter import NOTEBOOKS
 from .cluster import Cluster, open_cluster
 from .errors import Interrupted, PgreplError, exit_code_of
@@ -96,6 +97,9 @@ class Client(PapermillNotebookClient):
             raise Interrupted("The run was interrupted.")
         try:
             return super().execute_cell(cell, cell_index, **more)
+        except CellExecutionError as error:
+            SharedKernel.interrupted |= error.ename == Declined.__name__
+            raise
         finally:
             Teller.tell()
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import audit, conf, files, recorded, show, state
+from . import ask, audit, conf, files, recorded, show, state
 from .chapter import cell_id
 from .command import Command, Completed, transcript
 from .engine import Action, Engine
@@ -61,11 +61,20 @@ class Steps:
         with step_lock(self.folder), recorded.following(cast("Cluster", self)):
             yield
 
-    def perform(self, title: str, action: Action, *, diff: Callable[[], str] = str, adds: Callable[[], str] = str) -> Outcome:
+    def perform(
+        self,
+        title: str,
+        action: Action,
+        *,
+        diff: Callable[[], str] = str,
+        adds: Callable[[], str] = str,
+        agreed: bool = False,
+    ) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
 
         diff: the edit to show, asked for before the action is done. adds: asked for afterwards, what the edit as a whole
-        adds to the file as the server made it; recorded, so that an unchanged step can be replayed too.
+        adds to the file as the server made it; recorded, so that an unchanged step can be replayed too. agreed: a person
+        who is asked before each step has been asked (`agree`).
         """
         with self.working():
             self._refuse_unfinished()
@@ -77,6 +86,9 @@ class Steps:
             try:
                 outcome = "unchanged" if action.done() else "changed"
                 if outcome == "changed":
+                    if ask.wanted() and not agreed:
+                        ask.confirm(title, action.commands, shown)
+                        started = time.monotonic()
                     with show.progress(title) as tell, transcript() as ran:
                         action.do(tell)
             except KeyboardInterrupt as error:
@@ -95,6 +107,18 @@ class Steps:
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
+    def agree(self, title: str, action: Action, diff: Callable[[], str] = str) -> None:
+        """Ask for a step that has something to do, where a person is asked; one that is declined is recorded, too."""
+        if not ask.wanted():
+            return
+        try:
+            if not action.done():
+                ask.confirm(title, action.commands, diff())
+        except BaseException as error:
+            outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record_step(title, action, "", outcome, [], error, 0)
+            raise
+
     def perform_all(
         self, steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]], *, at_once: int
     ) -> list[Outcome]:
@@ -105,6 +129,8 @@ class Steps:
         with self.working():
             self._refuse_unfinished()
             self._prepare_once()
+            for title, action, diff, _ in steps:
+                self.agree(title, action, diff)
             with show.progress(steps[0][0]) as tell:
                 results = together([(action, diff) for _, action, diff, _ in steps], at_once, tell)
             for (title, action, _, adds), r in zip(steps, results, strict=True):

@@ -84,12 +84,17 @@ def breaches(text: str, door: str) -> list[int]:
     return sorted({node.lineno for node in nodes})
 
 
+BESIDE_THE_DOOR = {"ask.py": {"writing"}}  # it opens a terminal, which is no file
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_door_does_it(module: str, door: str) -> None:
     found = breaches(MODULES[module], door)
     if module == DOORS[door][0]:
         assert found, f"{module} is no longer the door for {door}"
+    elif door in BESIDE_THE_DOOR.get(module, ()):
+        assert len(found) == 1, f"{module}, lines {found}: one place is registered"
     else:
         assert not found, f"{module}, lines {found}: {door} belongs into {DOORS[door][0]}"
 

@@ -1,0 +1,149 @@
+"""`pgrepl run --ask` on a real terminal: nothing is done that nobody agreed to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import secrets
+import select
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib import audit, open_cluster
+from pgrepl_lib.ask import PROMPT
+
+from .test_runner import Values, pgrepl, run_folder, words
+
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+    made = {"project": f"a{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir), "network": free_network(),
+            "port": str(free_port())}  # fmt: skip
+    yield made
+    open_cluster("", **made).remove(confirm=True)
+
+
+class Terminal:
+    """A process on a terminal of its own, whose questions are answered as they come."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.ours, theirs = pty.openpty()
+        self.shown = ""
+        own_terminal = lambda: ioctl(0, termios.TIOCSCTTY, 0) and None  # noqa: E731 - so that Ctrl-C reaches the process
+        self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                                        preexec_fn=own_terminal)  # fmt: skip
+        os.close(theirs)
+
+    def question(self) -> str:
+        """All that is shown up to the next question, without the question; empty where the process has ended."""
+        return self._until(PROMPT)
+
+    def answer(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+    def end(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._until("no more questions are expected") == "", self.shown
+        os.close(self.ours)
+        return self.process.wait(SECONDS)
+
+    def _until(self, wanted: str) -> str:
+        deadline, seen = time.monotonic() + SECONDS, ""
+        while not seen.endswith(wanted):
+            assert time.monotonic() < deadline, f"not within {SECONDS} s: {self.shown[-2000:]}"
+            if not select.select([self.ours], [], [], 1)[0]:
+                continue
+            part = b""
+            with contextlib.suppress(OSError):  # a terminal that nobody has open any more
+                part = os.read(self.ours, 65536)
+            if not part:
+                return ""
+            text = part.decode(errors="replace").replace("\r\n", "\n")
+            seen, self.shown = seen + text, self.shown + text
+        return seen.removesuffix(wanted)
+
+
+def run_asking(values: Values, *more: str) -> Terminal:
+    return Terminal([*words("run", values), "--ask", *more])
+
+
+def steps(values: Values) -> list[tuple[str, str]]:
+    return [(e["title"], e["outcome"]) for e in audit.Journal(run_folder(values)).entries() if e["kind"] == "step"]
+
+
+def asked(text: str) -> str:
+    """The title that a question names."""
+    return re.split(r"\n  \$ |\n$", text.rpartition("\n\n")[2].lstrip("\n"))[0].strip()
+
+
+def test_without_a_terminal_nothing_is_touched(values: Values) -> None:
+    refused = pgrepl("run", values, "--ask", stdin=subprocess.DEVNULL)
+    assert refused.returncode == 2 and "no terminal to ask on" in refused.stderr and "Traceback" not in refused.stderr
+    assert not (Path(values["workdir"]) / values["project"]).exists()
+
+
+def test_ctrl_c_at_the_first_question_leaves_nothing_but_the_record(values: Values) -> None:
+    terminal = run_asking(values)
+    assert asked(terminal.question()) == "Preparar a pasta do cluster"
+    terminal.answer("\x03")
+    assert terminal.end() == 130
+    assert steps(values) == [("Preparar a pasta do cluster", "interrupted")]
+    assert not (Path(values["workdir"]) / values["project"] / "cluster.json").exists()
+
+
+def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
+    terminal = run_asking(values, "--to", "01")
+    text = terminal.question()
+    assert asked(text) == "Preparar a pasta do cluster" and "  $ mkdir -p " in text
+    terminal.answer("perhaps\n")
+    assert terminal.question().endswith("perhaps\n"), "asked again"
+    terminal.answer("y\n")
+    assert asked(terminal.question()) == "Criar a senha do superusuário em um arquivo protegido"
+    terminal.answer("YES\n")
+    text = terminal.question()
+    assert asked(text) == "Executar a instância temporária e esperar que aceite conexões" and "initdb" in text
+    terminal.answer("n\n")
+    assert terminal.end() == 130
+    assert "run again: it goes on where it stopped" in terminal.shown and "Traceback" not in terminal.shown
+    assert [s for s in steps(values) if s[1] != "unchanged"] == [
+        ("Preparar a pasta do cluster", "changed"),
+        ("Criar a senha do superusuário em um arquivo protegido", "changed"),
+        ("Executar a instância temporária e esperar que aceite conexões", "interrupted"),
+    ]
+    entries = list(audit.Journal(run_folder(values)).entries())
+    assert entries[-1]["status"] == "interrupted" and "declined" in next(e for e in entries if "error" in e)["error"]
+    assert not (Path(values["workdir"]) / values["project"] / "data/pg_temp").exists()
+    secret = (Path(values["workdir"]) / values["project"] / "secrets/superuser").read_text().strip()
+    assert secret not in terminal.shown
+
+
+def test_all_asks_no_more(values: Values) -> None:
+    terminal = run_asking(values, "--to", "01")
+    text = terminal.question()
+    assert asked(text) == "Executar a instância temporária e esperar que aceite conexões", "what is done is not asked for"
+    terminal.answer("a\n")
+    assert terminal.end() == 0 and "completed: 11 steps changed" in terminal.shown, terminal.shown
+
+
+def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_begun(values: Values) -> None:
+    values["replicas"] = "3"
+    terminal, titles = run_asking(values, "--from", "02"), []
+    while text := terminal.question():
+        titles.append(asked(text))
+        terminal.answer("n\n" if titles[-1] == "Preparar a replica-3" else "y\n")
+    assert terminal.process.wait(SECONDS) == 130
+    assert titles[-2:] == ["Preparar a replica-2", "Preparar a replica-3"]
+    assert "+primary_conninfo" in terminal.shown, "edits are shown as diffs"
+    assert steps(values)[-1] == ("Preparar a replica-3", "interrupted")
+    folder = Path(values["workdir"]) / values["project"]
+    assert not list(folder.glob("data/*-2")) and not list(folder.glob("data/*_2")), "nor was the one that was agreed to"
