@@ -38,6 +38,7 @@ import json, sys, papermill
 task = json.loads(sys.argv[1])
 papermill.execute_notebook(task["input_nb"], task["output_nb"], parameters=task["parameters"], progress_bar=False,
                            report_mode=True, kernel_name=task["kernel_name"], language=task["language_name"])"""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # also a carriage return and the beginning of a colour
 TEMPLATES = ("input_nb", "output_nb", "parameters", "kernel_name", "language_name")  # its template_fields
 
 
@@ -291,7 +292,7 @@ def test_a_quiet_run_that_fails_tells_what_was_held_back(airflow: Scheduler) -> 
     with without_replica(airflow.values):
         done = pgrepl(airflow.values, "run", "--from", "03", "--quiet", "--json")
     assert (done.returncode, done.stdout) == (1, "") and "what to do:" in done.stderr
-    assert "✘ failed" in done.stderr and "03-verificacao" in done.stderr
+    assert "✘ failed" in done.stderr and "03-verificacao" in done.stderr and not CONTROL.search(done.stderr)
 
 
 # --- a CI job ---------------------------------------------------------------------------------------------------
@@ -305,6 +306,7 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
     evidence = steps.pop("Keep the evidence")
     ours = new_values(project="ci", workdir=f"{values['workdir']}/job")
     assert set(job["env"]) < set(map(variable, ours)) and job["env"]["PGREPL_PROJECT"] == "ci"
+    steps["Remove"]["run"] += " --json"
     for step in steps.values():
         script = step["run"].replace(".venv/bin", str(BIN))
         done = shell(script, {**environment(ours), "PGREPL_ENGINE": job["env"]["PGREPL_ENGINE"]}, tmp_path, "/bin/bash")
@@ -315,16 +317,17 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
     kept = evidence["with"]["path"].replace(job["env"]["PGREPL_WORKDIR"], ours["workdir"]).split()
     assert all((tmp_path / path).exists() for path in kept) and evidence["if"] == steps["Remove"]["if"] == "always()"
     assert Path(result["folder"]).parent == Path(kept[-1])
+    assert {"data/primary (running)", "data/replica (running)"} <= set(json.loads(done.stdout)["removed"])
     assert not open_cluster("", **ours).existing()
 
 
 # --- every command ----------------------------------------------------------------------------------------------
 
-CALLS = ["run --from 03", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "switchover --plan",
+CALLS = ["run --from 03", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan", "switchover --plan",
          "failover --force --plan", "replica add", "replica follow replica-2 replica", "replica rebuild replica-2",
          "sync FIRST_1", "sync off", "switchover --to replica", "failover --force --to primary", "rejoin replica",
-         "replica remove replica-2", "down --yes"]  # fmt: skip
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+         "replica remove replica-2"]  # fmt: skip
+ELSEWHERE = {"down"}  # by the CI job
 
 
 def reporting(group: Any = main, path: str = "") -> Iterator[str]:
@@ -337,14 +340,14 @@ def reporting(group: Any = main, path: str = "") -> Iterator[str]:
             yield words
 
 
-@pytest.mark.parametrize("words", ["run --from 03", "status", "check", "lag", "runs", "switchover --plan"])
+@pytest.mark.parametrize("words", ["status", "check", "lag", "runs", "plan", "switchover --plan"])
 def test_text_has_no_control_characters_where_there_is_no_terminal(airflow: Scheduler, words: str) -> None:
     done = pgrepl(airflow.values, *words.split())
     assert done.returncode == 0 and done.stdout and not CONTROL.search(done.stdout + done.stderr)
 
 
 def test_every_command_answers_with_one_json_document_and_no_control_characters(airflow: Scheduler) -> None:
-    assert {words for words in reporting() if not any(f"{call} ".startswith(f"{words} ") for call in CALLS)} == set()
+    assert {words for words in reporting() if not any(f"{call} ".startswith(f"{words} ") for call in CALLS)} == ELSEWHERE
     answers: dict[str, Any] = {}
     for call in CALLS:
         run = answers["runs"][-1]["run"] if "runs" in answers else ""
@@ -362,7 +365,18 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
     assert failed_over["primary"] == "primary" and list(failed_over["fenced"]) == ["replica"]
     assert [r["name"] for r in failed_over["choice"] if r["chosen"]] == ["primary"]
     assert answers["rejoin replica"]["upstreams"]["replica"] == "primary"
-    assert {"data/primary (running)", "data/replica (running)"} <= set(answers["down --yes"]["removed"])
+
+
+def test_papermill_alone_removes_the_cluster_and_leaves_the_evidence(airflow: Scheduler, tmp_path: Path) -> None:
+    given = {**airflow.values, "confirmar": True}
+    options = [word for name, value in given.items() for word in ("-p", name, text(value))]
+    source = os.path.relpath(ROOT / "notebooks/99-limpeza.ipynb", tmp_path)
+    done = subprocess.run([BIN / "papermill", "--no-progress-bar", source, "99.ipynb", *options], cwd=tmp_path,
+                          env=airflow.environment, capture_output=True, text=True, timeout=200)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not open_cluster("", **airflow.values).existing()
+    journal = audit.Journal(Path(airflow.values["workdir"]) / airflow.values["project"])
+    assert journal.first_broken_line() is None and list(journal.entries())[-1]["kind"] == "step"
 
 
 # --- the documents ----------------------------------------------------------------------------------------------

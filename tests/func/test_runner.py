@@ -166,19 +166,6 @@ def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values
     assert process.returncode == 0, err
 
 
-def test_plain_papermill_runs_every_chapter_from_any_folder(values: Values, tmp_path: Path) -> None:
-    for chapter in [*SET_UP, "99-limpeza"]:
-        options = [w for name, value in values.items() for w in ("-p", name, value)]
-        options += ["-p", "confirmar", "True"] if chapter == "99-limpeza" else []
-        source = os.path.relpath(NOTEBOOKS / f"{chapter}.ipynb", tmp_path)
-        done = subprocess.run([sys.executable, "-m", "papermill", source, f"{chapter}.ipynb", *options], cwd=tmp_path,
-                              capture_output=True, text=True)  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-    assert not open_cluster("", **values).existing()
-    journal = audit.Journal(Path(values["workdir"]) / values["project"])
-    assert sum(e["kind"] == "check" for e in journal.entries()) == 13 and journal.first_broken_line() is None
-
-
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_run_with_either_compose(
     version: str, docker_ready: None, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
