@@ -150,6 +150,8 @@ def run(
     if not task.chapters:
         if not quiet:
             click.echo(f"pgrepl: nothing to resume: run {task.resumes} completed", err=True)
+        if as_json:
+            give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
         return
     if plan:
         preview.show_plan(task.values, task.chapters, as_json)

@@ -323,8 +323,8 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
 
 # --- every command ----------------------------------------------------------------------------------------------
 
-CALLS = ["run --from 03", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan", "switchover --plan",
-         "failover --force --plan", "replica add", "replica follow replica-2 replica", "replica rebuild replica-2",
+CALLS = ["run --from 03", "run --resume", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan",
+         "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica", "replica rebuild replica-2",
          "sync FIRST_1", "sync off", "switchover --to replica", "failover --force --to primary", "rejoin replica",
          "replica remove replica-2"]  # fmt: skip
 ELSEWHERE = {"down"}  # by the CI job
@@ -356,6 +356,7 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
         answers[call] = json.loads(done.stdout)
         assert not CONTROL.search(done.stdout + done.stderr), call
     assert answers["run --from 03"]["checks"]["passed"] > 0
+    assert answers["run --resume"] == {"run": answers["run --from 03"]["run"], "status": "completed", "resumed": False}
     assert [s["title"] for s in answers["switchover --plan"]][2] == "Promote the new primary"
     assert answers["replica add"]["name"] == "replica-2" and answers["replica follow replica-2 replica"]["upstreams"] == {
         "replica": "primary", "replica-2": "replica"}  # fmt: skip
