@@ -324,9 +324,9 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
 # --- every command ----------------------------------------------------------------------------------------------
 
 CALLS = ["run --from 03", "run --resume", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan",
-         "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica", "replica rebuild replica-2",
-         "sync FIRST_1", "sync off", "switchover --to replica", "failover --force --to primary", "rejoin replica",
-         "replica remove replica-2"]  # fmt: skip
+         "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica",
+         "replica rebuild replica-2", "sync FIRST_1", "sync off", "switchover --to replica",
+         "failover --force --to primary", "rejoin replica", "replica remove replica-2"]  # fmt: skip
 ELSEWHERE = {"down"}  # by the CI job
 
 
