@@ -22,7 +22,8 @@ HEAD = """#!/bin/sh
 # are there: then those are used.
 set -eu
 umask 022
-unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE COMPOSE_PROJECT_NAME || true
+unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE COMPOSE_PROJECT_NAME \\
+    PGREPL_IMAGE PGREPL_NETWORK || true  # Compose would prefer them to the cluster's .env
 export LC_ALL=C.UTF-8
 if [ -e {folder}/{record} ]; then echo "{folder} holds a cluster already; nothing was touched." >&2; exit 2; fi
 """
