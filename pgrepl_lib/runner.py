@@ -44,6 +44,8 @@ BANNER = {
     "interrupted": "⚠️ **Esta execução foi interrompida** antes do fim deste capítulo. Nada se perdeu: "
     "execute de novo (`pgrepl run`) e ela continua de onde parou.",
     "failed": "❌ **Este capítulo falhou** na célula marcada abaixo: leia a causa e o que fazer, corrija e execute de novo.",
+    "killed": "❌ **Este capítulo falhou**: o processo que o executa terminou durante a célula marcada abaixo (foi "
+    "morto, ou faltou memória). Execute de novo (`pgrepl run`) e ele continua de onde parou.",
 }
 
 
@@ -117,19 +119,22 @@ class SharedKernelEngine(NBClientEngine):
         nb_man.now = _steady_clock(nb_man)
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
         SharedKernel.lend(client)
+        killed = None
         try:
             client.execute(cleanup_kc=False)
         except (DeadKernelError, Interrupted) as error:
             cls._mark_unfinished(nb_man)
-            if not SharedKernel.interrupted:
-                raise PgreplError("The kernel ended.", remedy="run again") from error
+            killed = None if SharedKernel.interrupted else error
         failed = any(c.metadata.papermill.get("exception") for c in nb_man.nb.cells)
         status = "interrupted" if SharedKernel.interrupted else "failed" if failed else "completed"
         nb_man.nb.metadata["pgrepl"] = {"status": status}
-        if status in BANNER:
-            nb_man.nb.cells.insert(0, nbformat.v4.new_markdown_cell(BANNER[status], metadata={"papermill": {"status": status}}))
+        if text := BANNER.get("killed" if killed else status):
+            nb_man.nb.cells.insert(0, nbformat.v4.new_markdown_cell(text, metadata={"papermill": {"status": status}}))
         if SharedKernel.interrupted:
             raise Interrupted("The run was interrupted.", remedy="run again: it goes on where it stopped")
+        if killed:
+            raise PgreplError("The kernel, which executes the cells, ended: it was killed, or there was no more memory.",
+                              remedy="run again: it goes on where it stopped") from killed  # fmt: skip
 
     @staticmethod
     def _mark_unfinished(nb_man: Any) -> None:

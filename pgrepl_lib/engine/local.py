@@ -132,6 +132,7 @@ class LocalEngine(Programs):
 
     def discard_backup(self, name: str) -> None:
         target = self._data(temporary_of(name))
+        processes.end_orphans(self.folder)
         files.remove(self.folder / target)
         self.run(self._tool("mkdir", "-m", "700", target))
 

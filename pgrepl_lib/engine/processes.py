@@ -60,10 +60,21 @@ def end_orphans(folder: Path) -> None:
 
 
 def _is_orphan(process: psutil.Process) -> bool:
+    """Whether its starter is gone, or its own parent: the second process of a base backup outlives the first."""
     try:
-        starter = process.environ().get(command.STARTED_BY, "")
-        return bool(starter) and (not psutil.pid_exists(int(starter)) or _is_zombie(int(starter)))
+        starter = int(process.environ().get(command.STARTED_BY, "0"))
+        if not starter:
+            return False
+        gone = not psutil.pid_exists(starter) or _is_zombie(starter)
+        return gone or (process.ppid() != starter and not _is_ours(process.ppid()))
     except (psutil.Error, OSError, ValueError):  # it has just ended, or is somebody else's
+        return False
+
+
+def _is_ours(number: int) -> bool:
+    try:
+        return command.STARTED_BY in psutil.Process(number).environ()
+    except (psutil.Error, OSError):
         return False
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ import pytest
 
 from pgrepl_lib import audit, open_cluster
 from pgrepl_lib.chapter import NOTEBOOKS, SET_UP
-from pgrepl_lib.wait import wait_until
 
 from ..conftest import IMAGE
 
@@ -46,18 +44,6 @@ def pgrepl(command: str, values: Values, *more: str, **options: Any) -> subproce
 
 def run_folder(values: Values) -> Path:
     return sorted((Path(values["workdir"]) / values["project"] / "runs").iterdir())[-1]
-
-
-def wait_for_step(values: Values, process: subprocess.Popen[str], title: str) -> None:
-    """Until the run that goes on has recorded the step."""
-
-    def probe() -> tuple[bool, str]:
-        folder = Path(values["workdir"]) / values["project"] / "runs"
-        runs = sorted(folder.iterdir()) if folder.exists() else []
-        titles = [e.get("title", "") for e in audit.Journal(runs[-1]).entries()] if runs else []
-        return title in titles, f"{len(titles)} entries"
-
-    wait_until(f"the step {title!r}", probe, seconds=60, alive=lambda: process.poll() is None)
 
 
 def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path: Path) -> None:
@@ -130,40 +116,6 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
     assert list(audit.Journal(run_folder(values)).entries())[-1]["status"] == "failed"
     cluster.primary.query("alter role repl login")
     assert pgrepl("run", values).returncode == 0
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_run_says_so_and_goes_on(values: Values, number: signal.Signals) -> None:
-    process = subprocess.Popen(words("run", values), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(values, process, "Copiar o arquivo postgresql.conf")
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    folder = run_folder(values)
-    if number != signal.SIGKILL:
-        assert process.returncode == 130
-        notebooks = [nbformat.read(p, 4) for p in sorted(folder.glob("*.ipynb"))]
-        assert notebooks[-1].metadata.pgrepl.status == "interrupted"
-        assert "Esta execução foi interrompida" in notebooks[-1].cells[0].source
-        assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
-        unfinished = [c for c in notebooks[-1].cells[1:] if c.cell_type == "code" and c.execution_count is None]
-        assert unfinished and not any(c.metadata.papermill.status == "completed" for c in unfinished)
-    else:
-        assert not (folder / "summary.json").exists()
-    done = pgrepl("run", values)
-    assert done.returncode == 0, done.stderr
-    assert audit.Journal(folder).first_broken_line() is None
-    verified = pgrepl("verify", values, folder.name)
-    assert ("never ended and is not signed" in verified.stdout) == (number == signal.SIGKILL) == (verified.returncode == 1)
-
-
-def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values) -> None:
-    process = subprocess.Popen(words("run", values), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(values, process, "Preparar a pasta do cluster")
-    second = pgrepl("run", values)
-    assert second.returncode == 3 and str(process.pid) in second.stderr, second.stderr
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -1,0 +1,193 @@
+"""Runs that end before their time, on the local engine: running again goes on, and the record says what happened."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from pgrepl_lib import audit, open_cluster
+
+from ..conftest import REQUIRE_DOCKER
+from .interrupted import Interrupted, stopped_in_every_way
+from .running import Running, Values, all_runs, folder_of, pgrepl
+
+
+@pytest.fixture
+def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+    """The parameters of a new project on the local engine; removed afterwards."""
+    made = {"project": f"i{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir),
+            "network": free_network(), "port": str(free_port())}  # fmt: skip
+    yield made
+    open_cluster("", **made).remove(confirm=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_run_killed_after_every_step_goes_on(values: Values) -> None:
+    values |= {"auth_method": "scram-sha-256"}
+    project = Interrupted(values, tree=True)
+    project.kill_everywhere()
+    project.require_all_well()
+
+
+@pytest.mark.long
+def test_a_run_that_is_stopped_says_how_and_is_gone_on_with(values: Values) -> None:
+    stopped_in_every_way(values)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: signal.Signals) -> None:
+    with Running(values) as running:
+        running.wait("the kernel", lambda: len(running.process.children()) == 1)
+        kernel = running.process.children()[0]
+        code, errors = running.end(number)
+    assert code == 130 and "run again to go on" in errors and "Traceback" not in errors, errors
+    assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE, "nobody may be there to reap it"
+    assert all_runs(values) == [] and not folder_of(values).exists()
+
+
+# --- --resume ----------------------------------------------------------------------------------------------------
+
+
+def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> None:
+    mine = {name: values[name] for name in ("project", "workdir")}
+    nothing = pgrepl("run", mine, "--resume")
+    assert nothing.returncode == 2 and "There is no run yet" in nothing.stderr
+    given = {**values, "settings": '{"work_mem": "8MB"}'}
+    with Running(given, "--to", "01") as running:
+        running.wait_title("Copiar o arquivo postgresql.conf")
+        running.kill(whole_tree=True)
+    for more, said in [
+        (["-p", "settings", "{}"], "settings: it had {'work_mem': '8MB'}, asked for {}"),
+        (["-p", "replicas", "2"], "replicas: it had 1, asked for 2"),
+        (["--to", "03"], "asked for 00-preparacao, 01-instancia-primaria, 02-instancia-replica, 03-verificacao"),
+    ]:
+        refused = pgrepl("run", mine, "--resume", *more)
+        assert refused.returncode == 2 and said in refused.stderr and "nothing was touched" in refused.stderr, refused.stderr
+    assert [r.status for r in all_runs(values)] == ["killed"]
+    resumed = pgrepl("run", mine, "--resume", "--to", "01", "--engine", "local")
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = all_runs(values)
+    assert second.first("run")["resumes"] == first.name
+    assert [second.first("run")[n] for n in ("chapters", "params")] == [first.first("run")[n] for n in ("chapters", "params")]
+    assert "work_mem = '8MB'" in (folder_of(values) / "primary/postgresql.conf").read_text()
+    done = pgrepl("run", mine, "--resume")
+    assert (done.returncode, done.stdout) == (0, "") and f"nothing to resume: run {second.name} completed" in done.stderr
+    quiet = pgrepl("run", mine, "--resume", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+# --- two at once -------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values) -> None:
+    """Both are begun at once: whichever comes second is refused, also when it would resume, and the first is not harmed."""
+    with ExitStack() as stack:
+        both = [stack.enter_context(Running(values, "--to", "01")) for _ in range(2)]
+        ends = [running.end() for running in both]
+        assert sorted(code for code, _ in ends) == [0, 3], ends
+        winner = both[[code for code, _ in ends].index(0)]
+    refused = next(errors for code, errors in ends if code == 3)
+    assert f'"pid": {winner.process.pid}' in refused and "is being worked on by somebody else" in refused, refused
+    assert [r.status for r in all_runs(values)] == ["completed"], "the refused one has left no run"
+    assert len(list(folder_of(values).glob("runs/*"))) == 1
+
+
+# --- the disk is full ----------------------------------------------------------------------------------------------
+
+
+def missing(what: str) -> None:
+    """A skip, but where everything is required."""
+    (pytest.fail if REQUIRE_DOCKER else pytest.skip)(what)
+
+
+@pytest.fixture
+def small_disk(workdir: Path) -> Iterator[Path]:
+    """A file system of its own, whose size can be changed."""
+    folder = workdir / "small"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500m,mode=755", "tmpfs", str(folder)], capture_output=True)
+    if made.returncode:
+        missing(f"this user may not make a file system: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def leave_free(disk: Path, megabytes: int) -> None:
+    """As if somebody else had filled the disk but for this."""
+    size = shutil.disk_usage(disk).used + megabytes * 1024**2
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+
+
+@pytest.mark.long
+def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(values: Values, small_disk: Path) -> None:
+    values |= {"workdir": str(small_disk)}
+    moments = [("Criar a senha do superusuário em um arquivo protegido", 6), ("Criar o slot da réplica", 20),
+               ("Fazer o base backup", 0)]  # fmt: skip
+    for title, megabytes in moments:
+        with Running(values) as running:
+            running.wait_title(title)
+            leave_free(small_disk, megabytes)
+            code, errors = running.end()
+        assert code in (1, 3) and "No space left on device" in errors and "Traceback" not in errors, (title, errors)
+        run = all_runs(values)[-1]
+        assert run.status in ("failed", *([] if megabytes else ["killed"])), title  # where not even its end could be written
+        assert audit.Journal(run.folder).first_broken_line() is None
+        leave_free(small_disk, 1500)
+    done = pgrepl("run", values, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert pgrepl("check", values).returncode == 0
+    assert [r.status == "completed" for r in all_runs(values)] == [False, False, False, True]
+
+
+# --- the clock is set back -------------------------------------------------------------------------------------------
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+@pytest.mark.long
+def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, workdir: Path) -> None:
+    if FAKETIME is None:
+        missing("libfaketime is not installed (Debian: faketime)")
+    clock = workdir / "clock"
+    clock.write_text("+0")
+    environment = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+                   "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
+    with Running(values, env=environment) as running:
+        running.wait_title("Copiar o arquivo postgresql.conf")
+        clock.write_text("-3h")
+        running.wait_title("Fazer o base backup")
+        running.kill(whole_tree=True)
+    with Running(values, env=environment) as running:
+        running.wait_title("Copiar o arquivo pg_hba.conf")
+        clock.write_text("-5h")
+        code, errors = running.end()
+        assert code == 0, errors
+    clock.write_text("-9h")
+    again = pgrepl("run", values, "--from", "03", env=environment)
+    assert again.returncode == 0, again.stderr
+    found = all_runs(values)
+    assert [r.status for r in found] == ["killed", "completed", "completed"]
+    assert [r.name for r in found] == sorted((r.name for r in found), reverse=True), (
+        "by their names they are the other way round"
+    )
+    assert pgrepl("run", values, "--resume").stderr == f"pgrepl: nothing to resume: run {found[-1].name} completed\n"
+    for run in found:
+        times = [e["time"] for e in run.entries]
+        assert (times == sorted(times)) is (run is found[-1]) and audit.Journal(run.folder).first_broken_line() is None
+        assert all(0 <= e["seconds"] < 60 for e in run.entries if "seconds" in e)
+        for notebook in run.folder.glob("*.ipynb"):
+            cells = [c.metadata.papermill.duration for c in nbformat.read(notebook, 4).cells if c.metadata.papermill.duration]
+            assert all(0 <= seconds < 60 for seconds in cells)
+    assert found[1].first("end")["seconds"] > 3
+    assert pgrepl("verify", values, found[1].name).returncode == 0
