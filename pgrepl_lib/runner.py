@@ -53,7 +53,10 @@ class ChapterFailed(PgreplError):
     """A cell of a chapter failed; carries the exit code of the error behind it."""
 
     def __init__(self, chapter: str, error_name: str, text: str, notebook: Path) -> None:
-        super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
+        super().__init__(
+            f"Chapter {chapter} stopped: {text}",
+            looked_at=[f"notebook {notebook}", f"report {notebook.with_name('report.html')}"],
+        )
         self.chapter = chapter
         self.exit_code = exit_code_of(error_name)
 
