@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import OperationalError
@@ -141,7 +144,7 @@ class Server:
 
     def stale(self) -> bool:
         """Whether a file was edited after the server last read it, or an edit waits for a restart."""
-        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
+        newest = max(p.stat().st_mtime for p in self._files())
         query = ("select pg_conf_load_time() < to_timestamp(%s) as old, "
                  "exists (select from pg_settings where pending_restart) as waiting")  # fmt: skip
         found = db.row(self.address, query, [newest])
@@ -151,6 +154,10 @@ class Server:
         """Let the server read its edited files, and restart it where that is not enough."""
         if not self.stale():
             return
+        now = time.time()
+        for path in self._files():
+            if path.stat().st_mtime > now:  # the machine's clock was set back since the edit
+                os.utime(path, (now, now))
         db.row(self.address, "select pg_reload_conf()")
         wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
         if db.rows(self.address, "select name from pg_settings where pending_restart"):
@@ -176,6 +183,9 @@ class Server:
         wait_until(f"{self.name} to see the primary's limits", probe, seconds=START_SECONDS,
                    log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name))  # fmt: skip
 
+    def _files(self) -> list[Path]:
+        return [self.cluster.folder / self.name / f for f in CONFIGURATION]
+
     def _old(self) -> bool:
-        newest = max((self.cluster.folder / self.name / f).stat().st_mtime for f in CONFIGURATION)
+        newest = max(p.stat().st_mtime for p in self._files())
         return bool(db.row(self.address, "select pg_conf_load_time() < to_timestamp(%s) as old", [newest])["old"])

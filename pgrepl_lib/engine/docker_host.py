@@ -17,7 +17,9 @@ from typing import Any
 
 import docker
 import psutil
+import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.utils import kwargs_from_env
 
 from .. import command
 from ..command import Command
@@ -26,12 +28,24 @@ from ..params import Params
 from ..wait import wait_until
 
 
+class Connection(docker.APIClient):
+    """The engine's interface; an engine that has gone away is named as such."""
+
+    def send(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().send(*arguments, **options)
+        except requests.ConnectionError as error:
+            raise EnvironmentLacking("The Docker engine does not answer any more.", looked_at=[str(error)[:200]],
+                                     remedy="start Docker, then run again: it goes on where it stopped") from None  # fmt: skip
+
+
 @cache
 def client() -> docker.DockerClient:
     """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
     try:
         found = docker.from_env(timeout=60)
         found.ping()
+        found.api = Connection(timeout=60, **kwargs_from_env())
         return found
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(

@@ -154,11 +154,11 @@ class LocalEngine(Programs):
         def do(tell: Tell) -> None:
             files.remove(self.folder / part)
             processes.forget_dead(self.folder / self._data(name))
-            for each in (*(() if self.has_data(name) else make), start):
-                done = self.run(each, check=False)
-                if done.code:
-                    raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
-                                     remedy=self._start_remedy(name))  # fmt: skip
+            for each in () if self.has_data(name) else make:
+                self.run(each)
+            if self.run(start, check=False).code:
+                raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
+                                 remedy=self._start_remedy(name))  # fmt: skip
 
         return Action((*make, start), do, lambda: self.running(name))
 

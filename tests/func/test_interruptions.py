@@ -153,28 +153,31 @@ def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(values:
 # --- the clock is set back -------------------------------------------------------------------------------------------
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+SLEEP = "import threading, time; time.sleep = lambda seconds: threading.Event().wait(seconds)"  # Python's fails under faketime
 
 
 @pytest.mark.long
-def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, workdir: Path) -> None:
+def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, workdir: Path, tmp_path: Path) -> None:
     if FAKETIME is None:
         missing("libfaketime is not installed (Debian: faketime)")
     clock = workdir / "clock"
     clock.write_text("+0")
-    environment = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-                   "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
-    with Running(values, env=environment) as running:
+    (tmp_path / "sitecustomize.py").write_text(SLEEP)
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "PYTHONPATH": path,
+                   "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}  # fmt: skip
+    with Running(values, "--from", "01", "--to", "01", env=environment) as running:
         running.wait_title("Copiar o arquivo postgresql.conf")
         clock.write_text("-3h")
-        running.wait_title("Fazer o base backup")
+        running.wait_title("Criar o slot da réplica")
         running.kill(whole_tree=True)
-    with Running(values, env=environment) as running:
-        running.wait_title("Copiar o arquivo pg_hba.conf")
+    with Running(values, "--from", "02", "--to", "02", env=environment) as running:
+        running.wait_title("Iniciar a instância temporária da réplica")
         clock.write_text("-5h")
         code, errors = running.end()
         assert code == 0, errors
     clock.write_text("-9h")
-    again = pgrepl("run", values, "--from", "03", env=environment)
+    again = pgrepl("run", values, "--from", "02", "--to", "02", env=environment)
     assert again.returncode == 0, again.stderr
     found = all_runs(values)
     assert [r.status for r in found] == ["killed", "completed", "completed"]
@@ -185,7 +188,7 @@ def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, wo
     for run in found:
         times = [e["time"] for e in run.entries]
         assert (times == sorted(times)) is (run is found[-1]) and audit.Journal(run.folder).first_broken_line() is None
-        assert all(0 <= e["seconds"] < 60 for e in run.entries if "seconds" in e)
+        assert [e for e in run.entries if not 0 <= e.get("seconds", 0) < 200] == []
         for notebook in run.folder.glob("*.ipynb"):
             cells = [c.metadata.papermill.duration for c in nbformat.read(notebook, 4).cells if c.metadata.papermill.duration]
             assert all(0 <= seconds < 60 for seconds in cells)
