@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EnvironmentLacking
@@ -88,6 +88,12 @@ def make_folder(path: Path, mode: int = 0o755, owner: tuple[int, int] | None = N
         path.chmod(mode)
         if owner:
             os.chown(path, *owner)
+
+
+def make_link(path: Path, target: Path) -> None:
+    """Make a symbolic link; one of this name that is there already stays."""
+    with writing(path), suppress(FileExistsError):
+        path.symlink_to(target)
 
 
 def remove(path: Path) -> None:

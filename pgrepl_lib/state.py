@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from filelock import FileLock
 
 from . import ports as host_ports
 from .engine import PRIMARY
-from .errors import ParameterError
-from .files import make_folder, write_atomic
-from .params import Params
+from .errors import EnvironmentLacking, ParameterError
+from .files import make_folder, make_link, remove, write_atomic
+from .params import Params, default_workdir
 from .topology import Topology
 
 FILE = "cluster.json"
+KNOWN = ".known"  # in the default work folder: links to a user's projects in whatever work folders
 # These cannot be changed on data that exists; the rest converges when a run is repeated.
 FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method")
 
@@ -45,10 +47,19 @@ def write(params: Params, engine: str, ports: Mapping[str, int], topology: Topol
         write_atomic(path, text)
 
 
-def reserving(params: Params) -> FileLock:
-    """A lock over the work folder, held while ports are chosen and recorded."""
-    make_folder(params.workdir)
-    return FileLock(params.workdir / ".ports.lock", timeout=30)
+@contextmanager
+def reserving(params: Params) -> Iterator[None]:
+    """Held while ports are chosen and recorded: no two projects of a user take the same, in whatever work folders."""
+    known = default_workdir() / KNOWN
+    try:
+        make_folder(known)
+    except EnvironmentLacking:  # that folder is not this user's to write: at least those beside this project
+        make_folder(known := params.workdir / KNOWN)
+    with FileLock(known / "ports.lock", timeout=30):
+        for link in (p for p in known.iterdir() if p.is_symlink() and not p.exists()):
+            remove(link)
+        make_link(known / hashlib.sha256(bytes(params.folder)).hexdigest()[:16], params.folder)
+        yield
 
 
 def guard(params: Params, made: Mapping[str, Any]) -> None:
@@ -81,9 +92,10 @@ def new_ports(params: Params, names: Sequence[str]) -> dict[str, int]:
 
 
 def _others(params: Params) -> set[int]:
-    """The ports of the work folder's other projects."""
+    """The ports of this user's other projects."""
     taken: set[int] = set()
-    for file in params.workdir.glob(f"*/{FILE}"):
+    for file in (*params.workdir.glob(f"*/{FILE}"), *(default_workdir() / KNOWN).glob(f"*/{FILE}")):
         with suppress(ParameterError):  # another project's damaged record is not this one's business
-            taken |= set(read(file.parent)["ports"].values()) if file.parent != params.folder else set()
+            mine = file.parent.resolve() == params.folder.resolve()
+            taken |= set() if mine else set(read(file.parent).get("ports", {}).values())
     return taken
