@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ def words(command: str, values: Values) -> list[str]:
     return [sys.executable, "-m", "pgrepl_lib", command, *options]
 
 
-def pgrepl(command: str, values: Values, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*words(command, values), *more], capture_output=True, text=True, timeout=200, **options)
+def pgrepl(
+    command: str, values: Values, *more: str, prefix: Sequence[str] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*prefix, *words(command, values), *more], capture_output=True, text=True, timeout=200, **options)
 
 
 def folder_of(values: Values) -> Path:
@@ -41,9 +43,11 @@ def all_runs(values: Values) -> list[Run]:
 class Running:
     """A run in a session of its own that has begun; its journal is looked at while it goes on."""
 
-    def __init__(self, values: Values, *more: str, forks: Forks | None = None, **options: Any) -> None:
+    def __init__(
+        self, values: Values, *more: str, forks: Forks | None = None, prefix: Sequence[str] = (), **options: Any
+    ) -> None:
         self.known = {r.name for r in all_runs(values)}
-        self.values, arguments = values, [*words("run", values), *more]
+        self.values, arguments = values, [*prefix, *words("run", values), *more]
         self.process: psutil.Process = forks.begin(arguments) if forks else psutil.Popen(
             arguments, cwd=CHECKOUT, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True, preexec_fn=_as_in_a_terminal, **options)  # fmt: skip
