@@ -63,7 +63,7 @@ def shell_text(argv: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended: its exit code and its output as text, secrets masked."""
+    """How a command ended: its exit code (of one that a signal ended, its number, negative) and its output, secrets masked."""
 
     code: int
     out: str
@@ -75,7 +75,7 @@ _transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar("tr
 
 @contextmanager
 def transcript() -> Iterator[list[tuple[Command, Completed]]]:
-    """The commands that this thread runs inside the block, with how they ended."""
+    """The commands that this thread runs inside the block, with how they ended; also one that was ended before its time."""
     ran: list[tuple[Command, Completed]] = []
     before = _transcript.set(ran)
     try:
@@ -95,7 +95,8 @@ def run(
     """Run a command in `cwd` for at most `seconds`.
 
     on_error_line: called with each line of standard error as it comes (progress). With check, a non-zero exit
-    raises `CommandFailed`; a program that does not exist raises `EnvironmentLacking`.
+    raises `CommandFailed`; a program that does not exist raises `EnvironmentLacking`. Whatever is raised, what the program
+    had written until then is in the transcript.
     """
     process = _start(command, cwd)
     out: list[str] = []
@@ -107,28 +108,45 @@ def run(
     try:
         code = process.wait(seconds)
     except BaseException as error:  # time limit, Ctrl-C: nothing of ours goes on alone
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        done = _recorded(command, _ended(process), readers, out, err)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise CommandFailed(f"No end after {seconds:g} s: {command}", remedy="run again") from None
+            raise CommandFailed(f"No end after {seconds:g} s: {command}", looked_at=_last(done), remedy="run again") from None
         raise
-    for reader in readers:
-        reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
-    done = Completed(code, redact("".join(out)), redact("".join(err)))
-    if (ran := _transcript.get()) is not None:
-        ran.append((command, done))
+    done = _recorded(command, code, readers, out, err)
     if check and code:
         failure = CommandFailed(
             f"Exit code {code}: {command}",
-            looked_at=(done.err or done.out).strip().splitlines()[-12:],
+            looked_at=_last(done),
             remedy="the message above is the program's own; correct its cause and run again",
         )
         failure.code = code
         raise failure
     return done
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """End a program that still runs; how it ended."""
+    process.terminate()
+    try:
+        return process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _recorded(command: Command, code: int, readers: Iterable[Thread], out: list[str], err: list[str]) -> Completed:
+    """How a command ended, also put down in the transcript."""
+    for reader in readers:
+        reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
+    done = Completed(code, redact("".join(out)), redact("".join(err)))
+    if (ran := _transcript.get()) is not None:
+        ran.append((command, done))
+    return done
+
+
+def _last(done: Completed) -> list[str]:
+    """A program's last words."""
+    return (done.err or done.out).strip().splitlines()[-12:]
 
 
 def replace_process(command: Command, *, cwd: Path) -> None:
@@ -143,11 +161,11 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without variables that would send our commands to another server or project.
+    """The caller's environment without variables that would send our commands to another server, project or repository.
 
     Also without our own parameters: Compose would prefer `PGREPL_IMAGE` there to the cluster's `.env`.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_", "GIT_"))}
     mark = {STARTED_BY: str(os.getpid()), "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C"}
     return {**kept, **mark, **(extra or {})}
 

@@ -7,12 +7,18 @@ removed as a whole and the rest of the file stays the server's own. (PostgreSQL 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
 BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+MAY_HOLD_A_SECRET = re.compile(r"_command$|passphrase$|passw(or)?d$|secret|token|api_?key|conninfo", re.IGNORECASE)
+# A setting with its value, also one that is commented out; an option of a rule in `pg_hba.conf` with all that follows it.
+SETTING = re.compile(r"\s*(?P<comment>#)?\s*(?P<name>[A-Za-z_][\w.]*)(?(comment)\s*=\s*|(?:\s*=\s*|\s+))"
+                     r"(?P<value>'(?:[^'\\]|''|\\.)*'|[^#\n]*[^#\s])")  # fmt: skip
+RULE_OPTION = re.compile(r"(?P<name>ldapbindpasswd|radiussecrets)\s*=\s*(?P<value>.+)")
 
 
 def quote_value(value: str) -> str:
@@ -88,9 +94,46 @@ def addition(text: str, name: str, path: str) -> str:
 
 
 def diff(old: str, new: str, path: str) -> str:
-    """A unified diff of the two texts, as `patch` takes it; empty where they are the same."""
-    lines = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    """A unified diff of the two texts, as `patch` takes it; empty where they are the same.
+
+    Of what is not in the new text's managed blocks, and so may be anybody's, secrets are masked.
+    """
+    ours = {line for lines in _blocks(new).values() for line in lines}
+    found = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)
+    shown = (line if line[0] != "-" and line[1:].rstrip("\n") in ours else line[0] + _masked_line(line[1:]) for line in found)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in shown)
+
+
+def masked(name: str, value: str) -> str:
+    """A setting's value without what is secret in it: of a connection string its passwords, of a command or a key all of it.
+
+    In place of the whole stands a checksum, so that a change is seen.
+    """
+    if name.lower() == "primary_conninfo":
+        from psycopg import Error
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+        try:
+            words = {k: str(v) for k, v in conninfo_to_dict(value).items() if v is not None}
+            return make_conninfo("", **{k: v for k, v in words.items() if not re.search("password$|secret", k)})
+        except Error:
+            pass  # not even libpq can read it
+    return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}" if value and MAY_HOLD_A_SECRET.search(name) else value
+
+
+def _masked_line(line: str) -> str:
+    """A line of a configuration file without what is secret in it."""
+    for found in filter(None, (SETTING.match(line), RULE_OPTION.search(line))):
+        value = _bare(found["value"])
+        shown = masked(found["name"], value) if MAY_HOLD_A_SECRET.search(found["name"]) else value
+        if set(shown.split()) != set(value.split()):  # libpq's words may come in another order
+            return f"{line[: found.start('value')]}{quote_value(shown)}{line[found.end('value') :]}"
+    return line
+
+
+def _bare(value: str) -> str:
+    """A value as the server reads it."""
+    return value[1:-1].replace("''", "'").replace("\\\\", "\\") if value.startswith("'") else value
 
 
 def _lines(text: str) -> list[str]:
@@ -103,6 +146,5 @@ def managed_settings(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for block in re.findall(r"^# >>> pgrepl: .*?^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE):
         for name, value in re.findall(r"^([a-z_.0-9]+) = (.*)$", block, re.MULTILINE):
-            bare = value[1:-1].replace("''", "'").replace("\\\\", "\\") if value.startswith("'") else value
-            found[name] = bare
+            found[name] = _bare(value)
     return found

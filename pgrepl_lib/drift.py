@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg import OperationalError, sql
 
 from . import db, recorded
+from .conf import masked
 from .engine import CONFIGURATION, Action, Tell
-from .snapshot import ALTER_SYSTEM, masked, snapshot
+from .snapshot import ALTER_SYSTEM, snapshot
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ class Difference:
         return f"{f'{self.instance}: ' if self.instance else ''}{self.what}: {self.seen} (recorded: {self.recorded})"
 
 
-def verdict(cluster: Cluster) -> tuple[str, str, str]:
-    """Expected, seen and hint of the check `drift`; passed where nothing is recorded yet."""
+def verdict(cluster: Cluster) -> tuple[str, str, str] | None:
+    """Expected, seen and hint of the check `drift`; None where nothing is recorded yet."""
     record = recorded.known(cluster)
     if record is None:
-        return "not recorded", "not recorded", "pgrepl run records the state that it leaves"
+        return None
     found = list(differences(record.state, snapshot(cluster)))
     expected = f"as recorded by {record.run}"
     hint = "; ".join(dict.fromkeys(d.remedy for d in found)) or "pgrepl run takes it back"

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from .command import Command, run
-from .errors import EnvironmentLacking
+from .errors import PgreplError
 
 CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("pgrepl", "papermill", "nbclient", "ipykernel", "psycopg", "docker", "pandas", "nbconvert")
 
 
 def facts() -> dict[str, Any]:
-    """The user, the machine, the local time, the packages, and this repository's commit and whether it was clean."""
+    """The user, the machine, the local time, the packages, and this repository's commit and whether it was clean.
+
+    Where that is not known, `repository` is None, and `repository_unknown` says why.
+    """
+    repository = _repository()
     return {
         "user": _user(),
         "host": socket.gethostname(),
@@ -26,7 +30,8 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "local_time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "repository": _repository(),
+        "repository": repository if isinstance(repository, dict) else None,
+        **({"repository_unknown": repository} if isinstance(repository, str) else {}),
     }
 
 
@@ -44,11 +49,17 @@ def _version(package: str) -> str:
         return ""
 
 
-def _repository() -> dict[str, Any] | None:
-    """The checkout that the notebooks come from; None where it is none, or git is missing."""
+def _repository() -> dict[str, Any] | str:
+    """The checkout that the notebooks come from; else why it is not known."""
     try:
-        commit = run(Command(("git", "rev-parse", "HEAD")), cwd=CHECKOUT, check=False)
-        changes = run(Command(("git", "status", "--porcelain")), cwd=CHECKOUT, check=False)
-    except EnvironmentLacking:
-        return None
-    return None if commit.code or changes.code else {"commit": commit.out.strip(), "clean": not changes.out.strip()}
+        top, commit = _git("rev-parse", "--show-toplevel", "HEAD").splitlines()
+        changes = _git("--no-optional-locks", "status", "--porcelain")
+    except PgreplError as error:
+        return " ".join([error.cause, *error.looked_at[:1]])
+    if Path(top).resolve() != CHECKOUT.resolve():
+        return f"the repository {top} is another one's"  # pgrepl is installed inside of it
+    return {"commit": commit, "clean": not changes}
+
+
+def _git(*arguments: str) -> str:
+    return run(Command(("git", *arguments)), cwd=CHECKOUT).out.strip()

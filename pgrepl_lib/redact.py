@@ -6,6 +6,9 @@ Whoever reads or makes a secret registers it here; every door that shows or stor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 MASK = "********"
 _secrets: set[str] = set()
 
@@ -19,6 +22,18 @@ def register(secret: str) -> str:
 
 def redact(text: str) -> str:
     """The text with every known secret replaced by a mask."""
-    for secret in _secrets:
+    for secret in sorted(_secrets, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, MASK)
     return text
+
+
+def redacted(value: Any) -> Any:
+    """A value for JSON with every text in it redacted, before quotes and backslashes in a secret are written as two characters.
+
+    What JSON does not know becomes its text.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(k) if isinstance(k, str) else k: redacted(v) for k, v in value.items()}
+    return [redacted(v) for v in value] if isinstance(value, (list, tuple)) else redact(str(value))

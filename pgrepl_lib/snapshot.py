@@ -7,14 +7,13 @@ one (commands, passphrases) is a checksum.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from . import conf, db
+from .conf import masked
 from .engine import CONFIGURATION
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ where sourcefile like '%/postgresql.auto.conf' order by 1, seqno"""
 SLOTS = "select slot_name as name, slot_type as value from pg_replication_slots where not temporary order by 1"
 USER = """
 select rolreplication, rolsuper, rolcanlogin, rolpassword is not null as password from pg_authid where rolname = %s"""
-MAY_HOLD_A_SECRET = re.compile(r"_command$|passphrase|secret|token|api_?key|conninfo")
 TEXTS = (".env", "docker-compose.yaml", "docker-compose.override.yaml")  # Compose's files, beside the instances' folders
 UNKNOWN = {"settings": None, "alter_system": None, "slots": None}  # of a server that does not answer
 
@@ -96,17 +94,6 @@ def _live(instance: Instance, managed: dict[str, str]) -> dict[str, Any]:
 
 def _told(row: dict[str, str]) -> str:
     return masked(row["name"], row["value"]) if row["source"] in SERVER_WIDE else f"hidden by one for a {row['source']}"
-
-
-def masked(name: str, value: str) -> str:
-    """A setting's value without what is secret in it."""
-    if name == "primary_conninfo":
-        try:
-            words = {k: str(v) for k, v in conninfo_to_dict(value).items() if k != "password" and v is not None}
-            return make_conninfo("", **words)
-        except psycopg.Error:
-            pass  # not even libpq can read it
-    return f"sha256:{digest(value.encode())[:12]}" if value and MAY_HOLD_A_SECRET.search(name) else value
 
 
 def _user(primary: Instance) -> dict[str, Any] | None:
