@@ -1,6 +1,6 @@
 """The checks: claims about the running cluster, each with what is expected and what was seen.
 
-A check leaves nothing behind: what it writes to prove something it removes. The texts are short facts that read
+A check leaves nothing in the databases: what it writes to prove something it removes. The texts are short facts that read
 the same in any language; the notebooks give titles and hints in the reader's.
 """
 
@@ -39,7 +39,7 @@ where f.applied and f.sourcefile = %s and f.setting <> current_setting(s.name)""
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a check."""
+    """The outcome of a check. tried: whether it could be made; one that could not has not failed, and proves nothing."""
 
     name: str
     title: str
@@ -47,6 +47,12 @@ class Check:
     seen: str
     passed: bool
     hint: str
+    tried: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """passed, failed or not tried."""
+        return "not tried" if not self.tried else "passed" if self.passed else "failed"
 
     def told(self, title: str, hint: str) -> Check:
         """The same outcome with the notebook's title and hint."""
@@ -54,6 +60,10 @@ class Check:
 
     def _ipython_display_(self) -> None:
         """A notebook has shown the outcome already."""
+
+
+class NotTried(Exception):
+    """A check cannot be made here: what it would expect, and why."""
 
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
@@ -69,9 +79,12 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
         def made(cluster: Cluster) -> Check:
             try:
                 expected, seen, *now = look(cluster)
+            except NotTried as error:
+                expected, reason = error.args
+                return Check(name, title, expected, f"not tried, {reason}", True, hint, tried=False)
             except (psycopg.Error, OSError, LookupError) as error:
                 expected, seen, *now = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
-            return Check(name, title, expected, seen, expected == seen, *(now or [hint]))
+            return Check(name, title, expected, seen, expected == seen, now[0] if now else hint)
 
         CHECKS[name] = made
         return made
@@ -219,11 +232,8 @@ def rule_needed(cluster: Cluster) -> Verdict:
     host, port, source = cluster.engine.outside_the_rule(cluster.primary.name)
     try:
         return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
-    except (
-        OSError
-    ) as error:  # this machine has no second address to try from (macOS, Docker Desktop, rootless): said, not failed
-        not_tried = f"not tried, this machine cannot send from {source}: {error.strerror or error}"
-        return not_tried, not_tried
+    except OSError as error:  # there is no second address to try from (macOS, Docker Desktop, rootless): said, not failed
+        raise NotTried("SQLSTATE 28000", f"this machine cannot send from {source}: {error.strerror or error}") from error
 
 
 @check("one-primary", "Exactly one instance accepts writes",
@@ -261,7 +271,11 @@ def as_recorded(cluster: Cluster) -> Verdict:
     """Live settings, files, slots, roles and the replication user's rights (`recorded.json`)."""
     from . import drift
 
-    return drift.verdict(cluster)
+    if not (found := drift.verdict(cluster)):
+        raise NotTried(
+            "as recorded", "no run has completed that recorded anything: pgrepl run records the state that it leaves"
+        )
+    return found
 
 
 # --- pieces -----------------------------------------------------------------------------------------------

@@ -221,12 +221,14 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
     for name in (*(n for n in CHECKS if n not in ON_REQUEST), "drift"):
         results.append(result := cluster.examine(name))
         if not (as_json or (quiet and result.passed)):
-            show.check(result.title, result.passed, result.expected, result.seen, result.hint)
-    failed = sum(not r.passed for r in results)
+            show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
+    counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
+    failed = counts["failed"]
     for notice in drift.notices(cluster) if failed or not quiet else ():
         click.echo(f"notice: {notice}", err=True)
     if as_json or failed or not quiet:
-        give(as_json, [vars(r) for r in results], f"{len(results) - failed} passed, {failed} failed")
+        told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
+        give(as_json, [vars(r) for r in results], ", ".join(told))
     sys.exit(1 if failed else 0)
 
 
@@ -255,11 +257,13 @@ def psql(
 @JSON
 def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool, as_json: bool) -> None:
     """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
+    from . import state
+
     cluster = existing_cluster(values(project, engine, given), must_exist=False)
     name = cluster.params.project
     for line in (there := cluster.existing()):
         click.echo(line, err=True)
-    if not there and not cluster.folder.joinpath("cluster.json").exists():
+    if not there and not cluster.folder.joinpath(state.FILE).exists():
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
     if not yes and not (sys.stdin.isatty() and click.confirm("Remove all of this?", err=True)):

@@ -184,7 +184,7 @@ class Cluster(Steps):
         title, hint: the reader's language, instead of the check's own English ones.
         """
         result = self.examine(name, title, hint)
-        show.check(result.title, result.passed, result.expected, result.seen, result.hint)
+        show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
         if not result.passed:
             raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
                               looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
@@ -204,6 +204,7 @@ class Cluster(Steps):
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
         if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
+                            **({} if result.tried else {"tried": False}),
             raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
                              remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
 

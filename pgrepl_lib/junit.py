@@ -26,9 +26,9 @@ STOPPED = {
 }
 
 
-def write(run: Run, output: Path | None = None) -> Path:
-    """Write `junit.xml` into the run's folder, or as `output`; returns where."""
-    path = output or run.folder / FILE
+def write(run: Run) -> Path:
+    """Write `junit.xml` into the run's folder; returns where."""
+    path = run.folder / FILE
     write_atomic(path, text(run))
     return path
 
@@ -62,6 +62,8 @@ def _suite(run: Run, chapter: Chapter) -> ElementTree.Element:
             _result(case, "failure", "CheckFailed", f"seen: {seen}", f"expected: {expected}\nseen: {seen}\nwhat to do: {hint}")
     stopper = chapter.stopped_by()
     if stopper.get("kind") == "step" or (chapter.status in STOPPED and not stopper):
+        elif check.get("tried") is False:
+            ElementTree.SubElement(case, "skipped")
         title, error = str(stopper.get("title") or chapter.name), str(stopper.get("error") or chapter.error)
         _error(suite, title, chapter.status, STOPPED.get(chapter.status, "a step failed"), error, stopper.get("seconds"))
     elif not chapter.status and run.opening:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from . import ports
+from . import passwords, ports
 from .errors import EnvironmentLacking
+from .state import FILE
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -34,7 +35,7 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    return [*_folder(cluster), *_leftovers(cluster), *_ports(cluster), *_network(cluster)]
+    return [*_folder(cluster), *_passwords(cluster), *_leftovers(cluster), *_ports(cluster), *_network(cluster)]
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -60,16 +61,24 @@ def _folder(cluster: Cluster) -> Iterator[Finding]:
                   f"free at least {needed / 1e9:.3g} GB, or choose another workdir")  # fmt: skip
 
 
+def _passwords(cluster: Cluster) -> Iterator[Finding]:
+    """Of one's own, put there before there is a cluster."""
+    if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
+        yield Finding("passwords", False, f"the password in {' and '.join(bad)} cannot be used",
+                      "a password is one line of printable ASCII characters, without ' and \\, and with no space at either "
+                      "end; remove the file, and one is made")  # fmt: skip
+
+
 def _leftovers(cluster: Cluster) -> Iterator[Finding]:
     """Data without the record of what it was made with could be anything: it is kept, and named."""
-    if not (cluster.folder / "cluster.json").exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
-        remedy = f"put cluster.json back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
+    if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
+        remedy = f"put {FILE} back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
         yield Finding("leftovers", False, "; ".join(cluster.engine.existing()), remedy)
 
 
 def _ports(cluster: Cluster) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
-        mine = cluster.engine.running(name) if (cluster.folder / "cluster.json").exists() else False
+        mine = cluster.engine.running(name) if (cluster.folder / FILE).exists() else False
         who = "" if mine else ports.holder(port)
         seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
         yield Finding(

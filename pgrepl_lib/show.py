@@ -11,6 +11,7 @@ from typing import Any
 from .command import Command
 
 WIDTH = 92
+VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
 
 
 def in_notebook() -> bool:
@@ -70,15 +71,17 @@ def png(content: bytes, alt: str) -> None:
         display(data, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
-def check(title: str, passed: bool, expected: str, seen: str, hint: str) -> None:
-    """A check: verdict, expected, seen; the hint only where it failed."""
+def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None:
+    """A check: verdict (passed, failed or not tried), expected, seen; the hint only where it failed."""
+    sign, failed = VERDICTS[verdict], verdict == "failed"
     if not in_notebook():
-        print(f"{'✔' if passed else '✘'} {title}\n    expected: {expected}\n    seen:     {seen}")
-        if not passed:
+        print(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}")
+        if failed:
             print(f"    hint:     {hint}")
         return
-    text = f"{'✔' if passed else '✘'} **{title}**\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
-    markdown(text if passed else f"{text}\n\n**O que fazer:** {hint}")
+    head = f"{sign} **{title}**" + (" (não tentado)" if verdict == "not tried" else "")
+    text = f"{head}\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
+    markdown(f"{text}\n\n**O que fazer:** {hint}" if failed else text)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import db
+from .state import FILE
 
 if TYPE_CHECKING:
     import pandas
@@ -52,8 +53,8 @@ def roles(cluster: Cluster) -> pandas.DataFrame:
 def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
     known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
-    if not (cluster.folder / "cluster.json").exists() or not cluster.engine.running(instance.name):
-        there = (cluster.folder / "cluster.json").exists() and cluster.engine.has_data(instance.name)
+    if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
+        there = (cluster.folder / FILE).exists() and cluster.engine.has_data(instance.name)
         return {**known, "state": _fenced(cluster, instance) or ("stopped" if there else "absent")}
     try:
         seen = db.row(instance.address, "select pg_is_in_recovery() as r, current_setting('server_version') as v")
