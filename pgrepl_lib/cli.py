@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something.
 Results go to standard output, progress and errors to standard error. With --json a result is one JSON document; after
-an error standard output is empty.
+an error standard output is empty, but for `run`, which says how far it came.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from .errors import ParameterError, PgreplError
+from .legible import legible
 from .params import Params, from_environment, variable
 
 EPILOG = (
@@ -36,7 +37,7 @@ class Guarded(click.Group):
         try:
             return super().invoke(context)
         except PgreplError as error:
-            click.echo(f"pgrepl: {error}", err=True)
+            click.echo(legible(f"pgrepl: {error}"), err=True)
             sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.exit_code)
         except KeyboardInterrupt:
             click.echo("pgrepl: interrupted; run again to go on", err=True)
@@ -83,8 +84,8 @@ def give(as_json: bool, result: Any, text: str) -> None:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Rows with the same keys, as columns."""
-    table = [list(rows[0]), *([("" if v is None else str(v)) for v in r.values()] for r in rows)]
+    """Rows with the same keys, as columns; whatever a value holds, it stays in its row."""
+    table = [list(rows[0]), *(["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()] for r in rows)]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
     click.echo("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
 
@@ -99,6 +100,31 @@ def held_back(quiet: bool) -> Iterator[None]:
     except BaseException:
         click.echo(told.getvalue(), nl=False, err=True)
         raise
+
+
+def show_run(folder: Path | None, as_json: bool, error: BaseException | None = None) -> None:
+    """How a run ended: a result, also with an error where that is JSON; else the error's own message is still to come."""
+    from .report import FILE as REPORT
+    from .runs import Run
+    from .verification import SUMMARY
+
+    told: dict[str, Any] = {"error": str(error) or "interrupted"} if error else {}
+    if folder is None or not folder.exists():
+        if as_json:
+            give(True, {"run": None, "status": "not begun", **told}, "")
+        return
+    try:
+        summary = json.loads((folder / SUMMARY).read_text("utf-8"))
+    except (OSError, ValueError):  # a disk that is full may hold no more than the journal
+        run = Run(folder)
+        summary = {"run": run.name, "status": run.status, **run.counts()}
+    report, steps, checks = folder / REPORT, summary["steps"], summary["checks"]
+    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
+            f"passed, {checks['failed']} failed\nevidence: {folder}\nreport: {report}")  # fmt: skip
+    if error and not as_json:
+        click.echo(text, err=True)
+        return
+    give(as_json, {**summary, **told, "folder": folder, "report": report if report.exists() else None}, text)
 
 
 def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
@@ -145,31 +171,32 @@ def run(
     """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also the operation."""
     from .task import fresh, unfinished
 
-    given_values = values(project, engine, given)
-    task = unfinished(given_values, first, last) if resume else fresh(with_made(given_values), first, last)
-    if not task.chapters:
-        if not quiet:
-            click.echo(f"pgrepl: nothing to resume: run {task.resumes} completed", err=True)
-        if as_json:
-            give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
-        return
-    if plan:
-        preview.show_plan(task.values, task.chapters, as_json)
-        return
-    from .ask import asking
-    from .kernel import begun
+    folder = None
+    try:
+        given_values = values(project, engine, given)
+        task = unfinished(given_values, first, last) if resume else fresh(with_made(given_values), first, last)
+        if plan and task.chapters:
+            preview.show_plan(task.values, task.chapters, as_json)
+            return
+        if not task.chapters:
+            if not quiet:
+                click.echo(f"pgrepl: nothing to resume: run {task.resumes} completed", err=True)
+            if as_json:
+                give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
+            return
+        from .ask import asking
+        from .kernel import begun
 
-    with asking() if ask else contextlib.nullcontext(), held_back(quiet), begun(Params.parse(task.values)):
-        from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
+        with asking() if ask else contextlib.nullcontext(), held_back(quiet), begun(Params.parse(task.values)) as folder:
+            from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
-        folder = run_chapters(task.values, task.chapters, bar=sys.stderr.isatty() and not ask, key=key, resumes=task.resumes)
-    summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    steps, checks = summary["steps"], summary["checks"]
-    report = folder / "report.html"
-    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
-            f"passed, {checks['failed']} failed\nevidence: {folder}\nreport: {report}")  # fmt: skip
+            run_chapters(task.values, task.chapters, bar=sys.stderr.isatty() and not ask, key=key, resumes=task.resumes)
+    except (Exception, KeyboardInterrupt) as error:
+        if not plan:
+            show_run(folder, as_json, error)
+        raise
     if as_json or not quiet:
-        give(as_json, {**summary, "folder": folder, "report": report}, text)
+        show_run(folder, as_json)
     gc.freeze()  # the interpreter would search everything that was imported for cycles before it ends
 
 

@@ -81,11 +81,16 @@ def last_line(path: Path) -> tuple[bytes, int]:
     return complete[:-1].rpartition(b"\n")[2], start + len(complete)
 
 
-def make_folder(path: Path, mode: int = 0o755, owner: tuple[int, int] | None = None) -> None:
-    """Make a folder (and its parents) with this mode and owner (uid, gid)."""
+def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:
+    """Make a folder (and its parents) with this mode and owner (uid, gid).
+
+    mode: None gives a new one 0755, whatever the umask, and leaves one that is there as it is.
+    """
     with writing(path / "x"):
         path.mkdir(parents=True, exist_ok=True)
-        path.chmod(mode)
+        wanted = 0o755 if mode is None and not path.is_dir() else mode
+        if wanted is not None:
+            path.chmod(wanted)
         if owner:
             os.chown(path, *owner)
 

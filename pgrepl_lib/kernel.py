@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
@@ -66,13 +67,13 @@ class SharedKernel:
 
 
 @contextmanager
-def begun(params: Params) -> Iterator[None]:
-    """A kernel for a run, told the folder of the run's evidence; the folder itself is not made yet."""
+def begun(params: Params) -> Iterator[Path]:
+    """A kernel for a run, told the folder of the run's evidence, which is given and not made yet."""
     folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     os.environ[RUN_FOLDER] = str(folder)
     SharedKernel.begin(params)
     try:
-        yield
+        yield folder
     finally:
         SharedKernel.end()
         del os.environ[RUN_FOLDER]
