@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -72,17 +73,24 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
 
 
 def run_holder(folder: Path) -> dict[str, Any] | None:
-    """Who holds the project for a run now; None where nobody does, whatever a killed one has left."""
-    lock = FileLock(folder / ".run.lock", timeout=0)
-    if not (folder / ".run.holder.json").exists():
-        return None
+    """Who holds the project for a run now; None where nobody does, whatever a killed one has left.
+
+    Reads only, so that another user may ask, too.
+    """
+    holder = folder / ".run.holder.json"
     try:
-        with lock:
+        if not holder.exists():
             return None
-    except Timeout:
-        with suppress(OSError, ValueError):
-            return dict(json.loads(_read(folder / ".run.holder.json")))
-        return {}
+        with (folder / ".run.lock").open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # of the file that `FileLock` locks; freed when it is closed
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError:  # it is held, or may not be read: then whoever says to hold it is believed
+        pass
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads(_read(holder)))
+    return {}
 
 
 def _read(holder: Path) -> str:

@@ -33,8 +33,11 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
     `ParameterError` where they are not, and where there is no run.
     """
     params = Params.parse(given)
-    run = runs.find(params.folder)
-    begun = run.first("run")
+    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]  # one that left no journal has done nothing
+    begun = run.opening
+    if not begun.get("params") or not begun.get("chapters"):
+        raise ParameterError(f"The journal of run {run.name} does not say what it was to do.",
+                             looked_at=[str(run.folder)], remedy="run without --resume")  # fmt: skip
     had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
     before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
     chapters = list(begun["chapters"])

@@ -41,7 +41,7 @@ def moment(text: Any) -> datetime | None:
         found = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return found if found.tzinfo and 1 < found.year < 9999 else None  # others have no time in every zone
 
 
 def length(seconds: float) -> str:
