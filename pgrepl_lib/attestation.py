@@ -84,9 +84,10 @@ class RunFacts(_Model):
 class CheckResults(_Model):
     """The published predicate about checks."""
 
-    result: Literal["PASSED", "FAILED"]
+    result: Literal["PASSED", "WARNED", "FAILED"]
     configuration: list[dict[str, Any]]
     passed_tests: list[str] = Field(alias="passedTests")
+    warned_tests: list[str] = Field(alias="warnedTests")
     failed_tests: list[str] = Field(alias="failedTests")
 
 
@@ -112,16 +113,16 @@ class ChecksStatement(_Statement):
 
 
 def seal(run: Run, signer: CryptoSigner) -> Path:
-    """Sign what the folder of an ended run holds; returns the envelope with the run's statement.
+    """Sign what the folder of an ended run holds, its journal with its ending; returns the envelope with the run's statement.
 
-    Nothing may be written into the folder afterwards. Raises `StepFailed` where it holds something that is no file.
+    Nothing but that ending may be written afterwards. Raises `StepFailed` where the folder holds something that is no file.
     """
-    files.remove(audit.Journal(run.folder).lock)
+    files.remove(run.journal.lock)
     files.write_atomic(run.folder / SIGNER, keys.pem(signer.public_key))
-    present = _digests(run.folder)
+    present = _digests(run)
     checks = ChecksStatement(subject=_subjects(present, (audit.FILE, ".ipynb")), predicate=_check_results(run, present))
     files.write_atomic(run.folder / CHECKS, _signed(checks, signer))
-    present = _digests(run.folder)
+    present = _digests(run)
     present.pop(STATEMENT, None)
     statement = RunStatement(subject=_subjects(present), predicate=_facts(run))
     files.write_atomic(run.folder / STATEMENT, _signed(statement, signer))
@@ -146,11 +147,16 @@ def sha256(path: Path) -> str:
 
 
 def verdict(run: Run) -> dict[str, Any]:
-    """The checks as chapter/cell/name, and their result: passed as a whole where the run completed and none failed."""
-    named = [(f"{c['chapter']}/{c['cell']}/{c['name']}", c["passed"]) for c in run.of("check")]
-    passed, failed = ([name for name, passed in named if passed is wanted] for wanted in (True, False))
-    return {"result": "PASSED" if run.status == "completed" and not failed else "FAILED", "passed_tests": passed,
-            "failed_tests": failed}  # fmt: skip
+    """The checks as chapter/cell/name, and their result as a whole.
+
+    FAILED where the run did not complete or one failed; WARNED where one could not be tried on that machine; else PASSED.
+    """
+    named: dict[str, list[str]] = {"passed_tests": [], "warned_tests": [], "failed_tests": []}
+    for c in run.of("check"):
+        ended = "failed" if not c["passed"] else "passed" if c.get("tried", True) else "warned"
+        named[f"{ended}_tests"].append(f"{c['chapter']}/{c['cell']}/{c['name']}")
+    failed = run.status != "completed" or named["failed_tests"]
+    return {"result": "FAILED" if failed else "WARNED" if named["warned_tests"] else "PASSED", **named}
 
 
 def opened(content: bytes) -> Envelope:
@@ -186,12 +192,13 @@ def _signed(statement: _Statement, signer: CryptoSigner) -> str:
     return _stored(envelope)
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _digests(run: Run) -> dict[str, str]:
     """The SHA-256 of every file below the folder."""
-    present = dict(contents(folder))
+    present = dict(contents(run.folder))
     for name in (n for n, plain in present.items() if not plain):
-        raise StepFailed(f"A run's folder holds only files; {name} is none.", looked_at=[str(folder)], remedy="remove it")
-    return {name: sha256(folder / name) for name in present}
+        raise StepFailed(f"A run's folder holds only files; {name} is none.", looked_at=[str(run.folder)], remedy="remove it")
+    digests = {name: sha256(run.folder / name) for name in present}
+    return {**digests, audit.FILE: hashlib.sha256(run.journal.content()).hexdigest()}
 
 
 def _subjects(present: Mapping[str, str], suffixes: tuple[str, ...] = ("",)) -> list[Subject]:
@@ -200,7 +207,7 @@ def _subjects(present: Mapping[str, str], suffixes: tuple[str, ...] = ("",)) -> 
 
 def _facts(run: Run) -> RunFacts:
     begun, engine = run.first("run"), run.first("engine")
-    hashes = audit.Journal(run.folder).hashes()
+    hashes = run.journal.hashes()
     return RunFacts(
         project=begun["params"]["project"], run=run.name, status=run.status, started=run.entries[0]["time"],
         ended=run.entries[-1]["time"], user=begun["user"], host=begun["host"], platform=begun["platform"],
@@ -214,7 +221,8 @@ def _check_results(run: Run, present: Mapping[str, str]) -> CheckResults:
     """configuration: the parameters, the commit of the notebooks, and the files with the servers' settings."""
     found = verdict(run)
     return CheckResults(result=found["result"], configuration=[_parameters(run), *_repository(run), *_configuration(present)],
-                        passedTests=found["passed_tests"], failedTests=found["failed_tests"])  # fmt: skip
+                        passedTests=found["passed_tests"], warnedTests=found["warned_tests"],
+                        failedTests=found["failed_tests"])  # fmt: skip
 
 
 def _predecessor(run: Run) -> Predecessor | None:

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from .files import append_line, last_line, make_folder
-from .redact import redact
+from .redact import redacted
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
 ORIGIN = "0" * 64
@@ -21,10 +21,13 @@ FILE = "journal.jsonl"
 
 
 class Journal:
-    """`journal.jsonl` of a run or, for work outside a run, of the cluster's folder."""
+    """`journal.jsonl` of a run or, for work outside a run, of the cluster's folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+    ending: a last line that is read as if it had been written already.
+    """
+
+    def __init__(self, folder: Path, ending: str = "") -> None:
+        self.path, self.ending = folder / FILE, ending
         self.lock = self.path.with_suffix(".lock")
 
     @classmethod
@@ -37,10 +40,23 @@ class Journal:
         """Append one line: time (UTC), kind, facts (secrets masked), and the hash of the line before."""
         make_folder(self.path.parent)
         with FileLock(self.lock):
-            last, end = last_line(self.path) if self.path.exists() else (b"", 0)
-            before = hashlib.sha256(last).hexdigest() if end else ORIGIN
-            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
-            append_line(self.path, redact(json.dumps({**line, "previous": before}, ensure_ascii=False, default=str)))
+            append_line(self.path, self.line(kind, **facts))
+
+    def line(self, kind: str, **facts: Any) -> str:
+        """The line that `record` would append now."""
+        last, end = last_line(self.path) if self.path.exists() else (b"", 0)
+        before = hashlib.sha256(last).hexdigest() if end else ORIGIN
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
+        return json.dumps(redacted({**line, "previous": before}), ensure_ascii=False)
+
+    def end(self) -> None:
+        """Write the ending: nothing else may be recorded any more."""
+        append_line(self.path, self.ending)
+
+    def content(self) -> bytes:
+        """What the file holds, with the ending."""
+        stored = self.path.read_bytes() if self.path.exists() else b""
+        return stored + (self.ending.encode() + b"\n" if self.ending else b"")
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The lines, oldest first, up to one that is no record; a last line that a crash cut short is left out."""
@@ -71,4 +87,4 @@ class Journal:
 
     def _lines(self) -> list[bytes]:
         """The complete lines as bytes: what is hashed is what is stored."""
-        return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+        return self.content().split(b"\n")[:-1]

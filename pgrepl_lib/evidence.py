@@ -55,7 +55,7 @@ class Exporter:
 
 
 def leave(run: Run, signer: CryptoSigner) -> None:
-    """Once the journal has ended: the rest of the evidence, and the signature over all of it."""
+    """Once the journal's ending is known: the rest of the evidence, and the signature over all of it."""
     write(run)
     attestation.seal(run, signer)  # last: nothing may be written afterwards
 
@@ -70,11 +70,11 @@ def write(run: Run) -> None:
 
 
 def _copy_configuration(run: Run) -> None:
-    """`configuration/`: the files that the servers and Compose read, as the run leaves them; none holds a password."""
+    """`configuration/`: the files that the servers and Compose read, as the run leaves them."""
     cluster = run.folder.parents[1]
     for path in (*cluster.glob("*/*.conf"), *cluster.glob("docker-compose*.yaml"), cluster / ".env"):
         if path.is_file():
-            write_atomic(run.folder / "configuration" / path.relative_to(cluster), path.read_text("utf-8"))
+            write_atomic(run.folder / "configuration" / path.relative_to(cluster), path.read_bytes())
 
 
 def write_summary(run: Run) -> dict[str, Any]:

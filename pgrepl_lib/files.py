@@ -28,19 +28,20 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
+def write_atomic(path: Path, content: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace a file as a whole: readers see the old or the new content, never a part (rename(2)).
 
     durable: flushed to the disk first; without, a crash of the machine may lose it. The same content is not written again.
     """
+    content = content.encode() if isinstance(content, str) else content
     with writing(path):
-        if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == text.encode():
+        if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == content:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())
@@ -87,8 +88,8 @@ def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | No
     mode: None gives a new one 0755, whatever the umask, and leaves one that is there as it is.
     """
     with writing(path / "x"):
-        path.mkdir(parents=True, exist_ok=True)
         wanted = 0o755 if mode is None and not path.is_dir() else mode
+        path.mkdir(parents=True, exist_ok=True)
         if wanted is not None:
             path.chmod(wanted)
         if owner:

@@ -53,10 +53,7 @@ class ChapterFailed(PgreplError):
     """A cell of a chapter failed; carries the exit code of the error behind it."""
 
     def __init__(self, chapter: str, error_name: str, text: str, notebook: Path) -> None:
-        super().__init__(
-            f"Chapter {chapter} stopped: {text}",
-            looked_at=[f"notebook {notebook}", f"report {notebook.with_name('report.html')}"],
-        )
+        super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
         self.chapter = chapter
         self.exit_code = exit_code_of(error_name)
 
@@ -197,7 +194,9 @@ def _recorded(
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
     audit.Journal(params.folder).record("run", run=folder.name)  # first: this is what orders the runs
-    journal.record("run", chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts(), **more)
+    journal.record(
+        "run", name=folder.name, chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts(), **more
+    )
     started = time.monotonic()
     try:
         with recorded.following(cluster, folder.name) as left:
@@ -205,17 +204,27 @@ def _recorded(
                 _execute(chapter, params, folder, journal, bar)
                 exports.add(folder / f"{chapter}.ipynb")
         journal.record("state", **left)
+        _complete(folder, journal, exports, signer, time.monotonic() - started)
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise
     finally:
-        _each(
-            # First: a disk that is full may hold no more than this.
-            lambda: journal.record("end", status=status, seconds=round(time.monotonic() - started, 3)),
-            lambda: exports.finish(sorted(folder.glob("*.ipynb"))),
-            lambda: evidence.leave(Run(folder), signer),
-        )
+        if status != "completed":
+            _each(
+                # First: a disk that is full may hold no more than this.
+                lambda: journal.record("end", status=status, seconds=round(time.monotonic() - started, 3)),
+                lambda: exports.finish(sorted(folder.glob("*.ipynb"))),
+                lambda: evidence.leave(Run(folder), signer),
+            )
+
+
+def _complete(folder: Path, journal: audit.Journal, exports: evidence.Exporter, signer: CryptoSigner, seconds: float) -> None:
+    """Leave all evidence, and say last that the run completed: one that is killed meanwhile has not."""
+    exports.finish(sorted(folder.glob("*.ipynb")))
+    run = Run(folder, journal.line("end", status="completed", seconds=round(seconds, 3)))
+    evidence.leave(run, signer)
+    run.journal.end()
 
 
 def _each(*parts: Callable[[], object]) -> None:

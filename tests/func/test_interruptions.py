@@ -15,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 
-from pgrepl_lib import audit, open_cluster
+from pgrepl_lib import attestation, audit, open_cluster
 from pgrepl_lib.state import read
 
 from ..conftest import REQUIRE_DOCKER
@@ -55,6 +55,25 @@ def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: si
     assert code == 130 and "run again to go on" in errors and "Traceback" not in errors, errors
     assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE, "nobody may be there to reap it"
     assert all_runs(values) == [] and not folder_of(values).exists()
+
+
+def test_a_run_killed_while_its_evidence_is_written_has_not_completed(values: Values) -> None:
+    """The journal ends last: whatever of report and signature is there already, the run is gone on with."""
+    for already in ("report.html", attestation.SIGNER):
+        with Running(values, "--to", "00") as running:
+            running.wait("the run", running.run)
+            file = all_runs(values)[-1].folder / already
+            running.wait(already, file.exists)
+            running.kill(whole_tree=False)
+        killed = all_runs(values)[-1]
+        assert killed.of("state") and not killed.of("end") and killed.status == "killed"
+        refused = pgrepl("verify", values)
+        assert refused.returncode == 1 and refused.stdout.startswith("not verified"), refused.stdout
+        resumed = pgrepl("run", values, "--resume", "--quiet")
+        assert resumed.returncode == 0, resumed.stderr
+        assert all_runs(values)[-1].first("run")["resumes"] == killed.name
+    verified = pgrepl("verify", values)
+    assert verified.returncode == 0 and "the run completed" in verified.stdout, verified.stdout
 
 
 # --- --resume ----------------------------------------------------------------------------------------------------
