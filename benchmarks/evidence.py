@@ -3,8 +3,9 @@
 Usage: python -m benchmarks.evidence [--engine local|docker] [--image IMAGE] [-n RUNS]
 A whole run is timed as a process. Then, in a new process that has imported what executing notebooks needs, the same evidence is
 made once more, with the imports that only it needs: every line of the journal is recorded again (hashed, flushed to the
-disk), the facts about machine and sources are asked for, and report, JUnit file, script, configuration and summary are
-written and signed. Prints the median and range of the shares.
+disk), the facts about machine and sources are asked for, report, JUnit file, script, configuration and summary are written
+and signed, and the cluster's state is taken down as before and after a run. The chapters themselves as notebooks and pages
+are not counted: they are what is executed. Prints the median and range of the shares.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from pgrepl_lib import open_cluster
 
-PARTS = ("journal", "report", "signature")
+PARTS = ("journal", "state", "report", "signature")
 
 
 def main() -> None:
@@ -83,12 +84,19 @@ def again(source: Path) -> dict[str, float]:
     from pgrepl_lib import provenance, runner  # noqa: F401
     from pgrepl_lib.audit import Journal
     from pgrepl_lib.runs import Run
+    from pgrepl_lib.snapshot import snapshot
 
     started = time.perf_counter()
     provenance.facts()
     for entry in Journal(source).entries():
         Journal(folder).record(**{k: v for k, v in entry.items() if k not in ("time", "previous")})
     seconds["journal"] = time.perf_counter() - started
+
+    cluster = open_cluster(**Run(source).first("run")["params"])
+    started = time.perf_counter()
+    for _ in range(2):
+        snapshot(cluster)
+    seconds["state"] = time.perf_counter() - started
 
     started = time.perf_counter()
     from pgrepl_lib import evidence
