@@ -16,7 +16,8 @@ from .runs import Run
 
 NOTED = "durations"  # told, but no difference: no two runs take the same time
 TIMES, SECONDS = 2, 1.0  # a duration is noted when it is more than so many times the other, and so much longer
-ADDED_SETTING = re.compile(r"^\+([A-Za-z_][\w.]*) = (.*)$", re.MULTILINE)
+ADDED_SETTING = re.compile(r"\+([A-Za-z_][\w.]*) = (.*)")
+ADDED_RULE = re.compile(r"\+((?:local|host\w*)\s.*\S)\s+(\S+)")  # whom it admits, and by which method
 SHA256 = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 Facts = Mapping[str, Any]  # by name; of a step or a check, again facts by name, what it came to first
 
@@ -109,14 +110,20 @@ def _chapters(run: Run) -> Facts:
 
 
 def _steps(run: Run) -> Facts:
-    """Commands without the project's folder, so that two projects can be compared."""
-    return {name: {"outcome": str(step.get("outcome")), "commands": _commands(run, step), "edit": _edit(step)}
+    """Commands and edits without what two projects cannot share: folder, names of containers, network and ports."""
+    common = _common(run)
+    return {name: {"outcome": str(step.get("outcome")), "commands": common(_commands(step)), "edit": common(_edit(step))}
             for name, step in _counted(run, "step")}  # fmt: skip
 
 
 def _checks(run: Run) -> Facts:
-    return {name: {"verdict": "passed" if check.get("passed") is True else "failed", "seen": str(check.get("seen"))}
+    common = _common(run)
+    return {name: {"verdict": _verdict(check), "seen": common(str(check.get("seen")))}
             for name, check in _counted(run, "check")}  # fmt: skip
+
+
+def _verdict(check: Mapping[str, Any]) -> str:
+    return "not tried" if check.get("tried") is False else "passed" if check.get("passed") is True else "failed"
 
 
 def _settings(run: Run) -> Facts:
@@ -127,9 +134,13 @@ def _settings(run: Run) -> Facts:
 
 def _edited(run: Run) -> Facts:
     """Of runs that did not get as far as recording their state: what their edits add to the files."""
-    return {f"{edit.splitlines()[0].removeprefix('--- ')}: {name}": value
-            for step in run.of("step") if (edit := _edit(step))
-            for name, value in ADDED_SETTING.findall(edit)}  # fmt: skip
+    found, file, common = dict[str, Any](), "", _common(run)
+    for line in (line for step in run.of("step") for line in common(_edit(step)).splitlines()):
+        if line.startswith("+++ "):
+            file = line.removeprefix("+++ ")
+        elif added := ADDED_SETTING.fullmatch(line) or ADDED_RULE.fullmatch(line):
+            found[f"{file}: {' '.join(added[1].split())}"] = added[2]
+    return found
 
 
 def _counted(run: Run, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -141,12 +152,22 @@ def _counted(run: Run, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield (f"{name} ({seen[name]})" if seen[name] > 1 else name), entry
 
 
-def _commands(run: Run, step: Mapping[str, Any]) -> str:
-    params = _dict(run.opening.get("params"))
-    folder = str(Path(str(params.get("workdir")), str(params.get("project"))))
+def _common(run: Run) -> Callable[[str], str]:
+    """Makes a text of this run one that another project's run could have, too."""
+    params, ports = _dict(run.opening.get("params")), _dict(run.first("engine").get("port"))
+    project = str(params.get("project") or "")
+    own = {str(Path(str(params.get("workdir")), project)): "<folder>", str(params.get("network") or ""): "<network>",
+           f"COMPOSE_PROJECT_NAME={project}": "COMPOSE_PROJECT_NAME=<project>",
+           f"{project}_": "",  # before the names of temporary containers; the project pgrepl has none there
+           **{str(port): f"<port of {name}>" for name, port in ports.items()}}  # fmt: skip
+    words = "|".join(re.escape(word) for word in sorted(filter(None, own), key=len, reverse=True))
+    pattern = re.compile(rf"(?<![\w.-])(?:{words})(?:(?<=_)|(?![\w.-]))")
+    return (lambda text: pattern.sub(lambda found: own[found[0]], text)) if project else str
+
+
+def _commands(step: Mapping[str, Any]) -> str:
     commands = step.get("commands")
-    shown = [str(_dict(c).get("command")) for c in commands] if isinstance(commands, list) else []
-    return "\n".join(command.replace(folder, "<folder>") for command in shown)
+    return "\n".join(str(_dict(c).get("command")) for c in commands) if isinstance(commands, list) else ""
 
 
 def _edit(step: Mapping[str, Any]) -> str:

@@ -59,6 +59,8 @@ CHANGES: list[tuple[Callable[[list[Line]], object], list[tuple[str, str, Any, An
      [("steps", f"{EDIT}, edit", journals.DIFF, "--- f\n+++ f\n+x = 1\n")]),
     (lambda n: line(n, "check").update(passed=False),
      [("checks", f"{SECOND}: A primária aceita escritas, verdict", "passed", "failed")]),
+    (lambda n: line(n, "check").update(tried=False),
+     [("checks", f"{SECOND}: A primária aceita escritas, verdict", "passed", "not tried")]),
     (lambda n: line(n, "check").update(seen="other"),
      [("checks", f"{SECOND}: A primária aceita escritas, seen", "replica-1: streaming", "other")]),
     (lambda n: n.remove(line(n, "check", 1)), [("checks", f"{SECOND}: A réplica está em streaming", "passed", None)]),
@@ -103,14 +105,52 @@ def test_killed_runs_are_compared_by_what_their_edits_add(tmp_path: Path) -> Non
         ("settings", "primary/postgresql.conf: work_mem", "'8MB'")]  # fmt: skip
 
 
-def test_two_projects_differ_in_their_name_and_not_in_each_command(tmp_path: Path) -> None:
-    def moved(project: str) -> Run:
-        lines = journals.completed()
-        line(lines, "run")["params"].update(project=project, workdir="/srv")
-        line(lines, "step")["commands"][0]["command"] = f"mkdir -p /srv/{project}/data"
-        return journals.journal(tmp_path / project, lines)
+RULE = """--- primary/pg_hba.conf
++++ primary/pg_hba.conf
+@@ -1,2 +1,3 @@
++host    replication     repl            {network}            {method}
+"""
 
-    assert [d.name for d in compare.compare(moved("one"), moved("other"))] == ["project"]
+
+def test_edits_are_told_of_the_file_that_they_are_in(tmp_path: Path) -> None:
+    def change(lines: list[Line]) -> None:
+        edits = (
+            journals.DIFF + RULE.format(network="10.1.2.0/24", method="trust") + journals.DIFF.replace("primary/", "replica/")
+        )
+        lines.append(journals.step(3, SECOND, "Configurar", adds=edits))
+
+    edited = [(d.name, d.new) for d in found(tmp_path, change, "killed") if d.group == "settings"]
+    assert edited == [
+        ("primary/postgresql.conf: wal_level", "replica"),
+        ("primary/pg_hba.conf: host replication repl 10.1.2.0/24", "trust"),
+        ("replica/postgresql.conf: wal_level", "replica"),
+    ]
+
+
+def project(folder: Path, name: str, port: int, network: str, method: str = "trust") -> Run:
+    """A run whose commands, edits and checks name what is this project's own, as those on Docker and local do."""
+    lines = journals.completed()
+    line(lines, "run")["params"].update(project=name, workdir="/srv", network=network)
+    line(lines, "engine").update(port={"primary": port, "replica": port + 1})
+    temporary = "pg_temp" if name == "pgrepl" else f"{name}_pg_temp"
+    commands = [f"mkdir -p /srv/{name}/data", f"docker container run --name {temporary} --shm-size 150000 pgrepl-image:14",
+                f"cat > .env <<'END'\nCOMPOSE_PROJECT_NAME={name}\nPGREPL_NETWORK={network}\nPGREPL_PRIMARY_PORT={port}\nEND",
+                f"docker container cp {temporary}:/data/pg_hba.conf primary/",
+                f"pg_ctl -D data/primary -o '--port={port}' start"]  # fmt: skip
+    line(lines, "step")["commands"] = [{"command": c} for c in commands]
+    line(lines, "step", 2)["adds"] = (f"{journals.DIFF}+primary_conninfo = 'host=127.0.0.1 port={port}'\n"
+                                      f"{RULE.format(network=network, method=method)}")  # fmt: skip
+    line(lines, "check")["seen"] = f"streaming, 127.0.0.1:{port}, replica_1_slot"
+    line(lines, "state")["instances"] = {}
+    return journals.journal(folder / f"{name}-{method}", lines)
+
+
+@pytest.mark.parametrize(("one", "other"), [("pgrepl", "other"), ("one", "other"), ("one", "one-more")])
+def test_two_projects_differ_in_their_name_and_not_in_each_command(tmp_path: Path, one: str, other: str) -> None:
+    runs = project(tmp_path, one, 15000, "10.1.2.0/24"), project(tmp_path, other, 16000, "10.1.3.0/24")
+    assert [d.name for d in compare.compare(*runs)] == ["project", "network"]
+    changed = project(tmp_path, other, 16000, "10.1.3.0/24", "scram-sha-256")
+    assert [d.name for d in compare.compare(runs[0], changed)] == ["project", "network", f"{EDIT}, edit"]
 
 
 def test_long_values_are_shown_as_a_diff_and_nothing_steers_the_terminal(tmp_path: Path) -> None:
