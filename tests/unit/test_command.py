@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pgrepl_lib.command import Command, environment, run
+from pgrepl_lib.command import Command, environment, run, transcript
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
 from pgrepl_lib.redact import MASK, register
 
@@ -129,11 +129,26 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with transcript() as ran, pytest.raises(KeyboardInterrupt):
         run(python(code), cwd=tmp_path, seconds=30)
+    assert [done.code for _, done in ran] == [-signal.SIGTERM]
     thread.join(10)
     signal.signal(signal.SIGINT, before)
     assert gone(int(pidfile.read_text()))
+
+
+@pytest.mark.parametrize(("ends", "code"), [("sys.exit(9)", 9), ("signal.raise_signal(15)", -15)])
+def test_what_was_ended_before_its_time_is_in_the_transcript(tmp_path: Path, ends: str, code: int) -> None:
+    """Its output up to then, with secrets masked, and how it ended: by its own code, or a signal's number."""
+    secret = register("0123456789abcdef-ended")
+    source = (f"import signal, sys, time\n"
+              f"def stop(number, frame):\n    signal.signal(15, signal.SIG_DFL)\n    print('last', flush=True)\n    {ends}\n"
+              f"signal.signal(15, stop)\nprint('first {secret}', flush=True)\n"
+              f"print('half a line', end='', file=sys.stderr, flush=True)\ntime.sleep(60)")  # fmt: skip
+    with transcript() as ran, pytest.raises(CommandFailed) as caught:
+        run(python(source), cwd=tmp_path, seconds=1)
+    assert [(done.code, done.out, done.err) for _, done in ran] == [(code, f"first {MASK}\nlast\n", "half a line")]
+    assert caught.value.looked_at == ("half a line",)
 
 
 def test_a_server_left_behind_with_our_pipes_does_not_hold_us(tmp_path: Path) -> None:
@@ -176,6 +191,13 @@ def test_libpqs_variables_are_not_passed_on(name: str, monkeypatch: pytest.Monke
 )  # fmt: skip
 def test_composes_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell's variables win over the cluster's `.env`: `down --volumes` would hit another Compose project."""
+    monkeypatch.setenv(name, "elsewhere")
+    assert name not in environment()
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_COUNT"])
+def test_gits_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a hook they name the repository whose hook it is."""
     monkeypatch.setenv(name, "elsewhere")
     assert name not in environment()
 

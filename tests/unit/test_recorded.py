@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pgrepl_lib import conf
+from pgrepl_lib.conf import masked
 from pgrepl_lib.drift import differences
 from pgrepl_lib.recorded import merged
-from pgrepl_lib.snapshot import masked
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,31 @@ def test_no_secret_is_recorded(name: str, value: str, seen: str) -> None:
 @pytest.mark.parametrize("name", ["archive_command", "ssl_passphrase_command", "x.api_key", "x.secret"])
 def test_what_may_hold_a_secret_is_a_checksum(name: str) -> None:
     assert masked(name, "curl -u me:geheim …").startswith("sha256:") and masked(name, "a") != masked(name, "b")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["primary_conninfo = 'host=x password=geheim user=r'  # by hand", "PRIMARY_CONNINFO='postgresql://r:geheim@x/postgres'",
+     "primary_conninfo = 'host=x sslpassword=geheim'", "primary_conninfo = 'what = geheim = this'",
+     "ssl_passphrase_command = 'echo ''geheim'''", "archive_command 'curl -u me:geheim x'", "restore_command = 'unended geheim",
+     "#archive_command = 'curl -u me:geheim x'", "archive_command = curl geheim", "x.password = geheim", "X.Api_Key = 'geheim'",
+     'host all all all ldap ldapserver=x ldapbindpasswd="geheim"', 'host all all all radius "radiussecrets=a,geheim"'],
+)  # fmt: skip
+def test_no_diff_shows_a_secret_that_somebody_wrote_into_a_file(line: str) -> None:
+    ours = conf.with_block("a = 1\n", "settings", ["archive_command = 'our own'"])
+    theirs = ours.replace("a = 1\n", f"{line}\n")
+    inside = ours.replace("archive_command = 'our own'", line)
+    for old, new in [(ours, theirs), (theirs, ours), (f"{line}\n", conf.with_block(f"{line}\n", "settings", ["b = 2"])),
+                     (inside, ours)]:  # fmt: skip
+        shown = conf.diff(old, new, "f")
+        assert shown and "geheim" not in shown and len(shown.splitlines()) > 3
+        assert ("+archive_command = 'our own'" in shown) is (old == inside), "what the block in the end holds is ours"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["#archive_command = ''\t\t# command to use", "#ssl_passphrase_command_supports_reload = off", "password_encryption = md5",
+     "primary_conninfo = 'host=x port=1 user=r passfile=p'", "# the password is not here", "host all all all scram-sha-256"],
+)  # fmt: skip
+def test_a_diff_shows_every_other_line_as_it_is(line: str) -> None:
+    assert f"-{line}\n" in conf.diff(f"{line}\n", "b\n", "f")

@@ -1,0 +1,86 @@
+"""What a run says of the sources it comes from: this checkout's commit, or why it is not known; never another one's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib import provenance
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, as the checkout that the notebooks come from."""
+    made = tmp_path / "ours"
+    commit(made)
+    monkeypatch.setattr(provenance, "CHECKOUT", made)
+    return made
+
+
+def commit(folder: Path) -> str:
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "a").write_text(folder.name)
+    git(folder, "add", "a")
+    git(folder, "commit", "--quiet", "-m", "a")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def unknown() -> str:
+    facts = provenance.facts()
+    assert facts["repository"] is None
+    return str(facts["repository_unknown"])
+
+
+def test_the_commit_and_whether_it_was_clean(checkout: Path) -> None:
+    head = git(checkout, "rev-parse", "HEAD")
+    assert provenance.facts()["repository"] == {"commit": head, "clean": True}
+    (checkout / "b").touch()
+    assert provenance.facts()["repository"] == {"commit": head, "clean": False}
+    assert "repository_unknown" not in provenance.facts()
+
+
+def test_another_repository_in_the_callers_environment_is_not_taken(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = commit(tmp_path / "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    head = git(checkout, "rev-parse", "HEAD")
+    assert provenance.facts()["repository"] == {"commit": head, "clean": True} and head != other
+
+
+def test_why_it_is_not_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "site-packages").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "CHECKOUT", checkout / "site-packages")
+        assert "another one" in unknown()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(checkout))
+        assert "Cannot run git" in unknown()
+    (checkout / ".git/HEAD").write_text("ref: refs/heads/none\n")
+    assert "HEAD" in unknown()
+    git_folder = checkout / ".git"
+    git_folder.rename(checkout / "moved")
+    assert "not a git repository" in unknown()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to another user")
+def test_a_repository_that_git_does_not_trust(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(checkout))
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    for path in (checkout, checkout / ".git"):
+        os.chown(path, 65534, 65534)
+    assert "dubious ownership" in unknown()
