@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from . import audit
+from .audit import FILE as JOURNAL
 from .files import write_atomic
 from .legible import legible
 from .runs import Chapter, Run
@@ -35,11 +35,13 @@ def write(run: Run) -> Path:
 
 def text(run: Run) -> str:
     """The document: the same run gives the same bytes."""
-    root = ElementTree.Element("testsuites", name=legible(f"pgrepl {run.name}"))
+    root = ElementTree.Element("testsuites", name=legible(f"pgrepl {run.own_name}"))
     root.extend(suite for suite in (_suite(run, c) for c in run.chapters) if len(suite) or run.opening)
     whole = ElementTree.Element("testsuite", name="pgrepl")
-    if broken := audit.Journal(run.folder).first_broken_line():
-        _error(whole, audit.FILE, "changed", f"line {broken} does not follow from the one before: the journal was changed")
+    if broken := run.journal.first_broken_line():
+        _error(whole, JOURNAL, "changed", f"line {broken} does not follow from the one before: the journal was changed")
+    elif run.unusable:
+        _error(whole, JOURNAL, "unusable", f"{run.unusable} of its lines are no records, or of a shape that no run writes")
     elif run.status not in ("completed", "manual") and not [e for tag in ("error", "failure") for e in root.iter(tag)]:
         _error(whole, "run", run.status, STOPPED.get(run.status, "its end is not known"))
     root.extend([whole] if len(whole) else [])
@@ -60,10 +62,10 @@ def _suite(run: Run, chapter: Chapter) -> ElementTree.Element:
         if not check.get("passed"):
             seen, expected, hint = (str(check.get(k, "")) for k in ("seen", "expected", "hint"))
             _result(case, "failure", "CheckFailed", f"seen: {seen}", f"expected: {expected}\nseen: {seen}\nwhat to do: {hint}")
-    stopper = chapter.stopped_by()
-    if stopper.get("kind") == "step" or (chapter.status in STOPPED and not stopper):
         elif check.get("tried") is False:
             ElementTree.SubElement(case, "skipped")
+    stopper = chapter.stopped_by()
+    if stopper.get("kind") == "step" or (chapter.status in STOPPED and not stopper):
         title, error = str(stopper.get("title") or chapter.name), str(stopper.get("error") or chapter.error)
         _error(suite, title, chapter.status, STOPPED.get(chapter.status, "a step failed"), error, stopper.get("seconds"))
     elif not chapter.status and run.opening:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .cli import EPILOG, FILE, JSON, give, main, parameters, print_table, values
+from .legible import legible
 from .params import Params
 
 Given = tuple[tuple[str, str], ...]
@@ -19,15 +20,21 @@ Given = tuple[tuple[str, str], ...]
 @parameters
 @JSON
 def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -> None:
-    """List the runs of a project, the oldest first, with how each ended; a killed one never says completed."""
-    from .runs import Run, of_project
+    """List the runs of a project, the oldest first, with how each ended; a killed one never says completed.
+
+    missing: the folder or its journal is gone. misnamed: the folder holds a run of another name.
+    """
+    from .runs import Run, known
 
     def row(run: Run) -> dict[str, Any]:
-        counts = run.counts()
-        return {"run": run.name, "status": run.status, "changed": counts["steps"]["changed"], **counts["checks"],
-                "chapters": len(run.first("run").get("chapters", [])), "folder": str(run.folder)}  # fmt: skip
+        counts, status = run.counts(), run.status if run.own_name == run.name else "misnamed"
+        return {"run": run.name, "status": status, "changed": counts["steps"]["changed"], **counts["checks"],
+                "chapters": len(run.opening.get("chapters", [])), "folder": str(run.folder)}  # fmt: skip
 
-    rows = [row(r) for r in of_project(Params.parse(values(project, engine, given)).folder)]
+    found = known(Params.parse(values(project, engine, given)).folder)
+    rows = [row(r) for r in found]
+    for run in (r for r in found if r.unusable):
+        click.echo(legible(f"pgrepl: run {run.name}: {run.unusable} lines of its journal are no records"), err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif rows:
@@ -48,7 +55,7 @@ def report(project: str | None, engine: str | None, given: Given, run: str, outp
 
     found = find(Params.parse(values(project, engine, given)).folder, run)
     path = report.write(found, output)
-    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, str(path))
+    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, legible(str(path)))
 
 
 @main.command(epilog=EPILOG)
@@ -71,12 +78,14 @@ def guide(output: Path | None) -> None:
 @JSON
 def verify(project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool) -> None:
     """Check the signature, the journal and every file of RUN, a run's name or folder (else the last run), offline."""
-    from .runs import RUNS, Run, find
-    from .verification import verify as look
+    from . import verification
+    from .runs import Run
 
     folder = Params.parse(values(project, engine, given)).folder
-    named = [p for p in (Path(run), folder / RUNS / run) if run and p.is_dir()]  # without a journal it fails, but is found
-    found = look(Run(named[0].resolve()) if named else find(folder, run), key)
+    if run and Path(run).is_dir():
+        found = verification.verify(Run(Path(run).absolute()), key)
+    else:
+        found = verification.verify_in(folder, run, key)
     told = {"verified": found.ok, **vars(found), "findings": [vars(f) for f in found.findings]}
     give(as_json, told, str(found))
     sys.exit(0 if found.ok else 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +15,62 @@ from . import audit, lock
 from .errors import ParameterError
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
+NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, and no way out of it
+DEEPEST = 20  # levels of a line's values; the deepest of ours has 6
+
+
+def _is(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, types)
+
+
+def _text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _instances(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(facts, dict) and _text(facts.get("role")) and _text(facts.get("upstream")) for facts in value.values()
+    )
+
+
+def _commands(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(command, dict) for command in value)
+
+
+# What those who read a journal rely on, where a line has it at all; everything else may be anything.
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("kind", "status"), _is(str)),
+    **dict.fromkeys(("time", "local_time", "chapter", "cell", "name", "title", "outcome", "error", "run"), _text),
+    **dict.fromkeys(("params", "packages", "facts"), _is(dict)),
+    **dict.fromkeys(("repository", "port"), _is(dict, type(None))),
+    **dict.fromkeys(("passed", "tried"), _is(bool)),
+    "chapters": lambda value: isinstance(value, list) and all(isinstance(chapter, str) for chapter in value),
+    "seconds": lambda value: not isinstance(value, int) or abs(value) < 2**53,  # no greater one has a float
+    "instances": _instances,
+    "commands": _commands,
+}
+
+
+def usable(line: bytes) -> dict[str, Any] | None:
+    """A line of a journal, where it is a record with the shape that its readers rely on; else None."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(entry, dict) and "kind" in entry and all(SHAPES[n](v) for n, v in entry.items() if n in SHAPES)
+    return entry if known and _shallow(entry, DEEPEST) else None
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_shallow(v, levels - 1) for v in inside if isinstance(v, (dict, list)))
+
+
+def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
+    """A journal's usable lines, and how many of the complete ones are not."""
+    lines = journal.content().split(b"\n")[:-1]
+    found = [entry for entry in map(usable, lines) if entry is not None]
+    return found, len(lines) - len(found)
 
 
 @dataclass
@@ -40,19 +99,47 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder and what its journal says."""
+    """One run's folder and what its journal says.
+
+    ending: the line that its journal ends with as soon as all other evidence is there.
+    """
 
     folder: Path
+    ending: str = ""
 
     @property
     def name(self) -> str:
         """The folder's name: when it began, by the clock of then."""
         return self.folder.name
 
+    @property
+    def own_name(self) -> str:
+        """The name that the run was given, which a copy's folder need not have; of an older journal the folder's."""
+        return str(self.opening.get("name") or self.name)
+
+    @property
+    def journal(self) -> audit.Journal:
+        """Its journal."""
+        return audit.Journal(self.folder, self.ending)
+
+    @property
+    def there(self) -> bool:
+        """Whether its folder holds a journal."""
+        return self.journal.path.is_file()
+
     @cached_property
+    def _lines(self) -> tuple[list[dict[str, Any]], int]:
+        return _read(self.journal)
+
+    @property
     def entries(self) -> list[dict[str, Any]]:
-        """The journal's lines, oldest first."""
-        return list(audit.Journal(self.folder).entries())
+        """The journal's lines, oldest first, without those that are no records."""
+        return self._lines[0]
+
+    @property
+    def unusable(self) -> int:
+        """How many complete lines of the journal are no records, or have a shape that no run writes."""
+        return self._lines[1]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The lines of one kind: run, chapter, engine, step, check, state or end."""
@@ -69,7 +156,12 @@ class Run:
 
     @property
     def status(self) -> str:
-        """completed, failed or interrupted, as its end says; without one running or killed; manual: it is of no run."""
+        """completed, failed or interrupted, as its end says; without one running or killed.
+
+        missing: its folder or its journal is not there. manual: the journal is of no run.
+        """
+        if not self.there:
+            return "missing"
         if end := self.first("end"):
             return str(end.get("status"))
         if not self.opening:
@@ -106,25 +198,42 @@ class Run:
                 "checks": {"passed": verdicts[True], "failed": verdicts[False]}}  # fmt: skip
 
 
+def known(folder: Path) -> list[Run]:
+    """The runs that a project's journal or its folder knows, the oldest first; some may be missing.
+
+    The order is that of the project's journal, since a machine's clock may be set back. Runs that it does not name come
+    first; but where it is damaged, by their name, which is when they began.
+    """
+    entries, unusable = _read(audit.Journal(folder))
+    named = (str(e.get("run") or "") for e in entries if e["kind"] == "run")
+    ordered = list(dict.fromkeys(name for name in named if NAME.fullmatch(name)))
+    there = sorted(p.name for p in (folder / RUNS).glob("*/") if Run(p).there)
+    unnamed = [name for name in there if name not in ordered]
+    if not unusable:
+        ordered = unnamed + ordered
+    for name in unnamed if unusable else ():
+        ordered.insert(next((place for place, other in enumerate(ordered) if other > name), len(ordered)), name)
+    return [Run(folder / RUNS / name) for name in ordered]
+
+
 def of_project(folder: Path) -> list[Run]:
-    """A project's runs, the oldest first: by the order in its journal, since a machine's clock may be set back."""
-    there = {p.name: p for p in sorted((folder / RUNS).glob("*/")) if (p / audit.FILE).exists()}
-    begun = [e["run"] for e in audit.Journal(folder).entries() if e["kind"] == "run"]
-    ordered = [n for n in there if n not in begun] + [n for n in begun if n in there]
-    return [Run(there[n]) for n in ordered]
+    """The project's runs whose journal is there, the oldest first."""
+    return [run for run in known(folder) if run.there]
 
 
 def find(folder: Path, wanted: str = "") -> Run:
     """The run of a project by its name, or of any folder by its path; without either the last one.
 
-    Raises `ParameterError` where there is none.
+    Raises `ParameterError` where there is none, and where its journal is missing: never another run instead.
     """
-    known = of_project(folder)
     if wanted and (Path(wanted) / audit.FILE).exists():
         return Run(Path(wanted).resolve())
-    found = [r for r in known if r.name == wanted] if wanted else known[-1:]
-    if not found:
-        raise ParameterError(f"No run {wanted!r}." if wanted else "There is no run yet.",
-                             looked_at=[f"{folder / RUNS} holds: {', '.join(r.name for r in known[-5:]) or 'no run'}"],
-                             remedy="pgrepl runs lists them; a folder with a journal can be given by its path")  # fmt: skip
-    return found[0]
+    all_known = known(folder)
+    found = [r for r in all_known if r.name == wanted] if wanted else all_known[-1:]
+    if found and found[0].there:
+        return found[0]
+    cause = (f"The journal of run {found[0].name} is missing." if found
+             else f"No run {wanted!r}." if wanted else "There is no run yet.")  # fmt: skip
+    shown = ", ".join(r.name for r in all_known[-5:] if r.there)
+    raise ParameterError(cause, looked_at=[f"{folder / RUNS} holds: {shown or 'no run'}"],
+                         remedy="pgrepl runs lists them; a folder with a journal can be given by its path")  # fmt: skip

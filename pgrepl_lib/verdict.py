@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .audit import Journal
 from .runs import Chapter, Run
 
 
@@ -19,9 +18,13 @@ class Verdict:
 
 def of(run: Run) -> Verdict:
     """How the run ended, in a sentence; a journal that was changed afterwards proves nothing, however it ended."""
-    if broken := Journal(run.folder).first_broken_line():
+    if broken := run.journal.first_broken_line():
         return Verdict("✘", "bad", f"O registro foi alterado: a linha {broken} do journal.jsonl não confere com a anterior. "
                                    "O que se lê aqui pode não ser o que aconteceu.")  # fmt: skip
+    if run.unusable:
+        lines = _number(run.unusable, "", "1 linha", "linhas")
+        return Verdict("✘", "bad", f"O registro tem {lines} sem a forma de um registro. "
+                                   "O que se lê aqui pode não ser tudo o que aconteceu.")  # fmt: skip
     if not run.entries:
         return Verdict("■", "stopped", "O registro está vazio.")
     counts, place = _counts(run), _place(run)

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import attestation, audit, keys
+from . import attestation, audit, keys, runs, standing
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 from .errors import ParameterError
 from .legible import legible
@@ -44,10 +44,13 @@ class Finding:
 class Verification:
     """What was found, the most specific first; nothing, where the run is as it was signed.
 
-    signer: the id of the key that the signature holds for. lines, files: how many the journal and the statement have.
+    run, project: as signed; without a signature that holds, the folder's name. signer: the id of the key that it holds for.
+    lines, files: how many the journal and the statement have.
     """
 
     findings: list[Finding] = field(default_factory=list)
+    run: str = ""
+    project: str = ""
     status: str = ""
     signer: str = ""
     lines: int = 0
@@ -59,21 +62,23 @@ class Verification:
         return not self.findings
 
     def __str__(self) -> str:
+        which = legible(f"run {self.run}" + (f" of project {self.project}" if self.project else "")).replace("\n", "␊")
         if self.ok:
-            return (f"verified: {self.lines} lines, {self.files} files, signed by ed25519 key {self.signer[:16]}; "
+            return (f"verified: {which}, {self.lines} lines, {self.files} files, signed by ed25519 key {self.signer[:16]}; "
                     f"the run {self.status}")  # fmt: skip
         left = len(self.findings) - MOST_PRINTED
         more = [f"… and {left} more (--json has all)"] if left > 0 else []
-        return "\n  ".join(["not verified", *map(str, self.findings[:MOST_PRINTED]), *more])
+        return "\n  ".join([f"not verified: {which}", *map(str, self.findings[:MOST_PRINTED]), *more])
 
 
-def verify(run: Run, public_key: Path | None = None) -> Verification:
-    """Compare a run's folder with its signed statement.
+def verify(run: Run, public_key: Path | None = None, project: Path | None = None) -> Verification:
+    """Compare a run's folder with its signed statement and, in its project, with the run that it goes on from.
 
-    public_key: the PEM file of the signer's key; without one, only this user's own key is known.
+    public_key: the PEM file of the signer's key; without one, only this user's own key is known. project: the folder of the
+    project that it is a run of; without one, of the project that it lies in, while a copy elsewhere is looked at by itself.
     Raises `ParameterError` where that file is no such key.
     """
-    look = _Look(run, keys.public(public_key) if public_key else keys.own_public())
+    look = _Look(run, keys.public(public_key) if public_key else keys.own_public(), project or standing.project_of(run))
     try:
         look.over()
     except OSError as error:
@@ -81,14 +86,29 @@ def verify(run: Run, public_key: Path | None = None) -> Verification:
     return look.result
 
 
+def verify_in(project: Path, name: str = "", public_key: Path | None = None) -> Verification:
+    """`verify` a project's run by its name; without one the last, and that it is the last, and that none is missing.
+
+    Raises `ParameterError` where there is no such run, and what `verify` does.
+    """
+    known = runs.known(project)
+    asked = [run for run in known if run.name == name] if name else known[-1:]
+    if not asked and runs.NAME.fullmatch(name) and (project / runs.RUNS / name).is_dir():
+        asked = [Run(project / runs.RUNS / name)]  # nobody knows it and it has no journal, which is told
+    run = asked[0] if asked else runs.find(project, name)
+    found = verify(run, public_key, project)
+    found.findings += [Finding(*told) for told in (standing.as_last(run, project) if not name else ())]
+    return found
+
+
 class _Look:
     """One look at a run's folder; what it says is added to the result in the order in which it is looked at."""
 
-    def __init__(self, run: Run, known: SSlibKey | None) -> None:
-        self.run, self.known = run, known
+    def __init__(self, run: Run, known: SSlibKey | None, project: Path | None) -> None:
+        self.run, self.known, self.project = run, known, project
         self.signer: SSlibKey | None = None  # whom the statement's signature holds for
         self.present: dict[str, bool] = {}  # everything in the folder, and whether it is a plain file
-        self.result = Verification()
+        self.result = Verification(run=run.name)
 
     def add(self, where: str, what: str, line: int | None = None) -> None:
         self.result.findings.append(Finding(where, what, line))
@@ -101,12 +121,15 @@ class _Look:
         for name in (n for n, plain in self.present.items() if not plain):
             self.add(name, "is a link or a device, not a file of the run")
         if statement := self._statement(STATEMENT, RunStatement):
-            self.result.status = statement.predicate.status
+            said = statement.predicate
+            self.result.run, self.result.project, self.result.status = said.run, said.project, said.status
             self.result.lines, self.result.files = len(statement.predicate.journal.hashes), len(statement.subject)
             self._lines(statement.predicate.journal)
             self._subjects(statement)
             self._checks()
             self._agreement(statement)
+            for told in standing.of_run(self.run, said, self.project) if self.project else ():
+                self.add(*told)
         elif self.present.get(audit.FILE):
             self._chain()
 
@@ -208,6 +231,8 @@ class _Look:
 
     def _agreement(self, statement: RunStatement) -> None:
         """The statement's and the summary's words on the run are the journal's."""
+        if odd := self.run.unusable:
+            self.add(audit.FILE, f"{odd} of its lines {'has' if odd == 1 else 'have'} no form of a record")
         facts = statement.predicate.model_dump()
         self._same(STATEMENT, lambda: _told(self.run), {**facts, **facts["counts"], "lines": facts["journal"]["lines"]})
         if self.present.get(SUMMARY):
@@ -240,5 +265,7 @@ def _holds(envelope: Envelope, key: SSlibKey) -> bool:
 
 def _told(run: Run) -> dict[str, Any]:
     """What the statement and the summary repeat of the journal."""
-    return {"project": run.first("run")["params"]["project"], "status": run.status, "started": run.entries[0]["time"],
-            "ended": run.entries[-1]["time"], "lines": len(run.entries), **run.counts()}  # fmt: skip
+    begun = run.first("run")
+    return {"project": begun["params"]["project"], "status": run.status, "started": run.entries[0]["time"],
+            "ended": run.entries[-1]["time"], "lines": len(run.entries), **run.counts(),
+            **({"run": begun["name"]} if "name" in begun else {})}  # fmt: skip

@@ -53,7 +53,10 @@ def test_a_run_is_signed_with_ones_own_key_and_verified(values: Values, copy: Pa
     own = configuration_folder / "pgrepl/signing-key.pem"
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
     done = pgrepl("verify", values)
-    assert done.returncode == 0 and re.match(r"verified: \d+ lines, \d+ files, signed by ed25519 key", done.stdout), done.stdout
+    assert done.returncode == 0 and re.match(
+        rf"verified: run {run_folder(values).name} of project verified, \d+ lines, \d+ files, signed by ed25519 key",
+        done.stdout,
+    ), done.stdout
     assert verify(copy).stdout == pgrepl("verify", values, run_folder(values).name).stdout == done.stdout
     stranger = verify(copy, XDG_CONFIG_HOME=str(copy.parent / "stranger"))
     assert stranger.exit_code == 1 and "not known here" in stranger.stdout and not stranger.stderr
@@ -76,7 +79,7 @@ def changes(copy: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "configuration/primary/new.conf: ", (settings / "new.conf").touch
     yield "statement.dsse.json: ", lambda: shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json")
     yield "statement.dsse.json: is missing", (copy / "statement.dsse.json").unlink
-    yield "journal.jsonl", journal.unlink
+    yield "journal.jsonl: is missing", journal.unlink
 
 
 @pytest.mark.parametrize("number", range(10))
@@ -85,7 +88,7 @@ def test_a_changed_run_is_not_verified(copy: Path, number: int) -> None:
     change()
     done = verify(copy)
     assert (done.exit_code, done.stderr) == (1, "")
-    assert done.stdout.startswith(f"not verified\n  {named}") or named == "journal.jsonl", done.stdout
+    assert re.match(rf"not verified: run .+\n  {re.escape(named)}", done.stdout), done.stdout
 
 
 def documented(readme: str) -> str:
@@ -93,25 +96,58 @@ def documented(readme: str) -> str:
     return str(block)
 
 
-def test_the_documented_commands_verify_without_pgrepl(copy: Path, tmp_path: Path, configuration_folder: Path) -> None:
+def forgeries() -> Iterator[tuple[str, Callable[[Path], Any]]]:
+    """What somebody may do to the folder of a run, and what the plain commands then name."""
+    yield "00-preparacao.ipynb", lambda run: appended(run / "00-preparacao.ipynb")
+    yield "summary.json", lambda run: (run / "summary.json").unlink()
+    yield "./added", lambda run: (run / "added").touch()
+    yield "./json.py", lambda run: (run / "json.py").write_text("open('PWNED', 'w')")
+    yield "./link", lambda run: (run / "link").symlink_to("/etc")
+    yield "report.html", lambda run: ((run / "report.html").rename(run.parent / "moved"),
+                                      (run / "report.html").symlink_to(run.parent / "moved"))  # fmt: skip
+    yield "not the statement about a run", checks_as_statement
+    yield "", lambda run: resigned(run / "statement.dsse.json")
+
+
+def appended(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def checks_as_statement(run: Path) -> None:
+    """The other envelope, whose signature holds, in the place of the run's; what it does not name is forged."""
+    shutil.copy(run / "checks.dsse.json", run / "statement.dsse.json")
+    for name in ("report.html", "replay.sh", "summary.json", "added"):
+        (run / name).write_text("forged")
+
+
+def resigned(envelope: Path) -> None:
+    """Another signature."""
+    content = envelope.read_text()
+    signature = re.findall(r'"sig": "(....)', content)[0]
+    envelope.write_text(content.replace(f'"sig": "{signature}', f'"sig": "{signature[::-1].swapcase()}'))
+
+
+def test_the_documented_commands_verify_without_pgrepl(
+    values: Values, copy: Path, tmp_path: Path, configuration_folder: Path
+) -> None:
     assert documented("README.md") == documented("README.pt-BR.md")
 
-    def plainly() -> int:
+    def plainly(folder: Path) -> tuple[int, str]:
+        """Pasted into a shell, which goes on after an error."""
         key = configuration_folder / "pgrepl/signing-key.pub"
-        return subprocess.run(["sh", "-ec", documented("README.md")], cwd=copy, capture_output=True,
-                              env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)}).returncode  # fmt: skip
+        done = subprocess.run(["sh", "-c", documented("README.md")], cwd=folder, capture_output=True, text=True,
+                              env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)})  # fmt: skip
+        assert ("every file is as it was signed" in done.stdout) is (done.returncode == 0)
+        return done.returncode, done.stdout + done.stderr
 
-    assert plainly() == 0
-    notebook = copy / "00-preparacao.ipynb"
-    content = notebook.read_bytes()
-    notebook.write_bytes(content + b" ")
-    assert plainly() != 0
-    notebook.write_bytes(content)
-    shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json")
-    envelope = (copy / "statement.dsse.json").read_text()
-    signature = re.findall(r'"sig": "(....)', envelope)[0]
-    (copy / "statement.dsse.json").write_text(envelope.replace(f'"sig": "{signature}', f'"sig": "{signature[::-1].swapcase()}'))
-    assert plainly() != 0
+    code, said = plainly(copy)
+    assert code == 0 and f"run {run_folder(values).name} completed" in said, said
+    for number, (told, forge) in enumerate(forgeries()):
+        forged = Path(shutil.copytree(copy, tmp_path / f"forged-{number}"))
+        forge(forged)
+        code, said = plainly(forged)
+        assert code != 0 and told in said, (number, said)
+    assert not list(tmp_path.rglob("PWNED"))
 
 
 def test_a_named_key_signs_and_a_wrong_one_is_refused_before_anything_is_touched(values: Values, tmp_path: Path) -> None:
