@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -10,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from . import files, passwords, picture, recorded, show, state
-from .chapter import cell_id
+from . import audit, files, passwords, picture, recorded, show, state
+from .chapter import SET_UP, cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, ParameterError, StepFailed
@@ -163,10 +164,15 @@ class Cluster(Steps):
 
     def versions(self) -> dict[str, str]:
         """Show and record what is used: the engine's and the server's version, image digest or checksum."""
-        facts = self.engine.facts()
-        self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports))
+        facts = self._record_engine()
         show.table(("", ""), [(name, f"`{fact}`") for name, fact in facts.items()])
         return facts
+
+    def record_versions(self) -> None:
+        """Record the same in a run that begins after the chapter that shows it, once the image or the programs are here."""
+        later = os.environ.get(audit.RUN_FOLDER) and self.chapter not in ("", SET_UP[0])
+        if later and not any(e["kind"] == "engine" for e in self.journal.entries()) and self.engine.fetch().done():
+            self._record_engine()
 
     def picture(self, **texts: str) -> None:
         """Show the primary, its replicas and the way of the WAL; the texts are those of `picture.topology`."""
@@ -198,13 +204,13 @@ class Cluster(Steps):
         result = CHECKS[name](self).told(title, hint)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
                             expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
+                            **({} if result.tried else {"tried": False}),
                             seconds=round(time.monotonic() - started, 3))  # fmt: skip
         return result
 
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
         if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
-                            **({} if result.tried else {"tried": False}),
             raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
                              remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
 
@@ -217,6 +223,12 @@ class Cluster(Steps):
                                  looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
 
     # --- pieces --------------------------------------------------------------------------------------------
+
+    def _record_engine(self) -> dict[str, str]:
+        facts = self.engine.facts()
+        self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports),
+                            operated=self.topology.operated)  # fmt: skip
+        return facts
 
     def mark(self, name: str) -> Path:
         """Exists while an instance's data is being made: from the start of the base backup until it is complete."""
@@ -263,5 +275,6 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
         )  # taken before they were ever used
     cluster = MAKE.get()(params, engine, why, topology, chapter)
     cluster.refuse_settings(made)
+    cluster.record_versions()
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
     return cluster

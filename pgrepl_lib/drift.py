@@ -95,7 +95,8 @@ def with_settings(instance: Instance, start: Action) -> Action:
             if not each.done():
                 each.do(tell)
 
-    return Action((*settings.commands, *start.commands), do, lambda: start.done() and settings.done())
+    commands = (*settings.commands, *start.commands)
+    return Action(commands, do, lambda: start.done() and settings.done(), anew=start.commands)
 
 
 def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | None:

@@ -113,10 +113,10 @@ class Instance(Server):
                 return False
             return bool(found["rolreplication"] and (found["password"] or not scram))
 
-        commands = (create, self._password_file_command(), password) if scram else (create,)
+        commands = anew = (create, self._password_file_command(), password) if scram else (create,)
         if self.answers()[0] and (found := role()) and (statement := drift.rights_back(self.cluster, found)):
             commands = (engine.client(self.name, "psql", "-c", f"{statement.as_string()};"), *commands[1:])
-        return self.cluster.perform(title or "Create the replication user", Action(commands, do, done))
+        return self.cluster.perform(title or "Create the replication user", Action(commands, do, done, anew))
 
     def create_slot(self, slot: str, title: str = "") -> str:
         """Step: the physical slot of a replica, which reserves WAL at once (correction 6)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from .redact import register
 if TYPE_CHECKING:
     from .cluster import Cluster
 
+# Of one's own: the same in a shell, in SQL and in a password file, and for every encoding.
+USABLE = re.compile(r"(?! )[ -&(-9;-\[\]-~]+(?<! )\n*")
 Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 
 
@@ -43,6 +46,21 @@ def action(cluster: Cluster) -> Action:
         *cluster.engine.hand_over("secrets"),
     )
     return Action(commands, do, lambda: all((folder / name).exists() for name in needed))
+
+
+def unusable(cluster: Cluster) -> list[str]:
+    """The files of passwords that somebody has put there and that cannot be used."""
+    folder = cluster.folder / "secrets"
+    return [f"secrets/{name}" for _, name in _owners(cluster) if not _usable(folder / name)]
+
+
+def _usable(path: Path) -> bool:
+    try:
+        return bool(USABLE.fullmatch(path.read_bytes().decode("ascii")))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _owners(cluster: Cluster) -> Owners:

@@ -65,7 +65,7 @@ def _passwords(cluster: Cluster) -> Iterator[Finding]:
     """Of one's own, put there before there is a cluster."""
     if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
         yield Finding("passwords", False, f"the password in {' and '.join(bad)} cannot be used",
-                      "a password is one line of printable ASCII characters, without ' and \\, and with no space at either "
+                      "a password is one line of printable ASCII characters, without ' : \\ and without a space at an "
                       "end; remove the file, and one is made")  # fmt: skip
 
 

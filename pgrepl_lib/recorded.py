@@ -150,7 +150,7 @@ def restoring(cluster: Cluster) -> tuple[Action, str]:
 
     modes = tuple(f"chmod {mode:o} {names[path]}" for path, _, mode in found if path.exists() and _mode(path) != mode)
     diff = "".join(conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None)
-    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found), diff
+    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()), diff
 
 
 def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:

@@ -1,4 +1,7 @@
-"""`replay.sh`: what a run's steps displayed, in their order, as a POSIX shell script that builds the same cluster."""
+"""`replay.sh`: what a run's steps displayed, in their order, as a POSIX shell script that builds the same cluster.
+
+A run that cannot leave one that does leaves none, and its report says why.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,44 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import state
 from .chapter import SET_UP
 from .command import here_document
 from .files import write_atomic
+from .redact import MASK
 from .runs import Run
-from .state import FILE
+from .topology import Topology
 
+FILE = "replay.sh"
+TRIES = 90  # a second apart, and longer where the question itself takes time; pgrepl waits as long for a server's start
 HEAD = """#!/bin/sh
 # What the run {run} of project {project} displayed, in order: sh replay.sh
 # builds the same cluster on a machine that has {needs}.
-# It stops at the first command that fails. Passwords are made anew, unless the files {folder}/secrets/superuser{secrets}
-# are there: then those are used.
+# It stops at the first command that fails, and at a wait that {tries} tries do not end. Passwords are made anew, unless the
+# cluster's folder holds the files secrets/superuser{secrets}: then those are used.
 set -eu
 umask 022
 unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE COMPOSE_PROJECT_NAME \\
     PGREPL_IMAGE PGREPL_NETWORK || true  # Compose would prefer them to the cluster's .env
 export LC_ALL=C.UTF-8
-if [ -e {folder}/{record} ]; then echo "{folder} holds a cluster already; nothing was touched." >&2; exit 2; fi
+folder={folder}
+refuse() {{ printf '%s; nothing was touched.\\n' "$1" >&2; exit 2; }}
+[ ! -e "$folder/{record}" ] || refuse "$folder holds a cluster already"
+for needed in {needed}; do
+    $needed >/dev/null 2>&1 || refuse "this machine does not do: $needed"
+done
+for secret in superuser replication; do
+    [ ! -e "$folder/secrets/$secret" ] || case $(cat "$folder/secrets/$secret") in
+    '' | ' '* | *' ' | *[\\':\\\\]* | *[!\\ -~]*)
+        refuse "$folder/secrets/$secret must be one line of printable ASCII without ' : \\\\ and without a space at an end" ;;
+    esac
+done
+sleep() {{  # what the displayed waits call between two tries
+    tries=$((tries + 1))
+    [ "$tries" -gt {tries} ] || {{ command sleep "$1"; return; }}
+    printf '%s: not after {tries} tries; the log of the server says why.\\n' "$step" >&2
+    exit 1
+}}
 """
 NEEDS = {
     "docker": "docker with Compose, openssl and patch",
@@ -35,39 +59,67 @@ END = "\n# By this record pgrepl finds the cluster (pgrepl check); the servers d
 
 
 def write(run: Run) -> Path | None:
-    """Write `replay.sh` into the run's folder; None for a run that did not get as far as its engine."""
-    if not run.of("engine"):
+    """Write `replay.sh` into the run's folder; None where the run can leave none."""
+    if absent(run):
         return None
-    path = run.folder / "replay.sh"
+    path = run.folder / FILE
     write_atomic(path, script(run), 0o755)
     return path
 
 
+def absent(run: Run) -> str:
+    """Why a run leaves no script; empty where it leaves one.
+
+    "chapters": it did not complete all that set a cluster up; "operated": these alone do not make the cluster that it found;
+    "masked": a word of theirs is also a password, and so not in the journal.
+    """
+    ended = {c.name: c.status for c in run.chapters}
+    if any(ended.get(name) != "completed" for name in SET_UP) or not run.of("engine"):
+        return "chapters"
+    if run.first("engine").get("operated"):
+        return "operated"
+    return "masked" if MASK in json.dumps([run.opening.get("params"), *_steps(run)]) else ""
+
+
 def script(run: Run) -> str:
     """The script's text: the set-up chapters' steps, be it that they had been done before."""
-    params, engine = run.first("run")["params"], run.first("engine")
-    name, folder = engine["facts"]["engine"], shlex.quote(str(Path(params["workdir"]) / params["project"]))
+    params, engine = run.opening["params"], run.first("engine")
+    name, ports = engine["facts"]["engine"], engine["port"]
     head = HEAD.format(run=run.name, project=params["project"], needs=NEEDS[name].format(version=params["pg_version"]),
-                       folder=folder, record=FILE,
-                       secrets="" if params["auth_method"] == "trust" else " and replication")  # fmt: skip
-    steps = [s for s in run.of("step") if s["chapter"] in SET_UP]
-    record = {"engine": name, "ports": engine["port"], "params": params}
-    ending = END + here_document(FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n") + "\n"
-    return head + "".join(_step(s) for s in steps) + _gaps(run) + ending
+                       folder=shlex.quote(str(Path(params["workdir"]) / params["project"])), needed=_needed(engine["facts"]),
+                       secrets="" if params["auth_method"] == "trust" else " and secrets/replication",
+                       record=state.FILE, tries=TRIES)  # fmt: skip
+    record = here_document(state.FILE, state.text(params, name, ports, Topology.of({"ports": ports}, 0)))
+    return head + "".join(map(_step, _steps(run))) + _gaps(run) + f"{END}{record}\n"
+
+
+def _needed(facts: dict[str, str]) -> str:
+    """Commands that succeed where what the script uses is there, and its service answers; each is one word of a shell."""
+    compose = [f"{facts['compose'].rpartition(' ')[0]} version"] if facts["engine"] == "docker" else []
+    docker = ["docker version"] if compose else []
+    return " ".join(map(shlex.quote, (*docker, *compose, "openssl version", "command -v patch")))
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    return [s for s in run.of("step") if s.get("chapter") in SET_UP]
 
 
 def _step(step: dict[str, Any]) -> str:
-    return "\n".join(("", f"# {step['chapter']}: {' '.join(step['title'].split())}", *_commands(step), ""))
+    title, commands = " ".join(step["title"].split()), list(_commands(step))
+    if not commands:
+        return f"\n# Left out, because a new cluster has nothing to take back: {title}\n"
+    waits = [f"step={shlex.quote(title)} tries=0"] if any("; do sleep 1; done" in c for c in commands) else []
+    return "\n".join(("", f"# {step['chapter']}: {title}", *waits, *commands, ""))
 
 
 def _commands(step: dict[str, Any]) -> Iterator[str]:
     """The commands, each edit with its diff; an edit that was done before is the one that its journal line keeps."""
     edits = {_target(d): d for d in re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE) if d}
-    for each in step["commands"]:
-        if not each["command"].startswith("patch "):
-            yield each["command"]
-        elif edit := edits.get(each["command"].removeprefix("patch ")):
-            yield f"{each['command']} <<'END'\n{edit}END"
+    for command in step.get("anew", [c["command"] for c in step["commands"]]):
+        if not command.startswith("patch "):
+            yield command
+        elif edit := edits.get(command.removeprefix("patch ")):
+            yield f"{command} <<'END'\n{edit}END"
 
 
 def _target(diff: str) -> str:
@@ -77,8 +129,4 @@ def _target(diff: str) -> str:
 def _gaps(run: Run) -> str:
     """What the reader must know that the script does not do."""
     more = sorted({s["chapter"] for s in run.of("step")} - set(SET_UP))
-    undone = [s["title"] for s in run.of("step") if s["outcome"] in ("failed", "interrupted")]
-    lines = [f"# Left out, because it operates a cluster instead of setting it up: {', '.join(more)}."] if more else []
-    lines += [f"# The run did not end well ({run.status}); it stopped at: {'; '.join(undone) or 'the end of its journal'}."
-              ] if run.status != "completed" else []  # fmt: skip
-    return "".join(f"\n{line}" for line in lines) + ("\n" if lines else "")
+    return f"\n# Left out, because it operates a cluster instead of setting it up: {', '.join(more)}.\n" if more else ""

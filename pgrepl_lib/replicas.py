@@ -168,8 +168,9 @@ def whole_action(instance: Instance) -> Action:
         return instance.prepared() and configuration_action(instance).done() and start().done()
 
     parts = [*instance.copy_actions(), configuration_action(instance)]
-    start_commands = (*drift.settings_action(instance).commands, *instance.start_commands())
-    return Action((*(c for p in parts for c in p.commands), *start_commands), do, done)
+    copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
+    taken_back = drift.settings_action(instance).commands
+    return Action((*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands))
 
 
 def configuration_action(instance: Instance) -> Action:

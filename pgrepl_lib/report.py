@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import corrections, picture, timeline, topology, verdict
+from . import corrections, picture, replay, timeline, topology, verdict
 from .attestation import STATEMENT
 from .audit import Journal
 from .errors import ParameterError
@@ -60,7 +60,8 @@ def page(run: Run) -> str:
         stopped=_stopped(run, chapters), instances=instances(run), built=bool(_left(run)), topology=_topology(run),
         overview=timeline_of(spans, "capítulos"), durations=made, clock_set_back=timeline.set_back(run), times=_times(run),
         corrections=sorted(((c, s.link) for s in chapters for c in corrections.made_by(s.chapter)), key=lambda c: c[0].number),
-        broken=Journal(run.folder).first_broken_line(), outcomes=verdict.outcomes(run))  # fmt: skip
+        broken=Journal(run.folder).first_broken_line(), outcomes=verdict.outcomes(run),
+        no_replay=replay.absent(run) if run.opening else "")  # fmt: skip
 
 
 @dataclass(frozen=True)

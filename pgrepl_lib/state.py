@@ -40,11 +40,15 @@ def read(folder: Path) -> dict[str, Any]:
 
 def write(params: Params, engine: str, ports: Mapping[str, int], topology: Topology) -> None:
     """Record it; unchanged content is not written again."""
-    plain = {"engine": engine, "ports": dict(ports), "topology": topology.plain(), "params": params.plain()}
-    text = json.dumps(plain, indent=2, ensure_ascii=False)
-    path = params.folder / FILE
-    if not path.exists() or path.read_text("utf-8") != text:
-        write_atomic(path, text)
+    made, path = text(params.plain(), engine, ports, topology), params.folder / FILE
+    if not path.exists() or path.read_text("utf-8") != made:
+        write_atomic(path, made)
+
+
+def text(params: Mapping[str, Any], engine: str, ports: Mapping[str, int], topology: Topology) -> str:
+    """What `cluster.json` holds; params: as plain values."""
+    plain = {"engine": engine, "ports": dict(ports), "topology": topology.plain(), "params": dict(params)}
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
 @contextmanager

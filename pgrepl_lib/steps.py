@@ -183,7 +183,12 @@ class Steps:
         )
         self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
                             commands=_with_results(action.commands, ran), diff=diff, adds=adds, exit_code=code,
-                            seconds=round(seconds, 3), **({"error": str(error)} if error else {}))  # fmt: skip
+                            seconds=round(seconds, 3), **_anew(action), **({"error": str(error)} if error else {}))  # fmt: skip
+
+
+def _anew(action: Action) -> dict[str, list[str]]:
+    """The commands that `replay.sh` takes for it, where they are others."""
+    return {} if action.anew in (None, action.commands) else {"anew": [str(c) for c in action.anew or ()]}
 
 
 def _with_results(commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]) -> list[dict[str, Any]]:

@@ -56,6 +56,11 @@ class Topology:
         return found
 
     @property
+    def operated(self) -> bool:
+        """Whether it is another than the set-up chapters make: a primary that all others follow."""
+        return self != Topology.of({"ports": self.names}, 0)
+
+    @property
     def names(self) -> list[str]:
         """All instances, by number."""
         return sorted({self.primary, *self.upstreams, *self.fenced}, key=number_of)

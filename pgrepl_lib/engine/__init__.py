@@ -29,12 +29,14 @@ def temporary_of(name: str) -> str:
 class Action:
     """One thing that an engine can do: what a person would type, how it is done, and whether it already is.
 
-    do: performs it, telling progress; done: True when there is nothing left to do.
+    do: performs it, telling progress; done: True when there is nothing left to do. anew: what a person would type for it on
+    a cluster that is built from nothing, where the commands also take somebody's changes back; None: the commands.
     """
 
     commands: tuple[Command | str, ...]
     do: Callable[[Tell], object]
     done: Callable[[], bool] = lambda: False
+    anew: tuple[Command | str, ...] | None = None
 
     @classmethod
     def sequence(cls, actions: Sequence[Action], done: Callable[[], bool] | None = None) -> Action:

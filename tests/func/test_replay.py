@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
-from pgrepl_lib import open_cluster
+from pgrepl_lib import db, open_cluster
+from pgrepl_lib.errors import EnvironmentLacking
+from pgrepl_lib.replicas import follow
 
-from ..conftest import IMAGE
+from ..conftest import IMAGE, MakeCluster
 
 Values = dict[str, str]
+OWN = 'a password of the reader, his $own `one` "here"\n'
 PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
 
 
@@ -37,7 +41,8 @@ def values(
     if given["engine"] == "docker":
         request.getfixturevalue("docker_ready")
         given["image"] = IMAGE
-    made = {"project": f"r{secrets.token_hex(3)}", "workdir": str(workdir), "network": free_network(),
+    folder = workdir / "w$(touch PWNED) d'água $x" if given["engine"] == "local" else workdir
+    made = {"project": f"r{secrets.token_hex(3)}", "workdir": str(folder), "network": free_network(),
             "port": str(free_port()), **given}  # fmt: skip
     yield made
     open_cluster("", **made).remove(confirm=True)
@@ -53,16 +58,34 @@ def pgrepl(verb: str, values: Values, *more: str) -> str:
 
 
 def sh(script: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sh", str(script)], cwd="/", env=PLAIN, stdin=subprocess.DEVNULL, capture_output=True,
+    return subprocess.run(["sh", str(script)], cwd=script.parent, env=PLAIN, stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=240)  # fmt: skip
+
+
+def drift(values: Values) -> None:
+    """What a second run takes back."""
+    cluster = open_cluster("", **values)
+    (cluster.folder / "replica/pg_hba.conf").chmod(0o664)
+    for instance in (cluster.primary, *cluster.replicas):
+        db.rows(instance.address, "alter system set work_mem = '8MB'")
+    role = sql.Identifier(values.get("replication_user", "repl"))
+    db.rows(cluster.primary.address, sql.SQL("alter role {} superuser").format(role))
+
+
+def last_run(folder: Path) -> Path:
+    return sorted(folder.glob("runs/*"))[-1]
 
 
 def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path: Path) -> None:
     folder = Path(values["workdir"]) / values["project"]
-    for _ in range(2):
-        pgrepl("run", values)
+    pgrepl("run", values)
+    drift(values)
+    pgrepl("run", values)
     first, again = ([*p.read_text().splitlines()] for p in sorted(folder.glob("runs/*/replay.sh")))
-    assert first[2:] == again[2:], "what was unchanged is replayed too; only the run's name differs"
+    assert first[2:] == again[2:], "what was unchanged is replayed too, what was taken back is not; only the run's name differs"
+    journal = (last_run(folder) / "journal.jsonl").read_text("utf-8")
+    assert "chmod 644 replica/pg_hba.conf" in journal and "alter system reset" in journal and "nosuperuser" in journal
+    record = (folder / "cluster.json").read_bytes()
     for secret in folder.glob("secrets/superuser"), folder.glob("secrets/replication"):
         assert all(s.read_text().strip() not in "\n".join(first) for s in secret)
     script = tmp_path / "replay.sh"
@@ -75,14 +98,46 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     (folder / "secrets").mkdir(parents=True)
     (folder / "secrets/superuser").write_text("a password of the reader's own\n")
     (folder / "secrets/superuser").chmod(0o600)
+    refused = sh(script)
+    assert refused.returncode == 2 and "printable ASCII without ' : " in refused.stderr, refused.stderr
+    assert [p.name for p in folder.iterdir()] == ["secrets"]
+    (folder / "secrets/superuser").write_text(OWN)
 
     replayed = sh(script)
     assert replayed.returncode == 0, replayed.stdout[-2000:] + replayed.stderr[-2000:]
     assert ", 0 failed" in pgrepl("check", values)
-    assert (folder / "secrets/superuser").read_text() == "a password of the reader's own\n"
+    assert (folder / "secrets/superuser").read_text() == OWN
+    assert (folder / "cluster.json").read_bytes() == record
     assert json.loads(pgrepl("run", values, "--json"))["steps"]["changed"] == 0, "pgrepl finds nothing left to do"
 
     before = sorted((p, p.stat().st_mtime_ns) for p in folder.glob("*/*.conf"))
     refused = sh(script)
     assert refused.returncode == 2 and "holds a cluster already" in refused.stderr
     assert sorted((p, p.stat().st_mtime_ns) for p in folder.glob("*/*.conf")) == before
+    assert not (tmp_path / "PWNED").exists()
+
+    partly = json.loads(pgrepl("run", values, "--json", "--from", "03"))
+    assert partly["engine"]["postgres"].startswith("14"), "a run that begins later knows its versions, too"
+    assert says_why_not(last_run(folder), "concluir os capítulos 00 a 03")
+    if "replicas" in values:
+        cluster = open_cluster("", **values)
+        follow(cluster, "replica-2", "replica")
+        pgrepl("run", values)
+        assert says_why_not(last_run(folder), "o cluster já tinha sido operado")
+
+
+def says_why_not(run: Path, why: str) -> bool:
+    """Whether a run has left no script, and its report why."""
+    return not (run / "replay.sh").exists() and why in (run / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("password", ["it's", "a:b", "back\\slash", " led by a space", "sénha", "two\nlines", ""])
+def test_a_password_that_would_not_work_is_refused_before_anything_is_done(open_with: MakeCluster, password: str) -> None:
+    cluster = open_with("local", auth_method="scram-sha-256")
+    secret = cluster.folder / "secrets/replication"
+    secret.parent.mkdir(parents=True)
+    secret.write_text(password + "\n")
+    with pytest.raises(EnvironmentLacking, match=r"(?s)secrets/replication cannot be used.*remove the file"):
+        cluster.prepare()
+    assert [p for p in cluster.folder.rglob("[!.]*") if p.is_file()] == [secret]
+    secret.unlink()
