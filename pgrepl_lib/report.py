@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import corrections, picture, replay, timeline, topology, verdict
 from .attestation import STATEMENT
-from .audit import Journal
 from .errors import ParameterError
 from .files import write_atomic
 from .legible import legible
+from .params import MAX_REPLICAS
 from .runs import Chapter, Run
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def page(run: Run) -> str:
         stopped=_stopped(run, chapters), instances=instances(run), built=bool(_left(run)), topology=_topology(run),
         overview=timeline_of(spans, "capítulos"), durations=made, clock_set_back=timeline.set_back(run), times=_times(run),
         corrections=sorted(((c, s.link) for s in chapters for c in corrections.made_by(s.chapter)), key=lambda c: c[0].number),
-        broken=Journal(run.folder).first_broken_line(), outcomes=verdict.outcomes(run),
+        broken=run.journal.first_broken_line(), outcomes=verdict.outcomes(run),
         no_replay=replay.absent(run) if run.opening else "")  # fmt: skip
 
 
@@ -88,8 +88,9 @@ def instances(run: Run) -> list[dict[str, Any]]:
     if left := _left(run):
         return [_instance(name, **facts) for name, facts in left.items()]
     ports = run.first("engine").get("port") or {}
-    wanted = run.opening.get("params", {}).get("replicas", 0) if not ports else 0
-    names = list(ports) or [topology.name_of(n) for n in range(wanted + 1) if run.opening]
+    wanted = run.opening.get("params", {}).get("replicas")
+    count = min(wanted, MAX_REPLICAS) if isinstance(wanted, int) else 0
+    names = list(ports) or [topology.name_of(n) for n in range(count + 1) if run.opening]
     return [_instance(n, role="replica" if i else "primary", upstream=names[0] if i else "", port=ports.get(n))
             for i, n in enumerate(names)]  # fmt: skip
 
@@ -99,7 +100,7 @@ def _left(run: Run) -> dict[str, dict[str, Any]]:
     return next((e.get("instances") or {} for e in reversed(run.of("state"))), {})
 
 
-def _instance(name: str, **facts: Any) -> dict[str, Any]:
+def _instance(name: str, /, **facts: Any) -> dict[str, Any]:
     role = facts.get("role") if facts.get("role") in picture.FILLS else "fenced"
     known = {"name": name, "role": role, "upstream": facts.get("upstream") or "", "port": facts.get("port"),
              "running": facts.get("running", True)}  # fmt: skip

@@ -204,15 +204,16 @@ def known(folder: Path) -> list[Run]:
     The order is that of the project's journal, since a machine's clock may be set back. Runs that it does not name come
     first; but where it is damaged, by their name, which is when they began.
     """
-    entries, unusable = _read(audit.Journal(folder))
-    named = (str(e.get("run") or "") for e in entries if e["kind"] == "run")
+    journal = audit.Journal(folder)
+    named = (str(e.get("run") or "") for e in _read(journal)[0] if e["kind"] == "run")
     ordered = list(dict.fromkeys(name for name in named if NAME.fullmatch(name)))
     there = sorted(p.name for p in (folder / RUNS).glob("*/") if Run(p).there)
     unnamed = [name for name in there if name not in ordered]
-    if not unusable:
+    if unnamed and journal.first_broken_line():
+        for name in unnamed:
+            ordered.insert(next((place for place, other in enumerate(ordered) if other > name), len(ordered)), name)
+    else:
         ordered = unnamed + ordered
-    for name in unnamed if unusable else ():
-        ordered.insert(next((place for place, other in enumerate(ordered) if other > name), len(ordered)), name)
     return [Run(folder / RUNS / name) for name in ordered]
 
 

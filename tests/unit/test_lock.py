@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -167,6 +168,36 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(tmp_path: Path, mon
     Journal(run.folder).record("end", status="completed")
     assert run.entries[-1]["kind"] == "run", "what was read before its end"
     assert run.status == "completed"
+
+
+def test_another_user_who_may_only_read_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory() as made:
+        folder = Path(made, "proj")
+        killed, going_on = begun(folder, monkeypatch, "1"), begun(folder, monkeypatch, "2")
+        with run_lock(folder):
+            holder = (folder / ".run.holder.json").read_text()
+            (folder / ".run.lock").chmod(0o444)
+            with as_somebody_else(made):
+                assert [killed.status, going_on.status] == ["killed", "running"]
+        (folder / ".run.holder.json").write_text(holder)
+        with as_somebody_else(made):
+            assert [killed.status, going_on.status] == ["killed", "killed"]
+
+
+@contextmanager
+def as_somebody_else(folder: str) -> Iterator[None]:
+    """As a user to whom nothing belongs, where we may become one."""
+    root = os.geteuid() == 0
+    os.chmod(folder, 0o755)
+    try:
+        if root:
+            os.seteuid(65534)
+        with pytest.raises(PermissionError), Path(folder, "proj/.run.lock").open("r+b"):
+            pass
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 def test_who_asks_for_a_status_keeps_no_run_from_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
