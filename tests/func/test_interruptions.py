@@ -15,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 
-from pgrepl_lib import attestation, audit, open_cluster
+from pgrepl_lib import attestation, audit, lock, open_cluster
 from pgrepl_lib.state import read
 
 from ..conftest import REQUIRE_DOCKER
@@ -95,6 +95,10 @@ def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> No
         refused = pgrepl("run", mine, "--resume", *more)
         assert refused.returncode == 2 and said in refused.stderr and "nothing was touched" in refused.stderr, refused.stderr
     assert [r.status for r in all_runs(values)] == ["killed"]
+    with lock.run_lock(folder_of(values)):
+        refused = pgrepl("run", mine, "--resume")
+    assert refused.returncode == 3 and "is being worked on by somebody else" in refused.stderr, refused.stderr
+    assert len(all_runs(values)) == 1, "the refused one has left no run"
     resumed = pgrepl("run", mine, "--resume", "--to", "01", "--engine", "local")
     assert resumed.returncode == 0, resumed.stderr
     first, second = all_runs(values)
@@ -111,7 +115,7 @@ def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> No
 
 
 def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values) -> None:
-    """Both are begun at once: whichever comes second is refused, also when it would resume, and the first is not harmed."""
+    """Both are begun at once: whichever comes second is refused, and the first is not harmed."""
     with ExitStack() as stack:
         both = [stack.enter_context(Running(values, "--to", "01")) for _ in range(2)]
         ends = [running.end() for running in both]
