@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -135,6 +137,39 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     thread.join(10)
     signal.signal(signal.SIGINT, before)
     assert gone(int(pidfile.read_text()))
+
+
+SIDE_BY_SIDE = """
+import json, signal, sys
+from pathlib import Path
+from pgrepl_lib.command import Command, run
+from pgrepl_lib.engine import Action
+from pgrepl_lib.together import together
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def action(number):
+    command = Command(("sh", "-c", f"echo begun {number}; touch {number}; exec sleep {60 if number else 0}"))
+    return Action((command,), lambda tell: run(command, cwd=Path()), lambda: False), str
+results = together([action(n) for n in range(4)], 2, lambda line: None)
+print(json.dumps([(r.outcome, type(r.error).__name__, [(d.code, d.out) for _, d in r.ran]) for r in results]))
+"""
+
+
+def test_programs_side_by_side_that_are_interrupted_are_in_their_results(tmp_path: Path) -> None:
+    """As Ctrl-C and a kernel's interrupt reach them, all in one group; the last has not begun and does not."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", SIDE_BY_SIDE], cwd=tmp_path, env=environment, text=True,
+                          stdout=subprocess.PIPE, start_new_session=True) as process:  # fmt: skip
+        until = time.monotonic() + 30
+        while not (tmp_path / "2").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    interrupted = [["interrupted", "KeyboardInterrupt", [[-signal.SIGINT, f"begun {n}\n"]]] for n in (1, 2)]
+    assert json.loads(said) == [
+        ["changed", "NoneType", [[0, "begun 0\n"]]],
+        *interrupted,
+        ["interrupted", "KeyboardInterrupt", []],
+    ]
 
 
 @pytest.mark.parametrize(("ends", "code"), [("sys.exit(9)", 9), ("signal.raise_signal(15)", -15)])
