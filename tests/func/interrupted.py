@@ -20,6 +20,7 @@ from pgrepl_lib import Cluster, audit, db, open_cluster
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.engine import docker_host
 from pgrepl_lib.runs import Run
+from pgrepl_lib.verification import SUMMARY
 
 from .running import Forks, Running, Values, all_runs, folder_of, pgrepl
 
@@ -105,7 +106,11 @@ class Interrupted:
         for run in found:
             assert audit.Journal(run.folder).first_broken_line() is None, run.name
             for notebook in run.folder.glob("*.ipynb"):
-                assert nbformat.read(notebook, 4).metadata.pgrepl.status in ("running", "completed")
+                status = nbformat.read(notebook, 4).metadata.pgrepl.status
+                lines = [e for e in run.entries if e["kind"] in ("step", "check") and e["chapter"] == notebook.stem]
+                whole = run.status == "completed" or len(lines) == LINES[notebook.stem[:2]]  # killed when all was done
+                assert status == "running" or (whole and status == "completed"), (run.name, notebook.stem, len(lines))
+                assert status == "completed" or run.status == "killed"
         changed = Counter((s["chapter"], s["title"]) for r in found for s in r.of("step") if s["outcome"] == "changed")
         twice = {title for (_, title), times in changed.items() if times > 1}
         assert twice <= TEMPORARY, changed
@@ -235,7 +240,7 @@ def _require_told(run: Run, end: str, code: int, errors: str) -> None:
     assert (code, run.status) == ENDS[end], errors
     assert "Traceback" not in errors and "run again" in errors, errors
     assert [c.status for c in run.chapters if c.began][-1] == run.status
-    assert json.loads((run.folder / "summary.json").read_text())["status"] == run.status
+    assert json.loads((run.folder / SUMMARY).read_text())["status"] == run.status
     notebook = nbformat.read(sorted(run.folder.glob("*.ipynb"))[-1], 4)
     assert notebook.metadata.pgrepl.status == run.status and BANNER[run.status] in "".join(c.source for c in notebook.cells[:3])
     unfinished = [c for c in notebook.cells if c.cell_type == "code" and c.execution_count is None]

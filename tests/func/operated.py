@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -24,7 +22,8 @@ from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
-CHECKOUT = Path(__file__).parents[2]
+from .running import CHECKOUT, of_cluster, words
+
 NAMES = ["primary", "replica", "replica-2"]
 
 
@@ -230,20 +229,9 @@ class Writable:
 # --- the command line ------------------------------------------------------------------------------------------
 
 
-def command_line(cluster: Cluster, *arguments: str) -> list[str]:
-    """`pgrepl` with this cluster's project; options that click takes anywhere after the verb come last."""
-    where = ["--project", cluster.params.project, "-p", "workdir", str(cluster.params.workdir)]
-    return [sys.executable, "-m", "pgrepl_lib", *arguments, *where]
-
-
-def pgrepl(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command_line(cluster, *arguments), cwd=CHECKOUT, text=True, capture_output=True, timeout=120,
-                          check=False)  # fmt: skip
-
-
-def killed_runner(cluster: Cluster, *arguments: str, when: Callable[[], bool], after: float = 0) -> bool:
+def killed_runner(cluster: Cluster, command: str, when: Callable[[], bool], after: float = 0) -> bool:
     """Run `pgrepl` and SIGKILL it once `when` is true, and so many seconds later; whether it was still at work."""
-    with subprocess.Popen(command_line(cluster, *arguments), cwd=CHECKOUT, stdin=subprocess.DEVNULL,
+    with subprocess.Popen(words(command, of_cluster(cluster)), cwd=CHECKOUT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
         deadline = time.monotonic() + 60
         while not when() and process.poll() is None and time.monotonic() < deadline:

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from pgrepl_lib import runs
+from pgrepl_lib import Cluster, runs
 from pgrepl_lib.runs import Run
 
 CHECKOUT = Path(__file__).parents[2]
 Values = dict[str, str]
+Completed = subprocess.CompletedProcess[str]
 
 
-def words(command: str, values: Values) -> list[str]:
+def words(command: str, values: Mapping[str, str]) -> list[str]:
     options = [w for name, value in values.items() for w in ("-p", name, value)]
-    return [sys.executable, "-m", "pgrepl_lib", command, *options]
+    return [sys.executable, "-m", "pgrepl_lib", *shlex.split(command), *options]
 
 
 def pgrepl(
-    command: str, values: Values, *more: str, prefix: Sequence[str] = (), **options: Any
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*prefix, *words(command, values), *more], capture_output=True, text=True, timeout=200, **options)
+    command: str, values: Mapping[str, str] | None = None, *more: str, prefix: Sequence[str] = (), **options: Any
+) -> Completed:
+    """The command line, as a person calls it in any folder: a command's words, parameters, and what else it is given."""
+    given = {"capture_output": True, "text": True, "timeout": 240, "stdin": subprocess.DEVNULL, **options}
+    return subprocess.run([*prefix, *words(command, values or {}), *more], **given)
+
+
+def of_cluster(cluster: Cluster) -> Values:
+    """The parameters by which the command line finds a cluster that is there."""
+    return {"project": cluster.params.project, "workdir": str(cluster.params.workdir)}
 
 
 def folder_of(values: Values) -> Path:

@@ -26,11 +26,13 @@ from pgrepl_lib.chapter import SET_UP
 from pgrepl_lib.cli import main
 from pgrepl_lib.lock import run_lock
 from pgrepl_lib.params import Params, variable
+from pgrepl_lib.verification import SUMMARY
+
+from .running import Completed, pgrepl
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 Values = dict[str, Any]
-Completed = subprocess.CompletedProcess[str]
 CRON = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "SHELL": "/bin/sh"}  # all that cron gives
 # What the provider's operator does with its arguments (apache-airflow-providers-papermill, operators/papermill.py).
 OPERATOR = """
@@ -70,11 +72,6 @@ def shell(script: str, env: dict[str, str], cwd: Path | str, program: str = "/bi
                           text=True, timeout=200)  # fmt: skip
 
 
-def pgrepl(values: Values, *arguments: str) -> Completed:
-    whole = [sys.executable, "-m", "pgrepl_lib", *arguments]
-    return subprocess.run(whole, env=environment(values), capture_output=True, text=True, timeout=200)
-
-
 def journal_of(values: Values) -> list[dict[str, Any]]:
     return list(audit.Journal(Path(values["workdir"]) / values["project"]).entries())
 
@@ -88,9 +85,11 @@ def without_replica(values: Values) -> Iterator[None]:
     """The project with its replica stopped; afterwards it streams again."""
     cluster = open_cluster("", **values)
     cluster.engine.stop("replica").do(lambda line: None)
-    yield
-    cluster.replica.start()
-    cluster.replica.wait_streaming()
+    try:
+        yield
+    finally:
+        cluster.replica.start()
+        cluster.replica.wait_streaming()
 
 
 # --- Airflow ----------------------------------------------------------------------------------------------------
@@ -281,7 +280,9 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflo
     assert cron("check") == (0, "", "")
     with without_replica(values):
         code, out, err = cron("check")
-        assert (code, err) == (1, "") and "hint:" in out and "✔" not in out and re.search(r"\d passed, \d failed\n$", out)
+        assert (
+            (code, err) == (1, "") and "hint:" in out and "✔" not in out and out.endswith("3 passed, 7 failed, 1 not tried\n")
+        )
         with run_lock(Path(values["workdir"]) / values["project"]):
             code, out, err = cron("run")
         assert (code, out) == (3, "") and str(os.getpid()) in err and "Traceback" not in err
@@ -290,9 +291,23 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflo
 
 def test_a_quiet_run_that_fails_tells_what_was_held_back(airflow: Scheduler) -> None:
     with without_replica(airflow.values):
-        done = pgrepl(airflow.values, "run", "--from", "03", "--quiet", "--json")
-    assert (done.returncode, done.stdout) == (1, "") and "what to do:" in done.stderr
+        done = pgrepl("run --from 03 --quiet --json", env=environment(airflow.values))
+    assert done.returncode == 1 and "what to do:" in done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] == "failed" and result["checks"]["failed"] == 1 and "03-verificacao" in result["error"]
+    assert json.loads((Path(result["folder"]) / SUMMARY).read_text("utf-8")).items() <= result.items()
+    assert Path(result["report"]).parent == Path(result["folder"]) and Path(result["report"]).exists()
     assert "✘ failed" in done.stderr and "03-verificacao" in done.stderr and not CONTROL.search(done.stderr)
+
+
+def test_a_run_that_cannot_begin_answers_too(airflow: Scheduler) -> None:
+    env = environment(airflow.values)
+    with run_lock(Path(airflow.values["workdir"]) / airflow.values["project"]):
+        refused = [(3, pgrepl("run --json", env=env)), (2, pgrepl("run --json --to 77", env=env))]
+    for code, done in refused:
+        result = json.loads(done.stdout)
+        assert done.returncode == code and (result["run"], result["status"]) == (None, "not begun"), done.stderr
+        assert result["error"] in done.stderr
 
 
 # --- a CI job ---------------------------------------------------------------------------------------------------
@@ -325,7 +340,7 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
 
 CALLS = ["run --from 03", "run --resume", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan",
          "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica",
-         "replica rebuild replica-2", "sync FIRST_1", "sync off", "switchover --to replica",
+         "replica rebuild replica-2", "sync 'FIRST 1'", "sync off", "switchover --to replica",
          "failover --force --to primary", "rejoin replica", "replica remove replica-2"]  # fmt: skip
 ELSEWHERE = {"down"}  # by the CI job
 
@@ -342,7 +357,7 @@ def reporting(group: Any = main, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("words", ["status", "check", "lag", "runs", "plan", "switchover --plan"])
 def test_text_has_no_control_characters_where_there_is_no_terminal(airflow: Scheduler, words: str) -> None:
-    done = pgrepl(airflow.values, *words.split())
+    done = pgrepl(words, env=environment(airflow.values))
     assert done.returncode == 0 and done.stdout and not CONTROL.search(done.stdout + done.stderr)
 
 
@@ -351,7 +366,7 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
     answers: dict[str, Any] = {}
     for call in CALLS:
         run = answers["runs"][-1]["run"] if "runs" in answers else ""
-        done = pgrepl(airflow.values, *(w.replace("RUN", run).replace("_", " ") for w in call.split()), "--json")
+        done = pgrepl(f"{call.replace('RUN', run)} --json", env=environment(airflow.values))
         assert done.returncode == 0, f"{call}: {done.stderr}"
         answers[call] = json.loads(done.stdout)
         assert not CONTROL.search(done.stdout + done.stderr), call
@@ -360,7 +375,7 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
     assert [s["title"] for s in answers["switchover --plan"]][2] == "Promote the new primary"
     assert answers["replica add"]["name"] == "replica-2" and answers["replica follow replica-2 replica"]["upstreams"] == {
         "replica": "primary", "replica-2": "replica"}  # fmt: skip
-    assert [answers[c]["synchronous"] for c in ("sync FIRST_1", "sync off")] == ["FIRST 1", ""]
+    assert [answers[c]["synchronous"] for c in ("sync 'FIRST 1'", "sync off")] == ["FIRST 1", ""]
     assert answers["switchover --to replica"]["primary"] == "replica"
     failed_over = answers["failover --force --to primary"]
     assert failed_over["primary"] == "primary" and list(failed_over["fenced"]) == ["replica"]

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,15 +24,10 @@ from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 
-CHECKOUT = Path(__file__).parents[2]
+from .running import of_cluster, pgrepl
+
 ODD_SETTINGS = {"log_line_prefix": "a'b\\c#d %m ", "timezone": "America/Sao_Paulo", "datestyle": "ISO, DMY",
                 "auto_explain.log_min_duration": "1s", "bonjour_name": "é\u2028 \"x\" $1 = ''"}  # fmt: skip
-
-
-def pgrepl(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line, as a person calls it."""
-    return subprocess.run([sys.executable, "-m", "pgrepl_lib", *arguments], cwd=CHECKOUT, text=True, timeout=120,
-                          env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True)  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -85,32 +79,29 @@ def test_a_wrong_parameter_is_refused_before_anything_is_made(name: str, value: 
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run", "check", "status", "down", "psql"])
+@pytest.mark.parametrize("command", ["run", "check", "status", "down", "psql primary"])
 def test_every_command_refuses_wrong_parameters_with_exit_code_2(command: str, empty: Path) -> None:
-    more = ("primary",) if command == "psql" else ()
-    done = pgrepl(command, *more, "-p", "workdir", str(empty), "--project", "../x", "-p", "replicas", "x", "-p", "nope", "1")
+    done = pgrepl(command, {"workdir": str(empty), "project": "../x", "replicas": "x", "nope": "1"})
     refused(done, 2, "project", "replicas", "nope", "what to do")
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["check", "status", "psql"])
+@pytest.mark.parametrize("command", ["check", "status", "psql primary"])
 def test_a_project_that_does_not_exist_is_named(command: str, empty: Path) -> None:
-    more = ("primary",) if command == "psql" else ()
-    refused(pgrepl(command, *more, "-p", "workdir", str(empty), "--project", "nobody"), 2, "nobody", "pgrepl run")
+    refused(pgrepl(command, {"workdir": str(empty), "project": "nobody"}), 2, "nobody", "pgrepl run")
     assert list(empty.iterdir()) == []
 
 
 def test_down_of_nothing_is_fine_and_makes_nothing(empty: Path) -> None:
-    done = pgrepl("down", "--yes", "-p", "workdir", str(empty), "--engine", "local")
+    done = pgrepl("down --yes", {"workdir": str(empty), "engine": "local"})
     assert done.returncode == 0 and "nothing" in done.stdout, done.stderr
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["run", "--from", "77"], ["run", "--to", "x"], ["nonsense"], ["run", "--no-such-option"],
-                                       ["run", "-p", "project"], ["check", "unexpected"]])  # fmt: skip
-def test_wrong_usage_ends_with_exit_code_2(arguments: list[str], empty: Path) -> None:
-    where = ("-p", "workdir", str(empty)) if arguments != ["run", "-p", "project"] else ()
-    refused(pgrepl(*arguments, *where), 2)
+@pytest.mark.parametrize("command", ["run --from 77", "run --to x", "nonsense", "run --no-such-option", "run -p project",
+                                     "check unexpected"])  # fmt: skip
+def test_wrong_usage_ends_with_exit_code_2(command: str, empty: Path) -> None:
+    refused(pgrepl(command, {"workdir": str(empty)} if command != "run -p project" else None), 2)
     assert list(empty.iterdir()) == []
 
 
@@ -122,11 +113,8 @@ def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_m
     for word in ("no_such_setting", "plenty", "maximal", "nothing was touched"):
         assert word in str(caught.value)
     assert len(caught.value.looked_at) == 3 and list(empty.iterdir()) == []
-    settings = ("-p", "settings", json.dumps(given))
-    image = ("-p", "image", IMAGE) if more else ()
-    refused(
-        pgrepl("run", "--engine", engine_name, "-p", "workdir", str(empty), *image, *settings), 2, "no_such_setting", "plenty"
-    )
+    values = {"engine": engine_name, "workdir": str(empty), "settings": json.dumps(given), **more}
+    refused(pgrepl("run", values), 2, "no_such_setting", "plenty")
 
 
 # --- parameters that are odd but right: they work for real -------------------------------------------------------
@@ -186,7 +174,8 @@ def test_a_docker_engine_that_is_not_there(host: str, fresh_docker: pytest.Monke
 
 
 def test_a_docker_engine_that_is_not_there_through_the_command_line(empty: Path) -> None:
-    done = pgrepl("down", "--yes", "--engine", "docker", "-p", "workdir", str(empty), DOCKER_HOST="unix:///nonexistent/d.sock")
+    env = {**os.environ, "DOCKER_HOST": "unix:///nonexistent/d.sock"}
+    done = pgrepl("down --yes", {"engine": "docker", "workdir": str(empty)}, env=env)
     refused(done, 3, "No Docker engine answers", "engine = local")
     assert list(empty.iterdir()) == []
 
@@ -235,7 +224,7 @@ def test_a_read_only_work_folder(empty: Path) -> None:
             with pytest.raises(EnvironmentLacking) as caught:
                 step()
             assert str(empty) in str(caught.value) and "workdir" in caught.value.remedy
-        done = pgrepl("run", "--engine", "local", "-p", "workdir", str(empty))
+        done = pgrepl("run", {"engine": "local", "workdir": str(empty)})
         refused(done, 3, str(empty), "workdir")
         assert list(empty.iterdir()) == []
 
@@ -331,7 +320,7 @@ def test_a_damaged_record_is_named(content: str, empty: Path) -> None:
     with pytest.raises(ParameterError, match=r"cluster\.json") as caught:
         open_cluster("test", project="x", engine="local", workdir=str(empty))
     assert caught.value.remedy
-    refused(pgrepl("status", "--project", "x", "-p", "workdir", str(empty)), 2, "cluster.json")
+    refused(pgrepl("status", {"project": "x", "workdir": str(empty)}), 2, "cluster.json")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
@@ -358,8 +347,7 @@ def test_a_cluster_made_with_other_parameters(finished: Cluster, name: str, valu
         open_cluster("test", **given)
     assert f"{name}: made with" in str(caught.value) and str(value) in str(caught.value)
     assert f"pgrepl down --project {finished.params.project}" in caught.value.remedy
-    where = ("--project", finished.params.project, "-p", "workdir", str(finished.params.workdir))
-    refused(pgrepl("check", *where, "-p", name, str(value)), 2, f"{name}: made with")
+    refused(pgrepl("check", {**of_cluster(finished), name: str(value)}), 2, f"{name}: made with")
     assert finished.primary.answers()[0] and finished.replica.streams()[0]
 
 
@@ -485,6 +473,5 @@ def test_nothing_is_removed_without_a_confirmation(finished: Cluster) -> None:
     with pytest.raises(ParameterError, match="Nothing was removed") as caught:
         finished.remove()
     assert "data/primary" in str(caught.value) and "--yes" in caught.value.remedy
-    where = ("--project", finished.params.project, "-p", "workdir", str(finished.params.workdir))
-    refused(pgrepl("down", *where), 2, "Nothing was removed", "--yes")
+    refused(pgrepl("down", of_cluster(finished)), 2, "Nothing was removed", "--yes")
     assert finished.primary.answers()[0] and finished.replica.streams()[0]

@@ -23,12 +23,10 @@ from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.workload import Writer
 from tests.conftest import MakeCluster
 from tests.func.operated import (
-    CHECKOUT,
     NAMES,
     again,
     bring_home,
     by_hand,
-    command_line,
     configuration,
     container_of,
     everything_recorded,
@@ -36,11 +34,11 @@ from tests.func.operated import (
     journal_says,
     killed_runner,
     make,
-    pgrepl,
     recorded,
     slots,
     wait_caught_up,
 )
+from tests.func.running import CHECKOUT, of_cluster, pgrepl, words
 
 Reopen = Callable[[], Cluster]
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
@@ -195,10 +193,10 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster,
             verb()
         assert re.search(remedy, str(caught.value))
     made_with = {"network": str(cluster.params.network), "replicas": "2", "image": cluster.params.image}
-    done = pgrepl(cluster, "run", "--from", "02", "--to", "02", *(w for p in made_with.items() for w in ("-p", *p)))
+    done = pgrepl("run --from 02 --to 02", {**of_cluster(cluster), **made_with})
     assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
     assert drained(slots(now)) == {"primary": 2, "replica": 2, "replica-2": 0}
-    finished = pgrepl(cluster, "switchover")
+    finished = pgrepl("switchover", of_cluster(cluster))
     assert finished.returncode == 0 and "replica is the primary" in finished.stdout, finished.stderr
     assert failed_checks(reopen(), *OPERATION) == {}
 
@@ -208,13 +206,13 @@ def drained(found: dict[str, list[str]]) -> dict[str, int]:
 
 
 def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: Cluster, reopen: Reopen) -> None:
-    assert pgrepl(cluster, "switchover", "--cancel").returncode == 2
+    assert pgrepl("switchover --cancel", of_cluster(cluster)).returncode == 2
     writer = Writer(cluster).start()
     begun = Switchover(cluster, "replica")
     begun.prepare()
     begun.stop_writes()
     assert not cluster.engine.running("primary") and "# >>> pgrepl: standby" in configuration(cluster, "primary")
-    done = pgrepl(cluster, "switchover", "--cancel")
+    done = pgrepl("switchover --cancel", of_cluster(cluster))
     assert done.returncode == 0, done.stderr
     writer.wait_rows(20)
     now = writer.cluster = reopen()
@@ -228,7 +226,7 @@ def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: 
     begun.prepare()
     begun.stop_writes()
     begun.promote()
-    done = pgrepl(cluster, "switchover", "--cancel")
+    done = pgrepl("switchover --cancel", of_cluster(cluster))
     assert done.returncode == 1 and "promoted already" in done.stderr
     now = writer.cluster = reopen()
     Switchover(now, "").run()
@@ -253,7 +251,7 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
         begun = recorded(now, '"kind": "switchover"')
         when = begun if moment in ("", moments[0]) else journal_says(now, moment.format(now.primary.name))
         after = 0.0 if moment else random.uniform(0, 1)
-        killed += killed_runner(now, "switchover", "--to", to, when=when, after=after)
+        killed += killed_runner(now, f"switchover --to {to}", when=when, after=after)
         now = writer.cluster = reopen()
         if now.topology.operation:
             Switchover(now, to).run()
@@ -294,7 +292,7 @@ def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_
         mark, belongs = now.mark(lost), f'"{lost}": "{now.primary.name}"'
         arrives = {"mark": mark.exists, "upstream": recorded(now, belongs)}
         when = arrives.get(returning) or journal_says(now, returning.format(lost))
-        killed += killed_runner(now, "rejoin", lost, *(["--full-copy"] if number == 0 else []), when=when)
+        killed += killed_runner(now, f"rejoin {lost}{'' if number else ' --full-copy'}", when=when)
         now = reopen()
         if lost in now.topology.fenced:
             Rejoin(now, lost).run()
@@ -327,13 +325,13 @@ def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_r
     killed = 0
     for after in (0.0, random.uniform(0, 0.5)):
         mark = cluster.mark("replica-3")
-        killed += killed_runner(cluster, "replica", "add", when=mark.exists, after=after)
+        killed += killed_runner(cluster, "replica add", when=mark.exists, after=after)
     now = reopen()
     if not now.instance("replica-3").prepared():
         assert add(now).name == "replica-3"
     now.instance("replica-3").wait_streaming()
     for after in (0.0, random.uniform(0, 0.5)):
-        killed += killed_runner(now, "replica", "rebuild", "replica-3", when=now.mark("replica-3").exists, after=after)
+        killed += killed_runner(now, "replica rebuild replica-3", when=now.mark("replica-3").exists, after=after)
         now = reopen()
         if not now.instance("replica-3").prepared() or not now.engine.running("replica-3"):
             rebuild(now, "replica-3")
@@ -347,14 +345,14 @@ def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_r
 
 def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     before = everything_recorded(cluster)
-    done = pgrepl(cluster, "switchover", "--to", "replica", "--plan")
+    done = pgrepl("switchover --to replica --plan", of_cluster(cluster))
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
     wanted = ["prepare", "stop_writes", "promote", "follow", "follow", "tidy"]
     assert [t for _, t in titles] == [
         Switchover.TITLES[w].format(n) for w, n in zip(wanted, ["", "", "", "primary", "replica-2", ""], strict=True)
     ]
     assert done.returncode == 0 and "pg_promote" in done.stdout and "nothing was changed" in done.stderr
-    done = pgrepl(cluster, "failover", "--to", "replica", "--force", "--plan")
+    done = pgrepl("failover --to replica --force --plan", of_cluster(cluster))
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
     assert done.returncode == 0 and titles[0] == ("1", Failover.TITLES["fence"]) and len(titles) == 4
     assert "standby.signal" in done.stdout
@@ -362,48 +360,48 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("command", "code", "said"),
     [
-        (["switchover"], 2, "Which replica shall become the primary?"),
-        (["switchover", "--to", "nobody"], 2, "there are primary, replica, replica-2"),
-        (["failover", "--plan"], 1, "the primary primary answers"),
-        (["rejoin", "replica"], 1, "is a replica already"),
-        (["replica", "remove", "primary", "--yes"], 2, "nothing was removed"),
-        (["replica", "follow", "replica", "replica"], 2, "nothing was touched"),
-        (["sync", "ANY 9"], 2, "the 2 that stream now"),
+        ("switchover", 2, "Which replica shall become the primary?"),
+        ("switchover --to nobody", 2, "there are primary, replica, replica-2"),
+        ("failover --plan", 1, "the primary primary answers"),
+        ("rejoin replica", 1, "is a replica already"),
+        ("replica remove primary --yes", 2, "nothing was removed"),
+        ("replica follow replica replica", 2, "nothing was touched"),
+        ("sync 'ANY 9'", 2, "the 2 that stream now"),
     ],
-    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+    ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_what_is_refused_has_its_exit_code(cluster: Cluster, arguments: list[str], code: int, said: str) -> None:
-    done = pgrepl(cluster, *arguments)
+def test_what_is_refused_has_its_exit_code(cluster: Cluster, command: str, code: int, said: str) -> None:
+    done = pgrepl(command, of_cluster(cluster))
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
 
 
 def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:
     wait_caught_up(cluster)
-    done = pgrepl(cluster, "lag", "--warning-bytes", "16000000")
+    done = pgrepl("lag --warning-bytes 16000000", of_cluster(cluster))
     facts = r"(replica(-2)?: streaming, \d+ B, \d+\.\d s(; )?){2}"
     data = " ".join(rf"'{n}_bytes'=\d+B;16000000;268435456;0 '{n}_seconds'=\d+\.\d{{3}}s;10\.?0?;60\.?0?;0" for n in NAMES[1:])
     assert re.fullmatch(rf"REPLICATION OK - {facts} \| {data}\n", done.stdout), done.stdout
     assert (done.returncode, done.stderr) == (0, "")
-    done = pgrepl(cluster, "lag", "--warning-bytes", "0")
+    done = pgrepl("lag --warning-bytes 0", of_cluster(cluster))
     assert done.returncode == 1 and done.stdout.startswith("REPLICATION WARNING - ") and done.stdout.count("\n") == 1
     cluster.engine.stop("replica").do(print)
-    done = pgrepl(cluster, "lag")
+    done = pgrepl("lag", of_cluster(cluster))
     assert done.returncode == 2 and done.stdout.startswith(
         "REPLICATION CRITICAL - replica: not answering; replica-2: streaming"
     )
-    found = pgrepl(cluster, "lag", "--json")
+    found = pgrepl("lag --json", of_cluster(cluster))
     assert found.returncode == 2 and [r["name"] for r in json.loads(found.stdout)] == NAMES[1:]
     cluster.primary.kill()
-    done = pgrepl(cluster, "lag")
+    done = pgrepl("lag", of_cluster(cluster))
     assert done.returncode == 3 and done.stdout.startswith("REPLICATION UNKNOWN - ") and done.stdout.count("\n") == 1
-    done = pgrepl(cluster, "lag", "--project", "nobody-made-this")
+    done = pgrepl("lag", {**of_cluster(cluster), "project": "nobody-made-this"})
     assert done.returncode == 3 and "UNKNOWN" in done.stdout
 
 
 def test_status_is_watched_until_it_is_interrupted(cluster: Cluster) -> None:
-    arguments = command_line(cluster, "status", "--watch", "--interval", "0.2")
+    arguments = words("status --watch --interval 0.2", of_cluster(cluster))
     with subprocess.Popen(arguments, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         lines: list[str] = []

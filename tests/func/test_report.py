@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from html import escape
 from html.parser import HTMLParser
@@ -24,6 +23,7 @@ from pgrepl_lib.chapter import SET_UP
 from pgrepl_lib.runs import Run
 
 from ..journals import completed, journal
+from .running import pgrepl
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 WIDTHS = (360, 390, 768, 1280)
@@ -95,8 +95,7 @@ def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[
 @pytest.fixture(scope="module")
 def told(values: dict[str, str]) -> str:
     """What a real run of all set-up chapters prints."""
-    options = [w for name, value in values.items() for w in ("-p", name, value)]
-    done = subprocess.run([sys.executable, "-m", "pgrepl_lib", "run", *options], capture_output=True, text=True, timeout=200)
+    done = pgrepl("run", values)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -119,14 +118,16 @@ def test_a_run_prints_where_its_report_is(told: str, run: Run) -> None:
 
 
 def test_the_report_of_a_run_is_made_of_its_journal_alone(run: Run, html: str, tmp_path: Path) -> None:
-    copy = tmp_path / "runs" / run.name
-    copy.mkdir(parents=True)
+    copy = tmp_path / "renamed"
+    copy.mkdir()
     shutil.copy(run.folder / "journal.jsonl", copy)
-    done = subprocess.run([sys.executable, "-m", "pgrepl_lib", "report", str(copy)], capture_output=True, text=True)
+    done = pgrepl("report", None, str(copy))
     assert done.stdout == f"{copy / 'report.html'}\n", done.stderr
     assert (copy / "report.html").read_text("utf-8") == html
     seal = (run.folder / STATEMENT).read_bytes()
     assert report.write(run) == run.folder / "report.html" and (run.folder / STATEMENT).read_bytes() == seal
+    whole = shutil.copytree(run.folder, tmp_path / "whole")
+    assert pgrepl("report", None, str(whole)).returncode == 0, "a signed copy of another name is not changed by it"
     assert "só leituras" in html and "replica_2_slot" in html and html.count("✔ passou") == 13
     assert re.findall(r"Correção (\d+)\"", html) == [str(n) for n in range(1, 14)]
     assert "A figura mostra o que foi pedido" not in html, "the state at the end is recorded"

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -19,9 +18,9 @@ from pgrepl_lib import audit, open_cluster
 from pgrepl_lib.chapter import NOTEBOOKS, SET_UP
 
 from ..conftest import IMAGE
+from .running import Values, pgrepl
 
 COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests")) / "compose-v2"
-Values = dict[str, str]
 
 
 @pytest.fixture
@@ -31,15 +30,6 @@ def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[
             "network": free_network(), "port": str(free_port())}  # fmt: skip
     yield made
     open_cluster("", **made).remove(confirm=True)
-
-
-def words(command: str, values: Values) -> list[str]:
-    options = [w for name, value in values.items() for w in ("-p", name, value)]
-    return [sys.executable, "-m", "pgrepl_lib", command, *options]
-
-
-def pgrepl(command: str, values: Values, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*words(command, values), *more], capture_output=True, text=True, timeout=200, **options)
 
 
 def run_folder(values: Values) -> Path:
@@ -93,7 +83,7 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     failed = pgrepl("check", values)
     assert failed.returncode == 1 and "hint:" in failed.stdout and "Traceback" not in failed.stderr
     assert pgrepl("run", values).returncode == 0, "a stopped replica is started again"
-    refused = pgrepl("down", values, stdin=subprocess.DEVNULL)
+    refused = pgrepl("down", values)
     assert refused.returncode == 2 and cluster.engine.running("primary")
     assert pgrepl("down", values, "--yes").returncode == 0
     assert not cluster.existing() and folder.exists()
@@ -162,7 +152,7 @@ def test_the_compose_file_is_accepted_as_it_is(docker_ready: None) -> None:
 
 @pytest.mark.parametrize("command", ["run", "status", "check", "psql", "down"])
 def test_help_is_complete(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pgrepl_lib", command, "--help"], capture_output=True, text=True)
+    done = pgrepl(f"{command} --help")
     assert done.returncode == 0 and "Exit codes" in done.stdout and "--project" in done.stdout
 
 

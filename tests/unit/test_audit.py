@@ -162,6 +162,16 @@ def test_secrets_are_masked_and_the_chain_still_holds(tmp_path: Path) -> None:
     assert journal.first_broken_line() is None
 
 
+@pytest.mark.parametrize("secret", ['audit"quoted"12', "audit\\slashed\\12", "audit\nline\t12", "audité12345"])
+def test_a_secret_that_json_would_write_otherwise_is_masked(tmp_path: Path, secret: str) -> None:
+    register(secret)
+    journal = Journal(tmp_path / "run")
+    journal.record("step", title=f"x {secret} y", path=tmp_path / secret, nested={secret: [(secret, None, True, 1.5)]})
+    (entry,) = journal.entries()
+    assert entry["title"] == f"x {MASK} y" and entry["path"] == str(tmp_path / MASK)
+    assert entry["nested"] == {MASK: [[MASK, None, True, 1.5]]}
+
+
 def test_what_json_does_not_know_becomes_text(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.record("step", path=tmp_path)
