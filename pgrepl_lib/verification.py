@@ -201,7 +201,9 @@ class _Look:
         if same < len(signed.hashes):
             gone = same == len(there)
             cut = "is cut short" if rest else "is missing"
-            self.add(audit.FILE, f"{cut}: {count}" if gone else "is not the line that was signed", same + 1)
+            last = same + 1 == len(signed.hashes)
+            killed = "; the run was killed while it was signed, or its end was removed" if last else ""
+            self.add(audit.FILE, f"{cut}: {count}{killed}" if gone else "is not the line that was signed", same + 1)
         elif same < len(there) or rest:
             self.add(audit.FILE, f"was added: {count}", same + 1)
         else:

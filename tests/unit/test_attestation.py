@@ -274,6 +274,13 @@ def test_any_byte_of_the_journal_flipped_put_in_taken_out_or_cut_off_is_named_by
     assert missed == []
 
 
+def test_a_run_that_was_killed_while_it_was_signed_is_told_as_such(folder: Path) -> None:
+    path = folder / JOURNAL
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    said = "is missing: 6 lines were signed; the run was killed while it was signed, or its end was removed"
+    assert first(folder) == Finding(JOURNAL, said, 6)
+
+
 def test_lines_dropped_doubled_or_in_another_order_are_named(folder: Path) -> None:
     path = folder / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
@@ -563,7 +570,7 @@ NAMED = {
     7: f"{CHAPTER}.ipynb: is not the file that was signed",
     13: f"{JOURNAL}, line 1: was added: 0 lines were signed",
     15: f"{STATEMENT}: does not say what the journal says of: lines",
-    16: f"{JOURNAL}, line 7: is missing: 7 lines were signed",
+    16: f"{JOURNAL}, line 7: is missing: 7 lines were signed; the run was killed while it was signed, or its end was removed",
 }
 
 
