@@ -272,9 +272,7 @@ def as_recorded(cluster: Cluster) -> Verdict:
     from . import drift
 
     if not (found := drift.verdict(cluster)):
-        raise NotTried(
-            "as recorded", "no run has completed that recorded anything: pgrepl run records the state that it leaves"
-        )
+        raise NotTried("as recorded", "nothing is recorded: pgrepl run records the state that it leaves")
     return found
 
 

@@ -119,8 +119,9 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
         run = Run(folder)
         summary = {"run": run.name, "status": run.status, **run.counts()}
     report, steps, checks = folder / REPORT, summary["steps"], summary["checks"]
+    untried = f", {checks['not_tried']} not tried" if checks.get("not_tried") else ""
     text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
-            f"passed, {checks['failed']} failed\nevidence: {folder}\nreport: {report}")  # fmt: skip
+            f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}")  # fmt: skip
     if error and not as_json:
         click.echo(text, err=True)
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import conf
 from .legible import legible
-from .runs import Run
+from .runs import Run, check_verdict
 
 NOTED = "durations"  # told, but no difference: no two runs take the same time
 TIMES, SECONDS = 2, 1.0  # a duration is noted when it is more than so many times the other, and so much longer
@@ -118,12 +118,8 @@ def _steps(run: Run) -> Facts:
 
 def _checks(run: Run) -> Facts:
     common = _common(run)
-    return {name: {"verdict": _verdict(check), "seen": common(str(check.get("seen")))}
+    return {name: {"verdict": check_verdict(check), "seen": common(str(check.get("seen")))}
             for name, check in _counted(run, "check")}  # fmt: skip
-
-
-def _verdict(check: Mapping[str, Any]) -> str:
-    return "not tried" if check.get("tried") is False else "passed" if check.get("passed") is True else "failed"
 
 
 def _settings(run: Run) -> Facts:

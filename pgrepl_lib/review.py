@@ -29,6 +29,7 @@ def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -
     def row(run: Run) -> dict[str, Any]:
         counts, status = run.counts(), run.status if run.own_name == run.name else "misnamed"
         return {"run": run.name, "status": status, "changed": counts["steps"]["changed"], **counts["checks"],
+                "not_tried": counts["checks"].get("not_tried", 0),
                 "chapters": len(run.opening.get("chapters", [])), "folder": str(run.folder)}  # fmt: skip
 
     found = known(Params.parse(values(project, engine, given)).folder)

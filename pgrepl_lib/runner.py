@@ -34,7 +34,8 @@ from .files import make_folder, write_atomic
 from .kernel import SharedKernel
 from .lock import run_lock
 from .params import Params
-from .runs import Run
+from .runs import Run, check_verdict
+from .show import VERDICTS
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -71,7 +72,8 @@ class Teller:
             if entry["kind"] == "step":
                 tqdm.write(f"  {entry['outcome']:>11}  {entry['title']}", file=sys.stderr)
             elif entry["kind"] == "check":
-                tqdm.write(f"  {'✔ passed' if entry['passed'] else '✘ failed':>11}  {entry['title']}", file=sys.stderr)
+                verdict = check_verdict(entry)
+                tqdm.write(f"  {f'{VERDICTS[verdict]} {verdict}':>11}  {entry['title']}", file=sys.stderr)
         cls.told = len(entries)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,11 @@ def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
     lines = journal.content().split(b"\n")[:-1]
     found = [entry for entry in map(usable, lines) if entry is not None]
     return found, len(lines) - len(found)
+
+
+def check_verdict(check: Mapping[str, Any]) -> str:
+    """passed, failed or not tried: what a journal's line says of a check."""
+    return "failed" if check.get("passed") is not True else "not tried" if check.get("tried") is False else "passed"
 
 
 @dataclass
@@ -193,9 +198,10 @@ class Run:
     def counts(self) -> dict[str, dict[str, int]]:
         """How many steps and checks ended how."""
         outcomes = Counter(s.get("outcome") for s in self.of("step"))
-        verdicts = Counter(c.get("passed") is True for c in self.of("check"))
+        verdicts = Counter(map(check_verdict, self.of("check")))
+        untried = {"not_tried": verdicts["not tried"]} if verdicts["not tried"] else {}
         return {"steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
-                "checks": {"passed": verdicts[True], "failed": verdicts[False]}}  # fmt: skip
+                "checks": {"passed": verdicts["passed"], "failed": verdicts["failed"], **untried}}  # fmt: skip
 
 
 def known(folder: Path) -> list[Run]:

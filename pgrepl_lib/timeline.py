@@ -11,9 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 from .legible import legible
-from .runs import Run
+from .runs import Run, check_verdict
 
-SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ "}  # not by colour alone
+SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried": "○ "}  # not by colour alone
 ROW, HEAD = 24, 26  # pixels: a bar with its label beside it; the axis
 NARROW_ROW = 38  # its label above it
 NARROWEST = 2.0  # pixels of a bar
@@ -109,7 +109,7 @@ def _bar(run: Run, entry: dict[str, Any], clock: float, trusted: bool) -> Bar:
     """seconds: a step's own, measured by a clock that is never set; the line's time is that of its end."""
     given = entry.get("seconds")
     seconds = max(0.0, float(given)) if isinstance(given, (int, float)) and math.isfinite(given) else 0.0
-    outcome = str(entry.get("outcome") or ("passed" if entry.get("passed") else "failed"))
+    outcome = str(entry.get("outcome") or check_verdict(entry))
     ended = moment(entry.get("time"))
     start = max(0.0, _since(run, ended) - seconds) if trusted and ended else clock
     return Bar(str(entry.get("title", "")), outcome, start, seconds)
@@ -140,7 +140,8 @@ def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
 
 def _row(bar: Bar, x: float, y: int, size: float, label: str, width: int, wide: bool) -> str:
     base, top, high = (y + 16, y + 5, 14) if wide else (y + 14, y + 21, 10)
-    colour = bar.outcome if bar.outcome in ("changed", "unchanged", "failed", "interrupted", "passed") else "changed"
+    known = ("changed", "unchanged", "failed", "interrupted", "passed")
+    colour = bar.outcome if bar.outcome in known else "unchanged" if bar.outcome == "not tried" else "changed"
     return (f'<g><title>{_safe(bar.title)}: {length(bar.seconds)}</title><text x="0" y="{base}">{_safe(label)}</text>'
             f'<rect class="{colour}" x="{x:.1f}" y="{top}" width="{size:.1f}" height="{high}" rx="2"/>'
             f'<text class="number" x="{width}" y="{base}" text-anchor="end">{length(bar.seconds)}</text></g>')  # fmt: skip

@@ -63,10 +63,11 @@ def _number(count: int, none: str, one: str, many: str) -> str:
 
 
 def _counts(run: Run) -> str:
-    passed, failed = run.counts()["checks"].values()
-    total = passed + failed
+    checked = run.counts()["checks"]
+    passed, total, untried = checked["passed"], sum(checked.values()), checked.get("not_tried", 0)
     checks = f"{passed} de {total} {'verificação' if total == 1 else 'verificações'} {'passou' if passed == 1 else 'passaram'}"
-    return f"{checks if total else 'nenhuma verificação foi feita'}; {outcomes(run)}"
+    told = filter(None, [checks, _number(untried, "", "1 não pôde ser tentada", "não puderam ser tentadas")])
+    return f"{', '.join(told) if total else 'nenhuma verificação foi feita'}; {outcomes(run)}"
 
 
 def _place(run: Run) -> str:

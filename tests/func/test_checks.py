@@ -60,6 +60,19 @@ def test_a_check_passes_and_leaves_nothing(cluster: Cluster, name: str) -> None:
     assert leftovers(cluster) == []
 
 
+def test_what_cannot_be_tried_here_is_told_as_such(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address that this machine does not have (RFC 5737): nothing can be sent from there."""
+    host, port, _ = cluster.engine.outside_the_rule(cluster.primary.name)
+    monkeypatch.setattr(cluster.engine, "outside_the_rule", lambda name: (host, port, "203.0.113.7"))
+    result = cluster.check("rule-needed", "Título")
+    assert (result.tried, result.verdict, result.expected) == (False, "not tried", "SQLSTATE 28000")
+    assert "203.0.113.7" in result.seen and "○ Título" in (told := capsys.readouterr().out) and "✔" not in told
+    entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
+    assert (entry["passed"], entry["tried"]) == (True, False)
+
+
 def test_the_contents_are_those_of_at_least_100000_rows(cluster: Cluster) -> None:
     assert checks.ROWS >= 100_000
     assert f"{checks.ROWS}" in CHECKS["contents"](cluster).seen

@@ -97,7 +97,10 @@ def test_a_wrong_variable_is_named_by_every_command_of_a_cluster(command: str, t
             assert (done.stderr if more else done.stdout).startswith("REPLICATION UNKNOWN - The parameters are not usable")
         else:
             assert "PGREPL_PG_VERSION: a major version" in done.stderr
-        assert done.stdout == "" or (command, more) == ("lag", [])
+        if (command, more) == ("run", ["--json"]):
+            assert json.loads(done.stdout)["status"] == "not begun"
+        else:
+            assert done.stdout == "" or (command, more) == ("lag", [])
     assert not list(tmp_path.iterdir())
 
 

@@ -533,6 +533,26 @@ def test_junit_has_a_suite_for_each_chapter_and_a_case_for_each_check(tmp_path: 
     assert len(list(stopper.iter("skipped"))) == 2, "the chapters that were not reached"
 
 
+def test_a_check_that_was_not_tried_is_told_as_such(tmp_path: Path) -> None:
+    lines = [*completed()[:-1], check(3.2, PRIMARY, "Um endereço fora da regra é recusado", tried=False), completed()[-1]]
+    run = journal(tmp_path / "runs" / "1", lines)
+    assert run.counts()["checks"] == {"passed": 2, "failed": 0, "not_tried": 1}
+    assert verdict.of(run).text.startswith("Concluída: 2 de 3 verificações passaram, 1 não pôde ser tentada; ")
+    html = report.page(run)
+    assert html.count("✔ passou") == 2 and html.count("○ não tentada") == 1 and "○ Um endereço fora" in html
+    assert [c.get("name") for c in suites(run).iter("testcase") if c.find("skipped") is not None] == [lines[-2]["title"]]
+
+
+def test_how_a_program_ended_and_why_a_commit_is_not_known(tmp_path: Path) -> None:
+    ended = step(
+        1, PRIMARY, "Copiar", "interrupted", commands=[{"command": "pg_basebackup", "exit_code": -15, "output": "10%"}]
+    )
+    opening = begun(PRIMARY, repository=None, repository_unknown="Exit code 128: dubious <ownership>")
+    html = report.page(journal(tmp_path / "runs" / "1", [opening, ended]))
+    assert "encerrado pelo sinal 15" in html and "código de saída -15" not in html
+    assert "Exit code 128: dubious &lt;ownership&gt;" in html and "não se sabe" in html
+
+
 # --- text ----------------------------------------------------------------------------------------------------
 
 
