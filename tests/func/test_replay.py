@@ -7,7 +7,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.replicas import follow
 
 from ..conftest import IMAGE, MakeCluster
+from .running import Values, pgrepl
 
-Values = dict[str, str]
 OWN = 'a password of the reader, his $own `one` "here"\n'
 PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
 
@@ -48,11 +47,9 @@ def values(
     open_cluster("", **made).remove(confirm=True)
 
 
-def pgrepl(verb: str, values: Values, *more: str) -> str:
-    options = [w for name, value in values.items() for w in ("-p", name, value)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pgrepl_lib", verb, *options, *more], capture_output=True, text=True, timeout=240
-    )
+def said(command: str, values: Values) -> str:
+    """What a command that succeeds prints."""
+    done = pgrepl(command, values)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -78,9 +75,9 @@ def last_run(folder: Path) -> Path:
 
 def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path: Path) -> None:
     folder = Path(values["workdir"]) / values["project"]
-    pgrepl("run", values)
+    said("run", values)
     drift(values)
-    pgrepl("run", values)
+    said("run", values)
     first, again = ([*p.read_text().splitlines()] for p in sorted(folder.glob("runs/*/replay.sh")))
     assert first[2:] == again[2:], "what was unchanged is replayed too, what was taken back is not; only the run's name differs"
     journal = (last_run(folder) / "journal.jsonl").read_text("utf-8")
@@ -93,7 +90,7 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     assert not re.search(r"^\s*(\S*python\S*|pgrepl)\b", script.read_text(), re.MULTILINE)
     assert shutil.which("pgrepl", path=PLAIN["PATH"]) is None
 
-    pgrepl("down", values, "--yes")
+    said("down --yes", values)
     shutil.rmtree(folder)
     (folder / "secrets").mkdir(parents=True)
     (folder / "secrets/superuser").write_text("a password of the reader's own\n")
@@ -105,10 +102,10 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
 
     replayed = sh(script)
     assert replayed.returncode == 0, replayed.stdout[-2000:] + replayed.stderr[-2000:]
-    assert ", 0 failed" in pgrepl("check", values)
+    assert ", 0 failed" in said("check", values)
     assert (folder / "secrets/superuser").read_text() == OWN
     assert (folder / "cluster.json").read_bytes() == record
-    assert json.loads(pgrepl("run", values, "--json"))["steps"]["changed"] == 0, "pgrepl finds nothing left to do"
+    assert json.loads(said("run --json", values))["steps"]["changed"] == 0, "pgrepl finds nothing left to do"
 
     before = sorted((p, p.stat().st_mtime_ns) for p in folder.glob("*/*.conf"))
     refused = sh(script)
@@ -116,13 +113,13 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     assert sorted((p, p.stat().st_mtime_ns) for p in folder.glob("*/*.conf")) == before
     assert not (tmp_path / "PWNED").exists()
 
-    partly = json.loads(pgrepl("run", values, "--json", "--from", "03"))
+    partly = json.loads(said("run --json --from 03", values))
     assert partly["engine"]["postgres"].startswith("14"), "a run that begins later knows its versions, too"
     assert says_why_not(last_run(folder), "concluir os capítulos 00 a 03")
     if "replicas" in values:
         cluster = open_cluster("", **values)
         follow(cluster, "replica-2", "replica")
-        pgrepl("run", values)
+        said("run", values)
         assert says_why_not(last_run(folder), "o cluster já tinha sido operado")
 
 
