@@ -20,7 +20,8 @@ import pytest
 from pgrepl_lib import audit, open_cluster
 from pgrepl_lib.ask import PROMPT
 
-from .test_runner import Values, pgrepl, run_folder, words
+from .running import words
+from .test_runner import Values, pgrepl, run_folder
 
 SECONDS = 120
 
