@@ -25,6 +25,19 @@ if {docker}: Thread(target=docker_host.compose_version).start()
 Thread(target=__import__, args=("pandas",)).start()"""
 
 
+@contextmanager
+def signals_held() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM instead of heeding them: ZeroMQ waits for ever for a socket interrupted in the making."""
+    came: list[int] = []
+    held = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in held}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class SharedKernel:
     """One kernel for all chapters of a run; its namespace is emptied between them."""
 
@@ -37,12 +50,15 @@ class SharedKernel:
     def begin(cls, params: Params) -> None:
         """Start the kernel and its longest imports; they go on while this process does other things."""
         cls.interrupted = False
-        cls.manager = AsyncKernelManager(kernel_name="python3")
-        run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"])
-        cls.connection = cls.manager.client()
-        cls.connection.start_channels()
-        warm_up = WARM_UP.format(docker=params.engine == "docker")
-        cls.connection.execute(warm_up, silent=True, store_history=False)
+        with signals_held() as came:
+            cls.manager = AsyncKernelManager(kernel_name="python3")
+            run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"])
+            cls.connection = cls.manager.client()
+            cls.connection.start_channels(hb=False)  # nbclient watches the process itself
+            warm_up = WARM_UP.format(docker=params.engine == "docker")
+            cls.connection.execute(warm_up, silent=True, store_history=False)
+        if came:
+            raise KeyboardInterrupt
 
     @classmethod
     def lend(cls, client: Any) -> None:
@@ -59,10 +75,12 @@ class SharedKernel:
 
         Killed first: shutting down interrupts, and a kernel that is still importing would answer with a traceback.
         """
-        if cls.manager is not None:
-            cls.connection.stop_channels()
-            run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
-            run_sync(cls.manager.shutdown_kernel)(now=True)
+        with signals_held():
+            if cls.connection is not None:
+                cls.connection.stop_channels()
+            if cls.manager is not None and cls.manager.has_kernel:
+                run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
+                run_sync(cls.manager.shutdown_kernel)(now=True)
         cls.manager = cls.connection = cls.client = None
 
 
@@ -71,8 +89,8 @@ def begun(params: Params) -> Iterator[Path]:
     """A kernel for a run, told the folder of the run's evidence, which is given and not made yet."""
     folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     os.environ[RUN_FOLDER] = str(folder)
-    SharedKernel.begin(params)
     try:
+        SharedKernel.begin(params)
         yield folder
     finally:
         SharedKernel.end()

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,11 +47,13 @@ def test_a_run_that_is_stopped_says_how_and_is_gone_on_with(values: Values) -> N
     stopped_in_every_way(values)
 
 
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: signal.Signals) -> None:
+def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: signal.Signals, seconds: float) -> None:
     with Running(values) as running:
         running.wait("the kernel", lambda: len(running.process.children()) == 1)
         kernel = running.process.children()[0]
+        time.sleep(seconds)
         code, errors = running.end(number)
     assert code == 130 and "run again to go on" in errors and "Traceback" not in errors, errors
     assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE, "nobody may be there to reap it"
