@@ -105,8 +105,7 @@ def held_back(quiet: bool) -> Iterator[None]:
 def show_run(folder: Path | None, as_json: bool, error: BaseException | None = None) -> None:
     """How a run ended: a result, also with an error where that is JSON; else the error's own message is still to come."""
     from .report import FILE as REPORT
-    from .runs import Run
-    from .verification import SUMMARY
+    from .runs import SUMMARY, Run
 
     told: dict[str, Any] = {"error": str(error) or "interrupted"} if error else {}
     if folder is None or not folder.exists():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import attestation, junit, replay, report
 from .chapter import OPERATE, SET_UP
 from .files import write_atomic
-from .runs import Run
+from .runs import SUMMARY, Run
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -74,7 +74,7 @@ def _copy_configuration(run: Run) -> None:
     cluster = run.folder.parents[1]
     for path in (*cluster.glob("*/*.conf"), *cluster.glob("docker-compose*.yaml"), cluster / ".env"):
         if path.is_file():
-            write_atomic(run.folder / "configuration" / path.relative_to(cluster), path.read_bytes())
+            write_atomic(run.folder / attestation.CONFIGURATION / path.relative_to(cluster), path.read_bytes())
 
 
 def write_summary(run: Run) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def write_summary(run: Run) -> dict[str, Any]:
         "params": run.first("run")["params"],
         "journal": {"lines": len(run.entries)},
     }
-    write_atomic(run.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(run.folder / SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 
 

@@ -15,6 +15,7 @@ from . import audit, lock
 from .errors import ParameterError
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
+SUMMARY = "summary.json"  # of a run: what its journal says, for those who do not read that
 NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, and no way out of it
 DEEPEST = 20  # levels of a line's values; the deepest of ours has 6
 

@@ -16,13 +16,12 @@ from . import attestation, audit, keys, runs, standing
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 from .errors import ParameterError
 from .legible import legible
-from .runs import Run
+from .runs import SUMMARY, Run
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import SSlibKey
 
-SUMMARY = "summary.json"
 MOST_PRINTED = 20  # findings, as text
 Statement = TypeVar("Statement", RunStatement, ChecksStatement)
 

@@ -19,8 +19,7 @@ from docker.errors import DockerException
 from pgrepl_lib import Cluster, audit, db, open_cluster
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.engine import docker_host
-from pgrepl_lib.runs import Run
-from pgrepl_lib.verification import SUMMARY
+from pgrepl_lib.runs import SUMMARY, Run
 
 from .running import Forks, Running, Values, all_runs, folder_of, pgrepl
 

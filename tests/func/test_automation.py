@@ -26,7 +26,7 @@ from pgrepl_lib.chapter import SET_UP
 from pgrepl_lib.cli import main
 from pgrepl_lib.lock import run_lock
 from pgrepl_lib.params import Params, variable
-from pgrepl_lib.verification import SUMMARY
+from pgrepl_lib.runs import SUMMARY
 
 from .running import Completed, pgrepl
 

@@ -27,8 +27,8 @@ from pgrepl_lib import attestation, audit, evidence, keys, verification
 from pgrepl_lib.attestation import CHECKS, SIGNER, STATEMENT
 from pgrepl_lib.audit import FILE as JOURNAL
 from pgrepl_lib.errors import StepFailed
-from pgrepl_lib.runs import Run
-from pgrepl_lib.verification import SUMMARY, Finding, Verification
+from pgrepl_lib.runs import SUMMARY, Run
+from pgrepl_lib.verification import Finding, Verification
 
 CHAPTER = "03-verificacao"
 FILES = {JOURNAL, SUMMARY, CHECKS, SIGNER, f"{CHAPTER}.ipynb", "configuration/primary/postgresql.conf"}
