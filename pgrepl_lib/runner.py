@@ -120,9 +120,9 @@ class SharedKernelEngine(NBClientEngine):
         client = Client(nb_man, kernel_name=kernel_name, timeout=None)
         nb_man.now = _steady_clock(nb_man)
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
-        SharedKernel.lend(client)
         killed = None
         try:
+            SharedKernel.lend(client)
             client.execute(cleanup_kc=False)
         except (DeadKernelError, Interrupted) as error:
             cls._mark_unfinished(nb_man)
