@@ -42,6 +42,8 @@ class Guarded(click.Group):
         except KeyboardInterrupt:
             click.echo("pgrepl: interrupted; run again to go on", err=True)
             sys.exit(INTERRUPTED)
+        finally:
+            exec("")  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
 
 
 def parameters(command: Any) -> Any:

@@ -62,14 +62,9 @@ class SharedKernel:
 
     @classmethod
     def lend(cls, client: Any) -> None:
-        """Give the client the kernel, its namespace emptied. Raises nbclient's `DeadKernelError` if it does not come up."""
+        """Give the client the kernel, its namespace emptied. Raises `RuntimeError` if it does not come up within 60 s."""
         if cls.client is None:
-            from nbclient.exceptions import DeadKernelError  # here: it imports much, and the kernel is started first
-
-            try:
-                run_sync(cls.connection.wait_for_ready)(timeout=60)
-            except RuntimeError as error:
-                raise DeadKernelError(str(error)) from error
+            run_sync(cls.connection.wait_for_ready)(timeout=60)
         else:
             run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
         cls.client, client.km, client.kc = client, cls.manager, cls.connection

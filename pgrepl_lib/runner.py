@@ -122,7 +122,10 @@ class SharedKernelEngine(NBClientEngine):
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
         killed = None
         try:
-            SharedKernel.lend(client)
+            try:
+                SharedKernel.lend(client)
+            except RuntimeError as error:
+                raise DeadKernelError(str(error)) from error
             client.execute(cleanup_kc=False)
         except (DeadKernelError, Interrupted) as error:
             cls._mark_unfinished(nb_man)

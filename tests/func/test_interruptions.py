@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from pgrepl_lib.state import read
 
 from ..conftest import REQUIRE_DOCKER
 from .interrupted import Interrupted, stopped_in_every_way
-from .running import Running, Values, all_runs, folder_of, pgrepl
+from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl
 
 
 @pytest.fixture
@@ -58,6 +59,23 @@ def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: si
     assert code == 130 and "run again to go on" in errors and "Traceback" not in errors, errors
     assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE, "nobody may be there to reap it"
     assert all_runs(values) == [] and not folder_of(values).exists()
+
+
+IN_AN_EXEC = """
+from pgrepl_lib.cli import main
+@main.command()
+def stopped(): exec("raise KeyboardInterrupt")
+main(["stopped"])
+"""
+
+
+def test_one_that_is_stopped_inside_an_exec_exits_too(tmp_path: Path) -> None:
+    """dataclasses and namedtuple compile text, so imports do; CPython remembers an interruption that passes there."""
+    (tmp_path / "command.py").write_text(IN_AN_EXEC)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "command"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (130, "pgrepl: interrupted; run again to go on\n")
 
 
 def test_a_run_killed_while_its_evidence_is_written_has_not_completed(values: Values) -> None:
