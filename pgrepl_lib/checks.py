@@ -6,7 +6,6 @@ the same in any language; the notebooks give titles and hints in the reader's.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from psycopg import sql
 
 from . import conf, db
 from .engine import CONFIGURATION
+from .postgres.configured import IN_EFFECT, UNREAD
+from .postgres.sessions import AS_A_CLIENT, OURS, UNLOGGED
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 
 ROWS = 100_000
 REPLAY_SECONDS = 60
-
-
-# Names as in the file may differ in case; settings of extensions that are not loaded are in no view but the file's.
-IN_EFFECT = """
-select lower(f.name) as name, f.setting from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
-where f.applied and f.sourcefile = %s and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
-
-UNREAD = """
-select s.name from pg_file_settings f join pg_settings s on lower(s.name) = lower(f.name)
-where f.applied and f.sourcefile = %s and f.setting <> current_setting(s.name)"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,8 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
 def primary_writes(cluster: Cluster) -> Verdict:
     """Really writes, since a full disk shows in no setting."""
     with scratch(cluster) as schema:
-        db.rows(cluster.primary.address, sql.SQL("create table {}.t as select 1 as n").format(schema))
+        create = sql.SQL("create table {}.t as select 1 as n").format(schema)
+        db.rows(cluster.primary.address, create, settings=AS_A_CLIENT)
         in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
     return "CREATE TABLE, pg_is_in_recovery = false", f"CREATE TABLE, pg_is_in_recovery = {str(in_recovery).lower()}"
 
@@ -215,14 +207,20 @@ def contents(cluster: Cluster) -> Verdict:
 @check("right-needed", "A role without the replication right cannot replicate",
        "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01")  # fmt: skip
 def right_needed(cluster: Cluster) -> Verdict:
-    """Over the way in that the server offers to every role, so that the missing right is what refuses it."""
+    """The same role, the same way in: refused without the right, admitted with it."""
     role, password = f"pgrepl_check_{secrets.token_hex(4)}", secrets.token_hex(16)
-    name = sql.Identifier(role)
-    db.rows(cluster.primary.address, sql.SQL("create role {} login password {}").format(name, password))
+    at = cluster.primary.address
+    name, expected = sql.Identifier(role), "NOREPLICATION: refused; REPLICATION: accepted"
+    create = sql.SQL("create role {} login password {}").format(name, password)
+    db.rows(at, create, settings={**OURS, **UNLOGGED})
     try:
-        return "FATAL: WAL sender", _ask_as(cluster, role, password)
+        without = _ask_as(cluster, role, password)
+        db.rows(at, sql.SQL("alter role {} replication").format(name))
+        if having := _ask_as(cluster, role, password):
+            raise NotTried(expected, f"no rule lets such a role in: {having}")
+        return expected, expected if without else expected.replace("refused", "accepted")
     finally:
-        db.rows(cluster.primary.address, sql.SQL("drop role {}").format(name))
+        db.rows(at, sql.SQL("drop role {}").format(name))
 
 
 @check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
@@ -313,14 +311,11 @@ def _digest(instance: Instance) -> dict[str, str]:
 
 
 def _ask_as(cluster: Cluster, role: str, password: str) -> str:
-    """What the server says to this role's replication connection; its refusal for the missing right is FATAL."""
+    """Why the server refuses this role's replication connection; empty where it does not."""
     words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
     base = cluster.engine.inside(cluster.primary.name, "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
     answer = cluster.engine.run(replace(base, env={**base.env, "PGPASSWORD": password}), check=False)
-    if answer.code == 0:
-        return "IDENTIFY_SYSTEM"
-    missing_right = re.search(r"FATAL: .*(walsender|WAL sender)", answer.err)  # up to 15, from 16 on
-    return "FATAL: WAL sender" if missing_right else answer.err.strip().splitlines()[-1][:160]
+    return "" if answer.code == 0 else answer.err.strip().splitlines()[-1][:160]
 
 
 def _refusal(answer: str) -> str:
@@ -335,12 +330,14 @@ def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
     """Managed settings that another owner overrides, and every error that the server sees in its files."""
     folder, engine = cluster.folder / instance.name, cluster.engine
     path = engine.configuration_path(instance.name, "postgresql.conf")
-    in_effect = {r["name"]: r["setting"] for r in db.rows(instance.address, IN_EFFECT, [path])}
+    found = db.rows_as_configured(instance.address, IN_EFFECT, [path])
+    in_effect = {r["name"]: r["setting"] for r in found}
     for name, value in conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8")).items():
         if in_effect.get(name) != value:
             yield f"{instance.name}: {name} = {value} is not in effect from {path}"
     if instance.stale():
-        unread = ", ".join(r["name"] for r in db.rows(instance.address, UNREAD, [path]))
+        waiting = db.rows_as_configured(instance.address, UNREAD, [path])
+        unread = ", ".join(r["name"] for r in waiting)
         yield f"{instance.name}: an edit waits to be read ({unread or 'pg_hba.conf'})"
     for query in (
         "select name || ': ' || error as e from pg_file_settings where error is not null",

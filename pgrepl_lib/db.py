@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -14,6 +14,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+
+from .postgres.sessions import AS_CONFIGURED, OURS, SINCE
+from .postgres.sessions import options as as_options
 
 Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
@@ -37,15 +40,42 @@ class Address:
     password: str = field(repr=False)
 
 
-def connect(at: Address, *, seconds: int = 5, **more: Any) -> psycopg.Connection[dict[str, Any]]:
-    """An autocommit connection that libpq's environment variables of the caller cannot redirect."""
+ALWAYS = {"dbname": "postgres", "sslmode": "disable", "application_name": "pgrepl"}
+
+
+def connect(
+    at: Address,
+    *,
+    seconds: int = 5,
+    settings: Mapping[str, str] = OURS,
+    options: str = "",
+    **more: Any,
+) -> psycopg.Connection[dict[str, Any]]:
+    """An autocommit connection that no variable of the caller, no setting of the server redirects.
+
+    settings: what the session sets for itself, so that no setting of server, database or role
+    decides what we see. options: further ones, as libpq takes them; they come last. more: other
+    words of a connection string.
+    """
+    words = {
+        **vars(at),
+        **ALWAYS,
+        "connect_timeout": seconds,
+        "options": f"{as_options(settings)} {options}",
+    }
     with _no_libpq_variables():
-        return psycopg.connect(
-            **{"host": at.host, "port": at.port, "user": at.user, "password": at.password, "dbname": "postgres",
-               "sslmode": "disable", "options": "-c statement_timeout=60s", "connect_timeout": seconds,
-               "application_name": "pgrepl", **more},
-            autocommit=True, row_factory=dict_row,
-        )  # fmt: skip
+        made = psycopg.connect(**{**words, **more}, autocommit=True, row_factory=dict_row)
+    if settings is OURS:
+        _set_since(made)
+    return made
+
+
+def _set_since(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """The settings that older servers do not know."""
+    for major, settings in SINCE.items():
+        if connection.info.server_version >= major * 10000:
+            for name, value in settings.items():
+                connection.execute("select set_config(%s, %s, false)", [name, value])
 
 
 _hidden: dict[str, str] = {}
@@ -70,11 +100,43 @@ def _no_libpq_variables() -> Iterator[None]:
                 _hidden.clear()
 
 
-def rows(at: Address, query: Query, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """The rows of one statement, as dictionaries."""
-    with connect(at) as connection:
+def rows(
+    at: Address,
+    query: Query,
+    values: Sequence[Any] = (),
+    *,
+    settings: Mapping[str, str] = OURS,
+) -> list[dict[str, Any]]:
+    """The rows of one statement, as dictionaries. settings: as in `connect`."""
+    with connect(at, settings=settings) as connection:
         cursor = connection.execute(query, values or None)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description else []
+
+
+def rows_as_configured(at: Address, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The rows of one query in a session that sets nothing for itself, as those of others are.
+
+    Only where the server's own time limit leaves no time even for this is that one lifted.
+    """
+    try:
+        return _as_configured(at, query, values)
+    except psycopg.errors.QueryCanceled:
+        return _as_configured(at, query, values, "-c statement_timeout=0")
+
+
+def _as_configured(
+    at: Address,
+    query: str,
+    values: Sequence[Any],
+    options: str = "",
+) -> list[dict[str, Any]]:
+    """In one message, for a transaction may not idle; not serializable, which replicas refuse."""
+    with connect(at, settings=AS_CONFIGURED, options=options) as connection:
+        cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
+        whole = f"begin isolation level read committed; {query}; commit"
+        cursor.execute(whole, values or None)
+        cursor.nextset()
+        return cursor.fetchall()
 
 
 def row(at: Address, query: Query, values: Sequence[Any] = ()) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from psycopg import OperationalError, sql
 from . import db, recorded
 from .conf import masked
 from .engine import CONFIGURATION, Action, Tell
-from .snapshot import ALTER_SYSTEM, snapshot
+from .snapshot import ALTER_SYSTEM, server_settings, snapshot
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
-COMMAND_LINE = "select lower(name) as name, current_setting(name) as value from pg_settings where source = 'command line'"
+COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
 LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
 KEEP = "; to keep it, give it with the parameter settings"
 
@@ -143,7 +143,8 @@ def _astray(instance: Instance) -> tuple[list[sql.Composed], bool]:
         return [], False
     try:
         has = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, ALTER_SYSTEM)}
-        given = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, COMMAND_LINE)}
+        live = [r for r in server_settings(instance.address) if r["source"] == COMMAND_LINE]
+        given = {r["name"]: masked(r["name"], r["value"]) for r in live}
     except (OperationalError, OSError):
         return [], False
     reset, assign = sql.SQL("alter system reset {}"), sql.SQL("alter system set {} = {}")

@@ -14,6 +14,7 @@ from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
+from .postgres import sessions
 from .replicas import limits
 from .server import Server
 from .wait import wait_until
@@ -89,8 +90,8 @@ class Instance(Server):
         """Step: `createuser --replication`; with SCRAM also its password, of which the server gets only the verifier."""
         engine, params = self.cluster.engine, self.cluster.params
         scram = params.auth_method != "trust"
-        create = engine.client(self.name, "createuser", "--replication", params.replication_user)
-        psql = engine.client(self.name, "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
+        create = engine.tool(self.name, "createuser", "--replication", params.replication_user)
+        psql = engine.tool(self.name, "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
         password = Command(psql.argv, psql.user, psql.env, "secrets/replication.sql", psql.shown)  # type: ignore[arg-type]
 
         def role() -> dict[str, Any]:
@@ -296,14 +297,15 @@ class Instance(Server):
         With its statement log off, because an error would be logged with the statement.
         """
         role = sql.Identifier(self.cluster.params.replication_user).as_string()
-        words = shlex.quote(f"set log_statement = none; set log_min_error_statement = panic; alter role {role} password ")
+        words = shlex.quote(f"{sessions.statements(sessions.UNLOGGED)} alter role {role} password ")
         return f"""(umask 077; printf "%s'%s';\\n" {words} "$(cat secrets/replication)" > secrets/replication.sql)"""
 
     def _write_password_file(self) -> None:
         user = self.cluster.params.replication_user
         password = (self.cluster.folder / "secrets/replication").read_text().strip()
         verifier = db.scram_verifier(self.address, password, user)
-        text = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier).as_string()
+        alter = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier)
+        text = f"{sessions.statements(sessions.UNLOGGED)}\n{alter.as_string()}"
         files.write_atomic(self.cluster.folder / "secrets/replication.sql", text, 0o600)
         self.cluster.engine.prepare()
 

@@ -70,6 +70,11 @@ def of_instance(instance: Instance) -> dict[str, Any]:
     }
 
 
+def server_settings(at: db.Address) -> list[dict[str, str]]:
+    """Name, source and value of what is not a default, as an ordinary session has it."""
+    return db.rows_as_configured(at, SETTINGS)
+
+
 def digest(content: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -77,10 +82,10 @@ def digest(content: bytes) -> str:
 
 def _live(instance: Instance, managed: dict[str, str]) -> dict[str, Any]:
     try:
-        # Without the time limit that other connections set: it would hide the server's own.
-        with db.connect(instance.address, options="") as connection:
+        seen = server_settings(instance.address)
+        found = [r for r in seen if r["source"] in SERVER_WIDE or r["name"] in managed]
+        with db.connect(instance.address) as connection:
             ask = lambda query: connection.execute(query).fetchall()  # noqa: E731
-            found = [r for r in ask(SETTINGS) if r["source"] in SERVER_WIDE or r["name"] in managed]
             return {
                 "running": True,
                 "recovering": ask("select pg_is_in_recovery() as r")[0]["r"],

@@ -13,6 +13,7 @@ from . import conf, db, files
 from .checks import scratch
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
+from .postgres.sessions import CONFIRMED
 from .topology import Topology
 from .wait import wait_until
 
@@ -61,7 +62,7 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     A wait that is given up does not undo the commit: the primary has it (manual, 27.2.8.3), and warns of it.
     """
     warned: list[Any] = []
-    with db.connect(cluster.primary.address, options="-c statement_timeout=0") as connection:
+    with db.connect(cluster.primary.address, settings=CONFIRMED) as connection:
         connection.add_notice_handler(warned.append)
         patience = Timer(seconds, connection.cancel_safe)
         patience.start()

@@ -12,6 +12,7 @@ import psycopg
 
 from . import db
 from .engine import Action, Tell
+from .postgres.sessions import CONFIRMED
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -115,9 +116,15 @@ class Writer:
     def _connected(self) -> psycopg.Connection[dict[str, Any]]:
         """A connection to whichever instance accepts writes (manual, 34.1.2, target_session_attrs)."""
         instances = [self.cluster.instance(n).address for n in self.cluster.topology.names]
-        return db.connect(instances[0], seconds=2, host=",".join(i.host for i in instances),
-                          port=",".join(str(i.port) for i in instances), target_session_attrs="read-write",
-                          options="-c statement_timeout=0", application_name="pgrepl_writer")  # fmt: skip
+        return db.connect(
+            instances[0],
+            seconds=2,
+            settings=CONFIRMED,
+            host=",".join(i.host for i in instances),
+            port=",".join(str(i.port) for i in instances),
+            target_session_attrs="read-write",
+            application_name="pgrepl_writer",
+        )
 
 
 class Load:

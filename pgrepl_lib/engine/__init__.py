@@ -143,7 +143,10 @@ class Engine(Protocol):
         """
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
-        """A client program such as pgbench that works on the instance as superuser; not every machine has each."""
+        """A client program such as pgbench that works as superuser; not every machine has each.
+
+        Shown as `client`; its sessions have our own settings and no time limit (`sessions.OURS`).
+        """
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         """A client program (createuser, psql) inside the instance, as superuser; with a terminal, interactively."""

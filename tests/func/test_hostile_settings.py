@@ -1,0 +1,125 @@
+"""Settings that a user may give to everybody, to a role or to a database: ours depend on none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pgrepl_lib import Cluster, db
+from pgrepl_lib.checks import CHECKS, ON_REQUEST
+from pgrepl_lib.synchronous import set_synchronous, try_commit
+from pgrepl_lib.workload import Load, Writer
+from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+
+SERVER_WIDE = {
+    "statement_timeout": "30s",
+    "client_min_messages": "error",
+    "password_encryption": "md5",
+    "default_transaction_isolation": "serializable",  # which a replica refuses
+    "standard_conforming_strings": "off",
+    "search_path": "pg_temp",
+    "log_statement": "all",
+    "log_min_duration_statement": "0",
+}
+OF_THE_ROLE = {
+    "role": "pgrepl_somebody",
+    "lock_timeout": "1ms",
+    "statement_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "1ms",
+    "default_tablespace": "pg_global",
+    "synchronous_commit": "off",
+    "session_replication_role": "replica",
+}
+OF_THE_DATABASE = {"DateStyle": "German", "bytea_output": "escape", "client_encoding": "LATIN1"}
+
+
+@pytest.fixture(scope="module")
+def hostile(engine_name: str, open_with: MakeCluster) -> Cluster:
+    """A cluster that is made with such settings."""
+    cluster = open_with(engine_name, settings=SERVER_WIDE, auth_method="scram-sha-256")
+    set_up_primary(cluster)
+    set_up_replica(cluster)
+    return cluster
+
+
+@pytest.fixture
+def more_hostile(hostile: Cluster) -> Iterator[Cluster]:
+    """The same, after somebody also changed the superuser's and the database's sessions."""
+    at = hostile.primary.address
+    db.rows(at, "create role pgrepl_somebody")
+    for name, value in OF_THE_ROLE.items():
+        db.rows(at, f"alter role postgres set {name} = '{value}'")
+    for name, value in OF_THE_DATABASE.items():
+        db.rows(at, f"alter database postgres set {name} = '{value}'")
+    yield hostile
+    db.rows(at, "alter role postgres reset all")
+    db.rows(at, "alter database postgres reset all")
+    db.rows(at, "drop role pgrepl_somebody")
+
+
+def failed_checks(cluster: Cluster) -> dict[str, str]:
+    made = [CHECKS[name](cluster) for name in CHECKS if name not in ON_REQUEST]
+    return {check.name: check.seen for check in made if not check.passed}
+
+
+def test_every_check_passes_whatever_the_server_sets_for_its_sessions(hostile: Cluster) -> None:
+    assert failed_checks(hostile) == {}
+
+
+def test_every_check_passes_whatever_a_role_or_a_database_sets(more_hostile: Cluster) -> None:
+    """But for the one that says so: what is configured is hidden from the superuser's sessions."""
+    failed = failed_checks(more_hostile)
+    assert set(failed) == {"settings"}, failed
+    assert "statement_timeout" in failed["settings"]
+
+
+def test_nothing_of_a_password_is_in_the_log(hostile: Cluster) -> None:
+    """With every statement logged, those that hold one are not."""
+    at = hostile.primary.address
+    CHECKS["right-needed"](hostile)
+    query = "select rolpassword from pg_authid where rolname = %s"
+    verifier = db.row(at, query, [hostile.params.replication_user])["rolpassword"]
+    assert verifier.startswith("SCRAM-SHA-256$")
+    log = whole_log(hostile)
+    assert "alter role" in log and verifier not in log and "login password" not in log
+
+
+def test_a_commit_that_no_replica_has_is_not_counted_as_confirmed(hostile: Cluster) -> None:
+    """The wait is cancelled: the server only warns, and `client_min_messages` would hide even that."""
+    set_synchronous(hostile, "ANY 1")
+    writer = Writer(hostile).start()
+    try:
+        hostile.engine.stop("replica").do(print)
+        counted = len(writer.acknowledged)
+        waiting = "select pg_cancel_backend(pid) as n from pg_stat_activity where wait_event = 'SyncRep'"
+        cancelled = 0
+        while cancelled < 3:
+            cancelled += len(db.rows(hostile.primary.address, waiting))
+        assert try_commit(hostile, 0.2) == "waiting"
+        assert len(writer.acknowledged) <= counted + 1
+    finally:
+        hostile.engine.start("replica").do(print)
+        hostile.replica.wait_ready()
+        report = writer.stop()
+        set_synchronous(hostile, "")
+        writer.forget()
+    assert report.lost == 0 and report.in_doubt >= 3
+
+
+def test_programs_that_we_start_work_too(more_hostile: Cluster) -> None:
+    load = Load(more_hostile, seconds=1, scale=1)
+    try:
+        load.prepare()
+        load.start()
+        load.wait()
+    finally:
+        load.forget()
+
+
+def whole_log(cluster: Cluster) -> str:
+    if cluster.engine.name == "local":
+        return (cluster.folder / "logs/primary.log").read_text("utf-8")
+    from .operated import container_of
+
+    return str(container_of(cluster, "primary").logs().decode())
