@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from . import conf, db, drift, files, snapshot
 from .command import Command
-from .engine import TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from .engine import NOTHING, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
 from .postgres import sessions
 from .replicas import limits
@@ -221,8 +221,10 @@ class Instance(Server):
         action = self.cluster.engine.start(self.name)
         if self.is_replica and not (self.has_configuration() and self.prepared()):
             raise StepFailed(f"{self.name} has no complete data folder yet.", remedy="run chapter 02 from its beginning")
+        password = self.password_action()
 
         def do(tell: Tell) -> None:
+            password.do(tell)
             if not action.done():
                 tell("…")
                 action.do(tell)
@@ -232,7 +234,7 @@ class Instance(Server):
                 self.wait_streaming()
 
         def done() -> bool:
-            ready = action.done() and self.answers()[0] and not self.stale()
+            ready = action.done() and self.answers()[0] and not self.stale() and password.done()
             return ready and (self.name not in self.cluster.topology.upstreams or self.streams()[0])
 
         return Action(self.start_commands(), do, done)
@@ -240,12 +242,18 @@ class Instance(Server):
     def start_commands(self) -> tuple[Command | str, ...]:
         """What a person would type to start it and to wait until it answers and, a replica, streams."""
         engine = self.cluster.engine
-        commands = engine.start(self.name).commands
+        commands = (*self.password_action().commands, *engine.start(self.name).commands)
         if not self.is_replica:
             return commands
         query = f"select state from pg_stat_replication where application_name = '{self.application_name}'"
         streams = engine.client(self.upstream.name, "psql", "-Atc", query)
         return *commands, f"until {streams} | grep -qx streaming; do sleep 1; done"
+
+    def password_action(self) -> Action:
+        """What its server needs to log in to an upstream; a primary needs it only to become a replica."""
+        if not self.is_replica:
+            return NOTHING
+        return Action.sequence([self.cluster.engine.give_password(self.name)])
 
     def stop(self, title: str = "") -> str:
         """Step: stop the server; what it has committed is flushed and, from a primary, sent first."""

@@ -15,10 +15,10 @@ from psycopg import sql
 
 from . import audit, conf, db, files, recorded, show
 from .control import ControlFile
-from .engine import CONFIGURATION, Action, Tell
+from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
 from .failover import FENCE
-from .replicas import whole_action, write_standby
+from .replicas import standby_commands, whole_action, write_standby
 from .rolechange import wait_everything_replayed
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Rejoin:
         self.require()
         name, engine = self.instance.name, self.cluster.engine
         if self.resumed or not engine.has_data(name) or self.cluster.mark(name).exists():
-            return self.cluster.perform(title.format(name), Action((), lambda tell: None, lambda: True))
+            return self.cluster.perform(title.format(name), NOTHING)
         forbid, start = engine.forbid_writes(name), engine.start(name)
         path = self.cluster.folder / name / CONFIGURATION[0]
 
@@ -210,7 +210,7 @@ class Rejoin:
             self._belongs()
             instance.start_action().do(tell)
 
-        return Action((*slot.commands, *rewind, f"patch {instance.name}/postgresql.conf", *start.commands), do)
+        return Action((*slot.commands, *rewind, *standby_commands(instance), *start.commands), do)
 
     def _belongs(self) -> None:
         """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""

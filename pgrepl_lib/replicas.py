@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import conf, db, drift, files
-from .engine import CONFIGURATION, Action, Tell
+from .command import Command
+from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import ParameterError, StepFailed
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
         raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
     old = instance.upstream
     if old.name == upstream:
-        return cluster.perform(title.format(name, upstream), Action((), lambda tell: None, lambda: True))
+        return cluster.perform(title.format(name, upstream), NOTHING)
     move = move_action(instance, target)
     drops = [old.drop_slot_action(instance.slot)] if cluster.engine.running(old.name) else []
     action = Action.sequence([move, *drops], done=lambda: False)
@@ -150,7 +151,7 @@ def move_action(instance: Instance, target: Instance) -> Action:
         return cluster.topology.upstreams.get(instance.name) == target.name and instance.streams()[0]
 
     reload = instance.reload_action().commands
-    return Action((*slot.commands, f"patch {instance.name}/postgresql.conf", *reload), do, done)
+    return Action((*slot.commands, *standby_commands(instance), *reload), do, done)
 
 
 def whole_action(instance: Instance) -> Action:
@@ -189,11 +190,21 @@ def configuration_action(instance: Instance) -> Action:
         path = target / CONFIGURATION[0]
         return all((target / f).exists() for f in CONFIGURATION) and path.read_text("utf-8") == _standby(instance)
 
-    return Action((shown, f"patch {instance.name}/postgresql.conf"), do, done)
+    return Action((shown, *standby_commands(instance)), do, done)
+
+
+def standby_commands(instance: Instance) -> tuple[Command | str, ...]:
+    """What a person would type for `write_standby`."""
+    password = instance.cluster.engine.give_password(instance.name)
+    return *password.commands, f"patch {instance.name}/{CONFIGURATION[0]}"
 
 
 def write_standby(instance: Instance, upstream: Instance) -> None:
-    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has."""
+    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
+
+    Also what its server needs to log in there: a former primary is no copy that brought it along.
+    """
+    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(_silently)
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
     text = conf.without_block(path.read_text("utf-8"), "synchronous")
     files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
@@ -249,3 +260,7 @@ def _above(cluster: Cluster, name: str) -> list[str]:
         name = cluster.topology.upstreams[name]
         found.append(name)
     return found
+
+
+def _silently(line: str) -> None:
+    """Progress that nobody looks at."""

@@ -10,7 +10,7 @@ from . import conf, db, files, synchronous
 from .control import ControlFile, lsn
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .replicas import write_standby
+from .replicas import standby_commands, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse, standing
 from .wait import wait_until
 
@@ -121,7 +121,7 @@ class Switchover(RoleChange):
             write_standby(self.old, self.new)
 
         done = lambda: self.promoted or not self.cluster.engine.running(self.old.name)  # noqa: E731
-        return Action((*slots.commands, f"patch {self.old.name}/postgresql.conf"), do, done)
+        return Action((*slots.commands, *standby_commands(self.old)), do, done)
 
     def _stop_action(self) -> Action:
         engine = self.cluster.engine

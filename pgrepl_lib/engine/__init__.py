@@ -17,6 +17,7 @@ PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
 SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual, 27.2.4)
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
+PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
 Tell = Callable[[str], None]
 
 
@@ -48,6 +49,9 @@ class Action:
                     each.do(tell)
 
         return cls(tuple(c for a in actions for c in a.commands), do, done or (lambda: all(a.done() for a in actions)))
+
+
+NOTHING = Action.sequence([])  # nothing to do, and so done already
 
 
 class Engine(Protocol):
@@ -94,14 +98,10 @@ class Engine(Protocol):
         """Remove a temporary instance; what it has made stays as the data of the instance `keep_for`."""
 
     def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
-        """`pg_basebackup` from the instance `source`, with these arguments and the engine's data folder, host and port.
-
-        With a password also the commands that put its file where only the instance's server reads it.
-        """
+        """`pg_basebackup` from the instance `source`, with these arguments, and where it finds both."""
 
     def backup_complete(self, name: str) -> bool:
-        """Whether the temporary replica holds a complete base backup (its manifest is renamed into place last) and,
-        where one is needed, the password file."""
+        """Whether the temporary replica's base backup is complete: its manifest comes last."""
 
     def discard_backup(self, name: str) -> None:
         """Empty the temporary replica's data folder, which an interrupted base backup has left, or still writes."""
@@ -110,7 +110,13 @@ class Engine(Protocol):
         """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""
 
     def passfile(self, name: str) -> str:
-        """The path of that file, as the server sees it."""
+        """Where a server looks for the replication user's password, as it sees the path."""
+
+    def give_password(self, name: str) -> Action:
+        """The password into that file of an instance with data, running or not, for its server alone.
+
+        Nothing to do with `trust`. `pg_basebackup` and `pg_rewind` bring what their source has.
+        """
 
     def start(self, name: str) -> Action:
         """Start an instance; done when its process or container runs."""

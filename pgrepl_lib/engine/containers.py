@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from docker.errors import ImageNotFound, NotFound
@@ -14,8 +15,8 @@ from ..command import Command, Completed
 from ..errors import StepFailed
 from ..params import Params
 from ..wait import wait_until
-from . import PRIMARY, TEMPORARY_PRIMARY, Tell, temporary_of
-from .docker_host import client, compose, find_container
+from . import NOTHING, PASSFILE, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from .docker_host import client, compose, find_container, is_private, write_file
 
 LABEL = "pgrepl.project"
 
@@ -39,6 +40,27 @@ class Containers:
     def running(self, name: str) -> bool:
         found = self._service(name)
         return bool(found and found.status == "running")
+
+    def passfile(self, name: str) -> str:
+        return f"{self.pgdata}/{PASSFILE}"
+
+    def give_password(self, name: str) -> Action:
+        """Through the SDK: a container of its own would take a second to start."""
+        if self.params.auth_method == "trust":
+            return NOTHING
+        path, source = self.passfile(name), self.folder / "secrets" / PASSFILE
+        write = self._alone(name, "sh", "-c", f"umask 077; cat > {path}")
+        owned = f"{self.pgdata}/PG_VERSION"
+
+        def do(tell: Tell) -> None:
+            with self._looking_glass(name) as container:
+                write_file(container, path, source.read_text(), like=owned)
+
+        def done() -> bool:
+            with self._looking_glass(name) as container:
+                return is_private(container, path, source.read_bytes(), like=owned)
+
+        return Action((Command(write.argv, stdin=Path("secrets") / PASSFILE),), do, done)
 
     @cached_property
     def _labels(self) -> str:

@@ -17,7 +17,7 @@ from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
 from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
-from . import SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
+from . import PASSFILE, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
 from .containers import LABEL, Containers
 from .docker_host import (
     client,
@@ -35,7 +35,6 @@ from .services import compose_files
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
-PASSFILE = "replication.pgpass"
 
 
 class DockerEngine(Containers):
@@ -152,12 +151,10 @@ class DockerEngine(Containers):
             return (self._exec(temporary, *words),)
         write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",))
         return (Command(write.argv, stdin=Path("secrets") / PASSFILE),
-                self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}),
-                self._exec(temporary, "cp", "-p", f"/tmp/{PASSFILE}", self.pgdata))  # fmt: skip
+                self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}))  # fmt: skip
 
     def backup_complete(self, name: str) -> bool:
-        needed = ["backup_manifest", *([PASSFILE] if self.params.auth_method != "trust" else [])]
-        return all(self._in_temporary(name, "test", "-e", f"{self.pgdata}/{n}") for n in needed)
+        return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")
 
     def discard_backup(self, name: str) -> None:
         temporary = find_container(self._temporary(temporary_of(name)))
@@ -168,9 +165,6 @@ class DockerEngine(Containers):
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
         return self._exec(self._temporary(temporary_of(name)), *words) if temporary else self._alone(name, *words)
-
-    def passfile(self, name: str) -> str:
-        return f"{self.pgdata}/{PASSFILE}"
 
     # --- instances -----------------------------------------------------------------------------------------
 
@@ -236,9 +230,7 @@ class DockerEngine(Containers):
         passed = self._alone(name, "sh", "-c", 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"', "-", "pg_rewind",
                              f"--target-pgdata={self.pgdata}", f"--source-server={server}", "--write-recovery-conf",
                              "--progress")  # fmt: skip
-        keep = self._alone(name, "sh", "-c", f"umask 077; cat > {self.passfile(name)}")
         return (Command(passed.argv, stdin=Path("secrets/pgpass")),
-                *([Command(keep.argv, stdin=Path("secrets") / PASSFILE)] if self.params.auth_method != "trust" else []),
                 self.forget_recovery_settings(name, temporary=False))  # fmt: skip
 
     @contextmanager

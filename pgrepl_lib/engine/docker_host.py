@@ -179,13 +179,30 @@ def read_file(container: Any, path: str) -> bytes:
         return member.read()
 
 
+def is_private(container: Any, path: str, content: bytes, *, like: str) -> bool:
+    """Whether a file in a container has this content, the owner of the file `like` and mode 0600."""
+    try:
+        found, owner = _member(container, path), _member(container, like)
+    except NotFound:
+        return False
+    if found.uid != owner.uid or found.mode & 0o777 != 0o600:
+        return False
+    return read_file(container, path) == content
+
+
 def write_file(container: Any, path: str, text: str, *, like: str) -> None:
     """A file into a container, running or not, with the owner of the file `like` and mode 0600."""
-    chunks, _ = container.get_archive(like)
-    folder, _, name = path.rpartition("/")
+    owner, (folder, _, name) = _member(container, like), path.rpartition("/")
     packed = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive, tarfile.open(fileobj=packed, mode="w") as made:
-        owner, entry = archive.getmembers()[0], tarfile.TarInfo(name)
+    with tarfile.open(fileobj=packed, mode="w") as made:
+        entry = tarfile.TarInfo(name)
         entry.uid, entry.gid, entry.mode, entry.size = owner.uid, owner.gid, 0o600, len(text.encode())
         made.addfile(entry, io.BytesIO(text.encode()))
     container.put_archive(folder, packed.getvalue())
+
+
+def _member(container: Any, path: str) -> tarfile.TarInfo:
+    """A file's owner, mode and size in a container, running or not."""
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        return archive.getmembers()[0]

@@ -21,6 +21,8 @@ from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
 from ..wait import wait_until
 from . import (
+    NOTHING,
+    PASSFILE,
     PRIMARY,
     SIGNAL,
     TEMPORARY_PRIMARY,
@@ -122,14 +124,11 @@ class LocalEngine(Programs):
     def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
         host, port = self.upstream(source)
         target = self._data(temporary_of(name))
-        backup = self._tool("pg_basebackup", "--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
-        if self.params.auth_method == "trust":
-            return (backup,)
-        return backup, self._tool("cp", "-p", "secrets/replication.pgpass", target)
+        where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
+        return (self._tool("pg_basebackup", *where),)
 
     def backup_complete(self, name: str) -> bool:
-        needed = ["backup_manifest", *(["replication.pgpass"] if self.params.auth_method != "trust" else [])]
-        return all((self.folder / self._data(temporary_of(name)) / n).exists() for n in needed)
+        return (self.folder / self._data(temporary_of(name)) / "backup_manifest").exists()
 
     def discard_backup(self, name: str) -> None:
         target = self._data(temporary_of(name))
@@ -142,7 +141,21 @@ class LocalEngine(Programs):
         return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
 
     def passfile(self, name: str) -> str:
-        return str(self.folder / self._data(name) / "replication.pgpass")
+        return str(self.folder / self._data(name) / PASSFILE)
+
+    def give_password(self, name: str) -> Action:
+        if self.params.auth_method == "trust":
+            return NOTHING
+        source, target = self.folder / "secrets" / PASSFILE, Path(self.passfile(name))
+        copy = self._tool("install", "-m", "600", f"secrets/{PASSFILE}", self._data(name))
+
+        def done() -> bool:
+            if not target.is_file() or target.read_bytes() != source.read_bytes():
+                return False
+            seen = target.stat()  # libpq ignores one that others may read
+            return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid
+
+        return Action((copy,), lambda tell: self.run(copy), done)
 
     # --- instances -----------------------------------------------------------------------------------------
 
@@ -201,10 +214,8 @@ class LocalEngine(Programs):
             return ()
         host, port = self.upstream(source)
         server = f"host={host} port={port} user=postgres dbname=postgres"
-        backup = [self._tool("cp", "-p", "secrets/replication.pgpass", self._data(name))]
         return (self._tool("pg_rewind", f"--target-pgdata={self._data(name)}", f"--source-server={server}",
                            "--write-recovery-conf", "--progress"),
-                *(backup if self.params.auth_method != "trust" else []),
                 self.forget_recovery_settings(name, temporary=False))  # fmt: skip
 
     @contextmanager

@@ -39,7 +39,8 @@ STANDBY = "# >>> pgrepl: standby"
 
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
-    return make(open_with, engine_name)
+    """With a password on one engine; `test_operate_faults.py` has it on the other."""
+    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "local" else "trust")
 
 
 @pytest.fixture

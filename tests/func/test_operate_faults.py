@@ -46,7 +46,8 @@ OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "se
 
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
-    return make(open_with, engine_name)
+    """With a password on one engine; `test_operate.py` has it on the other."""
+    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "docker" else "trust")
 
 
 @pytest.fixture

@@ -180,3 +180,14 @@ roots = {m.split(".")[0] for m, loaded in sys.modules.items() if loaded is not N
 print(sorted(roots & {"jupyterlab", "jupyter_server", "notebook", "rfc3987_syntax"}))"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["local", "docker"])
+def test_every_chapter_runs_with_a_password(values: Values, engine: str, request: pytest.FixtureRequest) -> None:
+    if engine == "docker":
+        request.getfixturevalue("docker_ready")
+    values |= {"engine": engine, "image": IMAGE, "auth_method": "scram-sha-256"}
+    done = pgrepl("run --to 08", values, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    assert "checks passed, 0 failed" in done.stdout

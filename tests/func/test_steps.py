@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.func.operated import container_of
 
 CHECKOUT = Path(__file__).parents[2]
 UNFINISHED = "the base backup that was cut off"
@@ -266,6 +268,21 @@ def test_a_password_is_in_no_command_line(scram: tuple[Cluster, dict[str, Any]])
     running = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
     assert [c for c in running if any(s in c for s in secrets_of(made))] == []
     assert not any(s in (made.folder / "journal.jsonl").read_text() for s in secrets_of(made))
+
+
+def test_a_password_file_that_serves_for_nothing_is_set_right_by_starting(scram: tuple[Cluster, dict[str, Any]]) -> None:
+    made, _ = scram
+    password = made.engine.give_password("replica")
+    path = shlex.quote(made.engine.passfile("replica"))
+    for harm in (f"rm {path}", f"chmod 644 {path}", f"echo x > {path}"):
+        if made.engine.name == "docker":
+            container_of(made, "replica").exec_run(["sh", "-c", harm])
+        else:
+            subprocess.run(["sh", "-c", harm], check=True)
+        assert not password.done(), harm
+        assert made.replica.start() == "changed" and password.done(), harm
+    made.replica.stop()
+    assert made.replica.start() == "changed" and made.replica.streams()[0]
 
 
 def test_two_projects_live_side_by_side(cluster: Cluster, scram: tuple[Cluster, dict[str, Any]]) -> None:
