@@ -6,9 +6,9 @@ import json
 import sys
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+from .doors.resources import NOTEBOOKS
+
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
 OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from .chapter import NOTEBOOKS
+from .doors.resources import NOTEBOOKS
 from .runs import Chapter
 
 CALLOUT = re.compile(r"^> \*\*Correção (\d+)\.\*\* (.+(?:\n>(?! \*\*Correção).*)*)", re.M)

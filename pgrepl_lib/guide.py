@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .chapter import NOTEBOOKS, SET_UP
+from .chapter import SET_UP
 from .command import shell_text
+from .doors.resources import NOTEBOOKS
 from .show import wrapped
 
 ONLY_NOTEBOOK = "somente-caderno"  # the tag of cells that speak of the notebook itself

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import recorded
-from .chapter import NOTEBOOKS
 from .checks import Check
 from .cluster import MAKE, Cluster
+from .doors.resources import NOTEBOOKS
 from .engine import TEMPORARY_PRIMARY, Action, temporary_of
 from .errors import PgreplError, StepFailed
 from .instance import Instance

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .command import Command, run
+from .doors.resources import checkout
 from .errors import PgreplError
 
-CHECKOUT = Path(__file__).parents[1]
 PACKAGES = ("pgrepl", "papermill", "nbclient", "ipykernel", "psycopg", "docker", "pandas", "nbconvert")
 
 
 def facts() -> dict[str, Any]:
-    """The user, the machine, the local time, the packages, and this repository's commit and whether it was clean.
+    """The user, the machine, the local time, the packages, and the checkout's commit and whether it was clean.
 
-    Where that is not known, `repository` is None, and `repository_unknown` says why.
+    Where that is not known, or pgrepl runs as an installed package, `repository` is None, and `repository_unknown` says why.
     """
     repository = _repository()
     return {
@@ -50,16 +50,19 @@ def _version(package: str) -> str:
 
 
 def _repository() -> dict[str, Any] | str:
-    """The checkout that the notebooks come from; else why it is not known."""
+    """The commit of the checkout that the notebooks come from; else why there is none."""
+    folder = checkout()
+    if folder is None:
+        return f"an installed package: pgrepl {_version('pgrepl')}"
     try:
-        top, commit = _git("rev-parse", "--show-toplevel", "HEAD").splitlines()
-        changes = _git("--no-optional-locks", "status", "--porcelain")
+        top, commit = _git(folder, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        changes = _git(folder, "--no-optional-locks", "status", "--porcelain")
     except PgreplError as error:
         return " ".join([error.cause, *error.looked_at[:1]])
-    if Path(top).resolve() != CHECKOUT.resolve():
-        return f"the repository {top} is another one's"  # pgrepl is installed inside of it
+    if Path(top).resolve() != folder.resolve():
+        return f"the repository {top} is another one's"  # pgrepl was unpacked inside of it
     return {"commit": commit, "clean": not changes}
 
 
-def _git(*arguments: str) -> str:
-    return run(Command(("git", *arguments)), cwd=CHECKOUT).out.strip()
+def _git(folder: Path, *arguments: str) -> str:
+    return run(Command(("git", *arguments)), cwd=folder).out.strip()

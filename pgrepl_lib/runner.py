@@ -27,8 +27,8 @@ from tqdm import tqdm
 
 from . import audit, evidence, keys, provenance, recorded
 from .ask import Declined
-from .chapter import NOTEBOOKS
 from .cluster import Cluster, open_cluster
+from .doors.resources import NOTEBOOKS
 from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder, write_atomic
 from .kernel import SharedKernel

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..doors.resources import COMPOSE_FILE
 from ..params import Params
 from . import PRIMARY, REPLICA
-
-COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yaml"
 
 
 def compose_files(params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str) -> dict[str, str]:

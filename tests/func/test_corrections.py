@@ -23,9 +23,9 @@ import yaml
 
 from pgrepl_lib import Cluster, db, files
 from pgrepl_lib.command import Command, Completed, run
+from pgrepl_lib.doors.resources import COMPOSE_FILE
 from pgrepl_lib.engine import CONFIGURATION
 from pgrepl_lib.engine.docker_host import client, compose
-from pgrepl_lib.engine.services import COMPOSE_FILE
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from pgrepl_lib.params import Params
 from pgrepl_lib.preflight import END_OF_LIFE

@@ -10,7 +10,8 @@ import yaml
 
 from pgrepl_lib.conf import with_block, without_block
 from pgrepl_lib.control import ControlFile, lsn
-from pgrepl_lib.engine.services import COMPOSE_FILE, more_replicas
+from pgrepl_lib.doors.resources import COMPOSE_FILE
+from pgrepl_lib.engine.services import more_replicas
 from pgrepl_lib.lag import Thresholds, judge
 from pgrepl_lib.replicas import limits
 from pgrepl_lib.topology import Topology, name_of, number_of

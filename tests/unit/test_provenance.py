@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, as the checkout that the notebooks come from."""
     made = tmp_path / "ours"
     commit(made)
-    monkeypatch.setattr(provenance, "CHECKOUT", made)
+    lies_in(monkeypatch, made)
     return made
+
+
+def lies_in(monkeypatch: pytest.MonkeyPatch, folder: Path | None) -> None:
+    """The code runs from this checkout; None: it is an installed package."""
+    monkeypatch.setattr(provenance, "checkout", lambda: folder)
 
 
 def commit(folder: Path) -> str:
@@ -52,6 +58,12 @@ def test_the_commit_and_whether_it_was_clean(checkout: Path) -> None:
     assert "repository_unknown" not in provenance.facts()
 
 
+def test_an_installed_package_says_so_and_asks_no_repository(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lies_in(monkeypatch, None)
+    monkeypatch.setenv("PATH", "")
+    assert unknown() == f"an installed package: pgrepl {version('pgrepl')}"
+
+
 def test_another_repository_in_the_callers_environment_is_not_taken(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +77,7 @@ def test_another_repository_in_the_callers_environment_is_not_taken(
 def test_why_it_is_not_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (checkout / "site-packages").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "CHECKOUT", checkout / "site-packages")
+        lies_in(patch, checkout / "site-packages")
         assert "another one" in unknown()
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(checkout))

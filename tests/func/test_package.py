@@ -1,0 +1,163 @@
+"""The package as others get it: built from the tracked files, installed by pip, used by somebody who may not write there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib.chapter import OPERATE, SET_UP
+from pgrepl_lib.engine import binaries
+from pgrepl_lib.params import variable
+from pgrepl_lib.runs import Run
+
+pytestmark = pytest.mark.timeout(900)  # pip unpacks half a gigabyte
+ROOT = Path(__file__).parents[2]
+ORDINARY = "nobody" if os.geteuid() == 0 else None  # whoever may not write where root has installed
+USABLE = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
+PYTHONS = ["/usr/bin/python3", "/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11"]
+Completed = subprocess.CompletedProcess[str]
+
+
+def do(*argv: object, user: str | None = None, code: int = 0, **options: object) -> str:
+    """A program's output; it must end with this code."""
+    given = {"capture_output": True, "text": True, "timeout": 600, "stdin": subprocess.DEVNULL, **options}
+    if user:
+        given |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+    done: Completed = subprocess.run([str(a) for a in argv], **given)  # type: ignore[call-overload]
+    assert done.returncode == code, f"{argv}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="pgrepl-tests-package-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def new_environment(folder: Path, python: str, what: object) -> None:
+    """A virtual environment with nothing but what pip installs for this; pip itself is not in it."""
+    do(python, "-m", "venv", "--without-pip", folder)
+    do(sys.executable, "-m", "pip", "--python", folder, "install", "--quiet", what)
+
+
+@pytest.fixture(scope="module")
+def built(place: Path) -> Path:
+    """A folder with the wheel, the sdist, and in `again/` the wheel that is made from the sdist."""
+    source, made, builder = place / "source", place / "dist", place / "builder"
+    for name in do("git", "ls-files", "-z", cwd=ROOT).split("\0")[:-1]:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    (source / "notebooks/.ipynb_checkpoints").mkdir()  # as JupyterLab leaves it in a checkout
+    (source / "notebooks/.ipynb_checkpoints/00.ipynb").touch()
+    new_environment(builder, sys.executable, "hatchling")
+    hatchling = (builder / "bin/python", "-m", "hatchling", "build", "--directory")
+    do(*hatchling, made, cwd=source)
+    shutil.unpack_archive(next(made.glob("*.tar.gz")), place / "unpacked")
+    do(*hatchling, made / "again", "--target", "wheel", cwd=next((place / "unpacked").iterdir()))
+    return made
+
+
+def content(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    held = content(wheel)
+    data = [n for n in held if not n.endswith(".py") and ".dist-info/" not in n]
+    chapters = [f"pgrepl_lib/notebooks/{c}.ipynb" for c in (*SET_UP, *OPERATE, "99-limpeza")]
+    assert sorted(data) == sorted([*chapters, "pgrepl_lib/notebooks/README.md", "pgrepl_lib/docker-compose.yaml",
+                                   "pgrepl_lib/engine/binaries.json", "pgrepl_lib/templates/report.css",
+                                   "pgrepl_lib/templates/report.html.j2"])  # fmt: skip
+    for name in data:
+        original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/templates")) else name.partition("/")[2]
+        assert held[name] == (ROOT / original).read_bytes()
+    about = {n.partition("/")[2]: held[n].decode() for n in held if ".dist-info/" in n}
+    assert "pgrepl = pgrepl_lib.cli:main" in about["entry_points.txt"]
+    assert about["licenses/LICENSE"] == (ROOT / "LICENSE").read_text("utf-8")
+    assert (ROOT / "README.md").read_text("utf-8") in about["METADATA"]
+
+
+def test_the_sdist_makes_the_same_wheel(built: Path) -> None:
+    (one,), (other,) = built.glob("*.whl"), built.glob("again/*.whl")
+    assert content(one) == content(other)
+
+
+@dataclass
+class Installed:
+    """An installation that its user may not write to, and that user's folder."""
+
+    environment: Path
+    home: Path
+    user: str | None
+
+    def pgrepl(self, *words: str, code: int = 0, cwd: Path | None = None, **variables: str) -> str:
+        own = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8",
+               "XDG_CACHE_HOME": str(binaries.cache_folder().parent), **variables}  # fmt: skip
+        program = self.environment / "bin/pgrepl"
+        return do(program, *words, user=self.user, code=code, env=own, cwd=cwd or self.home)
+
+    def state(self) -> dict[str, tuple[int, int]]:
+        """What would tell that somebody has written there."""
+        there = (p for p in self.environment.rglob("*") if not p.is_symlink())
+        return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in there}
+
+
+def usable(python: str, user: str | None) -> bool:
+    try:
+        do(python, "-c", USABLE, user=user, cwd="/")
+        return True
+    except (OSError, AssertionError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def installed(place: Path, built: Path) -> Installed:
+    if binaries.find(14) is None:
+        binaries.fetch(14)
+    python = next((p for p in [sys._base_executable, *PYTHONS] if usable(p, ORDINARY)), "")
+    user = ORDINARY if python else None  # only a private Python: then as who runs the tests
+    environment, home = place / "environment", place / "home"
+    new_environment(environment, python or sys.executable, next(built.glob("*.whl")))
+    do("chmod", "-R", "a-w,go+rX", environment)
+    home.mkdir()
+    if user:
+        os.chown(home, pwd.getpwnam(user).pw_uid, -1)
+    return Installed(environment, home, user)
+
+
+def test_an_installed_package_does_everything_and_is_not_written_to(installed: Installed, free_port: Callable[[], int]) -> None:
+    before = installed.state()
+    variables = {variable("project"): "installed", variable("engine"): "local", variable("port"): str(free_port())}
+
+    def pgrepl(*words: str) -> str:
+        return installed.pgrepl(*words, **variables)
+
+    assert pgrepl("--version") == "pgrepl, version 0.1.0\n"
+    assert pgrepl("guide") == (ROOT / "docs/guia.md").read_text("utf-8")
+    assert "steps would change, " in pgrepl("plan")
+    try:
+        assert "completed: " in pgrepl("run")
+        (folder,) = installed.home.glob(".local/share/pgrepl/installed/runs/*")
+        assert Run(folder).opening["repository_unknown"] == "an installed package: pgrepl 0.1.0"
+        assert ", 0 failed" in pgrepl("check")
+        assert pgrepl("verify").startswith("verified: ")
+        assert pgrepl("report").strip() == str(folder / "report.html")
+        assert "0 steps would change, " in pgrepl("plan")
+    finally:
+        pgrepl("down", "--yes")
+    assert installed.state() == before
