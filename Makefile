@@ -6,13 +6,22 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
+# A virtual environment runs the Python that made it, which may be in a folder that only its owner may enter.
+ifneq ($(wildcard $(READY)),)
+ifeq ($(filter help clean,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(shell $(BIN)/python -c 'print("runs")' 2>/dev/null),runs)
+$(error .venv holds a Python that you may not run: another user made it. Use a checkout of your own, \
+or make it anew with one that all may run: make clean install PYTHON=/usr/bin/python3)
+endif
+endif
+endif
 .PHONY: help run test long lab lint install down requirements outputs bench operations soak evidence clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(READY) ## Set up primary and replica, verify them, leave the evidence (further arguments: ARGS='-p auth_method scram-sha-256')
-	@$(BIN)/python -m pgrepl_lib run $(ARGS)
+	@$(BIN)/python -P -m pgrepl_lib run $(ARGS)
 
 test: $(READY) ## Run the tests (docker too, where an engine answers); `make long` runs the rest
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
@@ -34,7 +43,7 @@ lint: $(READY) ## Check style, types and shell scripts
 install: $(READY) ## Install what is needed into .venv, and nothing else
 
 down: $(READY) ## Remove the cluster (the runs' evidence stays)
-	@$(BIN)/python -m pgrepl_lib down $(ARGS)
+	@$(BIN)/python -P -m pgrepl_lib down $(ARGS)
 
 requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

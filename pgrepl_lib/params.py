@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from .doors.resources import NOTEBOOKS
 from .errors import ParameterError
 
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -146,10 +147,9 @@ class Params(BaseModel):
     def _workdir(cls, value: Any) -> Any:
         if CONTROL.search(str(value)):
             raise ValueError("a folder's path without control characters")
-        try:
-            return Path(value).expanduser().absolute() if str(value) not in ("", ".") else default_workdir()
-        except RuntimeError as error:  # ~somebody who is not a user here
-            raise ValueError(str(error)) from None
+        if not str(value):
+            return default_workdir()
+        return _real_folder(value)
 
     def model_post_init(self, _: Any) -> None:
         """Fill the defaults that depend on other values or on the machine."""
@@ -182,10 +182,25 @@ def from_environment() -> dict[str, str]:
 def default_workdir() -> Path:
     """Where clusters live unless `workdir` says otherwise: as root a place that other users may enter."""
     if os.geteuid() == 0:
-        return Path("/var/lib/pgrepl")
+        return Path("/var/lib/pgrepl").resolve()
     from platformdirs import user_data_path
 
-    return user_data_path("pgrepl")
+    return user_data_path("pgrepl").resolve()
+
+
+def _real_folder(given: str | Path) -> Path:
+    """A work folder, absolute and without links and `..`, so that one place has one name.
+
+    A relative one is relative to the current folder; where that is the chapters' own (there
+    JupyterLab starts their kernels), to the user's home.
+    """
+    try:
+        folder = Path(given).expanduser()
+        if not folder.is_absolute() and NOTEBOOKS.samefile(Path.cwd()):
+            folder = Path.home() / folder
+        return folder.resolve()
+    except (RuntimeError, OSError) as error:  # no such ~user; a current folder that is gone
+        raise ValueError(str(error)) from None
 
 
 def _setting_value(name: str, value: Any) -> str:

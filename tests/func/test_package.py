@@ -30,7 +30,14 @@ Completed = subprocess.CompletedProcess[str]
 
 def do(*argv: object, user: str | None = None, code: int = 0, **options: object) -> str:
     """A program's output; it must end with this code."""
-    given = {"capture_output": True, "text": True, "timeout": 600, "stdin": subprocess.DEVNULL, **options}
+    given = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "stdin": subprocess.DEVNULL,
+        "text": True,
+        "timeout": 600,
+        **options,
+    }
     if user:
         given |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
     done: Completed = subprocess.run([str(a) for a in argv], **given)  # type: ignore[call-overload]
@@ -80,9 +87,16 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
     held = content(wheel)
     data = [n for n in held if not n.endswith(".py") and ".dist-info/" not in n]
     chapters = [f"pgrepl_lib/notebooks/{c}.ipynb" for c in (*SET_UP, *OPERATE, "99-limpeza")]
-    assert sorted(data) == sorted([*chapters, "pgrepl_lib/notebooks/README.md", "pgrepl_lib/docker-compose.yaml",
-                                   "pgrepl_lib/engine/binaries.json", "pgrepl_lib/templates/report.css",
-                                   "pgrepl_lib/templates/report.html.j2"])  # fmt: skip
+    assert sorted(data) == sorted(
+        [
+            *chapters,
+            "pgrepl_lib/notebooks/README.md",
+            "pgrepl_lib/docker-compose.yaml",
+            "pgrepl_lib/engine/binaries.json",
+            "pgrepl_lib/templates/report.css",
+            "pgrepl_lib/templates/report.html.j2",
+        ]
+    )
     for name in data:
         original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/templates")) else name.partition("/")[2]
         assert held[name] == (ROOT / original).read_bytes()
@@ -97,6 +111,16 @@ def test_the_sdist_makes_the_same_wheel(built: Path) -> None:
     assert content(one) == content(other)
 
 
+def test_make_names_an_environment_that_this_user_cannot_run(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to("/absent/python3")
+    (tmp_path / ".venv/.ready").touch()
+    told = do("make", "run", cwd=tmp_path, code=2, stderr=subprocess.STDOUT)
+    assert "make clean install PYTHON=/usr/bin/python3" in told
+    assert "rm -rf .venv" in do("make", "--dry-run", "clean", cwd=tmp_path)
+
+
 @dataclass
 class Installed:
     """An installation that its user may not write to, and that user's folder."""
@@ -106,8 +130,13 @@ class Installed:
     user: str | None
 
     def pgrepl(self, *words: str, code: int = 0, cwd: Path | None = None, **variables: str) -> str:
-        own = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8",
-               "XDG_CACHE_HOME": str(binaries.cache_folder().parent), **variables}  # fmt: skip
+        own = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "XDG_CACHE_HOME": str(binaries.cache_folder().parent),
+            **variables,
+        }
         program = self.environment / "bin/pgrepl"
         return do(program, *words, user=self.user, code=code, env=own, cwd=cwd or self.home)
 

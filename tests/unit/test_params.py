@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pgrepl_lib.doors.resources import NOTEBOOKS
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.params import OWNED, Params
 
@@ -108,10 +109,36 @@ def test_a_classified_setting_is_accepted() -> None:
     assert Params.parse({"settings": {"auto_explain.log_min_duration": "1s"}}).settings
 
 
+def test_a_work_folder_by_a_link_or_with_dots_is_the_one_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for way in ("real", "link", "./link/", "absent/../real", "link/../real", "real/absent/.."):
+        assert Params.parse({"workdir": f"{tmp_path}/{way}"}).workdir == tmp_path / "real"
+
+
+def test_a_relative_workdir_in_the_chapters_folder_is_in_the_users_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(NOTEBOOKS)
+    assert Params.parse({"workdir": "dados"}).workdir == tmp_path / "dados"
+    assert Params.parse({"workdir": "/srv/dados"}).workdir == Path("/srv/dados").resolve()
+
+
+def test_a_current_folder_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ParameterError, match=r"workdir: .*No such file"):
+        Params.parse({"workdir": "dados"})
+    assert Params.parse({"workdir": str(tmp_path)}).workdir == tmp_path
+
+
 def test_the_workdir_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert Params.parse({"workdir": "a b/ç"}).workdir == tmp_path / "a b/ç"
+    assert Params.parse({"workdir": "."}).workdir == tmp_path
     assert Params.parse({"workdir": "~/x"}).workdir == tmp_path / "home/x"
     assert Params.parse({"workdir": ""}).workdir == Params.parse({}).workdir
 
