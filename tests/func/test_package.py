@@ -41,7 +41,7 @@ def do(*argv: object, user: str | None = None, code: int = 0, **options: object)
     if user:
         given |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
     done: Completed = subprocess.run([str(a) for a in argv], **given)  # type: ignore[call-overload]
-    assert done.returncode == code, f"{argv}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == code, f"{argv}: {done.stdout[-2000:]}\n{(done.stderr or '')[-3000:]}"
     return done.stdout
 
 
