@@ -72,7 +72,7 @@ else
     compose=(docker-compose)
     if docker compose version >/dev/null 2>&1; then compose=(docker compose); fi
     cp "$here/docker-compose.yaml" .
-    printf 'COMPOSE_PROJECT_NAME=%s\nPGREPL_IMAGE=%s\nPGREPL_NETWORK=%s\nPGREPL_PRIMARY_PORT=%s\nPGREPL_REPLICA_PORT=%s\n' \
+    printf 'PGREPL_ID=floor\nCOMPOSE_PROJECT_NAME=%s\nPGREPL_IMAGE=%s\nPGREPL_NETWORK=%s\nPGREPL_PRIMARY_PORT=%s\nPGREPL_REPLICA_PORT=%s\n' \
         "$project" "$image" "$network" "$port" "$replica_port" >.env
     docker container run --name "${project}_pg_temp" -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser \
         --volume "$folder/secrets/superuser:/run/secrets/superuser:ro" "$image" >/dev/null

@@ -290,7 +290,8 @@ def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], 
 
     cluster = existing_cluster(values(project, engine, given), must_exist=False)
     name = cluster.params.project
-    for line in (there := cluster.existing()):
+    there, others = cluster.existing(), cluster.engine.strangers(temporaries=True)
+    for line in (*there, *(f"not this project's, and left as it is: {other}" for other in others)):
         click.echo(line, err=True)
     if not there and not cluster.folder.joinpath(state.FILE).exists():
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")

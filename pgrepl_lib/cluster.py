@@ -15,11 +15,11 @@ from . import audit, files, passwords, picture, recorded, show, state
 from .chapter import SET_UP, cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
-from .errors import CheckFailed, ParameterError, StepFailed
+from .errors import CheckFailed, EnvironmentLacking, ParameterError, StepFailed
 from .instance import Instance
 from .params import Params
 from .ports import holder
-from .preflight import Finding, findings, require
+from .preflight import Finding, findings, ownership, require
 from .steps import Steps
 from .topology import Topology
 
@@ -239,6 +239,7 @@ class Cluster(Steps):
             return
         if not (self._found_ready or (self.folder / state.FILE).exists()):
             require(findings(self))
+        require(ownership(self))
         files.make_folder(self.folder)
         with state.reserving(self.params):  # two projects that begin at once must not choose the same ports
             self._choose_ports()
@@ -249,6 +250,7 @@ class Cluster(Steps):
 
     def _choose_ports(self) -> None:
         made = state.read(self.folder)
+        self.engine.id = made.get("id") or self.engine.id or state.new_id()
         if not made or not set(self.topology.names) <= set(made["ports"]):
             self.engine.ports = state.ports(self.params, made, self.topology.names)
         self.record()
@@ -269,6 +271,8 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     topology = Topology.of(made, params.replicas)
     ports = state.ports(params, made, topology.names)
     engine, why = choose(params, ports, made.get("engine"))
+    engine.id = made.get("id") or engine.find_id()
+    _refuse_unmarked(params, made, engine)
     if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
         engine, _ = choose(
             params, state.new_ports(params, topology.names), made.get("engine")
@@ -278,3 +282,13 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     cluster.record_versions()
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
     return cluster
+
+
+def _refuse_unmarked(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
+    """What was made before there were ids cannot be told from what somebody else has made."""
+    if made and not engine.id and (found := engine.strangers()):
+        raise EnvironmentLacking(
+            f"Project {params.project} was made by an earlier version, which did not mark what it made; nothing was touched.",
+            looked_at=found,
+            remedy="operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew",
+        )

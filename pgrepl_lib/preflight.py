@@ -35,7 +35,14 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    return [*_folder(cluster), *_passwords(cluster), *_leftovers(cluster), *_ports(cluster), *_network(cluster)]
+    return [
+        *_folder(cluster),
+        *_passwords(cluster),
+        *ownership(cluster),
+        *_leftovers(cluster),
+        *_ports(cluster),
+        *_network(cluster),
+    ]
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -69,8 +76,16 @@ def _passwords(cluster: Cluster) -> Iterator[Finding]:
                       "end; remove the file, and one is made")  # fmt: skip
 
 
+def ownership(cluster: Cluster) -> list[Finding]:
+    """What somebody else has made under a name of ours: it is neither used nor removed."""
+    begun = (cluster.folder / FILE).exists()
+    found = cluster.engine.strangers(temporaries=not begun)
+    remedy = "use another project name (--project); what is named here stays as it is"
+    return [Finding("project", False, line, remedy) for line in found]
+
+
 def _leftovers(cluster: Cluster) -> Iterator[Finding]:
-    """Data without the record of what it was made with could be anything: it is kept, and named."""
+    """Data of this very folder without the record of what it was made with: kept, and named."""
     if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
         remedy = f"put {FILE} back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
         yield Finding("leftovers", False, "; ".join(cluster.engine.existing()), remedy)
@@ -95,8 +110,9 @@ def _network(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")
         return
     from .engine.docker_host import network_holder
+    from .engine.owner import ID
 
-    who = network_holder(cluster.params.network, cluster.params.project)
+    who = network_holder(cluster.params.network, {ID: cluster.engine.id})
     if not who and not cluster.engine.existing():
         who = ports.overlapping_interface(cluster.params.network)
     yield Finding("network", not who, f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",

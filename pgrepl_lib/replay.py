@@ -14,7 +14,6 @@ from typing import Any
 
 from . import state
 from .chapter import SET_UP
-from .command import here_document
 from .files import write_atomic
 from .redact import MASK
 from .runs import Run
@@ -30,7 +29,7 @@ HEAD = """#!/bin/sh
 set -eu
 umask 022
 unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE COMPOSE_PROJECT_NAME \\
-    PGREPL_IMAGE PGREPL_NETWORK || true  # Compose would prefer them to the cluster's .env
+    PGREPL_IMAGE PGREPL_NETWORK PGREPL_ID PGREPL_FOLDER PGREPL_USER || true  # preferred to .env
 export LC_ALL=C.UTF-8
 folder={folder}
 refuse() {{ printf '%s; nothing was touched.\\n' "$1" >&2; exit 2; }}
@@ -89,8 +88,16 @@ def script(run: Run) -> str:
                        folder=shlex.quote(str(Path(params["workdir"]) / params["project"])), needed=_needed(engine["facts"]),
                        secrets="" if params["auth_method"] == "trust" else " and secrets/replication",
                        record=state.FILE, tries=TRIES)  # fmt: skip
-    record = here_document(state.FILE, state.text(params, name, ports, Topology.of({"ports": ports}, 0)))
+    record = _record(name, state.text(params, "", name, ports, Topology.of({"ports": ports}, 0)))
     return head + "".join(map(_step, _steps(run))) + _gaps(run) + f"{END}{record}\n"
+
+
+def _record(engine: str, text: str) -> str:
+    """What writes `cluster.json`, with the id that is in `.env` already, or one of its own."""
+    made = {"docker": "sed -n 's/^PGREPL_ID=//p' .env", "local": "openssl rand -hex 16"}[engine]
+    before, after = text.split('""', 1)
+    begin = shlex.quote(f'{before}"%s"')
+    return f"{{ printf {begin} \"$({made})\"\ncat <<'END'\n{after}END\n}} > {state.FILE}"
 
 
 def _needed(facts: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,16 +39,39 @@ def read(folder: Path) -> dict[str, Any]:
     raise ParameterError(f"{path} is damaged.", remedy="put it back from a copy, or use another project name")
 
 
-def write(params: Params, engine: str, ports: Mapping[str, int], topology: Topology) -> None:
+def new_id() -> str:
+    """What tells a project from every other one, whatever their names."""
+    return uuid.uuid4().hex
+
+
+def write(
+    params: Params,
+    project_id: str,
+    engine: str,
+    ports: Mapping[str, int],
+    topology: Topology,
+) -> None:
     """Record it; unchanged content is not written again."""
-    made, path = text(params.plain(), engine, ports, topology), params.folder / FILE
+    made, path = text(params.plain(), project_id, engine, ports, topology), params.folder / FILE
     if not path.exists() or path.read_text("utf-8") != made:
         write_atomic(path, made)
 
 
-def text(params: Mapping[str, Any], engine: str, ports: Mapping[str, int], topology: Topology) -> str:
+def text(
+    params: Mapping[str, Any],
+    project_id: str,
+    engine: str,
+    ports: Mapping[str, int],
+    topology: Topology,
+) -> str:
     """What `cluster.json` holds; params: as plain values."""
-    plain = {"engine": engine, "ports": dict(ports), "topology": topology.plain(), "params": dict(params)}
+    plain = {
+        "id": project_id,
+        "engine": engine,
+        "ports": dict(ports),
+        "topology": topology.plain(),
+        "params": dict(params),
+    }
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -70,6 +94,7 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
     """Refuse parameters that the existing cluster cannot take over; raises `ParameterError` naming each."""
     if not made:
         return
+    _refuse_copy(params, made)
     before = {**made["params"], "engine": made["engine"]}
     now = params.plain() | ({"engine": made["engine"]} if params.engine == "auto" else {})
     if differing := [f"{n}: made with {before[n]}, asked for {now[n]}" for n in FIXED if before[n] != now[n]]:
@@ -78,6 +103,20 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
             looked_at=[*differing, f"folder {params.folder}"],
             remedy=f"use the first values, another project name, or remove it: pgrepl down --project {params.project}",
         )
+
+
+def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
+    """A copied folder has the id of another cluster, whose containers it would take for its own."""
+    before, here = made["params"], params.folder / FILE
+    original = Path(before["workdir"], before["project"]) / FILE
+    if made["engine"] != "docker" or not original.exists() or original.samefile(here):
+        return
+    with suppress(ParameterError):  # what is damaged there is not this one's business
+        if made.get("id") and read(original.parent).get("id") == made["id"]:
+            raise EnvironmentLacking(
+                f"{params.folder} is a copy of the cluster in {original.parent}; nothing was touched.",
+                remedy=f"use that one, or remove {here} and use another project name",
+            )
 
 
 def ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:

@@ -167,7 +167,7 @@ class Steps:
 
     def record(self) -> None:
         """Write the instances and their roles as they are now into `cluster.json`."""
-        state.write(self.params, self.engine.name, self.engine.ports, self.topology)
+        state.write(self.params, self.engine.id, self.engine.name, self.engine.ports, self.topology)
 
     def _refuse_unfinished(self) -> None:
         if (begun := self.topology.operation) and not self._operating:

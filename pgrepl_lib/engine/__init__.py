@@ -60,6 +60,7 @@ class Engine(Protocol):
     name: str
     params: Params
     ports: Mapping[str, int]
+    id: str  # of the project, which all that is made outside its folder carries; empty before
 
     def facts(self) -> dict[str, str]:
         """Versions and checksums of what is used, for the preflight and the journal."""
@@ -186,6 +187,15 @@ class Engine(Protocol):
 
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
         """An instance's host and port, and an address of this machine that the replication rule does not admit."""
+
+    def strangers(self, *, temporaries: bool = False) -> list[str]:
+        """What is somebody else's under a name that this project needs, and whose it is.
+
+        temporaries: also the names that only the set-up needs.
+        """
+
+    def find_id(self) -> str:
+        """The id of the cluster that was made in this very folder; empty where there is none."""
 
     def existing(self) -> list[str]:
         """What exists of this cluster outside its folder's text files: containers, volumes, data, processes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from ..command import Command, Completed
 from ..errors import StepFailed
 from ..params import Params
 from ..wait import wait_until
-from . import NOTHING, PASSFILE, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from . import NOTHING, PASSFILE, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, owner, temporary_of
 from .docker_host import client, compose, find_container, is_private, write_file
-
-LABEL = "pgrepl.project"
+from .processes import owner_of
 
 
 class Containers:
@@ -27,6 +25,7 @@ class Containers:
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
         self.params, self.ports = params, ports
         self.folder = params.folder
+        self.id = ""
         mount = "/var/lib/postgresql"
         self.pgdata = f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
         self.data_mount = mount if params.pg_version >= 18 else self.pgdata
@@ -62,23 +61,34 @@ class Containers:
 
         return Action((Command(write.argv, stdin=Path("secrets") / PASSFILE),), do, done)
 
-    @cached_property
-    def _labels(self) -> str:
-        return f"com.docker.compose.project={self.params.project}"
+    @property
+    def labels(self) -> dict[str, str]:
+        """What is put on everything that this project makes, and what all of it is found by."""
+        return owner.labels(self.id, self.folder, owner_of(self.folder))
+
+    def strangers(self, *, temporaries: bool = False) -> list[str]:
+        """What is somebody else's under a name that this project needs, and whose it is."""
+        project = self.params.project
+        services = [f"{project}{s}{n}{s}1" for n in self.ports for s in "_-"]  # Compose 1 and 2
+        needed = [f"{project}_cluster", *(f"{project}_{n}" for n in self.ports), *services]
+        needed += self._temporaries() if temporaries else []
+        return [f"{t}, {t.whose()}" for t in owner.strangers(project, self.id, needed)]
+
+    def find_id(self) -> str:
+        """The id of the cluster that was made in this very folder; empty where there is none."""
+        return owner.id_of_folder(self.params.project, self.folder)
 
     def _mine(self) -> dict[str, Any]:
-        return {"label": [self._labels]}
+        return {"label": [f"{owner.ID}={self.id}"]}
 
     def _containers(self) -> list[Any]:
+        if not self.id:
+            return []
         return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
 
-    def _helpers(self) -> list[Any]:
-        """Containers that an interrupted step has left: one-off ones of Compose, and those made without it."""
-        found = [c for c in self._containers() if c.labels.get("com.docker.compose.oneoff") == "True"]
-        mine: dict[str, Any] = {"label": [f"{LABEL}={self.params.project}"]}
-        return [*found, *client().containers.list(all=True, filters=mine, ignore_removed=True)]
-
     def _volumes(self) -> list[Any]:
+        if not self.id:
+            return []
         return client().volumes.list(filters=self._mine())
 
     def _service(self, name: str) -> Any:
@@ -127,7 +137,7 @@ class Containers:
             yield self._service(name)
             return
         mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw,nocopy"}}
-        made = client().containers.create(self.params.image, volumes=mount, labels={LABEL: self.params.project})
+        made = client().containers.create(self.params.image, volumes=mount, labels=self.labels)
         try:
             yield made
         finally:
@@ -142,15 +152,17 @@ class Containers:
     def _remove_container(self, name: str) -> None:
         if found := find_container(name):
             if not self._mine_is(found):
-                raise StepFailed(f"A container named {name} exists that this project did not make.",
-                                 looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
-                                 remedy=f"rename or remove it (docker container rm -f {name}), then run again")  # fmt: skip
+                raise StepFailed(
+                    f"A container named {name} exists that this project did not make.",
+                    looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
+                    remedy="use another project name (--project), or ask whose it is to rename it",
+                )
             found.remove(force=True, v=True)
             wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
 
     def _mine_is(self, container: Any) -> bool:
         """A name is the engine's, so a container of somebody else may have ours."""
-        return self.params.project in (container.labels.get(LABEL), container.labels.get("com.docker.compose.project"))
+        return bool(self.id) and container.labels.get(owner.ID) == self.id
 
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder

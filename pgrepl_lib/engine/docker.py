@@ -17,8 +17,18 @@ from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
 from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
-from . import PASSFILE, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, first_complaint, settings_probe, temporary_of
-from .containers import LABEL, Containers
+from . import (
+    PASSFILE,
+    SIGNAL,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    first_complaint,
+    owner,
+    settings_probe,
+    temporary_of,
+)
+from .containers import Containers
 from .docker_host import (
     client,
     compose,
@@ -31,7 +41,7 @@ from .docker_host import (
     wait_accepting,
     write_file,
 )
-from .services import compose_files
+from .services import ENV, compose_files, owner_command, owner_lines
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
@@ -70,6 +80,7 @@ class DockerEngine(Containers):
     def prepare(self) -> None:
         files.make_folder(self.folder / "secrets", 0o700)
         for name, text in self._texts().items():
+            text += owner_lines(self.labels) if name == ENV else ""
             if text:
                 files.write_atomic(self.folder / name, text)
             else:
@@ -80,8 +91,10 @@ class DockerEngine(Containers):
         return compose_files(self.params, self.ports, self.pgdata, self.data_mount)
 
     def preparation(self) -> tuple[str, ...]:
-        texts = tuple(command.here_document(name, text) for name, text in self._texts().items() if text)
-        return f"mkdir -p {' '.join(self.ports)}", "mkdir -p -m 700 secrets", *texts
+        texts = self._texts()
+        env = command.here_document(ENV, texts.pop(ENV)), owner_command(self.labels)
+        rest = (command.here_document(name, text) for name, text in texts.items() if text)
+        return f"mkdir -p {' '.join(self.ports)}", "mkdir -p -m 700 secrets", *env, *rest
 
     def hand_over(self, *folders: str) -> tuple[str, ...]:
         return ()  # the container's own start reads them as root
@@ -112,7 +125,7 @@ class DockerEngine(Containers):
             tell("…")
             self._remove_container(name)
             container = client().containers.run(
-                self.params.image, name=name, detach=True, labels={LABEL: self.params.project},
+                self.params.image, name=name, detach=True, labels=self.labels,
                 environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
                 volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
             )  # fmt: skip
@@ -238,7 +251,8 @@ class DockerEngine(Containers):
         secret = self.folder / "secrets/superuser"
         anywhere: dict[str, Any] = {"5432/tcp": ("127.0.0.1", None)}
         made = client().containers.run(
-            self.params.image, detach=True, labels={LABEL: self.params.project}, tmpfs={self.data_mount: f"size={megabytes}m"},
+            self.params.image, detach=True, labels=self.labels,
+            tmpfs={self.data_mount: f"size={megabytes}m"},
             environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"}, ports=anywhere,
             volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
         )  # fmt: skip
@@ -291,26 +305,16 @@ class DockerEngine(Containers):
         return address, 5432, host_address_outside(self.params.network)
 
     def existing(self) -> list[str]:
-        temporaries = self._temporaries()
-        containers = {c.name: c for c in [*self._containers(), *self._helpers()]}
-        containers |= {t: c for t in temporaries if (c := find_container(t)) and self._mine_is(c)}
-        return [*(f"container {n} ({c.status})" for n, c in sorted(containers.items())),
-                *sorted(f"volume {v.name}" for v in self._volumes()),
-                *sorted(f"network {n.name}" for n in client().networks.list(filters=self._mine()))]  # fmt: skip
+        return list(map(str, owner.of_project(self.id)))
 
     def remove_all(self) -> Action:
-        down = self._compose("down", "--volumes", "--remove-orphans")
-        temporaries = self._temporaries()
+        """What carries this project's id, and nothing by its name."""
 
         def do(tell: Tell) -> None:
-            for name in temporaries:
-                if (found := find_container(name)) and self._mine_is(found):
-                    self._remove_container(name)
-            for each in self._helpers():
-                each.remove(force=True, v=True)
-            self.run(down)
+            owner.remove(owner.of_project(self.id))
 
-        return Action((f"docker container rm -f {' '.join(temporaries)}", down), do, lambda: not self.existing())
+        commands = owner.removal_commands(owner.of_project(self.id))
+        return Action(commands, do, lambda: not self.existing())
 
 
 def _until(probe: Command) -> str:

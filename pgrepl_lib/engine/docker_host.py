@@ -115,12 +115,14 @@ def require(params: Params) -> None:
         )
 
 
-def network_holder(network: IPv4Network, project: str) -> str:
-    """The Docker network of another project that overlaps; empty where there is none."""
+def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
+    """The Docker network that overlaps, without this project's labels; empty where there is none."""
     for found in client().networks.list():
         for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
-            mine = (found.attrs.get("Labels") or {}).get("com.docker.compose.project") == project
-            if not mine and ":" not in entry.get("Subnet", ":") and IPv4Network(entry["Subnet"]).overlaps(network):
+            if mine.items() <= (found.attrs.get("Labels") or {}).items():
+                continue
+            subnet = entry.get("Subnet", ":")
+            if ":" not in subnet and IPv4Network(subnet).overlaps(network):
                 return f"Docker network {found.name} ({entry['Subnet']})"
     return ""
 

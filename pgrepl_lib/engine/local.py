@@ -268,6 +268,12 @@ class LocalEngine(Programs):
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
         return HOST, self.ports[name], "127.0.0.2"
 
+    def strangers(self, *, temporaries: bool = False) -> list[str]:
+        return []  # all that it makes lies in the project's folder
+
+    def find_id(self) -> str:
+        return ""
+
     def existing(self) -> list[str]:
         data = self.folder / "data"
         found = sorted(p.name for p in data.iterdir()) if data.exists() else []

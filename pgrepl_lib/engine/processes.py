@@ -103,6 +103,15 @@ def server_user() -> str | None:
                              remedy="run as an ordinary user")  # fmt: skip
 
 
+def owner_of(folder: Path) -> str:
+    """The user whose a folder is, or would be if it were made now; a number where there is no name."""
+    number = folder.stat().st_uid if folder.exists() else os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 @contextmanager
 def small_file_system(folder: Path, megabytes: int, owner: tuple[int, int] | None) -> Iterator[None]:
     """A file system in memory on a folder, owned by the server's user; only root may make one."""

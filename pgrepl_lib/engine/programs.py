@@ -22,6 +22,7 @@ class Programs:
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
         self.params, self.ports = params, ports
         self.folder = params.folder
+        self.id = ""
         self.user = processes.server_user()
 
     def look_only(self) -> None:

@@ -455,13 +455,13 @@ def test_a_container_of_somebody_else_with_our_temporary_name(
     monkeypatch.setattr(made, "require_primary", lambda: None)  # it would be refused earlier without one
     name = f"{made.params.project}_{temporary}"
     image = made.params.image
+    made.make_secrets()
     foreign = docker_host.client().containers.create(image, ["sleep", "60"], name=name, entrypoint="")
     try:
-        made.make_secrets()
         action = made.engine.start_temporary() if temporary == "pg_temp" else made.engine.start_temporary_replica("replica")
         with pytest.raises(StepFailed) as caught:
             action.do(lambda line: None)
-        assert name in str(caught.value) and "docker container rm" in caught.value.remedy
+        assert name in str(caught.value) and "another project name" in caught.value.remedy
         made.remove(confirm=True)  # what is not ours is no reason to keep what is
         assert docker_host.client().containers.get(name).id == foreign.id
         assert not any(name in line for line in made.engine.existing())

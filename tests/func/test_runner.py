@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from pgrepl_lib import audit, open_cluster
-from pgrepl_lib.chapter import NOTEBOOKS, SET_UP
+from pgrepl_lib.chapter import SET_UP
 
 from ..conftest import IMAGE
 from .running import Values, pgrepl
@@ -133,22 +133,6 @@ def test_run_with_either_compose(
         down = pgrepl("down", made, "--yes", env=environment)
         assert down.returncode == 0, down.stderr
     assert not open_cluster("", **made).existing()
-
-
-def test_the_compose_file_is_accepted_as_it_is(docker_ready: None) -> None:
-    root = NOTEBOOKS.parent
-    candidates = [
-        (["docker-compose"], dict(os.environ)),
-        (["docker", "compose"], {**os.environ, "DOCKER_CONFIG": str(COMPOSE_V2)}),
-    ]
-    accepted = 0
-    for command, environment in candidates:
-        if subprocess.run([*command, "version"], env=environment, capture_output=True).returncode == 0:
-            done = subprocess.run([*command, "config"], cwd=root, env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            assert "192.168.55.0/24" in done.stdout and "postgres:14" in done.stdout and "127.0.0.1" in done.stdout
-            accepted += 1
-    assert accepted
 
 
 @pytest.mark.parametrize("command", ["run", "status", "check", "psql", "down"])

@@ -61,7 +61,7 @@ def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Params.parse({"workdir": str(tmp_path), "project": "p", "port": 7000, "replicas": 3, "replication_user": "made"})
-    state.write(made, "local", {"primary": 7000, "replica": 7001}, Topology.of({}, 1))
+    state.write(made, "x", "local", {"primary": 7000, "replica": 7001}, Topology.of({}, 1))
     monkeypatch.setenv("PGREPL_WORKDIR", str(tmp_path))
     monkeypatch.setenv("PGREPL_PROJECT", "p")
     monkeypatch.setenv("PGREPL_PORT", "7100")
@@ -74,7 +74,7 @@ def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_
 
 def test_a_project_whose_folder_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
     made = Params.parse({"workdir": "/gone", "project": "p"})
-    state.write(made.model_copy(update={"workdir": tmp_path}), "local", {"primary": 7000}, Topology.of({}, 1))
+    state.write(made.model_copy(update={"workdir": tmp_path}), "x", "local", {"primary": 7000}, Topology.of({}, 1))
     (tmp_path / "p" / state.FILE).write_text((tmp_path / "p" / state.FILE).read_text().replace(str(tmp_path), "/gone"))
     assert cli.with_made({"workdir": str(tmp_path), "project": "p"})["workdir"] == str(tmp_path)
 

@@ -26,7 +26,7 @@ def begin(workdir: Path, project: str = "one") -> list[int]:
     params.folder.mkdir(parents=True)
     with state.reserving(params):
         ports = state.ports(params, {}, NAMES)
-        state.write(params, "local", ports, Topology.of({}, 1))
+        state.write(params, "x", "local", ports, Topology.of({}, 1))
     return list(ports.values())
 
 
