@@ -17,6 +17,7 @@ from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, EnvironmentLacking, ParameterError, StepFailed
 from .instance import Instance
+from .operations import identity
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, ownership, require
@@ -31,6 +32,7 @@ class Cluster(Steps):
 
     def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
         self.params, self.engine, self.why, self.topology, self.chapter = params, engine, why, topology, chapter
+        engine.had_data = bool(topology.system_identifier)
         self.folder = params.folder
         self._ready = self._found_ready = False
         self._operating = False
@@ -246,7 +248,15 @@ class Cluster(Steps):
         self.engine.prepare()
         for name in self.topology.names:
             files.make_folder(self.folder / name)
+        self.learn_identity()
         self._ready = True
+
+    def learn_identity(self) -> None:
+        """Record the cluster's system identifier as soon as there are data."""
+        if identity.learn(self.engine, self.topology):
+            self.engine.had_data = True
+            self.engine.prepare()
+            self.record()
 
     def _choose_ports(self) -> None:
         made = state.read(self.folder)

@@ -95,8 +95,8 @@ def with_settings(instance: Instance, start: Action) -> Action:
             if not each.done():
                 each.do(tell)
 
-    commands = (*settings.commands, *start.commands)
-    return Action(commands, do, lambda: start.done() and settings.done(), anew=start.commands)
+    commands, anew = (*settings.commands, *start.commands), start.anew or start.commands
+    return Action(commands, do, lambda: start.done() and settings.done(), anew=anew)
 
 
 def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | None:

@@ -109,13 +109,17 @@ class Failover(RoleChange):
         def do(tell: Tell) -> None:
             if engine.running(name):
                 kill.do(tell)
-            forbid.do(tell)
+            if not forbid.done():
+                forbid.do(tell)
             if engine.running(name):  # somebody started it in between
                 kill.do(tell)
-            files.write_atomic(rules, conf.with_block(rules.read_text("utf-8"), FENCE, reject, first=True))
+            if rules.exists():  # without it, nothing starts with these rules
+                text = conf.with_block(rules.read_text("utf-8"), FENCE, reject, first=True)
+                files.write_atomic(rules, text)
 
         def done() -> bool:
-            return not engine.running(name) and forbid.done() and FENCE in rules.read_text("utf-8")
+            shut = not rules.exists() or FENCE in rules.read_text("utf-8")
+            return not engine.running(name) and forbid.done() and shut
 
         return Action(
             (*(kill.commands if engine.running(name) else ()), *forbid.commands, f"patch {name}/{rules.name}"), do, done

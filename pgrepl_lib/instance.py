@@ -12,8 +12,9 @@ from psycopg.conninfo import make_conninfo
 
 from . import conf, db, drift, files, snapshot
 from .command import Command
-from .engine import NOTHING, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
+from .operations import identity
 from .postgres import sessions
 from .replicas import limits
 from .server import Server
@@ -218,31 +219,48 @@ class Instance(Server):
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""
-        action = self.cluster.engine.start(self.name)
-        if self.is_replica and not (self.has_configuration() and self.prepared()):
-            raise StepFailed(f"{self.name} has no complete data folder yet.", remedy="run chapter 02 from its beginning")
-        password = self.password_action()
+        self._require_complete()
+        cluster, password = self.cluster, self.password_action()
+        action = cluster.engine.start(self.name, initialise=self._is_first())
 
         def do(tell: Tell) -> None:
+            if not action.done():
+                identity.require_own_data(cluster.engine, cluster.topology, self.name)
             password.do(tell)
             if not action.done():
                 tell("…")
                 action.do(tell)
             self.wait_ready()
+            cluster.learn_identity()
             self.take_over_configuration()
-            if self.name in self.cluster.topology.upstreams:
+            if self.name in cluster.topology.upstreams:
                 self.wait_streaming()
 
         def done() -> bool:
             ready = action.done() and self.answers()[0] and not self.stale() and password.done()
-            return ready and (self.name not in self.cluster.topology.upstreams or self.streams()[0])
+            return ready and (self.name not in cluster.topology.upstreams or self.streams()[0])
 
-        return Action(self.start_commands(), do, done)
+        return Action(self.start_commands(), do, done, anew=self.start_commands(anew=True))
 
-    def start_commands(self) -> tuple[Command | str, ...]:
-        """What a person would type to start it and to wait until it answers and, a replica, streams."""
+    def _require_complete(self) -> None:
+        if self.is_replica and not (self.has_configuration() and self.prepared()):
+            cause = f"{self.name} has no complete data folder yet."
+            raise StepFailed(cause, remedy="run chapter 02 from its beginning")
+
+    def _is_first(self) -> bool:
+        """Whether no data have ever been: only then may the primary be made from nothing."""
+        topology = self.cluster.topology
+        return self.name == topology.primary == PRIMARY and not topology.system_identifier
+
+    def start_commands(self, *, anew: bool = False) -> tuple[Command | str, ...]:
+        """What a person would type to start it and to wait until it answers or streams.
+
+        anew: for a cluster that is built from nothing.
+        """
         engine = self.cluster.engine
-        commands = (*self.password_action().commands, *engine.start(self.name).commands)
+        first = self.name == PRIMARY and (anew or self._is_first())
+        start = engine.start(self.name, initialise=first)
+        commands = (*self.password_action().commands, *start.commands)
         if not self.is_replica:
             return commands
         query = f"select state from pg_stat_replication where application_name = '{self.application_name}'"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import passwords, ports
 from .errors import EnvironmentLacking
+from .operations import identity
 from .state import FILE
 
 if TYPE_CHECKING:
@@ -35,14 +36,8 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    return [
-        *_folder(cluster),
-        *_passwords(cluster),
-        *ownership(cluster),
-        *_leftovers(cluster),
-        *_ports(cluster),
-        *_network(cluster),
-    ]
+    looks = (_folder, _passwords, ownership, _leftovers, _lost_data, _ports, _network)
+    return [finding for look in looks for finding in look(cluster)]
 
 
 def require(found: Sequence[Finding]) -> None:
@@ -89,6 +84,15 @@ def _leftovers(cluster: Cluster) -> Iterator[Finding]:
     if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
         remedy = f"put {FILE} back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
         yield Finding("leftovers", False, "; ".join(cluster.engine.existing()), remedy)
+
+
+def _lost_data(cluster: Cluster) -> Iterator[Finding]:
+    """A primary whose data are gone, or another cluster's, is not made anew as an empty one."""
+    engine, topology = cluster.engine, cluster.topology
+    if engine.running(topology.primary):
+        return
+    if wrong := identity.astray(engine, topology, topology.primary):
+        yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
 
 
 def _ports(cluster: Cluster) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ class Topology:
     upstreams: each replica and the instance it follows. fenced: former primaries that may not come up writable, with
     what was known when they were lost. operation: the switchover or failover that has begun and not ended.
     synchronous: how many replicas a commit waits for, such as "ANY 1"; empty for asynchronous replication.
+    system_identifier: of the cluster's data, once there have been any (`operations/identity.py`).
     """
 
     primary: str = PRIMARY
@@ -44,6 +45,7 @@ class Topology:
     fenced: dict[str, dict[str, Any]] = field(default_factory=dict)
     operation: dict[str, str] = field(default_factory=dict)
     synchronous: str = ""
+    system_identifier: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, made: Mapping[str, Any], replicas: int) -> Topology:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..command import Command, Completed
 from ..db import Address
+from ..errors import StepFailed
 from ..params import Params
 
 PRIMARY, REPLICA = "primary", "replica"
@@ -61,6 +62,7 @@ class Engine(Protocol):
     params: Params
     ports: Mapping[str, int]
     id: str  # of the project, which all that is made outside its folder carries; empty before
+    had_data: bool  # whether the cluster has ever had data: then nothing makes it anew
 
     def facts(self) -> dict[str, str]:
         """Versions and checksums of what is used, for the preflight and the journal."""
@@ -119,8 +121,12 @@ class Engine(Protocol):
         Nothing to do with `trust`. `pg_basebackup` and `pg_rewind` bring what their source has.
         """
 
-    def start(self, name: str) -> Action:
-        """Start an instance; done when its process or container runs."""
+    def start(self, name: str, *, initialise: bool = False) -> Action:
+        """Start an instance; done when its process or container runs.
+
+        initialise: where the first primary has no data yet, an empty cluster is made. Without,
+        data that are gone are never replaced by an empty cluster: raises `StepFailed`.
+        """
 
     def stop(self, name: str) -> Action:
         """Stop an instance and wait for it."""
@@ -129,7 +135,10 @@ class Engine(Protocol):
         """SIGKILL: the server gets no chance to do anything."""
 
     def forbid_writes(self, name: str) -> Action:
-        """`standby.signal` into a stopped instance's data: however it is started, it comes up in recovery, read-only."""
+        """`standby.signal` into a stopped instance's data: however it starts, it refuses writes.
+
+        Without data it is done: nothing comes up.
+        """
 
     def allow_writes(self, name: str) -> Action:
         """Take `standby.signal` of a stopped instance back."""
@@ -228,6 +237,12 @@ def settings_probe(name: str, value: str) -> tuple[str, ...]:
     nowhere = ("config_file", "hba_file", "ident_file")
     return ("-C", name, *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")), "-c", "data_directory=/tmp",
             "-c", f"{name}={value}")  # fmt: skip
+
+
+def no_data(name: str) -> StepFailed:
+    """What a start answers that has nothing to start."""
+    cause = f"{name} has no data; nothing was started."
+    return StepFailed(cause, remedy="pgrepl run says what to do")
 
 
 def first_complaint(text: str) -> str:

@@ -23,7 +23,7 @@ class Containers:
     """What exists of one project, and commands for it."""
 
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports = params, ports
+        self.params, self.ports, self.had_data = params, ports, False
         self.folder = params.folder
         self.id = ""
         mount = "/var/lib/postgresql"

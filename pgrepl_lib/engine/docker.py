@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv4Network
@@ -19,16 +18,15 @@ from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
 from . import (
     PASSFILE,
-    SIGNAL,
     TEMPORARY_PRIMARY,
     Action,
     Tell,
     first_complaint,
+    no_data,
     owner,
     settings_probe,
     temporary_of,
 )
-from .containers import Containers
 from .docker_host import (
     client,
     compose,
@@ -39,15 +37,16 @@ from .docker_host import (
     image_environment,
     read_file,
     wait_accepting,
-    write_file,
 )
 from .services import ENV, compose_files, owner_command, owner_lines
+from .volumes import Volumes
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
+NO_PASSWORD = "secrets/none"  # empty: with this file, the image does not initialise a volume
 
 
-class DockerEngine(Containers):
+class DockerEngine(Volumes):
     """Instances as Compose services `primary` and `replica` of the Compose project `project`."""
 
     name = "docker"
@@ -81,6 +80,9 @@ class DockerEngine(Containers):
         files.make_folder(self.folder / "secrets", 0o700)
         for name, text in self._texts().items():
             text += owner_lines(self.labels) if name == ENV else ""
+            if name == ENV and self.had_data:
+                files.write_atomic(self.folder / NO_PASSWORD, "", 0o600)
+                text += f"PGREPL_FIRST_PASSWORD=./{NO_PASSWORD}\n"
             if text:
                 files.write_atomic(self.folder / name, text)
             else:
@@ -175,16 +177,15 @@ class DockerEngine(Containers):
             temporary.restart(timeout=0)  # one whose runner was killed goes on, and would write into the new one's folder
         self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
-    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
-        words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
-        return self._exec(self._temporary(temporary_of(name)), *words) if temporary else self._alone(name, *words)
-
     # --- instances -----------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> Action:
+    def start(self, name: str, *, initialise: bool = False) -> Action:
+        """An empty volume is initialised by the image's own start, so that must not begin."""
         up, ready = self._compose("up", "-d", name), _until(self.client(name, *READY))
 
         def do(tell: Tell) -> None:
+            if not (initialise or self.has_data(name)):
+                raise no_data(name)
             try:
                 self.run(up)
             except CommandFailed as error:
@@ -200,51 +201,6 @@ class DockerEngine(Containers):
 
     def kill(self, name: str) -> Action:
         return Action((self._compose("kill", name),), lambda tell: self._service(name).kill(), lambda: not self.running(name))
-
-    def forbid_writes(self, name: str) -> Action:
-        """A file into the data of a container that does not run, with the owner of the data."""
-        path = f"{self.pgdata}/{SIGNAL}"
-
-        def do(tell: Tell) -> None:
-            with self._looking_glass(name) as container:
-                write_file(container, path, "", like=f"{self.pgdata}/PG_VERSION")
-
-        return Action((self._alone(name, "touch", path),), do, lambda: self._in_volume(name, path))
-
-    def allow_writes(self, name: str) -> Action:
-        remove = self._alone(name, "rm", "-f", f"{self.pgdata}/{SIGNAL}")
-        done = lambda: not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")  # noqa: E731
-        return Action((remove,), lambda tell: self.run(remove), done)
-
-    def discard_data(self, name: str) -> Action:
-        volume = f"{self.params.project}_{name}"
-        commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
-
-        def do(tell: Tell) -> None:
-            for each in client().containers.list(all=True, filters={"volume": volume}, ignore_removed=True):
-                if self._mine_is(each):  # also one that an interrupted step has left
-                    self._remove_container(str(each.id))
-            for each in self._volumes():
-                if each.name == volume:
-                    each.remove()
-
-        return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
-
-    def control_file(self, name: str) -> bytes:
-        with self._looking_glass(name) as container:
-            return read_file(container, f"{self.pgdata}/global/pg_control")
-
-    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
-        found = self.run(self._alone(name, "pg_rewind", "--version"), check=False)
-        if found.code or not re.search(rf"\b{self.params.pg_version}\.", found.out):
-            return ()
-        host, port = self.upstream(source)
-        server = f"host={host} port={port} user=postgres dbname=postgres"
-        passed = self._alone(name, "sh", "-c", 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"', "-", "pg_rewind",
-                             f"--target-pgdata={self.pgdata}", f"--source-server={server}", "--write-recovery-conf",
-                             "--progress")  # fmt: skip
-        return (Command(passed.argv, stdin=Path("secrets/pgpass")),
-                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
@@ -276,11 +232,6 @@ class DockerEngine(Containers):
         options = ("--user=postgres", "--env=PGPASSWORD")
         return self._exec(self._service(name).id, *argv, options=options)
 
-    def has_data(self, name: str) -> bool:
-        if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):
-            return False
-        return self.running(name) or self._in_volume(name, f"{self.pgdata}/global/pg_control")
-
     def log_tail(self, name: str) -> str:
         found = self._service(name)
         return found.logs(tail=15).decode(errors="replace") if found else ""
@@ -288,9 +239,6 @@ class DockerEngine(Containers):
     def address(self, name: str) -> Address:
         secret = register((self.folder / "secrets/superuser").read_text().strip())
         return Address("127.0.0.1", self.ports[name], "postgres", secret)
-
-    def upstream(self, name: str) -> tuple[str, int]:
-        return name, 5432
 
     def rule_network(self) -> IPv4Network:
         return self.params.network

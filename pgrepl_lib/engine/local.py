@@ -23,13 +23,13 @@ from ..wait import wait_until
 from . import (
     NOTHING,
     PASSFILE,
-    PRIMARY,
     SIGNAL,
     TEMPORARY_PRIMARY,
     Action,
     Tell,
     binaries,
     first_complaint,
+    no_data,
     processes,
     settings_probe,
     temporary_of,
@@ -159,17 +159,21 @@ class LocalEngine(Programs):
 
     # --- instances -----------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> Action:
+    def start(self, name: str, *, initialise: bool = False) -> Action:
         data, part = self._data(name), f"{self._data(name)}.new"
         start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait", "--timeout=60",
                            f"--options={self._server_options(name)}", "start")  # fmt: skip
-        make = [replace(c, unless=data) for c in (self._initdb(part), self._tool("mv", part, data)) if name == PRIMARY]
+        first = (self._initdb(part), self._tool("mv", part, data)) if initialise else ()
+        make = [replace(c, unless=data) for c in first]
 
         def do(tell: Tell) -> None:
-            files.remove(self.folder / part)
+            if not self.has_data(name):
+                if not initialise:
+                    raise no_data(name)
+                files.remove(self.folder / part)
+                for each in make:
+                    self.run(each)
             processes.forget_dead(self.folder / self._data(name))
-            for each in () if self.has_data(name) else make:
-                self.run(each)
             if self.run(start, check=False).code:
                 raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
                                  remedy=self._start_remedy(name))  # fmt: skip
@@ -193,7 +197,11 @@ class LocalEngine(Programs):
     def forbid_writes(self, name: str) -> Action:
         target = f"{self._data(name)}/{SIGNAL}"
         touch = self._tool("touch", target)
-        return Action((touch,), lambda tell: self.run(touch), lambda: (self.folder / target).exists())
+
+        def done() -> bool:
+            return (self.folder / target).exists() or not self.has_data(name)
+
+        return Action((touch,), lambda tell: self.run(touch), done)
 
     def allow_writes(self, name: str) -> Action:
         target = f"{self._data(name)}/{SIGNAL}"

@@ -20,7 +20,7 @@ class Programs:
     """The programs of one project, in its folder, as the server's user."""
 
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports = params, ports
+        self.params, self.ports, self.had_data = params, ports, False
         self.folder = params.folder
         self.id = ""
         self.user = processes.server_user()

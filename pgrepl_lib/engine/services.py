@@ -18,6 +18,8 @@ from .owner import FOLDER, ID, USER
 ENV = ".env"
 VARIABLES = {"PGREPL_ID": ID, "PGREPL_FOLDER": FOLDER, "PGREPL_USER": USER}
 
+ENV = ".env"
+
 
 def compose_files(params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str) -> dict[str, str]:
     """The texts of Compose's files in the cluster's folder; an empty one: no such file."""

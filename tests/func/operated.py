@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster, db, files
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.engine import docker_host, processes
 from pgrepl_lib.failover import Failover
@@ -260,3 +260,39 @@ def journal_says(cluster: Cluster, title: str) -> Callable[[], bool]:
 def recorded(cluster: Cluster, text: str) -> Callable[[], bool]:
     """Whether cluster.json holds this text."""
     return lambda: text in (cluster.folder / "cluster.json").read_text("utf-8")
+
+
+# --- data that are gone ------------------------------------------------------------------------------------------
+
+
+def lose_data(cluster: Cluster, name: str) -> None:
+    """An instance's data are gone, as after somebody's `rm` or `docker volume rm`; its server with them."""
+    if cluster.engine.running(name):
+        cluster.instance(name).kill()
+    if cluster.engine.name == "local":
+        files.remove(cluster.folder / "data" / name)
+        return
+    container_of(cluster, name).remove(force=True)
+    docker_host.client().volumes.get(f"{cluster.params.project}_{name}").remove()
+
+
+FOREIGN = "initdb --no-sync -D /tmp/new && cd {}/global && mv pg_control pg_control.own && cp /tmp/new/global/pg_control ."
+
+
+@contextmanager
+def another_cluster(cluster: Cluster, name: str) -> Iterator[None]:
+    """A stopped instance's data say that they are another cluster's: by a fresh initdb, until the block ends."""
+    if cluster.engine.name == "local":
+        data, own = f"data/{name}", f"data/{name}.own"
+        assert by_hand(cluster, "mv", data, own) == 0
+        assert by_hand(cluster, "initdb", "--no-sync", "--username=postgres", f"--pgdata={data}") == 0
+        yield
+        files.remove(cluster.folder / data)
+        assert by_hand(cluster, "mv", own, data) == 0
+        return
+    inside = ["docker", "container", "run", "--rm", "--volumes-from", container_of(cluster, name).id, "--user=postgres",
+              "--entrypoint=sh", cluster.params.image, "-c"]  # fmt: skip
+    pgdata = "/var/lib/postgresql/data"
+    assert by_hand(cluster, *inside, FOREIGN.format(pgdata)) == 0
+    yield
+    assert by_hand(cluster, *inside, f"cd {pgdata}/global && mv pg_control.own pg_control") == 0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pgrepl_lib import Cluster, db, files
+from pgrepl_lib import Cluster, db
 from pgrepl_lib.control import ControlFile
 from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
@@ -25,10 +25,9 @@ from tests.conftest import MakeCluster
 from tests.func.operated import (
     NAMES,
     again,
+    another_cluster,
     bring_home,
-    by_hand,
     configuration,
-    container_of,
     everything_recorded,
     failed_checks,
     journal_says,
@@ -136,28 +135,6 @@ def test_a_rejoin_of_one_that_is_not_fenced_is_refused(cluster: Cluster) -> None
         Rejoin(cluster, "primary").run()
     with refused(cluster, "No instance 'nobody'", ParameterError):
         Rejoin(cluster, "nobody").run()
-
-
-FOREIGN = "initdb --no-sync -D /tmp/new && cd {}/global && mv pg_control pg_control.own && cp /tmp/new/global/pg_control ."
-
-
-@contextmanager
-def another_cluster(cluster: Cluster, name: str) -> Iterator[None]:
-    """A stopped instance's data say that they are another cluster's: by a fresh initdb, until the block ends."""
-    if cluster.engine.name == "local":
-        data, own = f"data/{name}", f"data/{name}.own"
-        assert by_hand(cluster, "mv", data, own) == 0
-        assert by_hand(cluster, "initdb", "--no-sync", "--username=postgres", f"--pgdata={data}") == 0
-        yield
-        files.remove(cluster.folder / data)
-        assert by_hand(cluster, "mv", own, data) == 0
-        return
-    inside = ["docker", "container", "run", "--rm", "--volumes-from", container_of(cluster, name).id, "--user=postgres",
-              "--entrypoint=sh", cluster.params.image, "-c"]  # fmt: skip
-    pgdata = "/var/lib/postgresql/data"
-    assert by_hand(cluster, *inside, FOREIGN.format(pgdata)) == 0
-    yield
-    assert by_hand(cluster, *inside, f"cd {pgdata}/global && mv pg_control.own pg_control") == 0
 
 
 def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:

@@ -1,0 +1,75 @@
+"""The data of instances that are containers: what is read, written and removed in their volumes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..command import Command
+from . import SIGNAL, Action, Tell, temporary_of
+from .containers import Containers
+from .docker_host import client, read_file, write_file
+
+
+class Volumes(Containers):
+    """What is done to an instance's data while it does not run."""
+
+    def has_data(self, name: str) -> bool:
+        if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):
+            return False
+        return self.running(name) or self._in_volume(name, f"{self.pgdata}/global/pg_control")
+
+    def forbid_writes(self, name: str) -> Action:
+        """A file into the data of a container that does not run, with the owner of the data."""
+        path = f"{self.pgdata}/{SIGNAL}"
+
+        def do(tell: Tell) -> None:
+            with self._looking_glass(name) as container:
+                write_file(container, path, "", like=f"{self.pgdata}/PG_VERSION")
+
+        def done() -> bool:
+            return not self.has_data(name) or self._in_volume(name, path)
+
+        return Action((self._alone(name, "touch", path),), do, done)
+
+    def allow_writes(self, name: str) -> Action:
+        remove = self._alone(name, "rm", "-f", f"{self.pgdata}/{SIGNAL}")
+        done = lambda: not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")  # noqa: E731
+        return Action((remove,), lambda tell: self.run(remove), done)
+
+    def discard_data(self, name: str) -> Action:
+        volume = f"{self.params.project}_{name}"
+        commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
+
+        def do(tell: Tell) -> None:
+            for each in client().containers.list(all=True, filters={"volume": volume}, ignore_removed=True):
+                if self._mine_is(each):  # also one that an interrupted step has left
+                    self._remove_container(str(each.id))
+            for each in self._volumes():
+                if each.name == volume:
+                    each.remove()
+
+        return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+
+    def control_file(self, name: str) -> bytes:
+        with self._looking_glass(name) as container:
+            return read_file(container, f"{self.pgdata}/global/pg_control")
+
+    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
+        found = self.run(self._alone(name, "pg_rewind", "--version"), check=False)
+        if found.code or not re.search(rf"\b{self.params.pg_version}\.", found.out):
+            return ()
+        host, port = self.upstream(source)
+        server = f"host={host} port={port} user=postgres dbname=postgres"
+        passed = self._alone(name, "sh", "-c", 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"', "-", "pg_rewind",
+                             f"--target-pgdata={self.pgdata}", f"--source-server={server}", "--write-recovery-conf",
+                             "--progress")  # fmt: skip
+        return (Command(passed.argv, stdin=Path("secrets/pgpass")),
+                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
+
+    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
+        words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
+        return self._exec(self._temporary(temporary_of(name)), *words) if temporary else self._alone(name, *words)
+
+    def upstream(self, name: str) -> tuple[str, int]:
+        return name, 5432
