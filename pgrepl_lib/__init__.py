@@ -1,5 +1,10 @@
 """pgrepl: notebooks that set up, verify and operate PostgreSQL streaming replication, and record what they did."""
 
+import sys
+
+if sys.argv[:1] == ["-m"] and "pgrepl_lib" in sys.orig_argv and not sys.flags.safe_path:
+    del sys.path[0]  # of `python -m pgrepl_lib`: the current folder, where anything may lie
+
 from .cluster import Cluster, open_cluster
 from .errors import PgreplError
 

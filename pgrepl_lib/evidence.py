@@ -95,9 +95,22 @@ def write_summary(run: Run) -> dict[str, Any]:
 
 
 def _exporter() -> Any:
+    """nbconvert with no templates but those installed with it: a template is a program.
+
+    By itself it prefers those of the current folder and of JUPYTER_PATH.
+    """
+    from jupyter_core.paths import ENV_JUPYTER_PATH, SYSTEM_JUPYTER_PATH, jupyter_data_dir
     from nbconvert import HTMLExporter
 
-    return HTMLExporter(embed_images=True, language_code="pt")
+    places = (*ENV_JUPYTER_PATH, jupyter_data_dir(), *SYSTEM_JUPYTER_PATH)
+    installed = [p for p in places if Path(p, "nbconvert/templates/lab").is_dir()]
+
+    class OwnTemplates(HTMLExporter):
+        def get_prefix_root_dirs(self) -> list[str]:
+            return installed[:1]
+
+    only: dict[str, list[str]] = {"extra_template_basedirs": [], "template_data_paths": []}
+    return OwnTemplates(embed_images=True, language_code="pt", **only)
 
 
 def _export(notebook: Path) -> None:

@@ -1,19 +1,26 @@
-"""One kernel for all chapters of a run, started before anything else: it needs longest to be ready."""
+"""One kernel for all chapters of a run, started before anything else: it needs longest to be ready.
+
+It loads nothing from the folder that the user stands in, nor from the user's IPython profile: it
+works in a folder of its own. It is this very interpreter, whatever JUPYTER_PATH calls `python3`.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 from .audit import RUN_FOLDER
+from .doors.scratch import own_folder
 from .params import Params
 from .runs import RUNS
 
@@ -38,6 +45,28 @@ def signals_held() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+class OwnInterpreter(KernelSpecManager):
+    """Knows one kernel, this interpreter; -P: no modules of the current folder."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+            metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+        )
+
+
+def kernel_environment(folder: Path) -> dict[str, str]:
+    """This process's variables for a kernel that works in another folder.
+
+    An empty entry of PYTHONPATH would be that folder, a relative one a folder in it.
+    """
+    entries = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    found = os.pathsep.join(map(os.path.abspath, entries))
+    return {**os.environ, "PYTHONPATH": found, "IPYTHONDIR": str(folder / "ipython")}
+
+
 class SharedKernel:
     """One kernel for all chapters of a run; its namespace is emptied between them."""
 
@@ -47,12 +76,17 @@ class SharedKernel:
     client: Any = None
 
     @classmethod
-    def begin(cls, params: Params) -> None:
-        """Start the kernel and its longest imports; they go on while this process does other things."""
+    def begin(cls, params: Params, folder: Path) -> None:
+        """Start the kernel in this folder, and its longest imports, which go on meanwhile."""
         cls.interrupted = False
         with signals_held() as came:
-            cls.manager = AsyncKernelManager(kernel_name="python3")
-            run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"])
+            cls.manager = AsyncKernelManager(
+                kernel_name="python3",
+                kernel_spec_manager=OwnInterpreter(),
+                connection_file=str(folder / "connection.json"),
+            )
+            started = {"cwd": str(folder), "env": kernel_environment(folder)}
+            run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"], **started)
             cls.connection = cls.manager.client()
             cls.connection.start_channels(hb=False)  # nbclient watches the process itself
             warm_up = WARM_UP.format(docker=params.engine == "docker")
@@ -90,8 +124,11 @@ def begun(params: Params) -> Iterator[Path]:
     folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     os.environ[RUN_FOLDER] = str(folder)
     try:
-        SharedKernel.begin(params)
-        yield folder
+        with own_folder() as place:
+            try:
+                SharedKernel.begin(params, place)
+                yield folder
+            finally:
+                SharedKernel.end()
     finally:
-        SharedKernel.end()
         del os.environ[RUN_FOLDER]

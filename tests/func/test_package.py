@@ -20,29 +20,13 @@ from pgrepl_lib.engine import binaries
 from pgrepl_lib.params import variable
 from pgrepl_lib.runs import Run
 
+from .running import do
+
 pytestmark = pytest.mark.timeout(900)  # pip unpacks half a gigabyte
 ROOT = Path(__file__).parents[2]
 ORDINARY = "nobody" if os.geteuid() == 0 else None  # whoever may not write where root has installed
 USABLE = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
 PYTHONS = ["/usr/bin/python3", "/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11"]
-Completed = subprocess.CompletedProcess[str]
-
-
-def do(*argv: object, user: str | None = None, code: int = 0, **options: object) -> str:
-    """A program's output; it must end with this code."""
-    given = {
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "stdin": subprocess.DEVNULL,
-        "text": True,
-        "timeout": 600,
-        **options,
-    }
-    if user:
-        given |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-    done: Completed = subprocess.run([str(a) for a in argv], **given)  # type: ignore[call-overload]
-    assert done.returncode == code, f"{argv}: {done.stdout[-2000:]}\n{(done.stderr or '')[-3000:]}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
