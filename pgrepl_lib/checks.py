@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,11 @@ import psycopg
 from psycopg import sql
 
 from . import conf, db
+from .doors import momentary
 from .engine import CONFIGURATION
+from .postgres import confirmation
 from .postgres.configured import IN_EFFECT, UNREAD
-from .postgres.sessions import AS_A_CLIENT, OURS, UNLOGGED
+from .postgres.sessions import AS_A_CLIENT
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -58,8 +59,9 @@ class NotTried(Exception):
 
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
-# Not part of chapter 03: about operations; reading every table takes time; a run takes drift back.
-ON_REQUEST = ("one-primary", "tables", "drift")
+# Not part of chapter 03: about operations; reading all tables takes time; a run takes drift back.
+ON_REQUEST = ("one-primary", "tables", "drift", "synchronous")
+BESIDES = ("synchronous", "drift")  # those of them that `pgrepl check` makes, too
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
 
 
@@ -87,7 +89,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
        "the primary is down, in recovery or out of space: see its log (pgrepl status)")  # fmt: skip
 def primary_writes(cluster: Cluster) -> Verdict:
     """Really writes, since a full disk shows in no setting."""
-    with scratch(cluster) as schema:
+    with momentary.schema(cluster.primary.address) as schema:
         create = sql.SQL("create table {}.t as select 1 as n").format(schema)
         db.rows(cluster.primary.address, create, settings=AS_A_CLIENT)
         in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
@@ -190,7 +192,7 @@ def settings(cluster: Cluster) -> Verdict:
 def contents(cluster: Cluster) -> Verdict:
     """Compares contents, once the replica has replayed up to where the primary wrote."""
     query = "select count(*) as n, md5(string_agg(md5(t::text), '' order by id)) as digest from {}.t as t"
-    with scratch(cluster) as schema:
+    with momentary.schema(cluster.primary.address) as schema:
         fill = "create table {}.t as select i as id, md5(i::text) as word, i * 0.5 as number from generate_series(1, {}) i"
         db.rows(cluster.primary.address, sql.SQL(fill).format(schema, ROWS))
         target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
@@ -208,19 +210,14 @@ def contents(cluster: Cluster) -> Verdict:
        "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01")  # fmt: skip
 def right_needed(cluster: Cluster) -> Verdict:
     """The same role, the same way in: refused without the right, admitted with it."""
-    role, password = f"pgrepl_check_{secrets.token_hex(4)}", secrets.token_hex(16)
-    at = cluster.primary.address
-    name, expected = sql.Identifier(role), "NOREPLICATION: refused; REPLICATION: accepted"
-    create = sql.SQL("create role {} login password {}").format(name, password)
-    db.rows(at, create, settings={**OURS, **UNLOGGED})
-    try:
+    password, at = secrets.token_hex(16), cluster.primary.address
+    expected = "NOREPLICATION: refused; REPLICATION: accepted"
+    with momentary.role(at, password) as role:
         without = _ask_as(cluster, role, password)
-        db.rows(at, sql.SQL("alter role {} replication").format(name))
+        db.rows(at, sql.SQL("alter role {} replication").format(sql.Identifier(role)))
         if having := _ask_as(cluster, role, password):
             raise NotTried(expected, f"no rule lets such a role in: {having}")
         return expected, expected if without else expected.replace("refused", "accepted")
-    finally:
-        db.rows(at, sql.SQL("drop role {}").format(name))
 
 
 @check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
@@ -274,18 +271,18 @@ def as_recorded(cluster: Cluster) -> Verdict:
     return found
 
 
+@check(
+    "synchronous",
+    "Commits wait for the replicas that are promised, and those stream",
+    "pgrepl run starts replicas; pgrepl sync says for how many commits wait",
+)
+def synchronous(cluster: Cluster) -> Verdict:
+    """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
+    found = db.row(cluster.primary.address, confirmation.COMMITS)
+    return confirmation.promised(cluster.topology.synchronous), confirmation.seen(found)
+
+
 # --- pieces -----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def scratch(cluster: Cluster) -> Iterator[sql.Identifier]:
-    """A schema of its own on the primary, gone afterwards; its name is random so that two checks can run at once."""
-    schema = sql.Identifier(f"pgrepl_check_{secrets.token_hex(4)}")
-    db.rows(cluster.primary.address, sql.SQL("create schema {}").format(schema))
-    try:
-        yield schema
-    finally:
-        db.rows(cluster.primary.address, sql.SQL("drop schema {} cascade").format(schema))
 
 
 def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:
@@ -301,7 +298,9 @@ def _digest(instance: Instance) -> dict[str, str]:
     """A digest of every table's rows."""
     found = {}
     for base in db.rows(instance.address, "select datname as n from pg_database where datallowconn and not datistemplate"):
-        with db.connect(instance.address, dbname=base["n"], options="-c statement_timeout=0") as connection:
+        options = "-c statement_timeout=0 -c lock_timeout=60s"
+        patient = {"dbname": base["n"], "limit": db.WHOLE_TABLE, "options": options}
+        with db.connect(instance.address, **patient) as connection:
             for t in connection.execute(db.TABLES).fetchall():
                 table = sql.Identifier(t["schema"], t["name"])
                 query = sql.SQL("select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) as d from {} t")

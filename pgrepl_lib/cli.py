@@ -239,15 +239,16 @@ def status(
 @JSON
 @QUIET
 def check(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
-    """Make all checks of chapter 03, and say what is not as the last run recorded it; changes nothing in the databases."""
+    """Make all checks of chapter 03, look whether commits wait for whom they shall, and say what is
+    not as the last run recorded it; changes nothing in the databases."""
     from . import drift, show
-    from .checks import CHECKS, ON_REQUEST
+    from .checks import BESIDES, CHECKS, ON_REQUEST
 
     cluster = existing_cluster(values(project, engine, given))
     if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
     results = []
-    for name in (*(n for n in CHECKS if n not in ON_REQUEST), "drift"):
+    for name in (*(n for n in CHECKS if n not in ON_REQUEST), *BESIDES):
         results.append(result := cluster.examine(name))
         if not (as_json or (quiet and result.passed)):
             show.check(result.title, result.verdict, result.expected, result.seen, result.hint)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -41,30 +42,72 @@ class Address:
 
 
 ALWAYS = {"dbname": "postgres", "sslmode": "disable", "application_name": "pgrepl"}
+ANSWER = 65.0  # seconds for one answer; the server's own limit (`sessions.OURS`) comes first
+WHOLE_TABLE = 6 * 3600.0  # the same where as many rows are read as there are
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time; what it was asked to do may be done all the same."""
+
+
+class BoundedConnection(psycopg.Connection[dict[str, Any]]):
+    """A connection on which no answer is awaited for ever.
+
+    No `statement_timeout` ends a commit's wait for a synchronous replica (manual, 27.2.8), and a
+    server that hangs ends nothing. limit: seconds for one answer.
+    """
+
+    limit = ANSWER
+
+    def wait(self, gen: Any, *arguments: Any, **more: Any) -> Any:
+        """What psycopg calls for every answer; raises `NoAnswer`."""
+        try:
+            return super().wait(_until(time.monotonic() + self.limit, gen), *arguments, **more)
+        except _TooLate:
+            with suppress(psycopg.Error):  # else the backend would keep its locks
+                self.cancel_safe(timeout=2)
+            self.close()
+            raise NoAnswer(f"no answer within {self.limit:g} s") from None
+
+
+class _TooLate(Exception):
+    """The time for an answer is over."""
+
+
+def _until(end: float, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """The steps of psycopg's protocol, ended where nothing has come by then."""
+    try:
+        wanted = next(steps)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > end:
+                raise _TooLate
+            wanted = steps.send(ready)
+    except StopIteration as done:
+        return done.value
 
 
 def connect(
     at: Address,
     *,
     seconds: int = 5,
+    limit: float = ANSWER,
     settings: Mapping[str, str] = OURS,
     options: str = "",
     **more: Any,
-) -> psycopg.Connection[dict[str, Any]]:
+) -> BoundedConnection:
     """An autocommit connection that no variable of the caller, no setting of the server redirects.
 
-    settings: what the session sets for itself, so that no setting of server, database or role
-    decides what we see. options: further ones, as libpq takes them; they come last. more: other
-    words of a connection string.
+    seconds, limit: to connect, and for one answer. settings: what the session sets for itself, so
+    that no setting of server, database or role decides what we see. options: further ones, as libpq
+    takes them; they come last. more: other words of a connection string.
     """
-    words = {
-        **vars(at),
-        **ALWAYS,
-        "connect_timeout": seconds,
-        "options": f"{as_options(settings)} {options}",
-    }
+    options = f"{as_options(settings)} {options}"
+    words = {**vars(at), **ALWAYS, "connect_timeout": seconds, "options": options}
     with _no_libpq_variables():
-        made = psycopg.connect(**{**words, **more}, autocommit=True, row_factory=dict_row)
+        words |= more
+        made = BoundedConnection.connect(**words, autocommit=True, row_factory=dict_row)
+    made.limit = limit
     if settings is OURS:
         _set_since(made)
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from . import conf, db, files
-from .checks import scratch
+from .doors import momentary
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
+from .postgres.confirmation import COMMITS, METHOD, seen
 from .postgres.sessions import CONFIRMED
 from .topology import Topology
 from .wait import wait_until
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 LEVELS = ("off", "local", "remote_write", "on", "remote_apply")  # of synchronous_commit, each waits for more
-METHOD = re.compile(r"(FIRST|ANY) ([1-9][0-9]?)")
+PATIENCE = 20  # seconds for one commit that is measured
 
 
 def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
@@ -62,7 +62,8 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     A wait that is given up does not undo the commit: the primary has it (manual, 27.2.8.3), and warns of it.
     """
     warned: list[Any] = []
-    with db.connect(cluster.primary.address, settings=CONFIRMED) as connection:
+    at, limit = cluster.primary.address, seconds + PATIENCE
+    with db.connect(at, limit=limit, settings=CONFIRMED) as connection:
         connection.add_notice_handler(warned.append)
         patience = Timer(seconds, connection.cancel_safe)
         patience.start()
@@ -75,15 +76,27 @@ def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
     """How long a commit takes at each level of `synchronous_commit`: median and 95th percentile, in milliseconds.
 
     So many single-row inserts a level, in turns, over one connection, into a table that is dropped afterwards.
-    Raises `StepFailed` where too few replicas stream, for it would wait for them.
+    Raises `StepFailed` where too few replicas stream, or do so no more, for it would wait for them.
     """
     import pandas
 
     if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (streaming := _streaming(cluster)):
         raise StepFailed(f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
                          remedy="start the replicas first")  # fmt: skip
+    try:
+        taken = _measured(cluster.primary.address, rows)
+    except db.NoAnswer as error:
+        looked_at = [seen(db.row(cluster.primary.address, COMMITS))]
+        remedy = "start the replicas first"
+        cause = "A commit is not confirmed."
+        raise StepFailed(cause, looked_at=looked_at, remedy=remedy) from error
+    quantiles = pandas.DataFrame(taken).quantile([0.5, 0.95]).T.round(2)
+    return quantiles.set_axis(["median_ms", "p95_ms"], axis=1).rename_axis("level").reset_index()
+
+
+def _measured(at: db.Address, rows: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {level: [] for level in LEVELS}
-    with scratch(cluster) as schema, db.connect(cluster.primary.address) as connection:
+    with momentary.schema(at) as schema, db.connect(at, limit=PATIENCE) as connection:
         connection.execute(sql.SQL("create table {}.t (n int)").format(schema))
         insert = sql.SQL("insert into {}.t values (%s)").format(schema)
         for number in range(rows):
@@ -92,8 +105,7 @@ def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
                 started = time.perf_counter()
                 connection.execute(insert, [number])
                 taken[level].append(1000 * (time.perf_counter() - started))
-    quantiles = pandas.DataFrame(taken).quantile([0.5, 0.95]).T.round(2)
-    return quantiles.set_axis(["median_ms", "p95_ms"], axis=1).rename_axis("level").reset_index()
+    return taken
 
 
 def standbys(cluster: Cluster, primary: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from threading import Event, Thread
@@ -12,6 +13,7 @@ import psycopg
 
 from . import db
 from .engine import Action, Tell
+from .errors import StepFailed
 from .postgres.sessions import CONFIRMED
 from .wait import wait_until
 
@@ -56,6 +58,7 @@ class Writer:
         self.cluster = cluster
         self.acknowledged: list[tuple[int, float]] = []
         self._stop, self._number = Event(), 0
+        self._connection: db.BoundedConnection | None = None
         self._thread = Thread(target=self._work, daemon=True)
 
     def start(self) -> Writer:
@@ -76,8 +79,15 @@ class Writer:
                    hint="is there a primary that accepts writes, and where commits wait for one, a replica?")  # fmt: skip
 
     def stop(self) -> Report:
-        """End, and compare what was confirmed with what the primary has."""
+        """End, and compare what was confirmed with what the primary has.
+
+        A commit that still waits for a replica is given up: it is in doubt, and not confirmed.
+        """
         self._stop.set()
+        self._thread.join(5)
+        if self._thread.is_alive() and self._connection:
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=2)
         self._thread.join(90)
         return self.report()
 
@@ -101,6 +111,7 @@ class Writer:
         while not self._stop.is_set():
             try:
                 with self._connected() as connection:
+                    self._connection = connection
                     warned: list[Any] = []
                     connection.add_notice_handler(warned.append)
                     while not self._stop.is_set():
@@ -113,7 +124,7 @@ class Writer:
             except (psycopg.Error, OSError):
                 self._stop.wait(ATTEMPT)
 
-    def _connected(self) -> psycopg.Connection[dict[str, Any]]:
+    def _connected(self) -> db.BoundedConnection:
         """A connection to whichever instance accepts writes (manual, 34.1.2, target_session_attrs)."""
         instances = [self.cluster.instance(n).address for n in self.cluster.topology.names]
         return db.connect(
@@ -157,6 +168,11 @@ class Load:
     def wait(self) -> None:
         """Wait for its end; raises what went wrong with it."""
         self._thread.join(self.seconds + 60)
+        if self._thread.is_alive():
+            raise StepFailed(
+                f"pgbench has not ended {self.seconds + 60} s after its start.",
+                remedy="does the primary answer? `pgrepl status` says so",
+            )
         if self.error:
             raise self.error
 

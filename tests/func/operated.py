@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +140,15 @@ def ways_to_start(cluster: Cluster, name: str, port: int) -> dict[str, Callable[
         "compose up": lambda: by_hand(cluster, *docker_host.compose(), "up", "-d", name),
         "a new container": lambda: by_hand(cluster, *docker_host.compose(), "up", "-d", "--force-recreate", "--no-deps", name),
     }
+
+
+def signal_process(cluster: Cluster, name: str, pid: int, signal_name: str) -> None:
+    """A signal such as STOP to one process of an instance, by the number that its server knows."""
+    if cluster.engine.name == "local":
+        os.kill(pid, signal.Signals[f"SIG{signal_name}"])
+    else:
+        kill = ["sh", "-c", f"kill -{signal_name} {pid}"]
+        assert container_of(cluster, name).exec_run(kill).exit_code == 0
 
 
 def stop_by_hand(cluster: Cluster, name: str) -> None:

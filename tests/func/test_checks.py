@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster, checks, db
-from pgrepl_lib.checks import CHECKS, ON_REQUEST, Check
+from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST, Check
 from pgrepl_lib.cli import existing_cluster
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.instance import Instance
@@ -292,6 +292,8 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
     "a table is behind": ("tables", lambda c, m: table_behind(c, m), "replay"),
     "one value differs": ("contents", lambda c, m: other_contents(c, m), "100000"),
+    "commits wait for nobody": (
+        "synchronous", lambda c, m: altered(c.primary, "synchronous_standby_names", "nobody"), "nobody"),
     "every role may replicate": ("right-needed", lambda c, m: everyone_gets("replication", c, m), ""),
     "every role is superuser": ("right-needed", lambda c, m: everyone_gets("superuser", c, m), ""),
     "a wider rule": ("rule-needed", lambda c, m: edited(c.primary, "pg_hba.conf", wider), "accepted"),
@@ -353,7 +355,7 @@ def test_another_projects_replica_is_not_the_same_cluster(
 def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) -> None:
     good = pgrepl("check --json", of_cluster(victim))
     assert good.returncode == 0, good.stderr
-    assert {c["name"] for c in json.loads(good.stdout) if c["passed"]} == set(CHECKS) - set(ON_REQUEST) | {"drift"}
+    assert {c["name"] for c in json.loads(good.stdout) if c["passed"]} == set(CHECKS) - set(ON_REQUEST) | set(BESIDES)
     with without_slot(victim):
         bad, told = (pgrepl(command, of_cluster(victim)) for command in ("check --json", "check"))
     assert bad.returncode == told.returncode == 1

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, conf, db, drills, lag
+from pgrepl_lib import Cluster, conf, db, drills, lag, synchronous
+from pgrepl_lib.doors import momentary
 from pgrepl_lib.engine import Action, Tell, docker_host
 from pgrepl_lib.errors import ParameterError, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.replicas import add, follow, prepare_all, rebuild, remove
 from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
+from pgrepl_lib.synchronous import latencies, set_synchronous, try_commit
 from pgrepl_lib.wait import wait_until
 from pgrepl_lib.workload import Writer
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -28,11 +31,13 @@ from tests.func.operated import (
     failed_checks,
     make,
     meanwhile,
+    signal_process,
     slots,
     stop_by_hand,
     wait_caught_up,
     ways_to_start,
 )
+from tests.func.running import CHECKOUT, of_cluster, pgrepl
 
 STANDBY = "# >>> pgrepl: standby"
 
@@ -291,6 +296,69 @@ def test_a_commit_that_would_wait_for_ever_is_refused(cluster: Cluster, method: 
     with pytest.raises(ParameterError, match="the 2 that stream now"):
         set_synchronous(cluster, method)
     assert configuration(cluster, "primary") == before and cluster.topology.synchronous == ""
+
+
+def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_synchronous(cluster, "ANY 1")
+    assert failed_checks(cluster, "synchronous") == {}
+    writer = Writer(cluster).start()
+    for name in NAMES[1:]:
+        cluster.engine.stop(name).do(print)
+    assert try_commit(cluster, 0.5) == "waiting"
+    report = writer.stop()
+    assert (report.lost, report.in_doubt) == (0, 1), "the row whose wait was given up is there, and is not confirmed"
+    done = pgrepl("check", of_cluster(cluster))
+    assert done.returncode == 1 and "(replica-1, replica-2), of which 0 stream" in done.stdout.replace('"', "")
+    left = "select nspname from pg_namespace where nspname like 'pgrepl_check%'"
+    assert db.rows(cluster.primary.address, left) == []
+    assert "unchanged" in set_up_primary(cluster) and "changed" in set_up_replica(cluster)
+    assert prepare_all(cluster) == ["changed"]
+    assert try_commit(cluster) == "confirmed" and failed_checks(cluster) == {}
+    receivers = {r.name: r.address for r in cluster.replicas}
+    pids = {n: db.row(at, "select pid from pg_stat_wal_receiver")["pid"] for n, at in receivers.items()}
+    monkeypatch.setattr(synchronous, "PATIENCE", 1)
+    try:
+        for name, pid in pids.items():
+            signal_process(cluster, name, pid, "STOP")
+        with pytest.raises(StepFailed, match="A commit is not confirmed"):
+            latencies(cluster, rows=1)
+    finally:
+        for name, pid in pids.items():
+            signal_process(cluster, name, pid, "CONT")
+    writer.forget()
+
+
+KILLED = """
+import json, os, signal, sys
+from pgrepl_lib import db
+from pgrepl_lib.doors import momentary
+at = db.Address(**json.loads(sys.stdin.read()))
+with momentary.schema(at), momentary.role(at, "x"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_check_has_left_is_removed_by_the_next(cluster: Cluster) -> None:
+    at = cluster.primary.address
+    there = ("select nspname as n from pg_namespace where nspname like 'pgrepl_check%' "
+             "union all select rolname from pg_roles where rolname like 'pgrepl_check%'")  # fmt: skip
+    db.rows(at, "create schema pgrepl_check_somebodys")
+    with momentary.schema(at), momentary.role(at, "x"):
+        subprocess.run([sys.executable, "-c", KILLED], input=json.dumps(vars(at)), text=True, cwd=CHECKOUT)
+        assert len(db.rows(at, there)) == 5
+        with momentary.schema(at):
+            assert len(db.rows(at, there)) == 4, "what was left is gone, what is in use is there"
+    assert [r["n"] for r in db.rows(at, there)] == ["pgrepl_check_somebodys"]
+    db.rows(at, "drop schema pgrepl_check_somebodys")
+
+
+def test_a_server_that_hangs_is_told_and_not_awaited(cluster: Cluster) -> None:
+    with db.connect(cluster.primary.address, limit=0.5) as connection:
+        pid = connection.info.backend_pid
+        signal_process(cluster, "primary", pid, "STOP")
+        with pytest.raises(db.NoAnswer, match="no answer within"):
+            connection.execute("select 1")
+        signal_process(cluster, "primary", pid, "CONT")
 
 
 # --- replicas ----------------------------------------------------------------------------------------------------

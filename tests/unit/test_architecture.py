@@ -71,7 +71,7 @@ DOORS: dict[str, tuple[str, tuple[Rule, ...]]] = {
                                  refers(r"asyncio\.create_subprocess\w+"))),
     "writing": ("files.py", (opens_for_writing, refers(r".*\.(write_text|write_bytes)"), imports("tempfile"))),
     "waiting": ("wait.py", (imports("tenacity"), refers(r"(time|asyncio)\.sleep"))),
-    "SQL": ("db.py", (refers(r"psycopg\.(\w*Connection\.)?connect"), refers(r"(\w*\.)?ConnectionPool"))),
+    "SQL": ("db.py", (refers(r"psycopg\.connect|(psycopg\.)?\w*Connection\.connect"), refers(r"(\w*\.)?ConnectionPool"))),
 }  # fmt: skip
 FROM_IMPORTS = {"processes": {"os.system", "os.popen", "os.execvpe"}, "writing": set(), "waiting": {"time.sleep"},
                 "SQL": {"psycopg.connect"}}  # fmt: skip

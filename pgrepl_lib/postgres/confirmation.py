@@ -1,0 +1,35 @@
+"""For whom commits wait, and whether those are there (manual, 20.6.2 and 27.2.8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+METHOD = re.compile(r"(FIRST|ANY) ([1-9][0-9]?)")
+# A standby that does not stream is neither sync nor quorum.
+COMMITS = """
+select current_setting('synchronous_standby_names') as names,
+       (select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')) as there,
+       (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting"""
+
+
+def promised(method: str) -> str:
+    """What is true where commits wait as they shall. method: such as "ANY 1"; "" for nobody."""
+    if not method:
+        return "commits wait for no replica"
+    return f"commits wait for {method}: enough stream"
+
+
+def seen(found: Mapping[str, Any]) -> str:
+    """The same of what `COMMITS` found."""
+    method = METHOD.match(found["names"])
+    if not method:
+        names = found["names"] or "no replica"
+        return f"commits wait for {names}"
+    if found["there"] >= int(method[2]):
+        return promised(method[0])
+    text = f"commits wait for {found['names']}, of which {found['there']} stream"
+    if found["waiting"]:
+        text += f"; {found['waiting']} wait now"
+    return text
