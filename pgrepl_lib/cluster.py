@@ -125,21 +125,18 @@ class Cluster(Steps):
                                  looked_at=self.existing() or ["nothing exists"],
                                  remedy="notebook: confirmar = True; command line: pgrepl down --yes")  # fmt: skip
         action = self.engine.remove_all()
-        texts = [*self.topology.names, "secrets", "data", "logs", ".env", "docker-compose.yaml",
-                 "docker-compose.override.yaml", recorded.COPIES, recorded.FILE, state.FILE]  # fmt: skip
+        texts = self._files()
 
         def do(tell: Tell) -> None:
             action.do(tell)
             for name in texts:
-                files.remove(self.folder / name)
+                files.remove_below(self.folder, name)
 
         def done() -> bool:
             return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
 
         self.topology.operation = {}  # what is removed need not be finished
-        self._ready = True  # what is about to go needs no new preparation, but for what removing itself uses
-        if not done():
-            self.engine.prepare()
+        self._ready = True  # what is about to go needs no new preparation
         outcome = self.perform(title, Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done))
         files.remove(self.folder / state.FILE)
         files.remove(self.folder / "secrets")
@@ -151,6 +148,8 @@ class Cluster(Steps):
     def existing(self) -> list[str]:
         """What exists of this cluster now: containers, volumes, networks or data, and its folder's files."""
         kept = [f"{n}/{f}" for n in self.topology.names for f in CONFIGURATION if (self.folder / n / f).exists()]
+        links = files.links(self.folder, self._files())
+        kept += [f"{link}, which is not removed" for link in links]
         return [*self.engine.existing(), *kept]
 
     def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
@@ -225,6 +224,12 @@ class Cluster(Steps):
                                  looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
 
     # --- pieces --------------------------------------------------------------------------------------------
+
+    def _files(self) -> list[str]:
+        """The files and folders that go with the cluster."""
+        compose = [".env", "docker-compose.yaml", "docker-compose.override.yaml"]
+        rest = [recorded.COPIES, recorded.FILE, state.FILE]
+        return [*self.topology.names, "secrets", "data", "logs", *compose, *rest]
 
     def _record_engine(self) -> dict[str, str]:
         facts = self.engine.facts()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import EnvironmentLacking
+from .errors import EnvironmentLacking, StepFailed
 
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
@@ -100,6 +100,35 @@ def make_link(path: Path, target: Path) -> None:
     """Make a symbolic link; one of this name that is there already stays."""
     with writing(path), suppress(FileExistsError):
         path.symlink_to(target)
+
+
+def remove_below(root: Path, name: str) -> None:
+    """Remove a file or a whole folder that really lies below a folder; a missing one is fine.
+
+    A link goes, and what it leads to stays (`links`). Followed is only one that lies in the folder itself
+    and is its owner's, as to data on another disk. Raises `StepFailed` for what lies elsewhere.
+    """
+    path, first = root / name, root / Path(name).parts[0]
+    places = [root.resolve()]
+    if first.is_symlink() and first.lstat().st_uid in (0, root.stat().st_uid):
+        places.append(first.resolve())
+    parent = path.parent.resolve()
+    if ".." in path.parts or not any(parent.is_relative_to(place) for place in places):
+        raise StepFailed(
+            f"{path} leads out of {root}; nothing was removed there.",
+            looked_at=[f"it lies in {parent}"],
+            remedy="remove the link that leads there, then run again",
+        )
+    remove(path)
+
+
+def links(root: Path, names: Iterable[str]) -> list[str]:
+    """The links among these files and folders, and inside them, and where each leads."""
+    found: list[Path] = []
+    for path in (root / name for name in names):
+        inside = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []
+        found += [p for p in (path, *inside) if p.is_symlink()]
+    return [f"{p.relative_to(root)} is a link to {p.resolve()}" for p in found]
 
 
 def remove(path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import audit, conf, files, state
-from .engine import Action, Tell
+from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .snapshot import digest, snapshot
-from .topology import Topology
+from .topology import NAME, Topology
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -50,10 +51,11 @@ def read(cluster: Cluster) -> Record | None:
         return None
     try:
         plain = json.loads(path.read_text("utf-8"))
+        _refuse_strange_names(plain["state"])
         texts = {key: _text(cluster.folder / COPIES / key) for key in _keys(plain["state"])}
         mine = {key: text for key, text in texts.items() if digest(text.encode()) == _digest_of(plain["state"], key)}
         return Record(plain["run"], plain["state"], mine, plain.get("before"))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
         raise StepFailed(f"{path} is damaged.", remedy="remove it; the next run records anew") from None
 
 
@@ -173,9 +175,18 @@ def _write(cluster: Cluster, record: Record, before: State | None = None) -> Non
         files.write_atomic(cluster.folder / COPIES / key, text, _mode_of(record, key))
     for folder in (cluster.folder / COPIES).glob("*"):
         if folder.name not in record.state["instances"]:
-            files.remove(folder)
+            files.remove_below(cluster.folder, f"{COPIES}/{folder.name}")
     plain = {"run": record.run, "state": record.state, **({"before": before} if before else {})}
     files.write_atomic(cluster.folder / FILE, json.dumps(plain, indent=1, ensure_ascii=False))
+
+
+def _refuse_strange_names(recorded: State) -> None:
+    """Raise `ValueError` for a name that leads elsewhere than to a file of the cluster's folder."""
+    named = [*_keys(recorded), *recorded["modes"]]
+    file = "|".join(map(re.escape, CONFIGURATION))
+    allowed = re.compile(rf"({NAME.pattern})/({file})|secrets/[^/]*[^/.][^/]*")
+    if strange := [name for name in named if not allowed.fullmatch(name)]:
+        raise ValueError(strange[0])
 
 
 def _keys(recorded: State) -> list[str]:

@@ -84,7 +84,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     if name in cluster.topology.upstreams:
         parts.append(instance.upstream.drop_slot_action(instance.slot))
     outcome = cluster.perform(title.format(name), Action.sequence(parts))
-    files.remove(cluster.folder / name)
+    files.remove_below(cluster.folder, name)
     cluster.topology.upstreams.pop(name, None)
     cluster.topology.fenced.pop(name, None)
     cluster.change_instances()

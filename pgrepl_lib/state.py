@@ -8,16 +8,25 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from . import ports as host_ports
 from .engine import PRIMARY
 from .errors import EnvironmentLacking, ParameterError
 from .files import make_folder, make_link, remove, write_atomic
 from .params import Params, default_workdir
-from .topology import Topology
+from .topology import NAME, Topology
 
 FILE = "cluster.json"
 KNOWN = ".known"  # in the default work folder: links to a user's projects in whatever work folders
@@ -25,18 +34,94 @@ KNOWN = ".known"  # in the default work folder: links to a user's projects in wh
 FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method")
 
 
+def _instance(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no instance's name")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_instance)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+Fact = str | int | float | bool | None
+Facts = dict[str, Fact | list[Fact] | dict[str, Fact]]  # shallow, so that it can be written again
+
+
+class Roles(BaseModel):
+    """The topology as it is written down: names are instances', and whom one follows exists."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    primary: Name = PRIMARY
+    upstreams: dict[Name, Name] = {}
+    fenced: dict[Name, Facts] = {}
+    operation: Facts = {}
+    synchronous: Annotated[str, Field(pattern=r"^((FIRST|ANY) [1-9][0-9]?)?$")] = ""
+    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{0,20}$")] = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Roles:
+        known = {self.primary, *self.upstreams, *self.fenced}
+        if self.primary in self.upstreams:
+            raise ValueError("the primary follows an instance")
+        begun = self.operation
+        named = [*self.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
+        if strange := [name for name in named if name not in known]:
+            raise ValueError(f"there is no instance {strange[0]!r}")
+        if begun and not isinstance(begun.get("kind"), str):
+            raise ValueError("an operation without its kind")
+        for name in self.upstreams:
+            self._end_of(name)
+        return self
+
+    def _end_of(self, name: str) -> None:
+        """Follow an instance's upstreams to their end; raises `ValueError` where there is none."""
+        above, seen = name, set[str]()
+        while above in self.upstreams:
+            if above in seen:
+                raise ValueError(f"{name} follows itself")
+            seen.add(above)
+            above = self.upstreams[above]
+
+
+class Made(BaseModel):
+    """What `cluster.json` must hold; what it holds besides is left out of account."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-z]{0,40}$")] = ""
+    engine: Literal["docker", "local"]
+    ports: Annotated[dict[Name, Port], Field(min_length=1)]
+    params: dict[str, Any]
+    topology: Roles = Roles()
+
+
 def read(folder: Path) -> dict[str, Any]:
-    """What the project was made with; empty where there is none yet."""
+    """What the project was made with; empty where there is none yet.
+
+    Raises `ParameterError` for a file that cannot be read, or holds what was never written there.
+    """
     path = folder / FILE
-    if not path.exists():
-        return {}
     try:
-        made = json.loads(path.read_text("utf-8"))
-        if made["engine"] and made["ports"].values() and Params.parse(made["params"]) and Topology.of(made, 0):
-            return made  # type: ignore[no-any-return]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        pass
-    raise ParameterError(f"{path} is damaged.", remedy="put it back from a copy, or use another project name")
+        made = json.loads(path.read_bytes().decode("utf-8"))
+        Made.model_validate(made)
+        return {**made, "params": Params.parse(made["params"]).plain()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError, OSError) as error:
+        raise ParameterError(
+            f"{path} is damaged.",
+            looked_at=_wrong(error),
+            remedy="put it back from a copy, or use another project name",
+        ) from None
+
+
+def _wrong(error: Exception) -> list[str]:
+    """What is wrong with a record, without its contents."""
+    if isinstance(error, ValidationError):
+        return [f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()][:5]
+    if isinstance(error, ParameterError):
+        return list(error.looked_at)
+    return [(str(error).splitlines() or [type(error).__name__])[0]]
 
 
 def new_id() -> str:
@@ -107,8 +192,7 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
 
 def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
     """A copied folder has the id of another cluster, whose containers it would take for its own."""
-    before, here = made["params"], params.folder / FILE
-    original = Path(before["workdir"], before["project"]) / FILE
+    here, original = params.folder / FILE, Params.parse(made["params"]).folder / FILE
     if made["engine"] != "docker" or not original.exists() or original.samefile(here):
         return
     with suppress(ParameterError):  # what is damaged there is not this one's business
@@ -122,7 +206,7 @@ def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
 def ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
     """The ports on 127.0.0.1: those that the project has, else those asked for, else free ones of no other project."""
     had = made.get("ports", {})
-    if not had or params.port not in (0, had[PRIMARY]):
+    if not had or params.port not in (0, had.get(PRIMARY)):
         return new_ports(params, names)
     new = [n for n in names if n not in had]
     free = iter(host_ports.pick(len(new), 0, _others(params) | set(had.values()), first=max(had.values()) + 1))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .engine import PRIMARY, REPLICA
+
+NAME = re.compile(rf"{PRIMARY}|{REPLICA}(-([2-9]|[1-9][0-9]{{1,2}}))?")  # all that `name_of` gives
 
 
 def number_of(name: str) -> int:

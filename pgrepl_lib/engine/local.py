@@ -89,7 +89,7 @@ class LocalEngine(Programs):
 
         def do(tell: Tell) -> None:
             tell("…")
-            files.remove(self.folder / target)
+            files.remove_below(self.folder, target)
             self.run(self._initdb(target))
 
         return Action((self._initdb(target),), do)
@@ -108,13 +108,13 @@ class LocalEngine(Programs):
     def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
         source, target = self._data(temporary), self._data(keep_for)
         if not keep_for:
-            return Action((f"rm -r {source}",), lambda tell: files.remove(self.folder / source),
+            return Action((f"rm -r {source}",), lambda tell: files.remove_below(self.folder, source),
                           lambda: not (self.folder / source).exists())  # fmt: skip
         move = self._tool("mv", source, target)
 
         def do(tell: Tell) -> None:
             if (self.folder / target / "backup_manifest").exists():  # an earlier backup that was never taken into use
-                files.remove(self.folder / target)
+                files.remove_below(self.folder, target)
             if (self.folder / target).exists():
                 raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
             self.run(move)
@@ -133,7 +133,7 @@ class LocalEngine(Programs):
     def discard_backup(self, name: str) -> None:
         target = self._data(temporary_of(name))
         processes.end_orphans(self.folder)
-        files.remove(self.folder / target)
+        files.remove_below(self.folder, target)
         self.run(self._tool("mkdir", "-m", "700", target))
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
@@ -170,7 +170,7 @@ class LocalEngine(Programs):
             if not self.has_data(name):
                 if not initialise:
                     raise no_data(name)
-                files.remove(self.folder / part)
+                files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)
             processes.forget_dead(self.folder / self._data(name))
@@ -210,7 +210,7 @@ class LocalEngine(Programs):
 
     def discard_data(self, name: str) -> Action:
         data = self._data(name)
-        return Action((f"rm -r {data}",), lambda tell: files.remove(self.folder / data),
+        return Action((f"rm -r {data}",), lambda tell: files.remove_below(self.folder, data),
                       lambda: not (self.folder / data).exists())  # fmt: skip
 
     def control_file(self, name: str) -> bytes:
@@ -295,8 +295,8 @@ class LocalEngine(Programs):
             for each in stops:
                 each.do(tell)
             processes.take_away(self.folder / self._data("small"))
-            files.remove(self.folder / "data")
-            files.remove(self.folder / "logs")
+            files.remove_below(self.folder, "data")
+            files.remove_below(self.folder, "logs")
 
         return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
 

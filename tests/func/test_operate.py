@@ -395,7 +395,7 @@ def left_by_a_killed_step(cluster: Cluster, name: str) -> list[str]:
     if cluster.engine.name != "docker":
         return []
     volumes = {f"{cluster.params.project}_{name}": {"bind": "/var/lib/postgresql/data", "mode": "rw"}}
-    labels = {"pgrepl.project": cluster.params.project}
+    labels = {"pgrepl.id": cluster.engine.id}
     return [str(docker_host.client().containers.create(cluster.params.image, volumes=volumes, labels=labels).id)]
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from pgrepl_lib import Cluster, db, open_cluster, state
 from pgrepl_lib.engine import docker_host, owner
-from pgrepl_lib.errors import EnvironmentLacking
-from pgrepl_lib.replicas import prepare_all
+from pgrepl_lib.errors import EnvironmentLacking, StepFailed
+from pgrepl_lib.replicas import prepare_all, rebuild
 from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 
 from .running import CHECKOUT, of_cluster, pgrepl
@@ -272,3 +272,57 @@ def test_the_file_in_the_checkout_leads_to_pgrepl_and_touches_nothing(first: Clu
         assert done.returncode != 0 and "make run" in done.stderr and "pgrepl run" in done.stderr, (command, done)
     assert [p.name for p in folder.iterdir()] == ["docker-compose.yaml"]
     stays_right(first, before)
+
+
+# --- the folder ----------------------------------------------------------------------------------------------------
+
+
+def test_a_record_that_leads_out_of_the_folder_removes_nothing(elsewhere: Path) -> None:
+    folder = elsewhere / "x"
+    (folder / "data").mkdir(parents=True)
+    (elsewhere / "x-2").mkdir()
+    (elsewhere / "x-2/precious").write_text("mine")
+    roles = {"primary": "primary", "upstreams": {"../../x-2": "primary"}, "fenced": {}, "operation": {}, "synchronous": ""}
+    made = {"engine": "local", "ports": {"primary": 7000}, "params": {"project": "x"}, "topology": roles}
+    (folder / state.FILE).write_text(json.dumps(made))
+    for command in ("down --yes", "status", "replica remove ../../x-2 --yes", "run"):
+        done = pgrepl(command, {"project": "x", "workdir": str(elsewhere)})
+        assert done.returncode == 2 and "'../../x-2' is no instance's name" in done.stderr, done.stderr
+    assert (elsewhere / "x-2/precious").read_text() == "mine" and (folder / "data").is_dir()
+
+
+def test_data_that_were_moved_by_a_link_work_and_are_told_when_the_cluster_goes(
+    open_with: MakeCluster, elsewhere: Path
+) -> None:
+    made = open_with("local")
+    set_up_primary(made)
+    made.primary.stop()
+    moved = (made.folder / "data").rename(elsewhere / "big")
+    (made.folder / "data").symlink_to(moved)
+    again = open_with("local", project=made.params.project)
+    set_up_primary(again)
+    set_up_replica(again)
+    assert rebuild(again, "replica") == "changed"
+    done = pgrepl("down --yes", of_cluster(made))
+    assert done.returncode == 0, done.stderr
+    assert f"data is a link to {moved}, which is not removed" in done.stderr
+    assert not (made.folder / "data").is_symlink() and (moved / "primary/PG_VERSION").exists()
+
+
+def test_a_record_of_what_a_run_left_leads_nowhere_else(finished: Cluster, elsewhere: Path) -> None:
+    path = finished.folder / "recorded.json"
+    key = os.path.relpath(elsewhere, finished.folder)
+    facts = {"role": "replica", "files": {"postgresql.conf": "0" * 64}, "modes": {"postgresql.conf": "644"}}
+    for state_ in ({"instances": {key: facts}, "modes": {}}, {"instances": {}, "modes": {f"{key}/precious": "777"}}):
+        path.write_text(json.dumps({"run": "x", "state": state_}))
+        with pytest.raises(StepFailed, match=r"recorded\.json is damaged"):
+            finished.restore()
+    path.unlink()
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def finished(open_with: MakeCluster) -> Cluster:
+    made = open_with("local")
+    made.make_secrets()
+    return made
