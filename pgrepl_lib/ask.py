@@ -14,7 +14,9 @@ from contextlib import contextmanager
 
 from .errors import Interrupted, ParameterError
 from .legible import legible
+from .params import Params
 from .redact import redact
+from .words.commands import addressed
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device
 PROMPT = "[y]es, [n]o (stop here), [a]ll: "
@@ -25,7 +27,7 @@ class Declined(Interrupted):
 
 
 @contextmanager
-def asking() -> Iterator[None]:
+def asking(params: Params) -> Iterator[None]:
     """Ask before each step that the block's kernel is about to do; raises `ParameterError` without a terminal."""
     try:
         path = os.ttyname(sys.stdin.fileno())
@@ -33,8 +35,9 @@ def asking() -> Iterator[None]:
     except (OSError, ValueError, AttributeError):  # not a terminal, or closed
         path, usable = "standard input", False
     if not usable:
-        raise ParameterError("There is no terminal to ask on; nothing was touched.", looked_at=[path],
-                             remedy="run it in a terminal, or without --ask; pgrepl plan says what would change")  # fmt: skip
+        remedy = "run it in a terminal, or without --ask; `pgrepl plan` says what would change"
+        cause = "There is no terminal to ask on; nothing was touched."
+        raise ParameterError(cause, looked_at=[path], remedy=addressed(remedy, params))
     os.environ[TERMINAL] = path
     try:
         yield

@@ -73,11 +73,11 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
             try:
                 expected, seen, *now = look(cluster)
             except NotTried as error:
-                expected, reason = error.args
-                return Check(name, title, expected, f"not tried, {reason}", True, hint, tried=False)
+                expected, seen = error.args[0], cluster.addressed(f"not tried, {error.args[1]}")
+                return Check(name, title, expected, seen, True, cluster.addressed(hint), tried=False)
             except (psycopg.Error, OSError, LookupError) as error:
                 expected, seen, *now = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
-            return Check(name, title, expected, seen, expected == seen, now[0] if now else hint)
+            return Check(name, title, expected, seen, expected == seen, cluster.addressed(*now or [hint]))
 
         CHECKS[name] = made
         return made
@@ -86,7 +86,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Ver
 
 
 @check("primary-writes", "The primary accepts writes",
-       "the primary is down, in recovery or out of space: see its log (pgrepl status)")  # fmt: skip
+       "the primary is down, in recovery or out of space: see its log (`pgrepl status`)")  # fmt: skip
 def primary_writes(cluster: Cluster) -> Verdict:
     """Really writes, since a full disk shows in no setting."""
     with momentary.schema(cluster.primary.address) as schema:
@@ -188,7 +188,7 @@ def settings(cluster: Cluster) -> Verdict:
 
 
 @check("contents", f"{ROWS:,} rows written on the primary are identical on the replica",
-       "the replica lags or has stopped replaying: look at pgrepl status and its log")  # fmt: skip
+       "the replica lags or has stopped replaying: look at `pgrepl status` and its log")  # fmt: skip
 def contents(cluster: Cluster) -> Verdict:
     """Compares contents, once the replica has replayed up to where the primary wrote."""
     query = "select count(*) as n, md5(string_agg(md5(t::text), '' order by id)) as digest from {}.t as t"
@@ -232,7 +232,7 @@ def rule_needed(cluster: Cluster) -> Verdict:
 
 
 @check("one-primary", "Exactly one instance accepts writes",
-       "two writable servers: stop the one that is not the primary of pgrepl status at once")  # fmt: skip
+       "two writable servers: stop at once the one that `pgrepl status` does not call primary")  # fmt: skip
 def one_primary(cluster: Cluster) -> Verdict:
     """Asks every instance that answers, the fenced ones too."""
 
@@ -246,7 +246,7 @@ def one_primary(cluster: Cluster) -> Verdict:
 
 
 @check("tables", "Every table has the same rows on every replica",
-       "the replica lags or is broken: pgrepl status; make it anew with pgrepl replica rebuild")  # fmt: skip
+       "the replica lags or is broken: `pgrepl status`; anew: `pgrepl replica rebuild NAME`")  # fmt: skip
 def tables(cluster: Cluster) -> Verdict:
     """Compares the contents of every table of every database, row by row through a digest."""
     target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
@@ -261,20 +261,20 @@ def tables(cluster: Cluster) -> Verdict:
     return per_replica(cluster, look, "=")
 
 
-@check("drift", "Everything is as the last run recorded it", "pgrepl run takes it back")
+@check("drift", "Everything is as the last run recorded it", "`pgrepl run` takes it back")
 def as_recorded(cluster: Cluster) -> Verdict:
     """Live settings, files, slots, roles and the replication user's rights (`recorded.json`)."""
     from . import drift
 
     if not (found := drift.verdict(cluster)):
-        raise NotTried("as recorded", "nothing is recorded: pgrepl run records the state that it leaves")
+        raise NotTried("as recorded", "nothing is recorded: `pgrepl run` records what it leaves")
     return found
 
 
 @check(
     "synchronous",
     "Commits wait for the replicas that are promised, and those stream",
-    "pgrepl run starts replicas; pgrepl sync says for how many commits wait",
+    "`pgrepl run` starts replicas; `pgrepl sync METHOD` says for how many commits wait",
 )
 def synchronous(cluster: Cluster) -> Verdict:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""

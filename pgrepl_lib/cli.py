@@ -22,6 +22,7 @@ import click
 from .errors import ParameterError, PgreplError
 from .legible import legible
 from .params import Params, from_environment, variable
+from .words.commands import addressed
 
 EPILOG = (
     "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
@@ -75,8 +76,9 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     made = state.read(params.folder).get("params", {})
     if not made and must_exist:
         known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
-        raise ParameterError(f"There is no project {params.project}.", remedy=f"pgrepl run --project {params.project}",
-                             looked_at=[f"{params.workdir} holds: {', '.join(known) or 'no project'}"])  # fmt: skip
+        remedy = addressed("`pgrepl run` makes it", params)
+        looked_at = [f"{params.workdir} holds: {', '.join(known) or 'no project'}"]
+        raise ParameterError(f"There is no project {params.project}.", looked_at=looked_at, remedy=remedy)
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
 
 
@@ -189,7 +191,8 @@ def run(
         from .ask import asking
         from .kernel import begun
 
-        with asking() if ask else contextlib.nullcontext(), held_back(quiet), begun(Params.parse(task.values)) as folder:
+        params = Params.parse(task.values)
+        with asking(params) if ask else contextlib.nullcontext(), held_back(quiet), begun(params) as folder:
             from .runner import run as run_chapters  # papermill's imports go on while the kernel starts
 
             run_chapters(task.values, task.chapters, bar=sys.stderr.isatty() and not ask, key=key, resumes=task.resumes)
@@ -264,25 +267,6 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.argument("instance")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def psql(
-    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], instance: str, arguments: tuple[str, ...]
-) -> None:
-    """Open psql as superuser on INSTANCE (primary, replica); psql's own arguments follow `--`."""
-    from .command import replace_process
-
-    cluster = existing_cluster(values(project, engine, given))
-    if instance not in cluster.engine.ports:
-        raise ParameterError(f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)])
-    if not cluster.engine.running(instance):
-        raise PgreplError(f"{instance} is not running.", remedy=f"pgrepl run --project {cluster.params.project}")
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
-
-
-@main.command(epilog=EPILOG)
-@parameters
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @JSON
 def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool, as_json: bool) -> None:
@@ -298,7 +282,8 @@ def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], 
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
     if not yes and not (sys.stdin.isatty() and click.confirm("Remove all of this?", err=True)):
-        raise ParameterError("Nothing was removed: no confirmation.", remedy="pgrepl down --yes")
+        remedy = cluster.addressed("`pgrepl down --yes`")
+        raise ParameterError("Nothing was removed: no confirmation.", remedy=remedy)
     cluster.remove(confirm=True)
     give(as_json, {"project": name, "removed": there}, f"project {name} is removed")
 

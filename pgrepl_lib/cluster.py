@@ -23,6 +23,7 @@ from .ports import holder
 from .preflight import Finding, findings, ownership, require
 from .steps import Steps
 from .topology import Topology
+from .words.commands import addressed
 
 
 class Cluster(Steps):
@@ -43,7 +44,7 @@ class Cluster(Steps):
         """The instance of this name; raises `ParameterError` where there is none."""
         if name not in self.topology.names:
             raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
-                                 remedy="pgrepl status lists them")  # fmt: skip
+                                 remedy=self.addressed("`pgrepl status` lists them"))  # fmt: skip
         return self.instance_kind(self, name)
 
     @property
@@ -60,9 +61,12 @@ class Cluster(Steps):
     def replica(self) -> Instance:
         """The first replica."""
         if not self.topology.replicas:
-            fenced = ", ".join(self.topology.fenced) or "none"
-            raise StepFailed(f"Project {self.params.project} has no replica now.", looked_at=[f"fenced: {fenced}"],
-                             remedy="pgrepl rejoin NAME brings a fenced one back, pgrepl replica add adds one")  # fmt: skip
+            fenced = list(self.topology.fenced)
+            back = [f"`pgrepl rejoin {name}` brings the fenced {name} back" for name in fenced]
+            remedy = self.addressed("; ".join([*back, "`pgrepl replica add` adds one"]))
+            looked_at = [f"fenced: {', '.join(fenced) or 'none'}"]
+            cause = f"Project {self.params.project} has no replica now."
+            raise StepFailed(cause, looked_at=looked_at, remedy=remedy)
         return self.replicas[0]
 
     # --- steps ---------------------------------------------------------------------------------------------
@@ -121,9 +125,12 @@ class Cluster(Steps):
         Raises `ParameterError` without confirm.
         """
         if not confirm:
-            raise ParameterError("Nothing was removed: removing the cluster's data needs a confirmation.",
-                                 looked_at=self.existing() or ["nothing exists"],
-                                 remedy="notebook: confirmar = True; command line: pgrepl down --yes")  # fmt: skip
+            remedy = "notebook: confirmar = True; command line: `pgrepl down --yes`"
+            raise ParameterError(
+                "Nothing was removed: removing the cluster's data needs a confirmation.",
+                looked_at=self.existing() or ["nothing exists"],
+                remedy=self.addressed(remedy),
+            )
         action = self.engine.remove_all()
         texts = self._files()
 
@@ -202,7 +209,7 @@ class Cluster(Steps):
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
-        result = CHECKS[name](self).told(title, hint)
+        result = CHECKS[name](self).told(title, self.addressed(hint))
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
                             expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
                             **({} if result.tried else {"tried": False}),
@@ -212,8 +219,9 @@ class Cluster(Steps):
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
         if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
-            raise StepFailed(f"Project {self.params.project} has no running primary; nothing was changed.",
-                             remedy="run chapter 01 first (execute antes o capítulo 01), with the same parameters")  # fmt: skip
+            remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
+            cause = f"Project {self.params.project} has no running primary; nothing was changed."
+            raise StepFailed(cause, remedy=self.addressed(remedy))
 
     def refuse_settings(self, made: Mapping[str, Any]) -> None:
         """Raise `ParameterError` with the server's own complaints about settings that the cluster was not made with."""
@@ -302,8 +310,9 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
 def _refuse_unmarked(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
     """What was made before there were ids cannot be told from what somebody else has made."""
     if made and not engine.id and (found := engine.strangers()):
+        remedy = "operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew"
         raise EnvironmentLacking(
             f"Project {params.project} was made by an earlier version, which did not mark what it made; nothing was touched.",
             looked_at=found,
-            remedy="operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew",
+            remedy=addressed(remedy, params),
         )

@@ -12,6 +12,7 @@ from . import db, recorded
 from .conf import masked
 from .engine import CONFIGURATION, Action, Tell
 from .snapshot import ALTER_SYSTEM, server_settings, snapshot
+from .topology import owner_of
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
 LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
+TAKEN_BACK = "`pgrepl run` takes it back"
 KEEP = "; to keep it, give it with the parameter settings"
 
 
@@ -45,7 +47,7 @@ def verdict(cluster: Cluster) -> tuple[str, str, str] | None:
         return None
     found = list(differences(record.state, snapshot(cluster)))
     expected = f"as recorded by {record.run}"
-    hint = "; ".join(dict.fromkeys(d.remedy for d in found)) or "pgrepl run takes it back"
+    hint = "; ".join(dict.fromkeys(d.remedy for d in found)) or TAKEN_BACK
     return expected, "; ".join(map(str, found)) or expected, hint
 
 
@@ -57,7 +59,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[D
     for right, value in (before["replication_user"] or {}).items():
         if (seen := now["replication_user"]) is not None and seen.get(right) != value:
             yield Difference("", f"the replication user's {right}", _plain(value), _plain(seen.get(right)),
-                             "pgrepl run gives it back")  # fmt: skip
+                             "`pgrepl run` gives it back")  # fmt: skip
     yield from _of_files("", before, now)
 
 
@@ -182,19 +184,33 @@ def _name(setting: str) -> sql.Identifier:
 
 def _of_instance(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     if before["running"] and not now["running"]:
-        yield Difference(name, "the server", "running", "not running", "pgrepl run starts it")
+        yield Difference(name, "the server", "running", "not running", "`pgrepl run` starts it")
     elif (before["role"] == "primary") != (now["role"] == "primary") and now["running"]:
-        remedy = (f"pgrepl replica rebuild {name} makes it a replica again and throws away what was written there"
-                  if now["role"] == "primary" else f"{name} was put into recovery by hand: take its standby.signal away and "
-                  "restart it, or replace it with pgrepl failover --force")  # fmt: skip
-        yield Difference(name, "the role", before["role"], now["role"], remedy)
+        yield _of_role(name, before["role"], now["role"])
     yield from _of_settings(name, before, now)
     for slot, kind in (before["slots"] or {}).items():
         if now["slots"] is not None and now["slots"].get(slot) != kind:
-            yield Difference(name, f"the slot {slot}", kind, now["slots"].get(slot, "gone"),
-                             "pgrepl run makes it again; if its replica does not stream then, it lacks WAL: "
-                             "pgrepl replica rebuild NAME")  # fmt: skip
+            yield _of_slot(name, slot, kind, now["slots"].get(slot, "gone"))
     yield from _of_files(name, before, now)
+
+
+def _of_role(name: str, before: str, now: str) -> Difference:
+    if now == "primary":
+        remedy = f"`pgrepl replica rebuild {name}` makes it a replica again and throws away what was written there"
+    else:
+        remedy = (
+            f"{name} was put into recovery by hand: take its standby.signal away and restart it, "
+            "or replace it with `pgrepl failover --force`"
+        )
+    return Difference(name, "the role", before, now, remedy)
+
+
+def _of_slot(name: str, slot: str, before: str, now: str) -> Difference:
+    remedy = "`pgrepl run` makes it again"
+    if owner := owner_of(slot):
+        remedy += f"; if {owner} does not stream then, it lacks WAL: "
+        remedy += f"`pgrepl replica rebuild {owner}`"
+    return Difference(name, f"the slot {slot}", before, now, remedy)
 
 
 def _of_settings(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
@@ -204,17 +220,17 @@ def _of_settings(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     system = [s for s in {**was, **has} if was.get(s) != has.get(s)]
     for s in system:
         statement = f"ALTER SYSTEM RESET {s}" if s not in was else f"ALTER SYSTEM SET {s}"
-        remedy = f"pgrepl run takes it back ({statement}){KEEP}" if s not in was or _settable(s) else f"by hand: {statement}"
+        remedy = f"{TAKEN_BACK} ({statement}){KEEP}" if s not in was or _settable(s) else f"by hand: {statement}"
         yield Difference(name, f"ALTER SYSTEM SET {s}", was.get(s, "none"), has.get(s, "none"), remedy)
     for s in {**before["settings"], **now["settings"]}:
         old, new = before["settings"].get(s, "not set"), now["settings"].get(s, "not set")
         if old != new and s not in system:
             by_hand = f"take it back by hand: ALTER ROLE … RESET {s} or ALTER DATABASE … RESET {s}"
-            yield Difference(name, s, old, new, by_hand if new.startswith("hidden by") else f"pgrepl run takes it back{KEEP}")
+            yield Difference(name, s, old, new, by_hand if new.startswith("hidden by") else f"{TAKEN_BACK}{KEEP}")
 
 
 def _of_files(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
-    remedy = "pgrepl plan shows the difference, pgrepl run takes it back"
+    remedy = f"`pgrepl plan` shows the difference, {TAKEN_BACK}"
     for file in before["files"]:
         if (seen := now["files"].get(file)) != before["files"][file]:
             yield Difference(name, f"the file {file}", f"SHA-256 {before['files'][file][:8]}…",

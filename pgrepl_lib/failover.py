@@ -67,8 +67,12 @@ class Failover(RoleChange):
     def require(self) -> None:
         """Raise `StepFailed` while the primary lives, unless force was given; nothing was changed."""
         if not self.resumed and not self.force and self.old.answers()[0]:
-            refuse(self.kind, self.new.name, [f"the primary {self.old.name} answers"],
-                   f"pgrepl switchover --to {self.new.name} loses nothing; to kill it all the same: --force")  # fmt: skip
+            remedy = (
+                f"`pgrepl switchover --to {self.new.name}` loses nothing; to kill it all the "
+                f"same: `pgrepl failover --to {self.new.name} --force`"
+            )
+            reasons = [f"the primary {self.old.name} answers"]
+            refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -91,12 +95,13 @@ class Failover(RoleChange):
             reasons = [f"{to}: {mine['state']}"] if mine["state"] != "running" else []
             reasons += [f"{s['name']} has received more ({s['received']}, {to}: {mine['received']})" for s in alive
                         if s["position"] > mine["position"] and not reasons]  # fmt: skip
-            refuse(self.kind, to, reasons, "choose the most advanced one: pgrepl failover")
+            remedy = cluster.addressed("choose the most advanced one: `pgrepl failover`")
+            refuse(self.kind, to, reasons, remedy)
             return wanted
         if not alive:
             states = [f"{s['name']}: {s['state']}" for s in self.seen]
-            raise StepFailed("No replica can take over; nothing was changed.", looked_at=states,
-                             remedy="start a replica, or the primary: pgrepl run")  # fmt: skip
+            remedy = cluster.addressed("start a replica, or the primary: `pgrepl run`")
+            raise StepFailed("No replica can take over; nothing was changed.", looked_at=states, remedy=remedy)
         return cluster.instance(alive[0]["name"])
 
     def _fence_action(self) -> Action:

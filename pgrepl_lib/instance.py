@@ -245,7 +245,8 @@ class Instance(Server):
     def _require_complete(self) -> None:
         if self.is_replica and not (self.has_configuration() and self.prepared()):
             cause = f"{self.name} has no complete data folder yet."
-            raise StepFailed(cause, remedy="run chapter 02 from its beginning")
+            remedy = self.cluster.addressed("`pgrepl run` prepares it (chapter 02)")
+            raise StepFailed(cause, remedy=remedy)
 
     def _is_first(self) -> bool:
         """Whether no data have ever been: only then may the primary be made from nothing."""

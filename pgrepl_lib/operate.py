@@ -1,15 +1,34 @@
-"""The command line's verbs for a running cluster: replica, switchover, failover, rejoin, sync."""
+"""The command line's verbs for a running cluster: psql, replica, switchover, failover, rejoin, sync."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
-from .errors import ParameterError
+from .errors import ParameterError, PgreplError
 
 Given = tuple[tuple[str, str], ...]
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@click.argument("instance")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(project: str | None, engine: str | None, given: Given, instance: str, arguments: tuple[str, ...]) -> None:
+    """Open psql as superuser on INSTANCE (primary, replica); psql's own arguments follow `--`."""
+    from .command import replace_process
+
+    cluster = existing_cluster(values(project, engine, given))
+    if instance not in cluster.engine.ports:
+        raise ParameterError(f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)])
+    if not cluster.engine.running(instance):
+        remedy = cluster.addressed("`pgrepl run` starts it")
+        raise PgreplError(f"{instance} is not running.", remedy=remedy)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
 
 
 @main.group()
@@ -88,8 +107,10 @@ def switchover(
     begun, names = cluster.topology.operation, cluster.topology.replicas
     if not to and not begun:
         if len(names) != 1:
-            raise ParameterError("Which replica shall become the primary?", looked_at=[", ".join(names) or "no replica"],
-                                 remedy="pgrepl switchover --to NAME")  # fmt: skip
+            one = names[0] if names else "NAME"
+            remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
+            looked_at = [", ".join(names) or "no replica"]
+            raise ParameterError("Which replica shall become the primary?", looked_at=looked_at, remedy=remedy)
         to = names[0]
     if cancel and not begun:
         raise ParameterError("No switchover is under way; nothing was changed.")
@@ -120,7 +141,8 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, for
     if len(choice):
         click.echo(choice.to_string(index=False), err=True)
     change.run()
-    text = f"{cluster.primary.name} is the primary; bring the old one back: pgrepl rejoin {change.old.name}"
+    back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {change.old.name}`")
+    text = f"{cluster.primary.name} is the primary; {back}"
     _give(cluster, as_json, text, choice=choice.to_dict("records"))
 
 

@@ -29,9 +29,7 @@ def action(cluster: Cluster) -> Action:
 
     def do(tell: Tell) -> None:
         if not (folder / "superuser").exists() and cluster.engine.has_data(cluster.topology.primary):
-            raise StepFailed("The passwords of existing data are gone.", looked_at=cluster.engine.existing(),
-                             remedy=f"put {folder} back from a copy, or remove the data: "
-                             f"pgrepl down --project {cluster.params.project}")  # fmt: skip
+            raise _gone(cluster)
         made = {name: _secret(folder / name) for _, name in owners}
         for file, given in password_files.items():
             if given:
@@ -46,6 +44,12 @@ def action(cluster: Cluster) -> Action:
         *cluster.engine.hand_over("secrets"),
     )
     return Action(commands, do, lambda: all((folder / name).exists() for name in needed))
+
+
+def _gone(cluster: Cluster) -> StepFailed:
+    remedy = f"put {cluster.folder}/secrets back from a copy, or remove the data: `pgrepl down`"
+    cause = "The passwords of existing data are gone."
+    return StepFailed(cause, looked_at=cluster.engine.existing(), remedy=cluster.addressed(remedy))
 
 
 def unusable(cluster: Cluster) -> list[str]:

@@ -82,8 +82,9 @@ def ownership(cluster: Cluster) -> list[Finding]:
 def _leftovers(cluster: Cluster) -> Iterator[Finding]:
     """Data of this very folder without the record of what it was made with: kept, and named."""
     if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
-        remedy = f"put {FILE} back, use another project, or remove it: pgrepl down --project {cluster.params.project}"
-        yield Finding("leftovers", False, "; ".join(cluster.engine.existing()), remedy)
+        remedy = f"put {FILE} back, use another project, or remove it: `pgrepl down`"
+        seen = "; ".join(cluster.engine.existing())
+        yield Finding("leftovers", False, seen, cluster.addressed(remedy))
 
 
 def _lost_data(cluster: Cluster) -> Iterator[Finding]:

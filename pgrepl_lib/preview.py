@@ -9,6 +9,8 @@ import click
 
 from .cli import EPILOG, JSON, give, main, parameters, values, with_made
 from .errors import ParameterError
+from .params import Params
+from .words.commands import addressed
 
 if TYPE_CHECKING:
     from .plan import Planned
@@ -38,8 +40,9 @@ def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) 
     from .plan import plan as look_ahead
 
     if beyond := [c for c in chapters if c not in SET_UP]:
-        raise ParameterError(f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before.",
-                             remedy="plan 00 to 03; pgrepl switchover and pgrepl failover have their own --plan")  # fmt: skip
+        remedy = "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` say what those would do"
+        cause = f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
+        raise ParameterError(cause, remedy=addressed(remedy, Params.parse(given)))
     found = look_ahead(given, chapters)
     give(as_json, [vars(p) for p in found], _text(found))
 

@@ -60,16 +60,21 @@ class Rejoin:
         name, engine = self.instance.name, self.cluster.engine
         self.cluster.require_primary()
         if name not in self.cluster.topology.fenced:
-            raise StepFailed(f"{name} is not fenced: it is a replica already.",
-                             remedy=f"pgrepl run starts it; to make it anew: pgrepl replica rebuild {name}")  # fmt: skip
+            remedy = f"`pgrepl run` starts it; to make it anew: `pgrepl replica rebuild {name}`"
+            cause = f"{name} is not fenced: it is a replica already."
+            raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return
         control = ControlFile.parse(engine.control_file(name))
         primary = ControlFile.parse(engine.control_file(self.cluster.primary.name))
         if control.system_identifier != primary.system_identifier:
-            raise StepFailed(f"{name} never belonged to this cluster; nothing was changed.",
-                             looked_at=[f"system identifier {control.system_identifier}, not {primary.system_identifier}"],
-                             remedy="put its own data back; or throw it away: pgrepl replica remove NAME --yes")  # fmt: skip
+            own, wanted = control.system_identifier, primary.system_identifier
+            remedy = f"put its own data back; or throw it away: `pgrepl replica remove {name} --yes`"
+            raise StepFailed(
+                f"{name} never belonged to this cluster; nothing was changed.",
+                looked_at=[f"system identifier {own}, not {wanted}"],
+                remedy=self.cluster.addressed(remedy),
+            )
 
     # --- steps ---------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ NEEDS = {
     "docker": "docker with Compose, openssl and patch",
     "local": "PostgreSQL {version}'s programs (in PATH, or where the line `export PATH` says), openssl and patch",
 }
-END = "\n# By this record pgrepl finds the cluster (pgrepl check); the servers do not read it.\n"
+END = "\n# By this record pgrepl finds the cluster; the servers do not read it.\n"
 
 
 def write(run: Run) -> Path | None:

@@ -67,19 +67,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     Raises `ParameterError` for the primary, for one that others follow, and without confirm for the last replica.
     """
     instance = cluster.instance(name)
-    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
-        raise ParameterError(
-            f"{name} is the primary; nothing was removed.", remedy="switch to another one first: pgrepl switchover"
-        )
-    if followers := cluster.topology.followers(name):
-        remedy = f"remove them first, or: pgrepl replica follow {followers[0]} {cluster.primary.name}"
-        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy)
-    if not confirm and name in cluster.topology.fenced:
-        raise ParameterError(f"{name} was the primary and may hold rows that nobody else has; nothing was removed.",
-                             remedy=f"pgrepl rejoin {name} lists them; to remove it all the same: --yes")  # fmt: skip
-    if not confirm and cluster.topology.replicas == [name]:
-        raise ParameterError(f"{name} is the last copy of the primary's data; nothing was removed.",
-                             remedy="confirm it: pgrepl replica remove NAME --yes")  # fmt: skip
+    _require_removable(cluster, name, confirm)
     parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
     if name in cluster.topology.upstreams:
         parts.append(instance.upstream.drop_slot_action(instance.slot))
@@ -94,12 +82,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
 def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
     """Step: throw a replica's data away and make it again by a base backup from its upstream."""
     instance = cluster.instance(name)
-    if name not in cluster.topology.upstreams:
-        raise ParameterError(f"{name} is no replica; nothing was touched.",
-                             remedy="a fenced former primary is brought back by: pgrepl rejoin NAME")  # fmt: skip
-    if followers := cluster.topology.followers(name):  # a new copy has neither their slots nor the WAL that they need
-        remedy = f"let them follow another one first: pgrepl replica follow {followers[0]} {instance.upstream.name}"
-        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
+    _require_rebuildable(cluster, name)
     mark, engine = cluster.mark(name), cluster.engine
     whole = whole_action(instance)
 
@@ -115,6 +98,39 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
 
     commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands)
     return cluster.perform(title.format(name), Action(commands, do))
+
+
+def _require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
+    """Raise `ParameterError` for the primary, for what others follow, and for what is unique where nobody confirmed it."""
+    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
+        others = cluster.topology.replicas or ["NAME"]
+        remedy = f"switch to another one first: `pgrepl switchover --to {others[0]}`"
+        cause = f"{name} is the primary; nothing was removed."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if followers := cluster.topology.followers(name):
+        first = f"pgrepl replica follow {followers[0]} {cluster.primary.name}"
+        remedy = cluster.addressed(f"remove them first, or: `{first}`")
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy)
+    if not confirm and name in cluster.topology.fenced:
+        remedy = f"`pgrepl rejoin {name}` lists them; all the same: `pgrepl replica remove {name} --yes`"
+        cause = f"{name} was the primary and may hold rows that nobody else has; nothing was removed."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if not confirm and cluster.topology.replicas == [name]:
+        remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
+        cause = f"{name} is the last copy of the primary's data; nothing was removed."
+        raise ParameterError(cause, remedy=remedy)
+
+
+def _require_rebuildable(cluster: Cluster, name: str) -> None:
+    """Raise `ParameterError` unless it is a replica that nobody follows."""
+    if name not in cluster.topology.upstreams:
+        remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
+        cause = f"{name} is no replica; nothing was touched."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if followers := cluster.topology.followers(name):  # a new copy has neither their slots nor the WAL that they need
+        first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
+        remedy = cluster.addressed(f"let them follow another one first: `{first}`")
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
 
 
 def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
@@ -241,9 +257,12 @@ def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
     have = {n: int(db.row(cluster.primary.address, f"show {n}")[n]) for n in ("max_wal_senders", "max_replication_slots")}
     need = {"max_wal_senders": count + 2, "max_replication_slots": count, **limits(count)}
     if lacking := [f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]]:
-        raise StepFailed("The primary has no room for another replica; nothing was changed.", looked_at=lacking,
-                         remedy=f"pgrepl run -p replicas {count} raises the limits (it restarts the primary) and "
-                         "prepares the replicas; a value given with the parameter settings is yours to raise")  # fmt: skip
+        remedy = (
+            f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and prepares "
+            "the replicas; a value given with the parameter settings is yours to raise"
+        )
+        cause = "The primary has no room for another replica; nothing was changed."
+        raise StepFailed(cause, looked_at=lacking, remedy=cluster.addressed(remedy))
 
 
 def _drop_lost_slot(instance: Instance) -> None:

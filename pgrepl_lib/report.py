@@ -21,8 +21,9 @@ from .attestation import STATEMENT
 from .errors import ParameterError
 from .files import write_atomic
 from .legible import legible
-from .params import MAX_REPLICAS
+from .params import MAX_REPLICAS, Params
 from .runs import Chapter, Run
+from .words.commands import addressed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,7 +45,7 @@ def write(run: Run, output: Path | None = None) -> Path:
     if sealed and not same:
         raise ParameterError("The run's folder is signed, and this would change it; nothing was written.",
                              looked_at=[str(target), str(run.folder / STATEMENT)],
-                             remedy="write the report somewhere else: pgrepl report --output FILE")  # fmt: skip
+                             remedy="write it somewhere else, with: --output FILE")  # fmt: skip
     write_atomic(target, text)
     return target
 
@@ -61,7 +62,16 @@ def page(run: Run) -> str:
         overview=timeline_of(spans, "capítulos"), durations=made, clock_set_back=timeline.set_back(run), times=_times(run),
         corrections=sorted(((c, s.link) for s in chapters for c in corrections.made_by(s.chapter)), key=lambda c: c[0].number),
         broken=run.journal.first_broken_line(), outcomes=verdict.outcomes(run),
-        no_replay=replay.absent(run) if run.opening else "")  # fmt: skip
+        no_replay=replay.absent(run) if run.opening else "", run_again=_run_again(run))  # fmt: skip
+
+
+def _run_again(run: Run) -> str:
+    """The command that goes on, on the machine of the run."""
+    command = "pgrepl run"
+    try:
+        return addressed(command, Params.parse(run.opening.get("params", {})), anywhere=True)
+    except ParameterError:  # a journal may say anything
+        return command
 
 
 @dataclass(frozen=True)

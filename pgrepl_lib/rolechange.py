@@ -41,8 +41,9 @@ class RoleChange:
         """The operation of this kind that has begun and not ended; raises `StepFailed` where it is another one."""
         begun = cluster.topology.operation
         if begun and (begun["kind"] != cls.kind or to not in ("", begun["to"])):
-            raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended.",
-                             remedy=f"finish it first: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
+            remedy = f"finish it first: `pgrepl {begun['kind']} --to {begun['to']}`"
+            cause = f"A {begun['kind']} to {begun['to']} has begun and not ended."
+            raise StepFailed(cause, remedy=cluster.addressed(remedy))
         return begun
 
     @property
@@ -190,7 +191,8 @@ def candidate(cluster: Cluster, to: str) -> Instance:
     if to == cluster.topology.primary:
         raise ParameterError(f"{to} is the primary already; nothing was changed.")
     if to not in cluster.topology.upstreams:
-        raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=f"pgrepl rejoin {to}")
+        remedy = cluster.addressed(f"`pgrepl rejoin {to}` makes it one")
+        raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=remedy)
     return instance
 
 

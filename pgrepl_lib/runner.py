@@ -36,6 +36,7 @@ from .lock import run_lock
 from .params import Params
 from .runs import Run, check_verdict
 from .show import VERDICTS
+from .words.commands import addressed
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
 INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
 BANNER = {
     "interrupted": "⚠️ **Esta execução foi interrompida** antes do fim deste capítulo. Nada se perdeu: "
-    "execute de novo (`pgrepl run`) e ela continua de onde parou.",
+    "execute de novo (`pgrepl run --resume`) e ela continua de onde parou.",
     "failed": "❌ **Este capítulo falhou** na célula marcada abaixo: leia a causa e o que fazer, corrija e execute de novo.",
     "killed": "❌ **Este capítulo falhou**: o processo que o executa terminou durante a célula marcada abaixo (foi "
-    "morto, ou faltou memória). Execute de novo (`pgrepl run`) e ele continua de onde parou.",
+    "morto, ou faltou memória). Execute de novo (`pgrepl run --resume`) e ele continua de onde "
+    "parou.",
 }
 
 
@@ -134,12 +136,18 @@ class SharedKernelEngine(NBClientEngine):
         status = "interrupted" if SharedKernel.interrupted else "failed" if failed else "completed"
         nb_man.nb.metadata["pgrepl"] = {"status": status}
         if text := BANNER.get("killed" if killed else status):
-            nb_man.nb.cells.insert(0, nbformat.v4.new_markdown_cell(text, metadata={"papermill": {"status": status}}))
+            cls._say_first(nb_man, addressed(text, options["params"]), status)
+        again = "run again: it goes on where it stopped (`pgrepl run --resume`)"
         if SharedKernel.interrupted:
-            raise Interrupted("The run was interrupted.", remedy="run again: it goes on where it stopped")
+            raise Interrupted("The run was interrupted.", remedy=addressed(again, options["params"]))
         if killed:
             raise PgreplError("The kernel, which executes the cells, ended: it was killed, or there was no more memory.",
-                              remedy="run again: it goes on where it stopped") from killed  # fmt: skip
+                              remedy=addressed(again, options["params"])) from killed  # fmt: skip
+
+    @staticmethod
+    def _say_first(nb_man: Any, text: str, status: str) -> None:
+        told = nbformat.v4.new_markdown_cell(text, metadata={"papermill": {"status": status}})
+        nb_man.nb.cells.insert(0, told)
 
     @staticmethod
     def _mark_unfinished(nb_man: Any) -> None:
@@ -253,7 +261,7 @@ def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal,
     print(chapter, file=sys.stderr)
     try:
         execute_notebook(NOTEBOOKS / f"{chapter}.ipynb", target, given, engine_name="pgrepl", progress_bar=bar,
-                         autosave_cell_every=0)  # fmt: skip
+                         autosave_cell_every=0, params=params)  # fmt: skip
     except PapermillExecutionError as error:
         journal.record("chapter", chapter=chapter, status="failed", error=error.ename)
         raise ChapterFailed(chapter, error.ename, error.evalue, target) from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import audit, lock
 from .errors import ParameterError
+from .words.commands import addressed_in
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
 SUMMARY = "summary.json"  # of a run: what its journal says, for those who do not read that
@@ -243,5 +244,6 @@ def find(folder: Path, wanted: str = "") -> Run:
     cause = (f"The journal of run {found[0].name} is missing." if found
              else f"No run {wanted!r}." if wanted else "There is no run yet.")  # fmt: skip
     shown = ", ".join(r.name for r in all_known[-5:] if r.there)
-    raise ParameterError(cause, looked_at=[f"{folder / RUNS} holds: {shown or 'no run'}"],
-                         remedy="pgrepl runs lists them; a folder with a journal can be given by its path")  # fmt: skip
+    remedy = "`pgrepl runs` lists them; a folder with a journal can be given by its path"
+    looked_at = [f"{folder / RUNS} holds: {shown or 'no run'}"]
+    raise ParameterError(cause, looked_at=looked_at, remedy=addressed_in(remedy, folder))

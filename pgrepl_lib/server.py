@@ -92,13 +92,16 @@ class Server:
         """
         engine = self.cluster.engine
         if not db.row(self.address, "select pg_is_in_recovery() as r")["r"]:
-            raise StepFailed(f"{self.name} accepts writes: somebody promoted it; nothing was changed there.",
-                             remedy=f"pgrepl replica rebuild {self.name} throws away what was written there")  # fmt: skip
+            remedy = f"`pgrepl replica rebuild {self.name}` throws away what was written there"
+            cause = f"{self.name} accepts writes: somebody promoted it; nothing was changed there."
+            raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
+        hint = (
+            "look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL "
+            f"segment has already been removed: `pgrepl replica rebuild {self.name}`"
+        )
         wait_until(f"{self.name} to stream from {self.upstream.name}", self.streams, seconds=60,
                    alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
-                   log=lambda: engine.log_tail(self.name),
-                   hint="look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL segment "
-                   f"has already been removed: pgrepl replica rebuild {self.name}")  # fmt: skip
+                   log=lambda: engine.log_tail(self.name), hint=self.cluster.addressed(hint))  # fmt: skip
 
     def wait_slot_free(self, slot: str) -> None:
         """Wait until nobody uses a slot of this server, be it that there is none; raises `WaitTimeout`."""

@@ -27,6 +27,7 @@ from .errors import EnvironmentLacking, ParameterError
 from .files import make_folder, make_link, remove, write_atomic
 from .params import Params, default_workdir
 from .topology import NAME, Topology
+from .words.commands import addressed
 
 FILE = "cluster.json"
 KNOWN = ".known"  # in the default work folder: links to a user's projects in whatever work folders
@@ -182,11 +183,12 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
     _refuse_copy(params, made)
     before = {**made["params"], "engine": made["engine"]}
     now = params.plain() | ({"engine": made["engine"]} if params.engine == "auto" else {})
+    remedy = "use the first values, another project name, or remove it: `pgrepl down`"
     if differing := [f"{n}: made with {before[n]}, asked for {now[n]}" for n in FIXED if before[n] != now[n]]:
         raise ParameterError(
             f"Project {params.project} exists and was made with other parameters; nothing was touched.",
             looked_at=[*differing, f"folder {params.folder}"],
-            remedy=f"use the first values, another project name, or remove it: pgrepl down --project {params.project}",
+            remedy=addressed(remedy, params.model_copy(update={"engine": "auto"})),
         )
 
 

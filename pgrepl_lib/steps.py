@@ -19,6 +19,7 @@ from .lock import step_lock
 from .params import Params
 from .together import together
 from .topology import Topology
+from .words.commands import addressed
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -54,6 +55,10 @@ class Steps:
     def journal(self) -> audit.Journal:
         """The record that this work goes to."""
         return audit.Journal.of(self.folder)
+
+    def addressed(self, text: str) -> str:
+        """The text, with each of our commands in it naming this cluster."""
+        return addressed(text, self.params)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -171,8 +176,9 @@ class Steps:
 
     def _refuse_unfinished(self) -> None:
         if (begun := self.topology.operation) and not self._operating:
-            raise StepFailed(f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed.",
-                             remedy=f"finish it: pgrepl {begun['kind']} --to {begun['to']}")  # fmt: skip
+            remedy = self.addressed(f"finish it: `pgrepl {begun['kind']} --to {begun['to']}`")
+            cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
+            raise StepFailed(cause, remedy=remedy)
 
     def _record_step(
         self, title: str, action: Action, diff: str, outcome: str, ran: Sequence[tuple[Command, Completed]],

@@ -64,7 +64,8 @@ class Switchover(RoleChange):
         for other in self.others():
             if not (found := other.streams())[0]:
                 reasons.append(f"{other.name}: {found[1]}")
-        refuse(self.kind, self.new.name, reasons, "bring every replica to streaming first (pgrepl status), then run again")
+        remedy = "bring every replica to streaming first (`pgrepl status`), then run again"
+        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -82,9 +83,8 @@ class Switchover(RoleChange):
         """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
         control = ControlFile.parse(self.cluster.engine.control_file(self.new.name))
         if self.promoted or not control.was_standby:
-            raise StepFailed(
-                f"{self.new.name} was promoted already.", remedy=f"finish it: pgrepl switchover --to {self.new.name}"
-            )
+            remedy = self.cluster.addressed(f"finish it: `pgrepl switchover --to {self.new.name}`")
+            raise StepFailed(f"{self.new.name} was promoted already.", remedy=remedy)
         self.cluster.begin(self.kind, self.old.name, self.new.name)
         engine = self.cluster.engine
         parts = [] if self._old_runs_as_primary() else [engine.stop(self.old.name), engine.allow_writes(self.old.name)]
@@ -133,8 +133,8 @@ class Switchover(RoleChange):
             self._end_old(stop, tell)  # somebody may have started it in between; now it cannot come up writable again
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
-                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).",
-                                 remedy="pgrepl switchover --cancel, then look at its log")  # fmt: skip
+                remedy = self.cluster.addressed("`pgrepl switchover --cancel`, then look at its log")
+                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).", remedy=remedy)
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
 
@@ -158,9 +158,9 @@ class Switchover(RoleChange):
             return bool(seen["all"]), f"replayed up to {seen['at']}, the last record is at {lsn(checkpoint)}"
 
         engine = self.cluster.engine
+        hint = "nothing is lost; start the replica and run again, or: `pgrepl switchover --cancel`"
         wait_until(f"{self.new.name} to have everything", probe, seconds=60, alive=lambda: engine.running(self.new.name),
-                   log=lambda: engine.log_tail(self.new.name),
-                   hint="nothing is lost; start the replica and run again, or: pgrepl switchover --cancel")  # fmt: skip
+                   log=lambda: engine.log_tail(self.new.name), hint=self.cluster.addressed(hint))  # fmt: skip
 
     def recorded(self) -> None:
         self.cluster.topology.upstreams[self.old.name] = self.new.name

@@ -36,8 +36,9 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     streaming = _streaming(cluster)
     found = METHOD.fullmatch(method)
     if method and not (found and int(found[2]) <= streaming):
-        raise ParameterError(f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now.",
-                             remedy="with more, every commit would wait for ever; add a replica first")  # fmt: skip
+        remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
+        cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
     names = standbys(cluster, cluster.primary.name)
     act = action(cluster.primary, method, names)
 
@@ -82,12 +83,12 @@ def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
 
     if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (streaming := _streaming(cluster)):
         raise StepFailed(f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
-                         remedy="start the replicas first")  # fmt: skip
+                         remedy=cluster.addressed("`pgrepl run` starts the replicas"))  # fmt: skip
     try:
         taken = _measured(cluster.primary.address, rows)
     except db.NoAnswer as error:
         looked_at = [seen(db.row(cluster.primary.address, COMMITS))]
-        remedy = "start the replicas first"
+        remedy = cluster.addressed("`pgrepl run` starts the replicas")
         cause = "A commit is not confirmed."
         raise StepFailed(cause, looked_at=looked_at, remedy=remedy) from error
     quantiles = pandas.DataFrame(taken).quantile([0.5, 0.95]).T.round(2)

@@ -10,6 +10,7 @@ from . import runs
 from .chapter import OPERATE, SET_UP, chapters_between
 from .errors import ParameterError
 from .params import Params
+from .words.commands import addressed
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
     begun = run.opening
     if not begun.get("params") or not begun.get("chapters"):
         raise ParameterError(f"The journal of run {run.name} does not say what it was to do.",
-                             looked_at=[str(run.folder)], remedy="run without --resume")  # fmt: skip
+                             looked_at=[str(run.folder)],
+                             remedy=addressed("run anew: `pgrepl run`", params))  # fmt: skip
     had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
     before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
     chapters = list(begun["chapters"])
@@ -47,7 +49,7 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
         differing.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
     if differing:
         raise ParameterError(f"Run {run.name} had other parameters; nothing was touched.", looked_at=differing,
-                             remedy="leave them out, or run without --resume")  # fmt: skip
+                             remedy=addressed("leave them out, or run anew: `pgrepl run`", params))  # fmt: skip
     return Task(had, [] if run.status == "completed" else chapters, run.name)
 
 

@@ -33,6 +33,12 @@ def slot_of(name: str) -> str:
     return f"replica_{number_of(name)}_slot"
 
 
+def owner_of(slot: str) -> str:
+    """The instance that has this slot; empty for a slot that is not one of ours."""
+    found = re.fullmatch(r"replica_(\d+)_slot", slot)
+    return name_of(int(found[1])) if found else ""
+
+
 @dataclass
 class Topology:
     """The instances' roles. Names stay what they were at the beginning; roles change with a switchover or a failover.

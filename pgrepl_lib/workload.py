@@ -169,10 +169,9 @@ class Load:
         """Wait for its end; raises what went wrong with it."""
         self._thread.join(self.seconds + 60)
         if self._thread.is_alive():
-            raise StepFailed(
-                f"pgbench has not ended {self.seconds + 60} s after its start.",
-                remedy="does the primary answer? `pgrepl status` says so",
-            )
+            cause = f"pgbench has not ended {self.seconds + 60} s after its start."
+            remedy = "does the primary answer? `pgrepl status` says so"
+            raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         if self.error:
             raise self.error
 

@@ -13,6 +13,7 @@ from ..command import Command, Completed
 from ..db import Address
 from ..errors import StepFailed
 from ..params import Params
+from ..words.commands import addressed
 
 PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
@@ -239,10 +240,10 @@ def settings_probe(name: str, value: str) -> tuple[str, ...]:
             "-c", f"{name}={value}")  # fmt: skip
 
 
-def no_data(name: str) -> StepFailed:
+def no_data(name: str, params: Params) -> StepFailed:
     """What a start answers that has nothing to start."""
     cause = f"{name} has no data; nothing was started."
-    return StepFailed(cause, remedy="pgrepl run says what to do")
+    return StepFailed(cause, remedy=addressed("`pgrepl run` says what to do", params))
 
 
 def first_complaint(text: str) -> str:

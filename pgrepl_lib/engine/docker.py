@@ -185,7 +185,7 @@ class DockerEngine(Volumes):
 
         def do(tell: Tell) -> None:
             if not (initialise or self.has_data(name)):
-                raise no_data(name)
+                raise no_data(name, self.params)
             try:
                 self.run(up)
             except CommandFailed as error:

@@ -169,7 +169,7 @@ class LocalEngine(Programs):
         def do(tell: Tell) -> None:
             if not self.has_data(name):
                 if not initialise:
-                    raise no_data(name)
+                    raise no_data(name, self.params)
                 files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)

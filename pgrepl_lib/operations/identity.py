@@ -16,6 +16,7 @@ from ..control import ControlFile, lsn
 from ..engine import Engine
 from ..errors import StepFailed
 from ..topology import Topology
+from ..words.commands import addressed
 
 RECEIVED = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text as lsn"
 
@@ -66,15 +67,16 @@ def astray(engine: Engine, topology: Topology, name: str) -> Astray | None:
     others = [n for n in topology.names if n != name and identifier_of(engine, n) == known]
     seen = [f"{n} has this project's data, up to {_position(engine, n)}" for n in others]
     identifiers = f"system identifier: recorded {known}, {name} {found or 'none'}"
-    return Astray(cause, [identifiers, *seen], _remedy(topology, name, others))
+    remedy = addressed(_remedy(topology, name, others), engine.params)
+    return Astray(cause, [identifiers, *seen], remedy)
 
 
 def _remedy(topology: Topology, name: str, others: list[str]) -> str:
     if not others:
-        return "put the data back from a backup; or begin anew: pgrepl down --yes, then pgrepl run"
+        return "put the data back from a backup; or begin anew: `pgrepl down --yes`, then `pgrepl run`"
     if name != topology.primary:
-        return f"make it anew: pgrepl replica rebuild {name}"
-    commands = f"pgrepl failover, then pgrepl rejoin {name}"
+        return f"make it anew: `pgrepl replica rebuild {name}`"
+    commands = f"`pgrepl failover`, then `pgrepl rejoin {name}`"
     return f"let a replica take over, then make {name} anew: {commands}"
 
 

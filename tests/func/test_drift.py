@@ -20,6 +20,7 @@ from pgrepl_lib.runs import of_project
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
+from tests.remedies import commands_in
 
 from ..conftest import IMAGE
 from .operated import stop_by_hand, wait_caught_up
@@ -112,7 +113,8 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
         "the mode of secrets/superuser: 640",
     ]  # fmt: skip
     hint = CHECKS["drift"](cluster).hint
-    assert "pgrepl run takes it back (ALTER SYSTEM RESET work_mem); to keep it, give it with the parameter settings" in hint
+    assert "` takes it back (ALTER SYSTEM RESET work_mem); to keep it, give it with the parameter settings" in hint
+    assert all(cluster.params.project in command for command in commands_in(hint))
 
     done = pgrepl("run", values)
     assert done.returncode == 0, done.stderr
@@ -160,7 +162,7 @@ def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, clust
     ask(cluster, "replica", "create table written_there as select 1 as n")
     assert seen(cluster) == "replica: the role: primary (recorded: replica)"
     done = pgrepl("run", values, "--from", "02")
-    assert done.returncode == 1 and "pgrepl replica rebuild replica throws away what was written there" in done.stderr
+    assert done.returncode == 1 and "replica` throws away what was written there" in done.stderr
     assert ask(cluster, "replica", "select n from written_there") == [{"n": 1}]
     assert seen(cluster) == "replica: the role: primary (recorded: replica)", "a failed run records none of it"
     rebuild(cluster, "replica")

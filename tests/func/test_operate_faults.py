@@ -158,7 +158,7 @@ def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:
 def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster, reopen: Reopen) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
-    remedy = "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover --to replica"
+    remedy = "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover .* --to replica`"
     now = reopen()
     for verb in (
         lambda: now.primary.start(),
