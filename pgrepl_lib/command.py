@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -92,7 +93,7 @@ def run(
     check: bool = True,
     on_error_line: Callable[[str], None] = lambda line: None,
 ) -> Completed:
-    """Run a command in `cwd` for at most `seconds`.
+    """Run a command in `cwd`, as long as it says something at least every `seconds`.
 
     on_error_line: called with each line of standard error as it comes (progress). With check, a non-zero exit
     raises `CommandFailed`; a program that does not exist raises `EnvironmentLacking`. Whatever is raised, what the program
@@ -101,16 +102,18 @@ def run(
     process = _start(command, cwd)
     out: list[str] = []
     err: list[str] = []
-    readers = [Thread(target=_read, args=(process.stdout, out, lambda line: None), daemon=True),
-               Thread(target=_read, args=(process.stderr, err, on_error_line), daemon=True)]  # fmt: skip
+    heard = Heard()
+    streams = ((process.stdout, out, lambda line: None), (process.stderr, err, on_error_line))
+    readers = [Thread(target=_read, args=(heard, *each), daemon=True) for each in streams]
     for reader in readers:
         reader.start()
     try:
-        code = process.wait(seconds)
+        code = heard.wait(process, seconds)
     except BaseException as error:  # time limit, Ctrl-C: nothing of ours goes on alone
         done = _recorded(command, _ended(process), readers, out, err)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise CommandFailed(f"No end after {seconds:g} s: {command}", looked_at=_last(done), remedy="run again") from None
+            cause = f"No end after {seconds:g} s without a word: {command}"
+            raise CommandFailed(cause, looked_at=_last(done), remedy="run again") from None
         raise
     done = _recorded(command, code, readers, out, err)
     if check and code:
@@ -122,6 +125,26 @@ def run(
         failure.code = code
         raise failure
     return done
+
+
+class Heard:
+    """When a program last said something: what copies a large database says so for hours."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def now(self) -> None:
+        """It has just said something."""
+        self.last = time.monotonic()
+
+    def wait(self, process: subprocess.Popen[bytes], seconds: float) -> int:
+        """Its exit code; raises `TimeoutExpired` once it was silent for so many seconds."""
+        while True:
+            try:
+                return process.wait(self.last + seconds - time.monotonic())
+            except subprocess.TimeoutExpired:
+                if time.monotonic() - self.last >= seconds:
+                    raise
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:
@@ -192,10 +215,11 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
             stdin.close()  # type: ignore[union-attr]
 
 
-def _read(stream: object, into: list[str], tell: Callable[[str], None]) -> None:
+def _read(heard: Heard, stream: object, into: list[str], tell: Callable[[str], None]) -> None:
     """Collect text; progress lines end in a carriage return, so both kinds of line end count."""
     pending, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
     while raw := os.read(stream.fileno(), 65536):  # type: ignore[attr-defined]
+        heard.now()
         chunk = decoder.decode(raw)
         into.append(chunk)
         *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")

@@ -187,6 +187,12 @@ def row(at: Address, query: Query, values: Sequence[Any] = ()) -> dict[str, Any]
     return next(iter(rows(at, query, values)), {})
 
 
+def checkpoint(at: Address) -> None:
+    """Make a checkpoint: as long as it takes to write what is in memory."""
+    with connect(at, options="-c statement_timeout=0") as connection:
+        connection.execute("checkpoint")
+
+
 def scram_verifier(at: Address, password: str, user: str) -> str:
     """What the server stores for a SCRAM password, made by libpq here, so that the server never sees the password."""
     with connect(at) as connection:

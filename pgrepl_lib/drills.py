@@ -84,7 +84,7 @@ def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the p
             db.rows(at, switch)
             tell(f"{16 * number} MB")
         wait_until("the running replicas to have received it", lambda: _received(cluster), seconds=60)
-        db.rows(at, "checkpoint")  # with a limit for slots it may end only those that nobody uses
+        db.checkpoint(at)  # with a limit for slots it may end only those that nobody uses
 
     return cluster.perform(title, Action(tuple(commands), do))
 

@@ -206,7 +206,7 @@ class Rejoin:
             if not slot.done():
                 slot.do(tell)
             if rewind:
-                db.rows(cluster.primary.address, "checkpoint")  # pg_rewind reads the new timeline from the control file
+                db.checkpoint(cluster.primary.address)  # pg_rewind reads the new timeline from the control file
                 files.write_atomic(cluster.mark(instance.name), "")  # half rewound data serve for nothing any more
                 for each in rewind:
                     engine.run(each, tell)

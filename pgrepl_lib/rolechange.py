@@ -154,7 +154,7 @@ class RoleChange:
         def do(tell: Tell) -> None:
             files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
             self.new.take_over_configuration()
-            db.rows(self.new.address, "checkpoint")
+            db.checkpoint(self.new.address)
 
         checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")
         done = lambda: conf.without_block(path.read_text("utf-8"), "standby") == path.read_text("utf-8")  # noqa: E731

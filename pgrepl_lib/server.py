@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
-START_SECONDS = 90
+START_SECONDS = 90  # without progress
+POSITION = """
+select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,28 @@ class Server:
         return not self.cluster.mark(self.name).exists() and self.cluster.engine.has_data(self.name)
 
     def wait_ready(self) -> None:
-        """Wait until the server accepts connections; raises `WaitTimeout` with the log's end."""
+        """Wait until the server accepts connections, as long as its recovery takes and gets on.
+
+        Raises `WaitTimeout` with the log's end.
+        """
         engine = self.cluster.engine
-        wait_until(f"{self.name} to accept connections", self.answers, seconds=START_SECONDS,
-                   alive=lambda: engine.running(self.name), log=lambda: engine.log_tail(self.name),
-                   hint="the log's last lines say why; correct it and run again")  # fmt: skip
+        wait_until(
+            f"{self.name} to accept connections",
+            self.answers,
+            seconds=START_SECONDS,
+            progress=lambda: engine.activity(self.name),
+            alive=lambda: engine.running(self.name),
+            log=lambda: engine.log_tail(self.name),
+            hint="the log's last lines say why; correct it and run again",
+        )
+
+    def position(self) -> str:
+        """How far this replica has received and replayed; empty while it does not answer."""
+        try:
+            seen = db.row(self.address, POSITION)
+            return f"received up to {seen['received']}, replayed up to {seen['replayed']}"
+        except OperationalError:
+            return ""
 
     def streams(self) -> tuple[bool, str]:
         """Whether its upstream sees this replica streaming, and the state seen."""
@@ -99,9 +118,15 @@ class Server:
             "look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL "
             f"segment has already been removed: `pgrepl replica rebuild {self.name}`"
         )
-        wait_until(f"{self.name} to stream from {self.upstream.name}", self.streams, seconds=60,
-                   alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
-                   log=lambda: engine.log_tail(self.name), hint=self.cluster.addressed(hint))  # fmt: skip
+        wait_until(
+            f"{self.name} to stream from {self.upstream.name}",
+            self.streams,
+            seconds=60,
+            progress=self.position,
+            alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
+            log=lambda: engine.log_tail(self.name),
+            hint=self.cluster.addressed(hint),
+        )
 
     def wait_slot_free(self, slot: str) -> None:
         """Wait until nobody uses a slot of this server, be it that there is none; raises `WaitTimeout`."""
@@ -114,7 +139,10 @@ class Server:
         wait_until(f"nobody to use the slot {slot}", probe, seconds=20, hint="a replica still follows this instance")
 
     def wait_replayed(self, lsn: str, seconds: float) -> None:
-        """Wait until this replica has replayed the WAL up to `lsn`; raises `WaitTimeout` with how far it is."""
+        """Wait until this replica has replayed the WAL up to `lsn`.
+
+        seconds: without progress. Raises `WaitTimeout` with how far it is.
+        """
         query = "select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there, pg_last_wal_replay_lsn()::text as at"
 
         def probe() -> tuple[bool, str]:
@@ -122,9 +150,15 @@ class Server:
             return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
 
         engine = self.cluster.engine
-        wait_until(f"{self.name} to replay what was written", probe, seconds=seconds,
-                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name),
-                   hint="is replay paused (pg_wal_replay_resume), or the connection cut? See pg_stat_replication")  # fmt: skip
+        wait_until(
+            f"{self.name} to replay what was written",
+            probe,
+            seconds=seconds,
+            progress=self.position,
+            log=lambda: engine.log_tail(self.name),
+            alive=lambda: engine.running(self.name),
+            hint="is replay paused (pg_wal_replay_resume), or is the connection cut? pg_stat_replication knows it",
+        )
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
@@ -183,8 +217,14 @@ class Server:
             return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
 
         engine = self.cluster.engine
-        wait_until(f"{self.name} to see the primary's limits", probe, seconds=START_SECONDS,
-                   log=lambda: engine.log_tail(self.name), alive=lambda: engine.running(self.name))  # fmt: skip
+        wait_until(
+            f"{self.name} to see the primary's limits",
+            probe,
+            seconds=START_SECONDS,
+            progress=self.position,
+            log=lambda: engine.log_tail(self.name),
+            alive=lambda: engine.running(self.name),
+        )
 
     def _files(self) -> list[Path]:
         return [self.cluster.folder / self.name / f for f in CONFIGURATION]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .command import Command
+from .wait import telling
 
 WIDTH = 92
 VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
@@ -92,7 +93,9 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
     first, and papermill, which stores the last, agree.
     """
     if not in_notebook():
-        yield _terminal_progress(title)
+        tell_terminal = _terminal_progress(title)
+        with telling(tell_terminal):
+            yield tell_terminal
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
         return
@@ -109,8 +112,14 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
             handle = display(text(""), raw=True, display_id=True)
         handle.update(text(line), raw=True)
 
+    def tell_more(line: str) -> None:
+        """From a long wait: how long it took must not decide whether there is an output."""
+        if handle is not None:
+            tell(line)
+
     try:
-        yield tell
+        with telling(tell_more):
+            yield tell
     finally:
         if handle is not None:
             handle.update(text(""), raw=True)

@@ -159,8 +159,15 @@ class Switchover(RoleChange):
 
         engine = self.cluster.engine
         hint = "nothing is lost; start the replica and run again, or: `pgrepl switchover --cancel`"
-        wait_until(f"{self.new.name} to have everything", probe, seconds=60, alive=lambda: engine.running(self.new.name),
-                   log=lambda: engine.log_tail(self.new.name), hint=self.cluster.addressed(hint))  # fmt: skip
+        wait_until(
+            f"{self.new.name} to have everything",
+            probe,
+            seconds=60,
+            progress=self.new.position,
+            alive=lambda: engine.running(self.new.name),
+            log=lambda: engine.log_tail(self.new.name),
+            hint=self.cluster.addressed(hint),
+        )
 
     def recorded(self) -> None:
         self.cluster.topology.upstreams[self.old.name] = self.new.name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from .command import Command, Completed, transcript
 from .engine import Action, Tell
+from .wait import telling
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, 
     def one(number: int) -> Result:
         action, diff = actions[number]
         started, text = time.monotonic(), diff()
-        with transcript() as ran:
+
+        def say(line: str) -> None:
+            said[number] = line
+
+        with transcript() as ran, telling(say):
             try:
                 if action.done():
                     return Result("unchanged", text, time.monotonic() - started)
-                action.do(lambda line: said.update({number: line}))
+                action.do(say)
                 return Result("changed", text, time.monotonic() - started, ran)
             except Exception as error:
                 return Result("failed", text, time.monotonic() - started, ran, error)

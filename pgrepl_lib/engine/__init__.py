@@ -20,6 +20,7 @@ TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's 
 SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual, 27.2.4)
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
 PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
+SILENCE = 3600.0  # seconds: a copy is flushed to the disk without a word, however large it is
 Tell = Callable[[str], None]
 
 
@@ -179,6 +180,9 @@ class Engine(Protocol):
 
     def running(self, name: str) -> bool:
         """Whether its process or container runs."""
+
+    def activity(self, name: str) -> str:
+        """What its processes are at: it changes while one that does not answer yet gets on."""
 
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""

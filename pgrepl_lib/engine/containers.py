@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from .. import command
 from ..command import Command, Completed
 from ..errors import StepFailed
 from ..params import Params
 from ..wait import wait_until
-from . import NOTHING, PASSFILE, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, owner, temporary_of
-from .docker_host import client, compose, find_container, is_private, write_file
+from . import NOTHING, PASSFILE, PRIMARY, SILENCE, TEMPORARY_PRIMARY, Action, Tell, owner, temporary_of
+from .docker_host import client, compose, container_runs, find_container, is_private, write_file
+from .ending import wait_stopped
 from .processes import owner_of
 
 
@@ -31,7 +32,7 @@ class Containers:
         self.data_mount = mount if params.pg_version >= 18 else self.pgdata
 
     def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
-        return command.run(each, cwd=self.folder, seconds=3600, check=check, on_error_line=tell)
+        return command.run(each, cwd=self.folder, seconds=SILENCE, check=check, on_error_line=tell)
 
     def look_only(self) -> None:
         """Nothing is fetched by naming it."""
@@ -77,6 +78,27 @@ class Containers:
     def find_id(self) -> str:
         """The id of the cluster that was made in this very folder; empty where there is none."""
         return owner.id_of_folder(self.params.project, self.folder)
+
+    def _shut_down(self, name: str) -> None:
+        """A fast shutdown, as the image's stop signal; nothing kills a server that still writes."""
+        if container := self._service(name):
+            with suppress(APIError):  # it has ended just now
+                container.kill(signal="SIGINT")
+            wait_stopped(self, name, lambda: not container_runs(str(container.id)))
+
+    def log_tail(self, name: str) -> str:
+        """The server's last log lines."""
+        found = self._service(name)
+        return found.logs(tail=15).decode(errors="replace") if found else ""
+
+    def activity(self, name: str) -> str:
+        """The titles of the container's processes and their seconds of work."""
+        found = self._service(name)
+        try:
+            rows = found.top(ps_args="-eo pid,time,args")["Processes"]
+            return "\n".join(" ".join(row) for row in rows)
+        except (APIError, AttributeError):  # it has just ended, or its host's `ps` is another
+            return ""
 
     def _mine(self) -> dict[str, Any]:
         return {"label": [f"{owner.ID}={self.id}"]}

@@ -196,8 +196,8 @@ class DockerEngine(Volumes):
 
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
-        return Action((self._compose("stop", name),), lambda tell: self._service(name).stop(timeout=60),
-                      lambda: not self.running(name))  # fmt: skip
+        shown = self._compose("stop", name)
+        return Action((shown,), lambda tell: self._shut_down(name), lambda: not self.running(name))
 
     def kill(self, name: str) -> Action:
         return Action((self._compose("kill", name),), lambda tell: self._service(name).kill(), lambda: not self.running(name))
@@ -231,10 +231,6 @@ class DockerEngine(Volumes):
     def inside(self, name: str, *argv: str) -> Command:
         options = ("--user=postgres", "--env=PGPASSWORD")
         return self._exec(self._service(name).id, *argv, options=options)
-
-    def log_tail(self, name: str) -> str:
-        found = self._service(name)
-        return found.logs(tail=15).decode(errors="replace") if found else ""
 
     def address(self, name: str) -> Address:
         secret = register((self.folder / "secrets/superuser").read_text().strip())

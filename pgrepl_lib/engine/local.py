@@ -34,7 +34,10 @@ from . import (
     settings_probe,
     temporary_of,
 )
+from .ending import wait_stopped
 from .programs import HOST, Programs
+
+START_SECONDS = 60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
 
 
 class LocalEngine(Programs):
@@ -161,8 +164,8 @@ class LocalEngine(Programs):
 
     def start(self, name: str, *, initialise: bool = False) -> Action:
         data, part = self._data(name), f"{self._data(name)}.new"
-        start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait", "--timeout=60",
-                           f"--options={self._server_options(name)}", "start")  # fmt: skip
+        start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait",
+                           f"--timeout={START_SECONDS}", f"--options={self._server_options(name)}", "start")  # fmt: skip
         first = (self._initdb(part), self._tool("mv", part, data)) if initialise else ()
         make = [replace(c, unless=data) for c in first]
 
@@ -174,7 +177,7 @@ class LocalEngine(Programs):
                 for each in make:
                     self.run(each)
             processes.forget_dead(self.folder / self._data(name))
-            if self.run(start, check=False).code:
+            if self.run(start, check=False).code and not self.running(name):
                 raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
                                  remedy=self._start_remedy(name))  # fmt: skip
 
@@ -182,7 +185,12 @@ class LocalEngine(Programs):
 
     def stop(self, name: str) -> Action:
         stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
-        return Action((stop,), lambda tell: self.run(stop), lambda: not self.running(name))
+
+        def do(tell: Tell) -> None:
+            if self.run(stop, check=False).code:  # it waits a minute, however much is to be written
+                wait_stopped(self, name, lambda: not self.running(name))
+
+        return Action((stop,), do, lambda: not self.running(name))
 
     def kill(self, name: str) -> Action:
         pidfile = self.folder / self._data(name) / "postmaster.pid"
@@ -249,16 +257,6 @@ class LocalEngine(Programs):
 
     def inside(self, name: str, *argv: str) -> Command:
         return self.client(name, *argv)
-
-    def has_data(self, name: str) -> bool:
-        return (self.folder / self._data(name) / "global/pg_control").exists()
-
-    def running(self, name: str) -> bool:
-        return processes.lives(self.folder / self._data(name))
-
-    def log_tail(self, name: str) -> str:
-        log = self.folder / "logs" / f"{name}.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
 
     def address(self, name: str) -> Address:
         secret = register((self.folder / "secrets/superuser").read_text().strip())

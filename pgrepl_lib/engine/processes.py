@@ -29,6 +29,24 @@ def lives(data: Path) -> bool:
         return False
 
 
+def activity(data: Path) -> str:
+    """What the processes on this data folder are at: titles, seconds of work, writes."""
+    here, found = str(data.resolve()), []
+    for process in psutil.process_iter(["cwd", "cmdline", "cpu_times"]):
+        if process.info["cwd"] == here:
+            title, times = " ".join(process.info["cmdline"] or []), process.info["cpu_times"]
+            found.append(f"{title} {int(times.user + times.system)} {_written(process)}")
+    return "\n".join(sorted(found))
+
+
+def _written(process: psutil.Process) -> int:
+    """How often a process has written, where the system says so."""
+    try:
+        return int(process.io_counters().write_count)
+    except (psutil.Error, OSError, AttributeError):
+        return 0
+
+
 def forget_dead(data: Path) -> None:
     """A killed postmaster that nobody has reaped yet looks alive to the server, which then would not start.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import command
 from ..command import Command, Completed
 from ..params import Params
-from . import Tell, binaries, processes
+from . import SILENCE, Tell, binaries, processes
 
 HOST = "127.0.0.1"
 
@@ -46,7 +46,24 @@ class Programs:
 
     def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
         cwd = self.folder if self.folder.exists() else Path("/")
-        return command.run(each, cwd=cwd, seconds=3600, check=check, on_error_line=tell)
+        return command.run(each, cwd=cwd, seconds=SILENCE, check=check, on_error_line=tell)
+
+    def has_data(self, name: str) -> bool:
+        """Whether a complete data folder exists."""
+        return (self.folder / self._data(name) / "global/pg_control").exists()
+
+    def running(self, name: str) -> bool:
+        """Whether its process runs."""
+        return processes.lives(self.folder / self._data(name))
+
+    def log_tail(self, name: str) -> str:
+        """The server's last log lines."""
+        log = self.folder / "logs" / f"{name}.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
+
+    def activity(self, name: str) -> str:
+        """The server's processes: titles, seconds of work, and what they have written."""
+        return processes.activity(self.folder / self._data(name))
 
     def _data(self, name: str) -> str:
         return f"data/{name}"

@@ -278,6 +278,32 @@ def test_starting_stopping_and_a_crash_keep_the_data(own: Cluster) -> None:
     assert db.row(primary.address, "select n from kept") == {"n": 7}
 
 
+def test_a_server_that_is_not_ready_when_its_starter_gives_up_is_waited_for(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash with much to replay: it runs, and nobody else holds its port."""
+    monkeypatch.setattr("pgrepl_lib.engine.local.START_SECONDS", 1)
+    rows = "select i, md5(i::text) from generate_series(1, 600000) i"
+    db.rows(own.primary.address, f"create table much as {rows}")
+    own.engine.kill(PRIMARY).do(quiet)
+    own.primary.start()
+    assert db.row(own.primary.address, "select count(*) as n from much") == {"n": 600000}
+    db.rows(own.primary.address, "drop table much")
+
+
+def test_what_a_server_is_at_changes_while_it_works(own: Cluster) -> None:
+    """By that a recovery that gets on is told from one that hangs."""
+    before = own.engine.activity(PRIMARY)
+    assert "checkpointer" in before
+
+    def changed() -> tuple[bool, str]:
+        db.rows(own.primary.address, "select count(*) from generate_series(1, 3000000)")
+        return own.engine.activity(PRIMARY) != before, before
+
+    wait_until("another activity", changed, seconds=60)
+    assert own.engine.activity(REPLICA) == ""
+
+
 def test_a_running_log_is_bounded(own: Cluster) -> None:
     noisy = "do $$ begin for i in 1..99 loop raise warning 'line %', i; end loop; end $$"
     db.rows(own.primary.address, noisy)

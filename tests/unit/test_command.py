@@ -108,7 +108,7 @@ def test_progress_comes_while_the_program_runs(tmp_path: Path) -> None:
 
 def test_the_time_limit_ends_the_program(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(CommandFailed, match=r"No end after 1 s") as caught:
+    with pytest.raises(CommandFailed, match=r"No end after 1 s without a word") as caught:
         run(
             python("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"),
             cwd=tmp_path,
@@ -116,6 +116,12 @@ def test_the_time_limit_ends_the_program(tmp_path: Path) -> None:
         )
     assert time.monotonic() - started < 5 and caught.value.remedy
     assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_program_that_goes_on_saying_something_has_no_limit(tmp_path: Path) -> None:
+    """A base backup of hours tells its progress; what counts is the silence."""
+    code = "import time\nfor n in range(16): print(n, flush=True); time.sleep(0.3)"
+    assert run(python(code), cwd=tmp_path, seconds=4).out.split()[-1] == "15"
 
 
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:

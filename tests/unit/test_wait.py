@@ -9,7 +9,7 @@ import pytest
 
 from pgrepl_lib.errors import WaitTimeout
 from pgrepl_lib.redact import MASK, register
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.wait import telling, wait_until
 
 
 def states(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
@@ -70,3 +70,36 @@ def test_an_error_of_the_probe_is_not_swallowed() -> None:
 
     with pytest.raises(KeyError):
         wait_until("x", broken, seconds=5)
+
+
+def test_where_something_moves_the_limit_begins_anew_with_each_change() -> None:
+    started = time.monotonic()
+
+    def probe() -> tuple[bool, str]:
+        return time.monotonic() - started > 1.2, "on its way"
+
+    wait_until("x", probe, seconds=0.6, progress=lambda: int(10 * (time.monotonic() - started)))
+
+
+def test_what_no_longer_moves_ends_it_and_is_told_as_that() -> None:
+    started = time.monotonic()
+
+    def moved() -> int:
+        return min(3, int(10 * (time.monotonic() - started)))
+
+    with pytest.raises(WaitTimeout, match=r"no progress for 0\.5 s") as caught:
+        wait_until("x", lambda: (False, "at 3"), seconds=0.5, progress=moved)
+    assert 0.7 < time.monotonic() - started < 5
+    assert "last state: at 3" in str(caught.value)
+
+
+def test_a_long_wait_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgrepl_lib.wait.PATIENCE", 0.1)
+    told: list[str] = []
+    answers = states(*((False, f"at {n}") for n in range(10)), (True, ""))
+    with telling(told.append):
+        wait_until("the moon", lambda: next(answers), seconds=5)
+    assert told and told[-1] == "the moon: at 9"
+    told.clear()
+    wait_until("the sun", lambda: (True, ""), seconds=5)
+    assert not told

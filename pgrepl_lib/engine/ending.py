@@ -1,0 +1,39 @@
+"""The end of a server: as long as its last checkpoint and its last WAL take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..wait import wait_until
+
+STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)
+
+
+class Ending(Protocol):
+    """What is asked of an engine about an instance that is to end."""
+
+    def activity(self, name: str) -> str:
+        """As `Engine.activity`."""
+
+    def log_tail(self, name: str) -> str:
+        """As `Engine.log_tail`."""
+
+
+def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
+    """Wait for the end of a server that was told to stop; raises `WaitTimeout` where nothing moves.
+
+    It is not killed: what it still writes would be lost to its replicas.
+    """
+
+    def probe() -> tuple[bool, str]:
+        return ended(), "shutting down"
+
+    def activity() -> str:
+        return engine.activity(name)
+
+    def log() -> str:
+        return engine.log_tail(name)
+
+    hint = "it accepts nobody any more; its log says what it waits for; run again"
+    wait_until(f"the end of {name}", probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint)
