@@ -149,14 +149,17 @@ def sha256(path: Path) -> str:
 def verdict(run: Run) -> dict[str, Any]:
     """The checks as chapter/cell/name, and their result as a whole.
 
-    FAILED where the run did not complete or one failed; WARNED where one could not be tried on that machine; else PASSED.
+    FAILED where the run did not complete or one failed; WARNED where one could not be tried on that machine, or none was
+    made; PASSED only where some were made and passed.
     """
     named: dict[str, list[str]] = {"passed_tests": [], "warned_tests": [], "failed_tests": []}
     for c in run.of("check"):
         ended = "failed" if not c["passed"] else "passed" if c.get("tried", True) else "warned"
         named[f"{ended}_tests"].append(f"{c['chapter']}/{c['cell']}/{c['name']}")
-    failed = run.status != "completed" or named["failed_tests"]
-    return {"result": "FAILED" if failed else "WARNED" if named["warned_tests"] else "PASSED", **named}
+    result = "PASSED" if named["passed_tests"] and not named["warned_tests"] else "WARNED"
+    if run.status != "completed" or named["failed_tests"]:
+        result = "FAILED"
+    return {"result": result, **named}
 
 
 def opened(content: bytes) -> Envelope:

@@ -54,8 +54,8 @@ class Journal:
         append_line(self.path, self.ending)
 
     def content(self) -> bytes:
-        """What the file holds, with the ending."""
-        stored = self.path.read_bytes() if self.path.exists() else b""
+        """What the file holds, with the ending; a pipe or a folder in its place holds nothing."""
+        stored = self.path.read_bytes() if self.path.is_file() else b""
         return stored + (self.ending.encode() + b"\n" if self.ending else b"")
 
     def entries(self) -> Iterator[dict[str, Any]]:

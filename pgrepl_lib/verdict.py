@@ -28,7 +28,7 @@ def of(run: Run) -> Verdict:
     if not run.entries:
         return Verdict("■", "stopped", "O registro está vazio.")
     counts, place = _counts(run), _place(run)
-    failed = run.counts()["checks"]["failed"]
+    checks = run.counts()["checks"]
     known = {
         "completed": Verdict("✔", "good", f"Concluída: {counts}."),
         "failed": Verdict("✘", "bad", f"Falhou{place}. Até ali, {counts}."),
@@ -39,8 +39,10 @@ def of(run: Run) -> Verdict:
         "running": Verdict("…", "open", f"Em andamento{place}: até agora, {counts}."),
         "manual": Verdict("✎", "open", f"Trabalho fora de uma execução (cadernos e comandos, um a um): {counts}."),
     }  # fmt: skip
-    if failed and run.status in ("completed", "manual"):
+    if checks["failed"] and run.status in ("completed", "manual"):
         return Verdict("✘", "bad", f"Há verificações que não passaram: {counts}.")
+    if run.status == "completed" and not any(checks.values()):  # nobody complained, nobody looked
+        return Verdict("○", "open", f"Concluída, sem prova: {counts}.")
     return known.get(run.status, Verdict("■", "stopped", f"O fim registrado não é conhecido ({run.status}): {counts}."))
 
 

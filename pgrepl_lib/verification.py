@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 MOST_PRINTED = 20  # findings, as text
+STATEMENTS = frozenset((STATEMENT, CHECKS))  # of a sealed run: both are read, or it is not verified
+MUST_BE_NAMED = frozenset((audit.FILE, CHECKS))  # by the run's statement, whatever else it names
 Statement = TypeVar("Statement", RunStatement, ChecksStatement)
 
 
@@ -39,15 +41,34 @@ class Finding:
         return legible(told).replace("\n", "␊")  # a file's name is an attacker's to choose, also one that looks like a verdict
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What a verdict rests on: statements that were read under a known key, and what was compared.
+
+    known: whether the key is one that the verifier knows, and not only the folder's own.
+    statements, files: the names of those whose signature held, and that were compared.
+    """
+
+    known: bool
+    statements: frozenset[str]
+    files: frozenset[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing that makes up a verified run; silence proves nothing."""
+        return self.known and self.statements >= STATEMENTS and self.files >= MUST_BE_NAMED
+
+
 @dataclass
 class Verification:
-    """What was found, the most specific first; nothing, where the run is as it was signed.
+    """What was found, the most specific first; verified only with a complete proof, and nothing found against it.
 
     run, project: as signed; without a signature that holds, the folder's name. signer: the id of the key that it holds for.
     lines, files: how many the journal and the statement have.
     """
 
     findings: list[Finding] = field(default_factory=list)
+    proof: Proof | None = None
     run: str = ""
     project: str = ""
     status: str = ""
@@ -58,7 +79,7 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether the run is signed by a known key, and as it was then."""
-        return not self.findings
+        return self.proof is not None and self.proof.complete and not self.findings
 
     def __str__(self) -> str:
         which = legible(f"run {self.run}" + (f" of project {self.project}" if self.project else "")).replace("\n", "␊")
@@ -82,6 +103,7 @@ def verify(run: Run, public_key: Path | None = None, project: Path | None = None
         look.over()
     except OSError as error:
         look.add(str(error.filename or run.folder), f"cannot be read: {error.strerror or error}")
+    look.conclude()
     return look.result
 
 
@@ -106,11 +128,21 @@ class _Look:
     def __init__(self, run: Run, known: SSlibKey | None, project: Path | None) -> None:
         self.run, self.known, self.project = run, known, project
         self.signer: SSlibKey | None = None  # whom the statement's signature holds for
+        self.read: set[str] = set()  # the statements whose signature holds
+        self.compared: set[str] = set()  # the files that are as the statement names them
         self.present: dict[str, bool] = {}  # everything in the folder, and whether it is a plain file
         self.result = Verification(run=run.name)
 
     def add(self, where: str, what: str, line: int | None = None) -> None:
-        self.result.findings.append(Finding(where, what, line))
+        if (found := Finding(where, what, line)) not in self.result.findings:
+            self.result.findings.append(found)
+
+    def conclude(self) -> None:
+        """Put down what the verdict rests on; where that is not complete, something says why."""
+        known = self.signer is not None and self.signer == self.known
+        self.result.proof = Proof(known, frozenset(self.read), frozenset(self.compared))
+        if not self.result.proof.complete and not self.result.findings:
+            self.add(STATEMENT, "was not read and compared as a whole")
 
     def over(self) -> None:
         if not os.path.lexists(self.run.folder / STATEMENT):
@@ -154,6 +186,7 @@ class _Look:
     def _statement(self, name: str, kind: type[Statement]) -> Statement | None:
         """The statement in an envelope, where the signature holds."""
         if not self.present.get(name):
+            self._absent(name)
             return None
         try:
             envelope = attestation.opened((self.run.folder / name).read_bytes())
@@ -163,10 +196,19 @@ class _Look:
         if not self._signature(name, envelope):
             return None
         try:
-            return kind.model_validate_json(envelope.payload)
+            statement = kind.model_validate_json(envelope.payload)
         except ValueError:
             self.add(name, "is signed, but is no statement of this kind")
             return None
+        self.read.add(name)
+        return statement
+
+    def _absent(self, name: str) -> None:
+        """A statement that is not there as a file: what is in its place, unless that is told."""
+        if (self.run.folder / name).is_dir():
+            self.add(name, "is a folder, not the file that was signed")
+        elif name not in self.present:
+            self.add(name, "is missing")
 
     def _signature(self, name: str, envelope: Envelope) -> bool:
         """Whether the signature holds for the known key or, which is a finding, for the key that the folder brings along."""
@@ -215,10 +257,18 @@ class _Look:
         for name, digest in named.items():
             if name not in self.present:
                 self.add(name, "is missing")
-            elif name not in found and attestation.sha256(self.run.folder / name) != digest:
+            elif name in found:
+                continue
+            elif attestation.sha256(self.run.folder / name) != digest:
                 self.add(name, "is not the file that was signed")
+            else:
+                self.compared.add(name)
         for name in sorted(self.present.keys() - named.keys() - found - {STATEMENT}):
             self.add(name, "is in the folder, but not in the signed statement")
+        if len(named) != len(statement.subject):
+            self.add(STATEMENT, "names a file twice")
+        for name in sorted(MUST_BE_NAMED - named.keys()):
+            self.add(STATEMENT, f"does not name {name}")
 
     def _checks(self) -> None:
         """The statement about the checks: same signer, about these files, and saying what the journal says."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -619,3 +620,88 @@ def test_the_private_key_is_in_nothing_that_a_run_leaves(original: Path) -> None
     private = (keys.folder() / keys.FILE).read_bytes().splitlines()[1]
     assert stat.S_IMODE((keys.folder() / keys.FILE).stat().st_mode) == 0o600
     assert not [p for p in original.rglob("*") if p.is_file() and private in p.read_bytes()]
+
+
+# --- the folder's shape ----------------------------------------------------------------------------------------
+
+
+def as_folder(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+def as_folder_with_the_file(path: Path) -> None:
+    content = path.read_bytes()
+    as_folder(path)
+    (path / path.name).write_bytes(content)
+
+
+def as_link(path: Path) -> None:
+    there = path.rename(path.with_name(f"{path.name}.real"))
+    path.symlink_to(there.name)
+
+
+def as_link_elsewhere(path: Path) -> None:
+    target = path.parents[1] / f"elsewhere-{path.name}"
+    target.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(target)
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def doubled(path: Path) -> None:
+    path.with_name(f"{path.name} (1)").write_bytes(path.read_bytes())
+
+
+SHAPES = (Path.unlink, as_folder, as_folder_with_the_file, as_link, as_link_elsewhere, as_pipe, emptied, doubled)
+SHAPED = sorted({STATEMENT, *FILES})
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=[s.__name__ for s in SHAPES])
+@pytest.mark.parametrize("name", SHAPED)
+def test_a_file_of_another_shape_is_not_verified(folder: Path, name: str, shape: Callable[[Path], object]) -> None:
+    shape(folder / name)
+    found = look(folder)
+    assert not found.ok and found.findings and "verified: " not in str(found).splitlines()[0][:9]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_several_files_of_another_shape_and_a_forged_rest_are_not_verified(folder: Path, seed: int) -> None:
+    chosen = random.Random(seed)
+    for name in chosen.sample(SHAPED, chosen.randint(1, len(SHAPED))):
+        shape = chosen.choice(SHAPES)
+        if os.path.lexists(folder / name):
+            shape(folder / name)
+    if (folder / JOURNAL).is_file():  # what anybody can do: a chain of one's own, without a key
+        (folder / JOURNAL).unlink()
+        audit.Journal(folder).record("run", name="r1", chapters=[CHAPTER])
+    assert not look(folder).ok
+
+
+def test_statements_taken_away_and_a_folder_in_their_place_prove_nothing(folder: Path) -> None:
+    (folder / CHECKS).unlink()
+    as_folder(folder / STATEMENT)
+    (folder / JOURNAL).unlink()
+    audit.Journal(folder).record("run", name="r1", chapters=[CHAPTER])
+    found = look(folder)
+    assert not found.ok and (found.lines, found.files) == (0, 0)
+    assert f"{STATEMENT}: is a folder, not the file that was signed" in str(found)
+
+
+def test_a_verdict_without_a_proof_is_none() -> None:
+    assert not Verification().ok
+    assert not Verification(proof=verification.Proof(True, frozenset(), frozenset())).ok
+
+
+def test_checks_that_nobody_made_did_not_pass(tmp_path: Path) -> None:
+    journal = audit.Journal(begun_run(tmp_path / "p", "r1").folder)
+    journal.record("end", status="completed")
+    assert attestation.verdict(Run(journal.path.parent))["result"] == "WARNED"
