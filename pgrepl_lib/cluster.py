@@ -77,7 +77,7 @@ class Cluster(Steps):
         self.params = self.params.model_copy(update={"replicas": max(1, len(names) - 1)})
         with recorded.following(self):
             with state.reserving(self.params):
-                self.engine.ports = state.ports(self.params, state.read(self.folder), names)
+                self.engine.ports = state.claimed_ports(self.params, state.read(self.folder), names)
                 self.record()
             self.engine.params = self.params
             self._ready = False
@@ -275,8 +275,31 @@ class Cluster(Steps):
         made = state.read(self.folder)
         self.engine.id = made.get("id") or self.engine.id or state.new_id()
         if not made or not set(self.topology.names) <= set(made["ports"]):
-            self.engine.ports = state.ports(self.params, made, self.topology.names)
+            self.engine.ports = state.claimed_ports(self.params, made, self.topology.names)
         self.record()
+
+    def settle_port(self, name: str) -> None:
+        """Choose another port for an instance whose automatic one was taken before it could start.
+
+        One that others know by its port keeps it; its start then says who holds it.
+        """
+        engine = self.engine
+        if self.looks_only or self.params.port or engine.running(name):
+            return
+        if not holder(engine.ports[name]):
+            return
+        known = engine.upstream(name)[1] == engine.ports[name]
+        if known and any(map(engine.has_data, self.topology.followers(name))):
+            return
+        with self.working():
+            self._refuse_unfinished()
+            self._prepare_once()
+            rest = {"ports": {n: port for n, port in engine.ports.items() if n != name}}
+            with state.reserving(self.params):
+                engine.ports = state.claimed_ports(self.params, rest, self.topology.names)
+                self.record()
+            engine.prepare()
+            self._record_engine()
 
 
 MAKE: ContextVar[Callable[..., Cluster]] = ContextVar("MAKE", default=Cluster)  # of which kind the chapters open theirs

@@ -215,6 +215,7 @@ class Instance(Server):
 
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
+        self.cluster.settle_port(self.name)
         return self.cluster.perform(title or f"Start {self.name}", drift.with_settings(self, self.start_action()))
 
     def start_action(self) -> Action:

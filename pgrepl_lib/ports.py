@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from ipaddress import IPv4Network
 
 import psutil
 
 FIRST = 15432  # below the range that systems use for outgoing connections
+CLAIMED: dict[int, socket.socket] = {}
 
 
 def free(port: int) -> bool:
@@ -20,6 +22,24 @@ def free(port: int) -> bool:
                 probe.bind((host, port))
             except OSError:
                 return False
+    return True
+
+
+def claim(port: int) -> bool:
+    """Keep a port from being chosen by others, of whatever user, until this process ends.
+
+    An abstract socket's name is one for the whole machine and needs no file (unix(7)). Only Linux has
+    them: elsewhere others see the port once a server listens there.
+    """
+    if port in CLAIMED or sys.platform != "linux":
+        return True
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        mark.bind(f"\0pgrepl, port {port}")
+    except OSError:
+        mark.close()
+        return False
+    CLAIMED[port] = mark
     return True
 
 

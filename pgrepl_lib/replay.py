@@ -84,6 +84,8 @@ def script(run: Run) -> str:
     """The script's text: the set-up chapters' steps, be it that they had been done before."""
     params, engine = run.opening["params"], run.first("engine")
     name, ports = engine["facts"]["engine"], engine["port"]
+    if name == "local":  # their starts show those chosen later; Compose reads those of the first `.env`
+        ports = run.of("engine")[-1]["port"]
     head = HEAD.format(run=run.name, project=params["project"], needs=NEEDS[name].format(version=params["pg_version"]),
                        folder=shlex.quote(str(Path(params["workdir"]) / params["project"])), needed=_needed(engine["facts"]),
                        secrets="" if params["auth_method"] == "trust" else " and secrets/replication",

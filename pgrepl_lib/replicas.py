@@ -35,6 +35,8 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
         return []
     if not cluster.looks_only:  # the steps before may raise the limits
         _require_room(cluster, [r for r in chosen if not r.prepared()])
+    for replica in chosen:
+        cluster.settle_port(replica.name)
     outcomes: list[str] = []
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -205,19 +205,45 @@ def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
             )
 
 
-def ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
-    """The ports on 127.0.0.1: those that the project has, else those asked for, else free ones of no other project."""
+def claimed_ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+    """The same ports, those that are new and free also kept from everybody else on this machine."""
+    refused: set[int] = set()
+    while True:
+        chosen = ports(params, made, names, refused)
+        new = set(chosen.values()) - set(made.get("ports", {}).values())
+        lost = {port for port in new if not params.port and not host_ports.claim(port)}
+        if not lost:
+            return chosen
+        refused |= lost
+
+
+def ports(
+    params: Params,
+    made: Mapping[str, Any],
+    names: Sequence[str],
+    refused: Set[int] = frozenset(),
+) -> dict[str, int]:
+    """The ports on 127.0.0.1: those that the project has or asks for, else free ones of no other.
+
+    refused: ports that are not to be chosen.
+    """
     had = made.get("ports", {})
     if not had or params.port not in (0, had.get(PRIMARY)):
-        return new_ports(params, names)
+        return new_ports(params, names, refused)
     new = [n for n in names if n not in had]
-    free = iter(host_ports.pick(len(new), 0, _others(params) | set(had.values()), first=max(had.values()) + 1))
+    avoid = _others(params) | set(had.values()) | refused
+    free = iter(host_ports.pick(len(new), 0, avoid, first=max(had.values()) + 1))
     return {n: had[n] if n in had else next(free) for n in names}
 
 
-def new_ports(params: Params, names: Sequence[str]) -> dict[str, int]:
+def new_ports(
+    params: Params,
+    names: Sequence[str],
+    refused: Set[int] = frozenset(),
+) -> dict[str, int]:
     """The ports asked for, else free ones of no other project."""
-    return dict(zip(names, host_ports.pick(len(names), params.port, _others(params)), strict=True))
+    found = host_ports.pick(len(names), params.port, _others(params) | refused)
+    return dict(zip(names, found, strict=True))
 
 
 def _others(params: Params) -> set[int]:

@@ -88,3 +88,14 @@ def test_a_run_that_cannot_leave_one_leaves_none(tmp_path: Path) -> None:
         for number, made in enumerate(runs):
             run = journal(tmp_path / f"{why}-{number}", made)
             assert (replay.absent(run), replay.write(run), (run.folder / replay.FILE).exists()) == (why, None, False)
+
+
+def test_ports_that_were_chosen_again_on_the_way_are_those_of_the_record(tmp_path: Path) -> None:
+    """On local the start shows them; on docker what is typed is the `.env` of the beginning."""
+    for name, port in (("local", 15440), ("docker", 15432)):
+        made = lines(tmp_path)
+        facts = {"engine": name, "compose": "docker compose 2.26.1", "postgres": "14.23"}
+        made[1] = {**made[1], "facts": facts}
+        made.insert(3, {**made[1], "port": {"primary": 15440, "replica": 15441}})
+        script = replay.script(journal(tmp_path / name, made))
+        assert f'"primary": {port},' in script
