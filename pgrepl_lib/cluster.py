@@ -18,6 +18,7 @@ from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choo
 from .errors import CheckFailed, EnvironmentLacking, ParameterError, StepFailed
 from .instance import Instance
 from .operations import identity
+from .operations.owner import require_owner
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, ownership, require
@@ -309,9 +310,11 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     """The cluster that these parameters describe; nothing is changed.
 
     chapter: the notebook's name, for the journal. Raises `ParameterError` for parameters that are wrong or do not
-    fit what the project was made with, `EnvironmentLacking` where the chosen engine cannot work.
+    fit what the project was made with, `EnvironmentLacking` where the chosen engine cannot work, or
+    the project is another user's.
     """
     params = Params.parse(values)
+    require_owner(params, params.folder / state.FILE)
     made = state.read(params.folder)
     state.guard(params, made)
     topology = Topology.of(made, params.replicas)

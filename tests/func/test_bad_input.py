@@ -56,6 +56,16 @@ def empty() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_root_does_not_work_on_another_users_project(engine_name: str, empty: Path) -> None:
+    (empty / "theirs").mkdir()
+    os.chown(empty / "theirs", 65534, -1)
+    for command in ("run", "plan", "down --yes"):
+        done = pgrepl(command, {"project": "theirs", "engine": engine_name, "workdir": str(empty)})
+        refused(done, 3, "Project theirs belongs to the user", "runuser -l", "--project theirs -p workdir")
+    assert not list((empty / "theirs").iterdir())
+
+
 # --- parameters, through the command line ---------------------------------------------------------------------
 
 WRONG = [

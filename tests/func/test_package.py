@@ -20,7 +20,7 @@ from pgrepl_lib.engine import binaries
 from pgrepl_lib.params import variable
 from pgrepl_lib.runs import Run
 
-from .running import do
+from .running import do, pgrepl
 
 pytestmark = pytest.mark.timeout(900)  # pip unpacks half a gigabyte
 ROOT = Path(__file__).parents[2]
@@ -153,24 +153,36 @@ def installed(place: Path, built: Path) -> Installed:
     return Installed(environment, home, user)
 
 
+def root_is_refused(project: Path) -> None:
+    """Root's commands on another user's project change nothing, not even whose a file is."""
+    values = {"project": project.name, "workdir": str(project.parent)}
+    before = {p: (p.stat().st_uid, p.stat().st_mtime_ns) for p in project.rglob("*.json*")}
+    for command in ("run", "check", "switchover --to replica", "replica add", "down --yes"):
+        done = pgrepl(command, values)
+        assert done.returncode == 3 and "belongs to the user nobody" in done.stderr, done.stderr
+    assert {p: (p.stat().st_uid, p.stat().st_mtime_ns) for p in project.rglob("*.json*")} == before
+
+
 def test_an_installed_package_does_everything_and_is_not_written_to(installed: Installed, free_port: Callable[[], int]) -> None:
     before = installed.state()
     variables = {variable("project"): "installed", variable("engine"): "local", variable("port"): str(free_port())}
 
-    def pgrepl(*words: str) -> str:
+    def ours(*words: str) -> str:
         return installed.pgrepl(*words, **variables)
 
-    assert pgrepl("--version") == "pgrepl, version 0.1.0\n"
-    assert pgrepl("guide") == (ROOT / "docs/guia.md").read_text("utf-8")
-    assert "steps would change, " in pgrepl("plan")
+    assert ours("--version") == "pgrepl, version 0.1.0\n"
+    assert ours("guide") == (ROOT / "docs/guia.md").read_text("utf-8")
+    assert "steps would change, " in ours("plan")
     try:
-        assert "completed: " in pgrepl("run")
+        assert "completed: " in ours("run")
         (folder,) = installed.home.glob(".local/share/pgrepl/installed/runs/*")
         assert Run(folder).opening["repository_unknown"] == "an installed package: pgrepl 0.1.0"
-        assert ", 0 failed" in pgrepl("check")
-        assert pgrepl("verify").startswith("verified: ")
-        assert pgrepl("report").strip() == str(folder / "report.html")
-        assert "0 steps would change, " in pgrepl("plan")
+        assert ", 0 failed" in ours("check")
+        assert ours("verify").startswith("verified: ")
+        assert ours("report").strip() == str(folder / "report.html")
+        assert "0 steps would change, " in ours("plan")
+        if installed.user:
+            root_is_refused(folder.parents[1])
     finally:
-        pgrepl("down", "--yes")
+        ours("down", "--yes")
     assert installed.state() == before

@@ -1,0 +1,45 @@
+"""Whose a project is. Its owner alone works on it: root, too, would take its files away."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from ..errors import EnvironmentLacking
+from ..params import Params
+from ..words.commands import addressed
+
+
+def require_owner(params: Params, record: Path) -> None:
+    """Raise `EnvironmentLacking` where a project's folder or its record is another user's.
+
+    Root may have made the folder for somebody, who then has the record; and where root has replaced
+    a user's record, the folder still says whose it is.
+    """
+    folder = params.folder
+    uids = [p.stat().st_uid for p in (folder, record) if p.exists()]
+    me, others = os.geteuid(), [uid for uid in uids if uid != os.geteuid()]
+    if not others or (me != 0 and (me in uids or uids == [0])):
+        return
+    name = user_name(others[0])
+    raise EnvironmentLacking(
+        f"Project {folder.name} belongs to the user {name}; nothing was touched.",
+        looked_at=[f"folder {folder}", f"this user is {user_name(me)}"],
+        remedy=_remedy(name, params),
+    )
+
+
+def user_name(uid: int) -> str:
+    """The user's name; the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _remedy(name: str, params: Params) -> str:
+    if os.geteuid() != 0:
+        return "use another project name, or work on it as that user"
+    become = f"become that user (`runuser -l {name}`)"
+    return addressed(f"{become}, then for example `pgrepl status`", params, anywhere=True)
