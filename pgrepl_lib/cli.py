@@ -47,10 +47,13 @@ class Guarded(click.Group):
             exec("")  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
 
 
+GIVEN = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE",
+                     help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.")  # fmt: skip
+
+
 def parameters(command: Any) -> Any:
     """The options by which every command finds its cluster."""
-    command = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE",
-                           help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.")(command)  # fmt: skip
+    command = GIVEN(command)
     command = click.option("--engine", help="auto (docker where it can work, else local), docker, or local.")(command)
     return click.option("--project", help="The cluster's name; several live side by side. [default: pgrepl]")(command)
 
@@ -76,7 +79,7 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     made = state.read(params.folder).get("params", {})
     if not made and must_exist:
         known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
-        remedy = addressed("`pgrepl run` makes it", params)
+        remedy = addressed("`pgrepl run` makes it; `pgrepl projects` lists what there is", params)
         looked_at = [f"{params.workdir} holds: {', '.join(known) or 'no project'}"]
         raise ParameterError(f"There is no project {params.project}.", looked_at=looked_at, remedy=remedy)
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
@@ -263,29 +266,6 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
         told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
         give(as_json, [vars(r) for r in results], ", ".join(told))
     sys.exit(1 if failed else 0)
-
-
-@main.command(epilog=EPILOG)
-@parameters
-@click.option("--yes", is_flag=True, help="Remove without asking.")
-@JSON
-def down(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], yes: bool, as_json: bool) -> None:
-    """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
-    from . import state
-
-    cluster = existing_cluster(values(project, engine, given), must_exist=False)
-    name = cluster.params.project
-    there, others = cluster.existing(), cluster.engine.strangers(temporaries=True)
-    for line in (*there, *(f"not this project's, and left as it is: {other}" for other in others)):
-        click.echo(line, err=True)
-    if not there and not cluster.folder.joinpath(state.FILE).exists():
-        give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
-        return
-    if not yes and not (sys.stdin.isatty() and click.confirm("Remove all of this?", err=True)):
-        remedy = cluster.addressed("`pgrepl down --yes`")
-        raise ParameterError("Nothing was removed: no confirmation.", remedy=remedy)
-    cluster.remove(confirm=True)
-    give(as_json, {"project": name, "removed": there}, f"project {name} is removed")
 
 
 @main.command(epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.")

@@ -1,16 +1,21 @@
-"""The command line's verbs for a running cluster: psql, replica, switchover, failover, rejoin, sync."""
+"""The command line's verbs for a running cluster: psql, down, replica, switchover, failover, rejoin, sync."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
+from .doors.question import agreed
 from .errors import ParameterError, PgreplError
 
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
 Given = tuple[tuple[str, str], ...]
+YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
 
 
 @main.command(epilog=EPILOG)
@@ -29,6 +34,34 @@ def psql(project: str | None, engine: str | None, given: Given, instance: str, a
         raise PgreplError(f"{instance} is not running.", remedy=remedy)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@YES
+@JSON
+def down(project: str | None, engine: str | None, given: Given, yes: bool, as_json: bool) -> None:
+    """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
+    from . import state
+
+    cluster = existing_cluster(values(project, engine, given), must_exist=False)
+    name = cluster.params.project
+    there, others = cluster.existing(), cluster.engine.strangers(temporaries=True)
+    if not there and not cluster.folder.joinpath(state.FILE).exists():
+        give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
+        return
+    kept = [f"not this project's, and left as it is: {other}" for other in others]
+    if not _agreed(cluster, yes, *there, *kept, "all of it is removed, but for the runs' evidence"):
+        remedy = cluster.addressed("`pgrepl down --yes`")
+        raise ParameterError("Nothing was removed: no confirmation.", remedy=remedy)
+    cluster.remove(confirm=True)
+    give(as_json, {"project": name, "removed": there}, f"project {name} is removed")
+
+
+def _agreed(cluster: Cluster, yes: bool, *told: str) -> bool:
+    """As `question.agreed`; which project it is comes first, since another one may have been meant."""
+    where = f"folder {cluster.folder}, engine {cluster.engine.name}"
+    return agreed([f"project {cluster.params.project}, {where}", *told], yes=yes)
 
 
 @main.group()
@@ -59,19 +92,29 @@ def remove(project: str | None, engine: str | None, given: Given, name: str, yes
     from . import replicas
 
     cluster = existing_cluster(values(project, engine, given))
-    replicas.remove(cluster, name, confirm=yes)
+    replicas.require_removable(cluster, name, confirm=True)
+    told = [f"{name} is removed with its data, files and slot"]
+    if cluster.topology.replicas == [name]:
+        told.append("it is the last copy of the primary's data")
+    if name in cluster.topology.fenced:
+        told.append("it was the primary: rows that nobody else has would be lost with it")
+    replicas.remove(cluster, name, confirm=_agreed(cluster, yes, *told))
     _give(cluster, as_json, f"{name} is removed", name=name)
 
 
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
+@YES
 @JSON
-def rebuild(project: str | None, engine: str | None, given: Given, name: str, as_json: bool) -> None:
+def rebuild(project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool) -> None:
     """Throw the data of the replica NAME away and copy its upstream again."""
     from . import replicas
 
     cluster = existing_cluster(values(project, engine, given))
+    replicas.require_rebuildable(cluster, name)
+    source = cluster.instance(name).upstream.name
+    _agreed(cluster, yes, f"{name}: its data are thrown away, and {source} is copied again")
     replicas.rebuild(cluster, name)
     _give(cluster, as_json, f"{name} is a new copy of {cluster.instance(name).upstream.name}", name=name)
 
@@ -96,30 +139,41 @@ def follow(project: str | None, engine: str | None, given: Given, name: str, ups
 @click.option("--max-lag", default=16 * 1024**2, show_default=True, help="Bytes that it may be behind at the beginning.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
 @click.option("--cancel", is_flag=True, help="Take a switchover back that was interrupted before the promotion.")
+@YES
 @JSON
-def switchover(
-    project: str | None, engine: str | None, given: Given, to: str, max_lag: int, plan: bool, cancel: bool, as_json: bool
-) -> None:
+def switchover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> None:
     """Change the primary on purpose; no confirmed row is lost. An interrupted one is finished by running it again."""
     from .switchover import Switchover
 
     cluster = existing_cluster(values(project, engine, given))
-    begun, names = cluster.topology.operation, cluster.topology.replicas
-    if not to and not begun:
-        if len(names) != 1:
-            one = names[0] if names else "NAME"
-            remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
-            looked_at = [", ".join(names) or "no replica"]
-            raise ParameterError("Which replica shall become the primary?", looked_at=looked_at, remedy=remedy)
-        to = names[0]
-    if cancel and not begun:
+    begun = cluster.topology.operation
+    if how["cancel"] and not begun:
         raise ParameterError("No switchover is under way; nothing was changed.")
-    change = Switchover(cluster, to, max_lag)
-    if plan:
+    change = Switchover(cluster, to if to or begun else _only_replica(cluster), how["max_lag"])
+    if how["plan"]:
         _give_plan(as_json, change.plan())
         return
-    change.cancel() if cancel else change.run()
+    way = f"from {change.old.name} to {change.new.name}"
+    if how["cancel"]:
+        _agreed(cluster, yes, f"the switchover {way} is taken back")
+        change.cancel()
+    else:
+        change.require()
+        lost = "nothing is lost; writes wait until it is done"
+        _agreed(cluster, yes, f"switchover: the primary changes {way}; {lost}")
+        change.run()
     _give(cluster, as_json, f"{cluster.primary.name} is the primary")
+
+
+def _only_replica(cluster: Cluster) -> str:
+    names = cluster.topology.replicas
+    if len(names) == 1:
+        return names[0]
+    one = names[0] if names else "NAME"
+    remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
+    looked_at = [", ".join(names) or "no replica"]
+    cause = "Which replica shall become the primary?"
+    raise ParameterError(cause, looked_at=looked_at, remedy=remedy)
 
 
 @main.command(epilog=EPILOG)
@@ -127,21 +181,27 @@ def switchover(
 @click.option("--to", default="", help="The replica that becomes the primary. [default: the most advanced one]")
 @click.option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
+@YES
 @JSON
-def failover(project: str | None, engine: str | None, given: Given, to: str, force: bool, plan: bool, as_json: bool) -> None:
+def failover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> None:
     """Replace a lost primary by the most advanced replica; the lost one is fenced first."""
     from .failover import Failover
 
     cluster = existing_cluster(values(project, engine, given))
-    change = Failover(cluster, to, force)
-    if plan:
+    change = Failover(cluster, to, how["force"])
+    if how["plan"]:
         _give_plan(as_json, change.plan())
         return
     choice = change.choice()
     if len(choice):
         click.echo(choice.to_string(index=False), err=True)
+    change.require()
+    old = change.old.name
+    lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
+    told = f"failover: the primary changes from {old} to {change.new.name}"
+    _agreed(cluster, yes, f"{told}; {lost}")
     change.run()
-    back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {change.old.name}`")
+    back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {old}`")
     text = f"{cluster.primary.name} is the primary; {back}"
     _give(cluster, as_json, text, choice=choice.to_dict("records"))
 
@@ -150,13 +210,17 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, for
 @parameters
 @click.argument("name")
 @click.option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
+@YES
 @JSON
-def rejoin(project: str | None, engine: str | None, given: Given, name: str, full_copy: bool, as_json: bool) -> None:
+def rejoin(project: str | None, engine: str | None, given: Given, name: str, full_copy: bool, yes: bool, as_json: bool) -> None:
     """Bring the fenced former primary NAME back as a replica; rows that only it has are listed and kept first."""
     from .rejoin import Rejoin
 
     cluster = existing_cluster(values(project, engine, given))
     back = Rejoin(cluster, name, full_copy)
+    back.require()
+    told = f"{name} becomes a replica of {cluster.primary.name}"
+    _agreed(cluster, yes, f"{told}; rows that only it has are kept in a file, then thrown away")
     lost = back.run()
     text = f"{name} is a replica"
     if len(lost):

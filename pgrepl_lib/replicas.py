@@ -69,7 +69,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     Raises `ParameterError` for the primary, for one that others follow, and without confirm for the last replica.
     """
     instance = cluster.instance(name)
-    _require_removable(cluster, name, confirm)
+    require_removable(cluster, name, confirm)
     parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
     if name in cluster.topology.upstreams:
         parts.append(instance.upstream.drop_slot_action(instance.slot))
@@ -84,7 +84,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
 def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
     """Step: throw a replica's data away and make it again by a base backup from its upstream."""
     instance = cluster.instance(name)
-    _require_rebuildable(cluster, name)
+    require_rebuildable(cluster, name)
     mark, engine = cluster.mark(name), cluster.engine
     whole = whole_action(instance)
 
@@ -102,7 +102,7 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
     return cluster.perform(title.format(name), Action(commands, do))
 
 
-def _require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
+def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
     """Raise `ParameterError` for the primary, for what others follow, and for what is unique where nobody confirmed it."""
     if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
         others = cluster.topology.replicas or ["NAME"]
@@ -123,7 +123,7 @@ def _require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         raise ParameterError(cause, remedy=remedy)
 
 
-def _require_rebuildable(cluster: Cluster, name: str) -> None:
+def require_rebuildable(cluster: Cluster, name: str) -> None:
     """Raise `ParameterError` unless it is a replica that nobody follows."""
     if name not in cluster.topology.upstreams:
         remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"

@@ -1,4 +1,4 @@
-"""The command line's verbs about past runs: runs, and what can be made of them."""
+"""The command line's verbs about what there is: projects, past runs, and what can be made of those."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from typing import Any
 
 import click
 
-from .cli import EPILOG, FILE, JSON, give, main, parameters, print_table, values
+from .cli import EPILOG, FILE, GIVEN, JSON, give, main, parameters, print_table, values
 from .legible import legible
 from .params import Params
 
 Given = tuple[tuple[str, str], ...]
+
+
+@main.command(epilog=EPILOG)
+@GIVEN
+@JSON
+def projects(given: Given, as_json: bool) -> None:
+    """List all projects that are known: in the default work folder, in that of -p workdir, and where links lead."""
+    from .operations.projects import known
+
+    rows = [vars(p) for p in known(Params.parse(values(None, None, given)).workdir)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        print_table(rows)
+    else:
+        click.echo("there is no project yet")
 
 
 @main.command(epilog=EPILOG)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
 import re
 import secrets
-import select
 import subprocess
-import termios
-import time
 from collections.abc import Callable, Iterator
-from fcntl import ioctl
 from pathlib import Path
 
 import pytest
 
 from pgrepl_lib import audit, open_cluster
-from pgrepl_lib.ask import PROMPT
 
 from .running import words
+from .terminal import SECONDS, Terminal
 from .test_runner import Values, pgrepl, run_folder
-
-SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -32,46 +23,6 @@ def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[
             "port": str(free_port())}  # fmt: skip
     yield made
     open_cluster("", **made).remove(confirm=True)
-
-
-class Terminal:
-    """A process on a terminal of its own, whose questions are answered as they come."""
-
-    def __init__(self, argv: list[str]) -> None:
-        self.ours, theirs = pty.openpty()
-        self.shown = ""
-        own_terminal = lambda: ioctl(0, termios.TIOCSCTTY, 0) and None  # noqa: E731 - so that Ctrl-C reaches the process
-        self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                                        preexec_fn=own_terminal)  # fmt: skip
-        os.close(theirs)
-
-    def question(self) -> str:
-        """All that is shown up to the next question, without the question; empty where the process has ended."""
-        return self._until(PROMPT)
-
-    def answer(self, text: str) -> None:
-        os.write(self.ours, text.encode())
-
-    def end(self) -> int:
-        """Its exit code, once it has ended by itself."""
-        assert self._until("no more questions are expected") == "", self.shown
-        os.close(self.ours)
-        return self.process.wait(SECONDS)
-
-    def _until(self, wanted: str) -> str:
-        deadline, seen = time.monotonic() + SECONDS, ""
-        while not seen.endswith(wanted):
-            assert time.monotonic() < deadline, f"not within {SECONDS} s: {self.shown[-2000:]}"
-            if not select.select([self.ours], [], [], 1)[0]:
-                continue
-            part = b""
-            with contextlib.suppress(OSError):  # a terminal that nobody has open any more
-                part = os.read(self.ours, 65536)
-            if not part:
-                return ""
-            text = part.decode(errors="replace").replace("\r\n", "\n")
-            seen, self.shown = seen + text, self.shown + text
-        return seen.removesuffix(wanted)
 
 
 def run_asking(values: Values, *more: str) -> Terminal:

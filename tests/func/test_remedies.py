@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pgrepl_lib import Cluster
+from pgrepl_lib.doors.question import PROMPT
+from pgrepl_lib.operations.projects import NO_ANSWER
 from pgrepl_lib.switchover import Switchover
 from tests.conftest import MakeCluster
 from tests.remedies import commands_in, copied
 
-from .operated import again, bring_home, make
-from .running import pgrepl
+from .operated import again, bring_home, failed_checks, make
+from .running import of_cluster, pgrepl, words
+from .terminal import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def refused(command: str, cluster: Cluster) -> list[str]:
 
 
 def remedies(message: str, project: str) -> list[str]:
-    found = commands_in(message)
+    found = [c for c in commands_in(message) if c != "pgrepl projects"]  # of whatever project
     assert found and all(f"--project {project} -p workdir '" in c for c in found), message
     return found
 
@@ -101,3 +108,93 @@ def test_a_project_from_a_status_without_one_to_its_removal(odd_folder: Path, fr
         gone = copied(f"pgrepl down --project {project} -p workdir '{odd_folder}' --yes")
     assert gone.returncode == 0 and confirmed.endswith("--yes")
     assert not (odd_folder / project / "data").exists()
+
+
+# --- on a terminal ----------------------------------------------------------------------------------------
+
+
+def on_a_terminal(command: str, cluster: Cluster) -> Terminal:
+    return Terminal(words(command, of_cluster(cluster)), PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("switchover --to replica", "the primary changes from primary to replica; nothing is lost"),
+        ("failover --to replica --force", "from primary to replica; primary is fenced, and what only primary has"),
+        ("replica rebuild replica", "replica: its data are thrown away, and primary is copied again"),
+        ("replica remove replica-2", "replica-2 is removed with its data, files and slot"),
+        ("down", "all of it is removed, but for the runs' evidence"),
+    ],
+)
+def test_what_changes_roles_or_removes_data_is_said_and_asked_first(cluster: Cluster, command: str, told: str) -> None:
+    before = (cluster.folder / "cluster.json").read_bytes()
+    terminal = on_a_terminal(command, cluster)
+    said = terminal.question()
+    project, folder, engine = cluster.params.project, cluster.folder, cluster.engine.name
+    assert f"project {project}, folder {folder}, engine {engine}\n" in said and told in said
+    terminal.answer("\n")
+    assert terminal.end() == 2 and "Nothing was changed" in terminal.shown
+    assert (cluster.folder / "cluster.json").read_bytes() == before
+    assert failed_checks(cluster, "streaming", "one-primary") == {}
+
+
+def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(cluster: Cluster) -> None:
+    terminal = on_a_terminal("switchover --to replica", cluster)
+    terminal.question()
+    terminal.answer("y\n")
+    assert terminal.end() == 0 and primary_of(cluster) == "replica"
+    terminal = on_a_terminal("switchover --to primary --yes", cluster)
+    assert terminal.end() == 0 and PROMPT not in terminal.shown
+    assert primary_of(cluster) == "primary"
+
+
+def test_a_question_is_left_by_an_interruption(cluster: Cluster) -> None:
+    terminal = on_a_terminal("failover --force", cluster)
+    terminal.question()
+    terminal.answer("\x03")
+    assert terminal.end() == 130 and primary_of(cluster) == "primary"
+
+
+# --- which project ----------------------------------------------------------------------------------------
+
+
+def listed(*more: str, **options: Any) -> dict[str, dict[str, str]]:
+    done = pgrepl("projects --json", None, *more, **options)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return {row["project"]: row for row in json.loads(done.stdout)}
+
+
+def test_projects_are_listed_wherever_they_are(cluster: Cluster, odd_folder: Path) -> None:
+    name = cluster.params.project
+    wanted = {"project": name, "folder": str(cluster.folder), "engine": cluster.engine.name, "primary": "primary",
+              "replicas": "replica, replica-2", "state": "running"}  # fmt: skip
+    broken = odd_folder / "broken"
+    broken.mkdir()
+    (broken / "cluster.json").write_text("{}", "utf-8")
+    try:
+        here = listed("-p", "workdir", str(odd_folder))
+    finally:
+        shutil.rmtree(broken)
+    assert here[name] == wanted == listed()[name], "also by its link"
+    assert here["broken"]["state"].startswith("damaged: ") and not here["broken"]["primary"]
+    cluster.engine.stop("replica").do(print)
+    assert listed()[name]["state"] == "running: primary, replica-2"
+
+
+def test_an_engine_that_does_not_answer_is_told(cluster: Cluster) -> None:
+    nowhere = {**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    state = listed(env=nowhere)[cluster.params.project]["state"]
+    without = {"docker": "unknown: No Docker engine answers.", "local": "running"}
+    assert state == without[cluster.engine.name]
+
+
+def test_an_engine_that_hangs_is_not_waited_for(cluster: Cluster, workdir: Path) -> None:
+    hangs = workdir / "hangs.sock"
+    with socket.socket(socket.AF_UNIX) as nobody_reads:
+        nobody_reads.bind(str(hangs))
+        nobody_reads.listen()
+        found = listed(env={**os.environ, "DOCKER_HOST": f"unix://{hangs}"})
+    hangs.unlink()
+    without = {"docker": NO_ANSWER, "local": "running"}
+    assert found[cluster.params.project]["state"] == without[cluster.engine.name]

@@ -139,7 +139,8 @@ def test_every_command_that_the_library_names_goes_through_the_door(module: str)
 def test_every_command_that_the_library_names_can_be_copied(module: str, text: ast.expr) -> None:
     told = addressed(said(text), ODD)
     found = [told] if told.startswith("pgrepl ") else commands_in(told)
-    assert len(found) == len(COMMAND.findall(told)), f"each stands in backticks: {told}"
+    finding = [command for command in found if COMMAND.match(command)]
+    assert len(finding) == len(COMMAND.findall(told)), f"each stands in backticks: {told}"
     for command in found:
         parse(command)
 
@@ -158,5 +159,6 @@ def parse(line: str) -> None:
     while isinstance(command, click.Group):
         command = command.commands[words.pop(0)]
     given = command.make_context("pgrepl", words).params
-    assert given["project"] == ODD.project and given["engine"] == ODD.engine
-    assert dict(given["given"])["workdir"] == str(ODD.workdir)
+    if "project" in given:
+        assert given["project"] == ODD.project and given["engine"] == ODD.engine
+        assert dict(given["given"])["workdir"] == str(ODD.workdir)

@@ -1,0 +1,27 @@
+"""A question before something is done: what it is, said first, and on a terminal asked."""
+
+from __future__ import annotations
+
+import sys
+import termios
+from collections.abc import Sequence
+
+from ..errors import ParameterError
+from ..legible import legible
+
+PROMPT = "Go on? [y/N]: "
+
+
+def agreed(told: Sequence[str], *, yes: bool) -> bool:
+    """Say on standard error what is about to be done; whether somebody agreed, by `yes` or typed.
+
+    False where there is nobody to ask: in cron, in a pipe. Raises `ParameterError` for a no.
+    """
+    print(*map(legible, told), sep="\n", file=sys.stderr)
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return yes
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
+    print(PROMPT, end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ParameterError("Nothing was changed: it was not confirmed.")
+    return True
