@@ -1,4 +1,4 @@
-"""The command line's verbs for a running cluster: psql, down, replica, switchover, failover, rejoin, sync."""
+"""The command line's verbs for a running cluster, such as psql, down, replica and switchover."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def psql(project: str | None, engine: str | None, given: Given, instance: str, a
 @YES
 @JSON
 def down(project: str | None, engine: str | None, given: Given, yes: bool, as_json: bool) -> None:
-    """Stop and remove the cluster's instances, data, configuration and secrets; the runs' evidence stays."""
+    """Stop and remove the instances, data, configuration and secrets; the runs' evidence stays."""
     from . import state
 
     cluster = existing_cluster(values(project, engine, given), must_exist=False)
@@ -59,7 +59,7 @@ def down(project: str | None, engine: str | None, given: Given, yes: bool, as_js
 
 
 def _agreed(cluster: Cluster, yes: bool, *told: str) -> bool:
-    """As `question.agreed`; which project it is comes first, since another one may have been meant."""
+    """As `question.agreed`; the project comes first, since another one may have been meant."""
     where = f"folder {cluster.folder}, engine {cluster.engine.name}"
     return agreed([f"project {cluster.params.project}, {where}", *told], yes=yes)
 

@@ -1,4 +1,4 @@
-"""The command line's verbs about what there is: projects, past runs, and what can be made of those."""
+"""The command line's verbs about what there is: projects, past runs, what can be made of those."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Given = tuple[tuple[str, str], ...]
 @GIVEN
 @JSON
 def projects(given: Given, as_json: bool) -> None:
-    """List all projects that are known: in the default work folder, in that of -p workdir, and where links lead."""
+    """List all projects: in the default work folder, in that of -p workdir, and known elsewhere."""
     from .operations.projects import known
 
     rows = [vars(p) for p in known(Params.parse(values(None, None, given)).workdir)]
