@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import passwords, ports
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
 SPACE_PER_REPLICA = 150_000_000  # for each further one
+SPACE_FOR_FILES = 50_000_000  # configuration and evidence
 # Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
 END_OF_LIFE = {14: date(2026, 11, 12), 15: date(2027, 11, 11), 16: date(2028, 11, 9), 17: date(2029, 11, 8),
                18: date(2030, 11, 14)}  # fmt: skip
@@ -36,7 +38,7 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    looks = (_folder, _passwords, ownership, _leftovers, _lost_data, _ports, _network)
+    looks = (_folder, _disk, _passwords, ownership, _leftovers, _lost_data, _ports, _network)
     return [finding for look in looks for finding in look(cluster)]
 
 
@@ -51,16 +53,45 @@ def require(found: Sequence[Finding]) -> None:
 
 
 def _folder(cluster: Cluster) -> Iterator[Finding]:
-    there = next(p for p in [cluster.folder, *cluster.folder.parents] if p.exists())
+    there = _existing(cluster.folder)
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
     shut_out = cluster.engine.shut_out() if writable else ""
     seen = shut_out or (f"{cluster.folder}" if writable else f"{there} cannot be written")
     remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
     yield Finding("folder", writable and not shut_out, seen, remedy)
-    space = shutil.disk_usage(there).free
-    needed = SPACE_NEEDED + SPACE_PER_REPLICA * (len(cluster.topology.names) - 2)
-    yield Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {there}",
-                  f"free at least {needed / 1e9:.3g} GB, or choose another workdir")  # fmt: skip
+
+
+def _disk(cluster: Cluster) -> Iterator[Finding]:
+    """Room where the data go: on docker the engine's own folder, where that is known."""
+    there, needed = _existing(cluster.folder), _space_needed(cluster)
+    looked = [_room(there, needed, ", or choose another workdir")]
+    if cluster.engine.name == "docker":
+        from .engine.docker_host import data_root
+
+        looked = [_room(there, min(needed, SPACE_FOR_FILES), ", or choose another workdir")]
+        if root := data_root():
+            looked.append(_room(root, needed, " there, where Docker keeps its images and volumes"))
+    yield next((finding for finding in looked if not finding.ok), looked[-1])
+
+
+def _room(folder: Path, needed: int, where: str) -> Finding:
+    space = shutil.disk_usage(folder).free
+    remedy = f"free at least {needed / 1e9:.3g} GB{where}"
+    return Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {folder}", remedy)
+
+
+def _space_needed(cluster: Cluster) -> int:
+    """Bytes for what is still to be made: what has its data needs no more."""
+    engine, names = cluster.engine, cluster.topology.names
+    missing = [name for name in names if not (engine.running(name) or engine.has_data(name))]
+    if len(missing) < len(names):
+        return SPACE_PER_REPLICA * len(missing)
+    return SPACE_NEEDED + SPACE_PER_REPLICA * (len(names) - 2)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(p for p in [folder, *folder.parents] if p.exists())
 
 
 def _passwords(cluster: Cluster) -> Iterator[Finding]:

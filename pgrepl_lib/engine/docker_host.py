@@ -115,6 +115,15 @@ def require(params: Params) -> None:
         )
 
 
+def data_root() -> Path | None:
+    """Where the engine keeps images and volumes; None where that is no folder of this machine."""
+    root = Path(client().info().get("DockerRootDir", ""))
+    by_socket = client().api.base_url.startswith("http+docker://")
+    if by_socket and root.is_absolute() and root.is_dir():
+        return root
+    return None
+
+
 def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
     """The Docker network that overlaps, without this project's labels; empty where there is none."""
     for found in client().networks.list():

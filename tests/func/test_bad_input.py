@@ -258,6 +258,14 @@ def test_a_nearly_full_work_folder_is_found_before(empty: Path) -> None:
         assert not (empty / "full/cluster.json").exists() and not (empty / "full/secrets").exists()
 
 
+def test_room_is_looked_for_where_the_data_go(cluster: Cluster) -> None:
+    place = str(cluster.folder)
+    if cluster.engine.name == "docker":
+        place = docker_host.client().info()["DockerRootDir"]
+    found = {f.name: f for f in preflight.findings(cluster)}["disk"]
+    assert found.ok and found.seen.endswith(f" GB free in {place}")
+
+
 def test_a_work_folder_that_fills_up_on_the_way(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running again goes on once there is room."""
     monkeypatch.setattr(preflight, "SPACE_NEEDED", 0)
@@ -272,6 +280,8 @@ def test_a_work_folder_that_fills_up_on_the_way(empty: Path, monkeypatch: pytest
             set_up(made)
             assert failed_checks(made) == {}
             assert made.journal.first_broken_line() is None
+            monkeypatch.undo()
+            assert all(f.ok for f in preflight.findings(made)), "it has its room: 600 MB are enough now"
         finally:
             made.remove(confirm=True)
 
