@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,6 +96,30 @@ def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | No
             path.chmod(wanted)
         if owner:
             os.chown(path, *owner)
+
+
+def require_ours(folder: Path) -> None:
+    """Raise `EnvironmentLacking` unless a folder is this user's or root's, and theirs to write.
+
+    Whoever does could lay links in it, and so have our files written somewhere else.
+    """
+    if folder.is_symlink() or folder.exists():
+        owner = folder.lstat().st_uid
+        if owner not in (0, os.geteuid()):
+            remedy = "use another project name or work folder, or run as the user whose it is"
+            raise EnvironmentLacking(
+                f"{folder} is somebody else's; nothing was touched.",
+                looked_at=[f"it belongs to the user with the number {owner}"],
+                remedy=remedy,
+            )
+    for place in (p for p in (folder, *folder.parents) if p.exists()):
+        mode = place.stat().st_mode
+        if mode & stat.S_IWOTH and (place == folder or not mode & stat.S_ISVTX):
+            raise EnvironmentLacking(
+                f"Every user may write in {place}; nothing was touched.",
+                looked_at=[f"its mode is {mode & 0o7777:o}"],
+                remedy=f"chmod o-w {shlex.quote(str(place))}, or another place with -p workdir",
+            )
 
 
 def make_link(path: Path, target: Path) -> None:

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from .audit import RUN_FOLDER
 from .engine.processes import end_orphans
-from .errors import ProjectBusy
-from .files import make_folder, remove_parts, write_atomic
+from .errors import EnvironmentLacking, ProjectBusy
+from .files import make_folder, remove_parts, require_ours, write_atomic
 
 LOOKED_AT = 0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
 
@@ -47,17 +47,11 @@ def step_lock(folder: Path) -> Iterator[None]:
 @contextmanager
 def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
     """Hold a lock; answers whether who held it before has died in it."""
+    require_ours(folder)
     make_folder(folder)
     holder = folder / f".{name}.holder.json"
     lock = FileLock(folder / f".{name}.lock", timeout=seconds)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ProjectBusy(
-            f"Project {folder.name} is being worked on by somebody else.",
-            looked_at=[f"held by {_read(holder)}"],
-            remedy="wait until it ends, or use another project name",
-        ) from None
+    _acquire(lock, holder)
     try:
         died = holder.exists()
         who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
@@ -70,6 +64,22 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
             holder.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, holder: Path) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ProjectBusy(
+            f"Project {holder.parent.name} is being worked on by somebody else.",
+            looked_at=[f"held by {_read(holder)}"],
+            remedy="wait until it ends, or use another project name",
+        ) from None
+    except OSError as error:  # a link there is not followed
+        raise EnvironmentLacking(
+            f"Cannot lock {lock.lock_file}: {error.strerror}.",
+            remedy="look what is there, remove it, and run again",
+        ) from None
 
 
 def run_holder(folder: Path) -> dict[str, Any] | None:

@@ -326,3 +326,38 @@ def finished(open_with: MakeCluster) -> Cluster:
     made = open_with("local")
     made.make_secrets()
     return made
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder for somebody else")
+def test_a_folder_that_somebody_else_has_laid_ready_is_not_used(elsewhere: Path) -> None:
+    """With links in it to files of others, which would be given to the server's user, cut and appended to."""
+    secret = elsewhere / "precious"
+    secret.write_text("mine\n")
+    secret.chmod(0o600)
+    shared = elsewhere / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    folder = shared / "x"
+    (folder / "secrets").mkdir(parents=True)
+    for name in ("secrets/superuser", "journal.jsonl", ".run.lock"):
+        (folder / name).symlink_to(secret)
+    os.chown(folder, 1, 1)
+    before = [(p, p.lstat()) for p in sorted(elsewhere.rglob("*"))]
+    for command in ("run", "run --to 00", "down --yes"):
+        done = pgrepl(command, {"project": "x", "workdir": str(shared), "engine": "local"})
+        assert done.returncode == 3 and "somebody else's; nothing was touched" in done.stderr, (command, done)
+    os.chown(folder, 0, 0)
+    folder.chmod(0o777)
+    done = pgrepl("run", {"project": "x", "workdir": str(shared), "engine": "local"})
+    assert done.returncode == 3 and f"Every user may write in {folder}" in done.stderr, done
+    folder.chmod(0o755)
+    shared.chmod(0o777)
+    done = pgrepl("run", {"project": "x", "workdir": str(shared), "engine": "local"})
+    assert done.returncode == 3 and f"Every user may write in {shared}" in done.stderr, done
+    shared.chmod(0o1777)
+    done = pgrepl("run", {"project": "x", "workdir": str(shared), "engine": "local"})
+    assert done.returncode == 3 and ".run.lock" in done.stderr and "Traceback" not in done.stderr, done
+    os.chown(folder, 1, 1)
+    assert secret.read_text() == "mine\n" and secret.stat().st_mode & 0o777 == 0o600 and secret.stat().st_uid == 0
+    after = [(p, p.lstat()) for p in sorted(elsewhere.rglob("*"))]
+    assert [(p, s.st_uid, s.st_size) for p, s in after] == [(p, s.st_uid, s.st_size) for p, s in before]
