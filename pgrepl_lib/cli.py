@@ -135,9 +135,11 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
 
 
 def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
-    """The cluster of a project with the parameters that it was made with, unless they are given."""
+    """The cluster of a project, with the parameters that it has; others are refused."""
+    from . import state
     from .cluster import open_cluster
 
+    state.refuse_changes(given, state.read(Params.parse(given).folder))
     return open_cluster("cli", **with_made(given, must_exist=must_exist))
 
 

@@ -15,16 +15,16 @@ from . import audit, files, passwords, picture, recorded, show, state
 from .chapter import SET_UP, cell_id
 from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
-from .errors import CheckFailed, EnvironmentLacking, ParameterError, StepFailed
+from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
 from .operations import identity
 from .operations.owner import require_owner
+from .operations.refusals import refuse_engine, refuse_settings
 from .params import Params
 from .ports import holder
 from .preflight import Finding, findings, ownership, require
 from .steps import Steps
 from .topology import Topology
-from .words.commands import addressed
 
 
 class Cluster(Steps):
@@ -225,12 +225,8 @@ class Cluster(Steps):
             raise StepFailed(cause, remedy=self.addressed(remedy))
 
     def refuse_settings(self, made: Mapping[str, Any]) -> None:
-        """Raise `ParameterError` with the server's own complaints about settings that the cluster was not made with."""
-        before = made.get("params", {}).get("settings", {})
-        new = {k: v for k, v in self.params.settings.items() if before.get(k) != v}
-        if complaints := self.engine.refuse_settings(new) if new else []:
-            raise ParameterError(f"PostgreSQL {self.params.pg_version} does not accept these settings; nothing was touched.",
-                                 looked_at=complaints, remedy="correct the parameter settings")  # fmt: skip
+        """Raise `ParameterError` for settings that it was not made with and that cannot work."""
+        refuse_settings(self.params, made, self.engine, len(self.topology.names) - 1)
 
     # --- pieces --------------------------------------------------------------------------------------------
 
@@ -321,7 +317,7 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     ports = state.ports(params, made, topology.names)
     engine, why = choose(params, ports, made.get("engine"))
     engine.id = made.get("id") or engine.find_id()
-    _refuse_unmarked(params, made, engine)
+    refuse_engine(params, made, engine)
     if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
         engine, _ = choose(
             params, state.new_ports(params, topology.names), made.get("engine")
@@ -331,14 +327,3 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     cluster.record_versions()
     show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
     return cluster
-
-
-def _refuse_unmarked(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
-    """What was made before there were ids cannot be told from what somebody else has made."""
-    if made and not engine.id and (found := engine.strangers()):
-        remedy = "operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew"
-        raise EnvironmentLacking(
-            f"Project {params.project} was made by an earlier version, which did not mark what it made; nothing was touched.",
-            looked_at=found,
-            remedy=addressed(remedy, params),
-        )

@@ -205,6 +205,38 @@ def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
             )
 
 
+def refuse_changes(given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Refuse parameters that differ from those of the project, where none is to be changed.
+
+    given: what was asked for by options or environment variables. Raises `ParameterError` naming
+    each.
+    """
+    if not made:
+        return
+    had = made["params"]
+    asked = Params.parse({**had, **given}).plain()
+    kept = {"project", "workdir", *FIXED}  # what never changes is refused by `guard`
+    other = [n for n in had if n in given and n not in kept and not _fits(n, asked[n], made)]
+    differing = [f"{n}: it has {_has(n, made)}, asked for {asked[n]}" for n in other]
+    if differing:
+        cause = f"Project {had['project']} has other parameters; nothing was touched."
+        remedy = "leave them out (options, variables PGREPL_…); only `pgrepl run` changes them"
+        remedy = addressed(remedy, Params.parse(had))
+        raise ParameterError(cause, looked_at=differing, remedy=remedy)
+
+
+def _has(name: str, made: Mapping[str, Any]) -> Any:
+    return made["ports"].get(PRIMARY) if name == "port" else made["params"][name]
+
+
+def _fits(name: str, asked: Any, made: Mapping[str, Any]) -> bool:
+    if name == "port":
+        return asked in (0, made["ports"].get(PRIMARY))
+    if name == "replicas":  # fewer than there are removes none
+        return bool(asked <= len(made["ports"]) - 1)
+    return bool(asked == made["params"][name])
+
+
 def claimed_ports(params: Params, made: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
     """The same ports, those that are new and free also kept from everybody else on this machine."""
     refused: set[int] = set()

@@ -371,6 +371,54 @@ def test_a_cluster_made_with_other_parameters(finished: Cluster, name: str, valu
     assert finished.primary.answers()[0] and finished.replica.streams()[0]
 
 
+CHANGES = {"image": "postgres:17", "replicas": "3", "settings": '{"work_mem": "9MB"}', "port": "21999"}
+
+
+@pytest.mark.parametrize("command", ["status", "check", "lag", "replica add", "switchover"])
+def test_only_a_run_changes_parameters(finished: Cluster, command: str) -> None:
+    before = (finished.folder / "cluster.json").read_text()
+    done = pgrepl(command, {**of_cluster(finished), **CHANGES})
+    assert done.returncode == (3 if command == "lag" else 2)
+    told = done.stdout + done.stderr
+    assert command == "lag" or all(f"{name}: it has" in told for name in CHANGES), told
+    assert (finished.folder / "cluster.json").read_text() == before
+
+
+def test_a_variable_that_differs_is_refused_too(finished: Cluster) -> None:
+    exported = {**os.environ, "PGREPL_PORT": "21999"}
+    refused(pgrepl("status", of_cluster(finished), env=exported), 2, "port: it has", "21999")
+    refused(pgrepl("run", of_cluster(finished), env=exported), 2, "runs on port", "21999", "pg_ctl")
+    same = {**exported, "PGREPL_PORT": str(finished.engine.ports["primary"])}
+    assert pgrepl("status", of_cluster(finished), env=same).returncode == 0
+
+
+def test_a_stopped_cluster_moves_to_the_port_that_is_asked_for(finished: Cluster, free_port: Callable[[], int]) -> None:
+    old = finished.engine.ports["primary"]
+    for port in (free_port(), old):
+        for name in ("replica", "primary"):
+            finished.engine.stop(name).do(print)
+        moved = open_cluster("test", **{**finished.params.plain(), "image": "", "port": port})
+        set_up(moved)
+        assert moved.engine.ports["primary"] == port == moved.primary.address.port
+        assert moved.replica.streams()[0]
+    finished.engine.ports = moved.engine.ports
+
+
+IMPOSSIBLE = {"hot_standby": "off", "wal_level": "minimal", "max_wal_senders": "2",
+              "recovery_target_time": "2026-01-01", "recovery_target_timeline": "current"}  # fmt: skip
+
+
+def test_settings_that_replication_cannot_work_with_are_refused(finished: Cluster, empty: Path) -> None:
+    for name, value in IMPOSSIBLE.items():
+        with pytest.raises(ParameterError, match="nothing was touched") as caught:
+            open_cluster("test", workdir=str(empty), engine="local", settings={name: value})
+        assert f"{name} = {value}: " in str(caught.value)
+    given = {**finished.params.plain(), "image": "", "settings": {"hot_standby": "off"}}
+    with pytest.raises(ParameterError, match="refuse every connection"):
+        open_cluster("test", **given)
+    assert list(empty.iterdir()) == []
+
+
 def test_a_cluster_made_with_the_other_engine(docker_ready: None, finished: Cluster) -> None:
     with pytest.raises(ParameterError, match="engine: made with local, asked for docker"):
         open_cluster("test", **{**finished.params.plain(), "engine": "docker", "image": IMAGE})

@@ -1,0 +1,57 @@
+"""Settings that a server accepts and that replication, or this project, cannot work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+Judge = Callable[[str], bool]
+
+
+def _off(value: str) -> bool:
+    """Off in any of the spellings that the server takes (manual, 20.1.1)."""
+    word = value.strip().lower()
+    return word != "" and any(w.startswith(word) for w in ("0", "off", "false", "no"))
+
+
+def _given(value: str) -> bool:
+    return bool(value.strip())
+
+
+def _minimal(value: str) -> bool:
+    return value.strip().lower() == "minimal"
+
+
+def _not_latest(value: str) -> bool:
+    return value.strip().lower() not in ("", "latest")
+
+
+STOPS = "every replica would end its recovery there and stop following"
+IMPOSSIBLE: Mapping[str, tuple[Judge, str]] = {
+    "hot_standby": (_off, "a replica would refuse every connection, so nobody could check it"),
+    "wal_level": (_minimal, "the WAL would lack what a replica needs"),
+    "recovery_target": (_given, STOPS),
+    "recovery_target_lsn": (_given, STOPS),
+    "recovery_target_name": (_given, STOPS),
+    "recovery_target_time": (_given, STOPS),
+    "recovery_target_xid": (_given, STOPS),
+    "recovery_target_timeline": (_not_latest, "no replica would follow the next primary"),
+    "promote_trigger_file": (_given, "a replica would become a second primary by a file"),
+}
+# Limits that only a restart raises; a replica needs one of each, and a base backup two senders.
+LEAST: Mapping[str, int] = {"max_wal_senders": 2, "max_replication_slots": 0}
+
+
+def complaints(settings: Mapping[str, str], replicas: int) -> list[str]:
+    """Each of these settings that cannot work, with the reason."""
+    found = []
+    for name, value in settings.items():
+        judge, reason = IMPOSSIBLE.get(name, (_never, ""))
+        if judge(value):
+            found.append(f"{name} = {value}: {reason}")
+        if name in LEAST and value.isdecimal() and int(value) < replicas + LEAST[name]:
+            found.append(f"{name} = {value}: {replicas} replicas need {replicas + LEAST[name]}")
+    return found
+
+
+def _never(value: str) -> bool:
+    return False
