@@ -79,7 +79,16 @@ def notices(cluster: Cluster) -> list[str]:
             found.append(f"{name}: nobody recorded the slot {slot}{'' if active else ', which is inactive and holds WAL'}")
         others = sorted(p.name for p in (cluster.folder / name).glob("[!.]*") if p.name not in CONFIGURATION)
         found += [f"{name}: nobody recorded the file {name}/{other}" for other in others]
-    return found
+    return [*found, *consumers(cluster)]
+
+
+def consumers(cluster: Cluster) -> list[str]:
+    """Who else receives WAL from the primary: an archive, a base backup, a logical consumer."""
+    ours = [r.application_name for r in cluster.replicas]
+    query = """select application_name as n, state from pg_stat_replication
+               where application_name <> all(%s)"""
+    found = db.rows(cluster.primary.address, query, [ours])
+    return [f"{cluster.primary.name}: {r['n']} receives WAL, too ({r['state']})" for r in found]
 
 
 # --- the way back -----------------------------------------------------------------------------------------

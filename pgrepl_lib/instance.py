@@ -14,7 +14,7 @@ from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
-from .operations import identity
+from .operations import identity, logins
 from .postgres import sessions
 from .replicas import limits
 from .server import Server
@@ -90,7 +90,7 @@ class Instance(Server):
     def create_replication_user(self, title: str = "") -> str:
         """Step: `createuser --replication`; with SCRAM also its password, of which the server gets only the verifier."""
         engine, params = self.cluster.engine, self.cluster.params
-        scram = params.auth_method != "trust"
+        scram, secret = params.auth_method != "trust", self.cluster.folder / "secrets/replication"
         create = engine.tool(self.name, "createuser", "--replication", params.replication_user)
         psql = engine.tool(self.name, "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
         password = Command(psql.argv, psql.user, psql.env, "secrets/replication.sql", psql.shown)  # type: ignore[arg-type]
@@ -109,11 +109,13 @@ class Instance(Server):
             if scram:
                 self._write_password_file()
                 engine.run(password)
+                logins.end_expiry(self.address, params.replication_user)
 
         def done() -> bool:
             if not (found := role()) or drift.rights_back(self.cluster, found):
                 return False
-            return bool(found["rolreplication"] and (found["password"] or not scram))
+            fits = not scram or logins.fits(self.address, params.replication_user, secret)
+            return bool(found["rolreplication"] and fits)
 
         commands = anew = (create, self._password_file_command(), password) if scram else (create,)
         if self.answers()[0] and (found := role()) and (statement := drift.rights_back(self.cluster, found)):

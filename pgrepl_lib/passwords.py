@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import files
-from .engine import Action, Tell
+from .engine import PASSFILE, Action, Tell
 from .errors import StepFailed
 from .redact import register
 
@@ -25,7 +25,7 @@ Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 def action(cluster: Cluster) -> Action:
     """Make the passwords that are missing, and the files in which PostgreSQL's programs look for them."""
     folder, owners = cluster.folder / "secrets", _owners(cluster)
-    password_files = {"pgpass": owners, "replication.pgpass": owners[1:]}
+    password_files = {"pgpass": owners, PASSFILE: owners[1:]}
 
     def do(tell: Tell) -> None:
         if not (folder / "superuser").exists() and cluster.engine.has_data(cluster.topology.primary):
@@ -33,17 +33,32 @@ def action(cluster: Cluster) -> Action:
         made = {name: _secret(folder / name) for _, name in owners}
         for file, given in password_files.items():
             if given:
-                text = "".join(f"*:*:*:{_escaped(user)}:{made[name]}\n" for user, name in given)
-                files.write_atomic(folder / file, text, 0o600)
+                files.write_atomic(folder / file, _lines(given, made), 0o600)
         cluster.engine.prepare()  # hands them to the server's user
 
-    needed = [name for _, name in owners] + [file for file, given in password_files.items() if given]
     commands = (
         *(f"[ -s secrets/{name} ] || (umask 077; openssl rand -hex 16 > secrets/{name})" for _, name in owners),
         *(_command(file, given) for file, given in password_files.items() if given),
         *cluster.engine.hand_over("secrets"),
     )
-    return Action(commands, do, lambda: all((folder / name).exists() for name in needed))
+    return Action(commands, do, lambda: _complete(folder, owners, password_files))
+
+
+def _complete(folder: Path, owners: Owners, password_files: Mapping[str, Owners]) -> bool:
+    """Not where somebody has put a new password there, either."""
+    if not all((folder / name).exists() for _, name in owners):
+        return False
+    now = {name: (folder / name).read_text().strip() for _, name in owners}
+    wanted = {f: _lines(given, now) for f, given in password_files.items() if given}
+    return all(_is(folder / f, text) for f, text in wanted.items())
+
+
+def _lines(owners: Owners, made: Mapping[str, str]) -> str:
+    return "".join(f"*:*:*:{_escaped(user)}:{made[name]}\n" for user, name in owners)
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
 
 
 def _gone(cluster: Cluster) -> StepFailed:

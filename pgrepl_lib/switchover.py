@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 
-from . import conf, db, files, synchronous
+from . import conf, db, files, show, synchronous
 from .control import ControlFile, lsn
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
+from .operations import hindrances
 from .replicas import standby_commands, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse, standing
 from .wait import wait_until
@@ -64,10 +65,23 @@ class Switchover(RoleChange):
         for other in self.others():
             if not (found := other.streams())[0]:
                 reasons.append(f"{other.name}: {found[1]}")
+        reasons += self._hindrances()
         remedy = "bring every replica to streaming first (`pgrepl status`), then run again"
         refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+        self._announce()
 
     # --- steps ---------------------------------------------------------------------------------------------
+
+    def _hindrances(self) -> list[str]:
+        found = hindrances.of_primary(self.old.name, self.old.address)
+        if self.new.answers()[0]:
+            found += hindrances.of_replica(self.new.name, self.new.address)
+        return found
+
+    def _announce(self) -> None:
+        """Say what the change will cost, before it."""
+        for line in hindrances.lost_slots(self.old.name, self.old.address):
+            show.markdown(f"**{line}**")
 
     def prepare(self, title: str = TITLES["prepare"]) -> str:
         """Step: all that can be done while writes go on."""

@@ -260,6 +260,10 @@ def wider(text: str) -> str:
     return text.replace("127.0.0.1/32            trust", "127.0.0.0/8             trust", 1)
 
 
+def rejecting(text: str) -> str:
+    return text.replace("127.0.0.1/32            trust", "127.0.0.1/32            reject", 1)
+
+
 BREAKS: dict[str, tuple[str, Break, str]] = {
     "the primary is read-only": ("primary-writes", read_only, "read-only"),
     "the primary is stopped": ("primary-writes", lambda c, m: stopped(c.primary), "refused"),
@@ -292,6 +296,8 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
     "a table is behind": ("tables", lambda c, m: table_behind(c, m), "replay"),
     "one value differs": ("contents", lambda c, m: other_contents(c, m), "100000"),
+    "the next login is rejected": (
+        "login", lambda c, m: edited(c.primary, "pg_hba.conf", rejecting), "reject"),
     "commits wait for nobody": (
         "synchronous", lambda c, m: altered(c.primary, "synchronous_standby_names", "nobody"), "nobody"),
     "every role may replicate": ("right-needed", lambda c, m: everyone_gets("replication", c, m), ""),

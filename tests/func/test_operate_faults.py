@@ -10,16 +10,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster, db, drift
 from pgrepl_lib.control import ControlFile
 from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
+from pgrepl_lib.instance import Instance
+from pgrepl_lib.operations import hindrances
 from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.replicas import add, rebuild
 from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.wait import wait_until
 from pgrepl_lib.workload import Writer
 from tests.conftest import MakeCluster
 from tests.func.operated import (
@@ -28,6 +32,7 @@ from tests.func.operated import (
     another_cluster,
     bring_home,
     configuration,
+    container_of,
     everything_recorded,
     failed_checks,
     journal_says,
@@ -39,6 +44,7 @@ from tests.func.operated import (
 )
 from tests.func.running import CHECKOUT, of_cluster, pgrepl, words
 
+RECEIVEWAL = "/usr/lib/postgresql/15/bin/pg_receivewal"
 Reopen = Callable[[], Cluster]
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
 
@@ -98,6 +104,103 @@ def test_a_switchover_to_a_replica_that_is_not_up_to_it_is_refused(cluster: Clus
         Switchover(cluster, "replica").run()
     with refused(cluster, "replica: not connected"):  # it would be left behind
         Switchover(cluster, "replica-2").run()
+
+
+@contextmanager
+def set_to(instance: Instance, setting: str, value: str) -> Iterator[None]:
+    db.rows(instance.address, f"alter system set {setting} = '{value}'")
+    db.rows(instance.address, "select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        db.rows(instance.address, f"alter system reset {setting}")
+        db.rows(instance.address, "select pg_reload_conf()")
+
+
+def shows(instance: Instance, setting: str, value: str) -> None:
+    """Until the server has read it."""
+
+    def probe() -> tuple[bool, str]:
+        seen = str(db.row(instance.address, f"show {setting}")[setting])
+        return seen == value, seen
+
+    wait_until(f"{setting} to be {value}", probe, seconds=10)
+
+
+def test_a_switchover_that_could_not_end_is_refused(cluster: Cluster) -> None:
+    replica = cluster.instance("replica")
+    with set_to(replica, "recovery_min_apply_delay", "10min"):
+        shows(replica, "recovery_min_apply_delay", "10min")
+        with refused(cluster, "replica: recovery_min_apply_delay is 10min"):
+            Switchover(cluster, "replica").run()
+    with set_to(replica, "max_standby_streaming_delay", "-1"), db.connect(replica.address) as reader:
+        shows(replica, "max_standby_streaming_delay", "-1")
+        reader.execute("begin isolation level repeatable read")
+        reader.execute("select pg_sleep(6)")
+        with refused(cluster, rf"replica: process {reader.info.backend_pid} reads.*pg_terminate_backend"):
+            Switchover(cluster, "replica").run()
+
+
+def test_a_switchover_whose_primary_cannot_archive_is_refused(cluster: Cluster) -> None:
+    primary = cluster.primary
+    try:
+        db.rows(primary.address, "alter system set archive_mode = on")
+        db.rows(primary.address, "alter system set archive_command = 'false'")
+        db.rows(primary.address, "alter system set wal_level = logical")
+        restart(primary)
+        db.rows(primary.address, "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
+        assert "will not have: theirs" in hindrances.lost_slots("primary", primary.address)[0]
+        db.rows(primary.address, "select pg_drop_replication_slot('theirs')")
+        db.rows(primary.address, "create table archived (n int)")
+        db.rows(primary.address, "select pg_switch_wal()")
+        failing = "select failed_count > 0 as f from pg_stat_archiver"
+        wait_until("a failure", lambda: (bool(db.row(primary.address, failing)["f"]), ""), seconds=60)
+        with refused(cluster, "primary: archive_command does not archive 0000"):
+            Switchover(cluster, "replica").run()
+        assert primary.answers()[0], "it was not stopped"
+    finally:
+        db.rows(primary.address, "alter system reset archive_command")
+        for setting in ("archive_mode", "wal_level"):
+            db.rows(primary.address, f"alter system reset {setting}")
+        db.rows(primary.address, "select pg_reload_conf()")
+        restart(primary)
+        db.rows(primary.address, "drop table if exists archived")
+
+
+def restart(instance: Instance) -> None:
+    for each in (instance.cluster.engine.stop, instance.cluster.engine.start):
+        each(instance.name).do(print)
+    instance.wait_ready()
+
+
+@pytest.mark.skipif(not Path(RECEIVEWAL).exists(), reason="no pg_receivewal here")
+def test_who_else_receives_wal_is_told_and_fails_no_check(cluster: Cluster, tmp_path: Path) -> None:
+    wait_caught_up(cluster)
+    consumer = "select pid from pg_stat_replication where application_name = 'pg_receivewal'"
+    with receiving(cluster, tmp_path):
+        there = lambda: (bool(db.rows(cluster.primary.address, consumer)), "nobody")  # noqa: E731
+        wait_until("the consumer", there, seconds=20)
+        assert failed_checks(cluster, "streaming") == {}
+        assert any("pg_receivewal receives WAL, too" in n for n in drift.consumers(cluster))
+
+
+@contextmanager
+def receiving(cluster: Cluster, folder: Path) -> Iterator[None]:
+    """An archive of somebody's; it ends with its connection."""
+    words = ["pg_receivewal", "--no-loop", "--username=postgres"]
+    end = "select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'pg_receivewal'"
+    if cluster.engine.name == "docker":
+        container = container_of(cluster, "primary")
+        container.exec_run(["mkdir", "-m", "777", "/tmp/received"])
+        container.exec_run([*words, "--directory=/tmp/received"], user="postgres", detach=True)
+        yield
+        db.rows(cluster.primary.address, end)
+        return
+    at = cluster.primary.address
+    where = [f"--directory={folder}", f"--host={at.host}", f"--port={at.port}"]
+    with subprocess.Popen([RECEIVEWAL, *words[1:], *where], env={"PGPASSWORD": at.password}, stderr=subprocess.DEVNULL):
+        yield
+        db.rows(at, end)
 
 
 def test_a_failover_while_the_primary_lives_is_refused(cluster: Cluster) -> None:

@@ -286,6 +286,23 @@ def test_a_password_file_that_serves_for_nothing_is_set_right_by_starting(scram:
     assert made.replica.start() == "changed" and made.replica.streams()[0]
 
 
+def test_a_login_that_would_be_refused_is_seen_and_set_right(
+    scram: tuple[Cluster, dict[str, Any]], open_with: MakeCluster
+) -> None:
+    """The replica streams on; only when it has to log in again would it be refused."""
+    made, _ = scram
+    assert CHECKS["login"](made).passed
+    for harm in ("password 'x'", "valid until '2020-01-01'"):
+        db.rows(made.primary.address, f"alter role repl {harm}")
+        assert made.replica.streams()[0] and "password authentication failed" in CHECKS["login"](made).seen
+        assert made.primary.create_replication_user() == "changed"
+        assert CHECKS["login"](made).passed and made.primary.create_replication_user() == "unchanged"
+    (made.folder / "secrets/replication").write_text("another-password-of-32-characters\n")
+    now = again(made, open_with)
+    assert [now.make_secrets(), now.primary.create_replication_user(), now.replica.start()] == ["changed"] * 3
+    assert CHECKS["login"](now).passed
+
+
 def test_two_projects_live_side_by_side(cluster: Cluster, scram: tuple[Cluster, dict[str, Any]]) -> None:
     other, _ = scram
     assert cluster.engine.name == other.engine.name and cluster.folder != other.folder
