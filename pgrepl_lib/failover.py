@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas
 
@@ -10,8 +10,9 @@ from . import conf, db, files
 from .control import ControlFile
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .rolechange import RoleChange, Step, candidate, refuse, standing, wait_everything_replayed
-from .wait import wait_until
+from .operations.partial import let_follow
+from .operations.standing import Standing, look, settled, wait_promotable
+from .rolechange import RoleChange, Step, candidate, refuse
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -38,7 +39,7 @@ class Failover(RoleChange):
     def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
         begun = self.unfinished(cluster, to)
         self.force = force
-        self.seen = _settled(cluster) if not begun else []
+        self.seen: list[Standing] = settled(cluster) if not begun else []
         old = cluster.instance(begun["from"]) if begun else cluster.primary
         super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
 
@@ -60,8 +61,8 @@ class Failover(RoleChange):
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
-        rows = [{"name": s["name"], "state": s["state"], "received": s["received"], "replayed": s["replayed"],
-                 "chosen": "✔" if s["name"] == self.new.name else ""} for s in self.seen]  # fmt: skip
+        rows = [{"name": s.name, "state": s.state, "received": s.received, "replayed": s.replayed,
+                 "chosen": "✔" if s.name == self.new.name else ""} for s in self.seen]  # fmt: skip
         return pandas.DataFrame(rows)
 
     def require(self) -> None:
@@ -88,21 +89,21 @@ class Failover(RoleChange):
     # --- pieces --------------------------------------------------------------------------------------------
 
     def _chosen(self, cluster: Cluster, to: str) -> Instance:
-        alive = [s for s in self.seen if s["state"] == "running"]
+        alive = [s for s in self.seen if s.runs]
         if to:
             wanted = candidate(cluster, to)
-            mine = next(s for s in self.seen if s["name"] == to)
-            reasons = [f"{to}: {mine['state']}"] if mine["state"] != "running" else []
-            reasons += [f"{s['name']} has received more ({s['received']}, {to}: {mine['received']})" for s in alive
-                        if s["position"] > mine["position"] and not reasons]  # fmt: skip
+            mine = next(s for s in self.seen if s.name == to)
+            reasons = [] if mine.runs else [f"{to}: {mine.state}"]
+            reasons += [f"{s.name} has received more ({s.received}, {to}: {mine.received})"
+                        for s in alive if s.has_more_than(mine)]  # fmt: skip
             remedy = cluster.addressed("choose the most advanced one: `pgrepl failover`")
             refuse(self.kind, to, reasons, remedy)
             return wanted
         if not alive:
-            states = [f"{s['name']}: {s['state']}" for s in self.seen]
+            states = [f"{s.name}: {s.state}" for s in self.seen]
             remedy = cluster.addressed("start a replica, or the primary: `pgrepl run`")
             raise StepFailed("No replica can take over; nothing was changed.", looked_at=states, remedy=remedy)
-        return cluster.instance(alive[0]["name"])
+        return cluster.instance(alive[0].name)
 
     def _fence_action(self) -> Action:
         engine, name = self.cluster.engine, self.old.name
@@ -138,11 +139,23 @@ class Failover(RoleChange):
             if self._in_recovery():
                 db.row(self.new.address, "select pg_wal_replay_resume()")  # a paused replica would never get there
                 slots.do(tell)
-                wait_everything_replayed(self.new)
+                wait_promotable(self.new)
                 self._note_last_seen()
             promote.do(tell)
 
         return Action((*slots.commands, *promote.commands), do, promote.done)
+
+    def follow_action(self, other: Instance) -> Action:
+        """As for every change of roles, also where it has a part of a record of the old one's."""
+        move = super().follow_action(other)
+
+        def do(tell: Tell) -> None:
+            if not self.cluster.engine.running(other.name):
+                move.do(tell)
+                return
+            let_follow(other, look(other), self.new, lambda: move.do(tell))
+
+        return Action(move.commands, do, move.done)
 
     def _note_last_seen(self) -> None:
         """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
@@ -156,17 +169,3 @@ class Failover(RoleChange):
     def recorded(self) -> None:
         seen = self.cluster.topology.operation.get("seen", "")
         self.cluster.topology.fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}
-
-
-def _settled(cluster: Cluster) -> list[dict[str, Any]]:
-    """How far each replica is; one that was restarted does not say what it had received, so it shall have replayed it."""
-    last: list[dict[str, Any]] = []
-
-    def probe() -> tuple[bool, str]:
-        nonlocal last
-        before, last = last, standing(cluster)
-        restarted = [s for s in last if s["state"] == "running" and s["restarted"]]
-        return not restarted or last == before, f"{len(restarted)} replicas replay what they have"
-
-    wait_until("the replicas to stand still", probe, seconds=600, every=0.2)
-    return last

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import show
 from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
 from .doors.question import agreed
 from .errors import ParameterError, PgreplError
@@ -188,7 +189,8 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     from .failover import Failover
 
     cluster = existing_cluster(values(project, engine, given))
-    change = Failover(cluster, to, how["force"])
+    with show.progress("How far the replicas are"):
+        change = Failover(cluster, to, how["force"])
     if how["plan"]:
         _give_plan(as_json, change.plan())
         return

@@ -18,8 +18,9 @@ from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
 from .failover import FENCE
+from .operations.standing import wait_everything_replayed
+from .postgres.recovery import position
 from .replicas import standby_commands, whole_action, write_standby
-from .rolechange import wait_everything_replayed
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -211,6 +212,8 @@ class Rejoin:
                 for each in rewind:
                     engine.run(each, tell)
                 files.remove(cluster.mark(instance.name))
+            else:  # a part of a record at its end is not had by the new primary: it is to begin after it
+                db.rows(cluster.primary.address, "select pg_switch_wal()")
             write_standby(instance, cluster.primary)
             self._belongs()
             instance.start_action().do(tell)
@@ -234,15 +237,13 @@ class Rejoin:
 
     def _is_ahead(self) -> bool:
         """Whether it has WAL of its timeline beyond the place where the new primary left that timeline."""
-        wait_everything_replayed(self.instance)
-        position = "select timeline_id as t, pg_last_wal_replay_lsn()::text as lsn from pg_control_checkpoint()"
-        mine = db.row(self.instance.address, position)
+        mine = wait_everything_replayed(self.instance).replayed
+        query = "select timeline_id as t from pg_control_checkpoint()"
+        timeline = db.row(self.instance.address, query)["t"]
         query = "select pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history') as text"
         history = db.row(self.cluster.primary.address, query)["text"]
-        left = re.search(rf"^{mine['t']}\s+(\S+)", history, re.M)
-        if not left:
-            return True
-        return bool(db.row(self.instance.address, "select %s::pg_lsn > %s::pg_lsn as r", [mine["lsn"], left[1]])["r"])
+        left = re.search(rf"^{timeline}\s+(\S+)", history, re.M)
+        return not left or mine > position(left[1])
 
     def _hints(self) -> bool:
         if not self._answers():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import psycopg
+from typing import TYPE_CHECKING, ClassVar
 
 from . import conf, db, files, recorded, synchronous
 from .engine import CONFIGURATION, Action, Tell
@@ -18,13 +16,6 @@ if TYPE_CHECKING:
 
 PROMOTE_SECONDS = 60
 Step = tuple[str, Action]
-STATE = """
-select pg_is_in_recovery() as recovering,
-       pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed,
-       coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true) as done,
-       coalesce(pg_last_wal_replay_lsn() > pg_last_wal_receive_lsn(), true) as restarted,
-       case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as paused,
-       coalesce(pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint as position"""
 
 
 class RoleChange:
@@ -125,16 +116,28 @@ class RoleChange:
             return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
 
         def do(tell: Tell) -> None:
-            if recovering() and not db.row(self.new.address, query)["pg_promote"]:
-                raise StepFailed(f"{self.new.name} was not promoted within {PROMOTE_SECONDS} s.",
-                                 looked_at=self.cluster.engine.log_tail(self.new.name).splitlines()[-6:],
-                                 remedy="the log's last lines say why; correct it and run again")  # fmt: skip
+            if recovering():
+                db.row(self.new.address, "select pg_promote(false)")
+                self._wait_promoted()
             if not self.promoted:
                 self.cluster.topology.promote(self.new.name)
                 self.recorded()
                 self.cluster.record()
 
         return Action((command,), do, lambda: self.promoted and not recovering())
+
+    def _wait_promoted(self) -> None:
+        """It first replays what it has; as long as it does that, it is waited for."""
+        query = "select pg_is_in_recovery() as r, pg_last_wal_replay_lsn()::text as at"
+        engine, name = self.cluster.engine, self.new.name
+
+        def probe() -> tuple[bool, str]:
+            seen = db.row(self.new.address, query)
+            return not seen["r"], f"in recovery, replayed up to {seen['at']}"
+
+        wait_until(f"the promotion of {name}", probe, seconds=PROMOTE_SECONDS, progress=self.new.position,
+                   alive=lambda: engine.running(name), log=lambda: engine.log_tail(name),
+                   hint="the log's last lines say why; correct it and run again")  # fmt: skip
 
     def recorded(self) -> None:
         """What becomes of the old primary in the record."""
@@ -161,24 +164,6 @@ class RoleChange:
         return Action((f"patch {name}", checkpoint), do, done)
 
 
-def standing(cluster: Cluster) -> list[dict[str, Any]]:
-    """How far each replica is: running, received and replayed positions, paused; the most advanced first."""
-    found = []
-    for replica in cluster.replicas:
-        known: dict[str, Any] = {"name": replica.name, "state": "running", "received": None, "replayed": None,
-                                 "paused": None, "restarted": None, "position": -1}  # fmt: skip
-        try:
-            if not cluster.engine.running(replica.name):
-                known["state"] = "stopped"
-            else:
-                known |= db.row(replica.address, STATE)
-                known["state"] = "running" if known.pop("recovering") else "not in recovery"
-        except (psycopg.Error, OSError):
-            known["state"] = "not answering"
-        found.append(known)
-    return sorted(found, key=lambda r: (r["state"] == "running", r["position"]), reverse=True)
-
-
 def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:
     """Raise `StepFailed` with every reason; nothing was changed yet."""
     if reasons:
@@ -194,15 +179,3 @@ def candidate(cluster: Cluster, to: str) -> Instance:
         remedy = cluster.addressed(f"`pgrepl rejoin {to}` makes it one")
         raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=remedy)
     return instance
-
-
-def wait_everything_replayed(instance: Instance) -> None:
-    """Wait until a replica that receives nothing any more has replayed what it has."""
-
-    def probe() -> tuple[bool, str]:
-        seen = db.row(instance.address, STATE)
-        return bool(seen["done"]), f"received {seen['received']}, replayed {seen['replayed']}"
-
-    engine = instance.cluster.engine
-    wait_until(f"{instance.name} to replay what it received", probe, seconds=600,
-               alive=lambda: engine.running(instance.name), log=lambda: engine.log_tail(instance.name))  # fmt: skip

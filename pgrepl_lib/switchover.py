@@ -11,8 +11,10 @@ from .control import ControlFile, lsn
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations import hindrances
+from .operations.standing import STANDSTILL_SECONDS, standing
+from .postgres.recovery import Replay
 from .replicas import standby_commands, write_standby
-from .rolechange import RoleChange, Step, candidate, refuse, standing
+from .rolechange import RoleChange, Step, candidate, refuse
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -49,18 +51,18 @@ class Switchover(RoleChange):
         if self.resumed:
             return
         self.cluster.require_primary()
-        seen = next(s for s in standing(self.cluster) if s["name"] == self.new.name)
+        seen = next(s for s in standing(self.cluster) if s.name == self.new.name)
         reasons = []
         if self.new.upstream.name != self.old.name:
             reasons.append(f"{self.new.name} follows {self.new.upstream.name}, not the primary")
-        if seen["state"] != "running":
-            reasons.append(f"{self.new.name}: {seen['state']}")
+        if not seen.runs:
+            reasons.append(f"{self.new.name}: {seen.state}")
         elif not (found := self.new.streams())[0]:
             reasons.append(f"{self.new.name}: {found[1]}")
-        if seen["paused"]:
+        if seen.recovery.doing is Replay.PAUSED:
             reasons.append(f"{self.new.name}: replay is paused")
         query = "select pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint as lag"
-        if seen["replayed"] and (lag := db.row(self.old.address, query, [seen["replayed"]])["lag"]) > self.max_lag:
+        if seen.replayed and (lag := db.row(self.old.address, query, [seen.replayed])["lag"]) > self.max_lag:
             reasons.append(f"{self.new.name}: {lag} bytes behind, the limit is {self.max_lag}")
         for other in self.others():
             if not (found := other.streams())[0]:
@@ -176,7 +178,7 @@ class Switchover(RoleChange):
         wait_until(
             f"{self.new.name} to have everything",
             probe,
-            seconds=60,
+            seconds=STANDSTILL_SECONDS,
             progress=self.new.position,
             alive=lambda: engine.running(self.new.name),
             log=lambda: engine.log_tail(self.new.name),

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
 
+import psutil
 import psycopg
 
 from pgrepl_lib import Cluster, db, files
@@ -307,3 +308,24 @@ def another_cluster(cluster: Cluster, name: str) -> Iterator[None]:
     assert by_hand(cluster, *inside, FOREIGN.format(pgdata)) == 0
     yield
     assert by_hand(cluster, *inside, f"cd {pgdata}/global && mv pg_control.own pg_control") == 0
+
+
+# --- the whole instance at once --------------------------------------------------------------------------------
+
+
+def processes_of(cluster: Cluster, name: str) -> list[psutil.Process]:
+    """The postmaster of an instance and all that it has started; of a container as this machine sees them."""
+    if cluster.engine.name == "local":
+        first = int((cluster.folder / f"data/{name}/postmaster.pid").read_text("utf-8").split()[0])
+    else:
+        first = container_of(cluster, name).attrs["State"]["Pid"]
+    postmaster = psutil.Process(first)
+    return [postmaster, *postmaster.children(recursive=True)]
+
+
+def crash(cluster: Cluster, name: str) -> None:
+    """As a power cut: every process of an instance is killed at once."""
+    for process in processes_of(cluster, name):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_until(f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20)

@@ -1,0 +1,164 @@
+"""How far each replica is: what a switchover and a failover choose by, and wait for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .. import db
+from ..control import lsn
+from ..errors import WaitTimeout
+from ..postgres import recovery
+from ..postgres.recovery import Recovery, Replay
+from ..wait import wait_until
+
+if TYPE_CHECKING:
+    from ..cluster import Cluster
+    from ..instance import Instance
+
+RUNNING = "running"
+STANDSTILL_SECONDS = 60  # without any progress; as long as there is some, it is waited for
+CHOICE_SECONDS = 3  # the same for one that may not be chosen
+PROMOTION_SECONDS = 1  # the same for what the promotion would bring to its end
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One replica: whether it runs (state), and how far its recovery is where it does."""
+
+    name: str
+    state: str
+    recovery: Recovery = recovery.UNKNOWN
+
+    @property
+    def runs(self) -> bool:
+        """Whether it answers as a replica."""
+        return self.state == RUNNING
+
+    @property
+    def received(self) -> str | None:
+        """The position up to which it received WAL, which may be inside a record."""
+        return shown(self.recovery.received)
+
+    @property
+    def replayed(self) -> str | None:
+        """The end of the last record that it replayed."""
+        return shown(self.recovery.replayed)
+
+    @property
+    def end(self) -> int:
+        """Up to where it may have records, in bytes; 0 where it does not say."""
+        return self.recovery.end
+
+    def has_more_than(self, other: Standing) -> bool:
+        """Whether both answer and this one may have a record that the other has not."""
+        return self.runs and other.runs and self.recovery.has_more_than(other.recovery)
+
+
+def shown(position: int) -> str | None:
+    """A position as PostgreSQL writes it; None for none."""
+    if not position:
+        return None
+    return lsn(position)
+
+
+def look(instance: Instance) -> Recovery:
+    """How far an instance's recovery is now."""
+    return Recovery.of(db.row(instance.address, recovery.QUERY))
+
+
+def standing(cluster: Cluster) -> list[Standing]:
+    """How far each replica is, the most advanced first."""
+    found = [_standing(replica) for replica in cluster.replicas]
+    return sorted(found, key=_advanced, reverse=True)
+
+
+def settled(cluster: Cluster) -> list[Standing]:
+    """The same, once those that may be chosen have replayed what they have, or stand still.
+
+    Only then is it known what one that was restarted had received, and whether what was received
+    last is a record or a part of one. Who still receives, or is far behind, is not waited for.
+    """
+    last: list[Standing] = []
+
+    def probe() -> tuple[bool, str]:
+        nonlocal last
+        last = standing(cluster)
+        busy = [s for s in last if _may_turn_out_ahead(s, last)]
+        return not busy, ", ".join(f"{s.name} replays, at {s.replayed}" for s in busy)
+
+    def position() -> object:
+        return [s.replayed for s in last]
+
+    with suppress(WaitTimeout):  # as far as it is then known
+        wait_until("the replicas to replay what they have", probe, seconds=CHOICE_SECONDS, progress=position)
+    return last
+
+
+def wait_everything_replayed(instance: Instance, seconds: float = STANDSTILL_SECONDS) -> Recovery:
+    """Wait until every complete record that a server has is replayed; returns how far it is then.
+
+    seconds: the limit on standing still. It may wait for more although something has arrived a
+    moment ago: so two looks have to agree where a part of a record, or such a moment, is left.
+    Raises `WaitTimeout`.
+    """
+    last: Recovery | None = None
+
+    def probe() -> tuple[bool, str]:
+        nonlocal last
+        before, last = last, look(instance)
+        done = last.complete and (last.replayed >= last.received or last == before)
+        return done, str(last)
+
+    def position() -> object:
+        return last and last.replayed
+
+    engine = instance.cluster.engine
+    wait_until(f"{instance.name} to replay what it received", probe, seconds=seconds, progress=position,
+               alive=lambda: engine.running(instance.name),
+               log=lambda: engine.log_tail(instance.name),
+               hint="the last state says what its replay waits for: end that, then run again")  # fmt: skip
+    assert last, "the wait ends with a look, or raises"
+    return last
+
+
+def wait_promotable(instance: Instance) -> None:
+    """Wait until everything is replayed, or replay stands still that a promotion brings to its end.
+
+    A part of a very large record is read again and again, which looks like work; a delay ends with
+    the promotion. Raises `WaitTimeout` where a query holds it, which a promotion waits for, too.
+    """
+    try:
+        if look(instance).doing is not Replay.DELAYED:
+            wait_everything_replayed(instance, PROMOTION_SECONDS)
+    except WaitTimeout:
+        if not instance.cluster.engine.running(instance.name):
+            raise
+        if look(instance).doing is Replay.HELD:
+            wait_everything_replayed(instance)
+
+
+def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing]) -> bool:
+    seen = one.recovery
+    if seen.receiving or seen.doing is not Replay.APPLYING:
+        return False
+    return seen.restarted or seen.end >= max(s.end for s in all_of_them)
+
+
+def _advanced(found: Standing) -> tuple[bool, int]:
+    return found.runs, found.end
+
+
+def _standing(replica: Instance) -> Standing:
+    try:
+        if not replica.cluster.engine.running(replica.name):
+            return Standing(replica.name, "stopped")
+        seen = look(replica)
+    except (psycopg.Error, OSError):
+        return Standing(replica.name, "not answering")
+    if seen.doing is Replay.ENDED:
+        return Standing(replica.name, str(Replay.ENDED), seen)
+    return Standing(replica.name, RUNNING, seen)
