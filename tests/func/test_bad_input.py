@@ -151,8 +151,9 @@ def test_a_replication_user_that_needs_quoting_works(user: str, more: dict[str, 
         with pytest.raises(psycopg.OperationalError, match="no password"):
             db.connect(Address("127.0.0.1", made.engine.ports["primary"], "other", ""), settings={}, replication="true")
     for name, value in more.get("settings", {}).items():
-        shown = db.row(made.replica.address, "select current_setting(%s) as v", [name])["v"]
-        assert shown == value, name
+        query = "select current_setting(%s) as v"
+        (shown,) = db.rows_as_configured(made.replica.address, query, [name])
+        assert shown["v"] == value, name
     assert made.journal.first_broken_line() is None
     assert [e["outcome"] for e in made.journal.entries() if e["kind"] == "step"].count("changed") >= 20
     assert set(set_up(open_with("local", project=made.params.project))) == {"unchanged"}
