@@ -17,7 +17,7 @@ from .checks import CHECKS, Check
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
-from .operations import identity
+from .operations import identity, replacing
 from .operations.owner import require_owner
 from .operations.refusals import refuse_engine, refuse_settings
 from .params import Params
@@ -258,6 +258,7 @@ class Cluster(Steps):
         self.engine.prepare()
         for name in self.topology.names:
             files.make_folder(self.folder / name)
+            replacing.go_on(self.engine, name, self.mark(name))
         self.learn_identity()
         self._ready = True
 

@@ -205,7 +205,8 @@ def _of_instance(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 def _of_role(name: str, before: str, now: str) -> Difference:
     if now == "primary":
-        remedy = f"`pgrepl replica rebuild {name}` makes it a replica again and throws away what was written there"
+        command = f"`pgrepl replica rebuild {name} --discard`"
+        remedy = f"{command} makes it a replica again, without what was written there"
     else:
         remedy = (
             f"{name} was put into recovery by hand: take its standby.signal away and restart it, "

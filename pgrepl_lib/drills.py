@@ -92,7 +92,7 @@ def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the p
 def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
     """Step that fails on purpose: `rebuild`, with the base backup's connection ended in its middle; returns the error.
 
-    Afterwards the replica has no complete data, and `rebuild`, or running again, makes it anew.
+    The copy was made beside the replica's data, so that it goes on with these.
     """
     over = Event()
 

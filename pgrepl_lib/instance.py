@@ -14,7 +14,7 @@ from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
-from .operations import identity, logins
+from .operations import identity, logins, replacing
 from .postgres import sessions
 from .replicas import limits
 from .server import Server
@@ -172,11 +172,22 @@ class Instance(Server):
         """Step: `pg_basebackup` with the document's options, and with the slot, so that no WAL it needs can go."""
         return self.cluster.perform(title or "Make the base backup", self._backup_action())
 
+    def backup_arguments(self) -> tuple[str, ...]:
+        """The document's options of `pg_basebackup`, and the slot."""
+        user = f"--username={self.cluster.params.replication_user}"
+        how = ("--format=p", "--write-recovery-conf", "--checkpoint=fast")
+        whose = (f"--label={self.application_name}", "--progress", user, "--no-password")
+        return (*how, *whose, f"--slot={self.slot}")
+
+    def replacing_action(self) -> Action:
+        """Its data replaced by a new copy of its upstream; they stay until that is complete."""
+        engine, mark = self.cluster.engine, self.cluster.mark(self.name)
+        source, arguments = self.upstream.name, self.backup_arguments()
+        return replacing.copy_action(engine, self.name, source, arguments, mark)
+
     def _backup_action(self) -> Action:
-        engine, params = self.cluster.engine, self.cluster.params
-        arguments = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", f"--label={self.application_name}",
-                     "--progress", f"--username={params.replication_user}", "--no-password", f"--slot={self.slot}")  # fmt: skip
-        commands = engine.base_backup(self.name, self.upstream.name, arguments)
+        engine = self.cluster.engine
+        commands = engine.base_backup(self.name, self.upstream.name, self.backup_arguments())
 
         def do(tell: Tell) -> None:
             engine.discard_backup(self.name)
@@ -229,6 +240,7 @@ class Instance(Server):
         def do(tell: Tell) -> None:
             if not action.done():
                 identity.require_own_data(cluster.engine, cluster.topology, self.name)
+                replacing.forget_copy(cluster.engine, self.name, cluster.mark(self.name))
             password.do(tell)
             if not action.done():
                 tell("…")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
 
 Given = tuple[tuple[str, str], ...]
+DISCARD = click.option("--discard", is_flag=True, help="Also what nobody else has.")
 YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
 
 
@@ -106,17 +107,26 @@ def remove(project: str | None, engine: str | None, given: Given, name: str, yes
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
+@DISCARD
 @YES
 @JSON
-def rebuild(project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool) -> None:
-    """Throw the data of the replica NAME away and copy its upstream again."""
+def rebuild(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    name: str,
+    discard: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Copy the upstream of the replica NAME again; its old data go once the copy is complete."""
     from . import replicas
 
     cluster = existing_cluster(values(project, engine, given))
-    replicas.require_rebuildable(cluster, name)
+    replicas.require_rebuildable(cluster, name, discard)
     source = cluster.instance(name).upstream.name
-    _agreed(cluster, yes, f"{name}: its data are thrown away, and {source} is copied again")
-    replicas.rebuild(cluster, name)
+    _agreed(cluster, yes, f"{name}: {source} is copied again, then its data are thrown away")
+    replicas.rebuild(cluster, name, discard=discard)
     _give(cluster, as_json, f"{name} is a new copy of {cluster.instance(name).upstream.name}", name=name)
 
 

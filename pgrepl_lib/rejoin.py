@@ -18,6 +18,7 @@ from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import CommandFailed, ParameterError, StepFailed
 from .failover import FENCE
+from .operations import replacing, roles
 from .operations.standing import wait_everything_replayed
 from .postgres.recovery import position
 from .replicas import standby_commands, whole_action, write_standby
@@ -66,6 +67,7 @@ class Rejoin:
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return
+        roles.require_another_writer(engine, self.cluster.topology, name)
         control = ControlFile.parse(engine.control_file(name))
         primary = ControlFile.parse(engine.control_file(self.cluster.primary.name))
         if control.system_identifier != primary.system_identifier:
@@ -90,6 +92,8 @@ class Rejoin:
 
         def do(tell: Tell) -> None:
             files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+            if start.done() and not self._recovers():
+                engine.stop(name).do(tell)
             if not start.done():
                 forbid.do(tell)
                 start.do(tell)
@@ -98,7 +102,8 @@ class Rejoin:
 
         def done() -> bool:
             text = path.read_text("utf-8")
-            return self._answers() and text == conf.without_block(text, "standby")
+            fenced = text == conf.without_block(text, "standby")
+            return fenced and self._answers() and self._recovers()
 
         # What it replays after it has answered is its own WAL, up to the end.
         return self.cluster.perform(title.format(name), Action((*forbid.commands, *start.commands), do, done))
@@ -184,18 +189,22 @@ class Rejoin:
         return Action((*stop.commands, *parts.commands), do)
 
     def _copy(self) -> Action:
-        """Away with its data, and a new base backup."""
-        mark = self.cluster.mark(self.instance.name)
-        discard, whole = self.cluster.engine.discard_data(self.instance.name), whole_action(self.instance)
+        """A new base backup in the place of its data, which stay until it is complete."""
+        engine, name, whole = self.cluster.engine, self.instance.name, whole_action(self.instance)
+        primary, copy = self.cluster.primary, self.instance.replacing_action()
+        slot = primary.slot_action(self.instance.slot)
 
         def do(tell: Tell) -> None:
-            if not (mark.exists() and self.resumed):
-                files.write_atomic(mark, "")
-                discard.do(tell)
-                self._belongs()
+            if engine.has_data(name):
+                replacing.require_room(engine, name, primary.name)
+                if not slot.done():
+                    slot.do(tell)
+                copy.do(tell)
+            self._belongs()
             whole.do(tell)
 
-        return Action((*discard.commands, *whole.commands), do)
+        beside = (*slot.commands, *copy.commands) if engine.has_data(name) else ()
+        return Action((*beside, *whole.commands), do)
 
     def _follow(self, way: str) -> Action:
         """With its own data, rewound where they have diverged; it stays fenced until it follows."""
@@ -234,6 +243,9 @@ class Rejoin:
 
     def _answers(self) -> bool:
         return self.cluster.engine.running(self.instance.name) and self.instance.answers()[0]
+
+    def _recovers(self) -> bool:
+        return bool(db.row(self.instance.address, "select pg_is_in_recovery() as r")["r"])
 
     def _is_ahead(self) -> bool:
         """Whether it has WAL of its timeline beyond the place where the new primary left that timeline."""

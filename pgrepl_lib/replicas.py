@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from . import conf, db, drift, files
 from .command import Command
 from .engine import CONFIGURATION, NOTHING, Action, Tell
-from .errors import ParameterError, StepFailed
+from .errors import ParameterError, PgreplError, StepFailed
+from .operations import replacing, roles
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
-DISCARDING = "discarding\n"  # in the mark of a replica whose old data are not all gone yet
 PARALLEL = 4  # base backups at once; each takes two of the primary's WAL senders
 
 
@@ -81,25 +82,51 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     return outcome
 
 
-def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
-    """Step: throw a replica's data away and make it again by a base backup from its upstream."""
+def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew", discard: bool = False) -> str:
+    """Step: a replica's data are replaced by a new base backup, once that is complete.
+
+    discard: also where it has what its upstream does not have, since somebody promoted it.
+    """
     instance = cluster.instance(name)
-    require_rebuildable(cluster, name)
-    mark, engine = cluster.mark(name), cluster.engine
-    whole = whole_action(instance)
+    require_rebuildable(cluster, name, discard)
+    if not cluster.engine.has_data(name) or cluster.mark(name).exists():
+        return cluster.perform(title.format(name), whole_action(instance))
+    return cluster.perform(title.format(name), _rebuilding_action(instance))
+
+
+def _rebuilding_action(instance: Instance) -> Action:
+    """The copy beside its data, exchange and start; where the copy fails, it is as it was."""
+    engine, name = instance.cluster.engine, instance.name
+    slot, copy = instance.upstream.slot_action(instance.slot), instance.replacing_action()
+    stop = engine.stop(name)
 
     def do(tell: Tell) -> None:
-        if not mark.exists() or mark.read_text("utf-8") == DISCARDING:  # else an interrupted rebuild goes on
-            if engine.running(name):
-                engine.stop(name).do(tell)
-            files.write_atomic(mark, DISCARDING)
-            engine.discard_data(name).do(tell)
-            _drop_lost_slot(instance)
-            files.write_atomic(mark, "")
-        whole.do(tell)
+        replacing.require_room(engine, name, instance.upstream.name)
+        ran = engine.running(name)
+        if ran:
+            stop.do(tell)
+        try:
+            _renew_lost_slot(instance)
+            if not slot.done():
+                slot.do(tell)
+            copy.do(tell)
+        except PgreplError:
+            if ran and replacing.forget_copy(engine, name, instance.cluster.mark(name)):
+                _start_again(instance)
+            raise
+        configuration_action(instance).do(tell)
+        drift.with_settings(instance, instance.start_action()).do(tell)
 
-    commands = (*engine.stop(name).commands, *engine.discard_data(name).commands, *whole.commands)
-    return cluster.perform(title.format(name), Action(commands, do))
+    parts = (*stop.commands, *slot.commands, *copy.commands)
+    commands = (*parts, *configuration_action(instance).commands, *instance.start_commands())
+    return Action(commands, do)
+
+
+def _start_again(instance: Instance) -> None:
+    """After a copy that failed, with the data it had; the failure is the error to tell."""
+    with suppress(PgreplError):
+        instance.cluster.engine.start(instance.name).do(_silently)
+        instance.wait_ready()
 
 
 def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
@@ -121,10 +148,11 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
         cause = f"{name} is the last copy of the primary's data; nothing was removed."
         raise ParameterError(cause, remedy=remedy)
+    roles.require_another_writer(cluster.engine, cluster.topology, name)
 
 
-def require_rebuildable(cluster: Cluster, name: str) -> None:
-    """Raise `ParameterError` unless it is a replica that nobody follows."""
+def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
+    """Raise `ParameterError` unless it is a replica that nobody follows, and really is one."""
     if name not in cluster.topology.upstreams:
         remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
         cause = f"{name} is no replica; nothing was touched."
@@ -133,6 +161,8 @@ def require_rebuildable(cluster: Cluster, name: str) -> None:
         first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
         remedy = cluster.addressed(f"let them follow another one first: `{first}`")
         raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
+    source = cluster.instance(name).upstream.name
+    roles.require_expendable(cluster.engine, cluster.topology, name, source, discard=discard)
 
 
 def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
@@ -267,11 +297,11 @@ def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
         raise StepFailed(cause, looked_at=lacking, remedy=cluster.addressed(remedy))
 
 
-def _drop_lost_slot(instance: Instance) -> None:
+def _renew_lost_slot(instance: Instance) -> None:
     """A slot that has lost WAL cannot be used again."""
-    drop = instance.upstream.drop_slot_action(instance.slot)
-    if not drop.done():
-        drop.do(lambda line: None)
+    query = "select wal_status from pg_replication_slots where slot_name = %s"
+    if db.row(instance.upstream.address, query, [instance.slot]).get("wal_status") == "lost":
+        instance.upstream.drop_slot_action(instance.slot).do(_silently)
 
 
 def _above(cluster: Cluster, name: str) -> list[str]:

@@ -111,7 +111,8 @@ class Server:
         """
         engine = self.cluster.engine
         if not db.row(self.address, "select pg_is_in_recovery() as r")["r"]:
-            remedy = f"`pgrepl replica rebuild {self.name}` throws away what was written there"
+            command = f"`pgrepl replica rebuild {self.name} --discard`"
+            remedy = f"{command} throws away what was written there"
             cause = f"{self.name} accepts writes: somebody promoted it; nothing was changed there."
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         hint = (

@@ -148,6 +148,21 @@ class Engine(Protocol):
     def discard_data(self, name: str) -> Action:
         """Remove an instance that does not run, with its data."""
 
+    def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
+        """A base backup from `source` beside the data of a stopped instance, which stay.
+
+        What an interrupted one has left goes first.
+        """
+
+    def discard_copy(self, name: str) -> None:
+        """Remove such a copy, complete or not."""
+
+    def exchange(self, name: str) -> Action:
+        """The copy becomes the instance's data, then the old ones go; can be done again."""
+
+    def free_space(self, name: str) -> int:
+        """Bytes that are free where an instance's data lie."""
+
     def control_file(self, name: str) -> bytes:
         """`global/pg_control` of an instance, running or not."""
 

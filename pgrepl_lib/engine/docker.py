@@ -39,7 +39,7 @@ from .docker_host import (
     wait_accepting,
 )
 from .services import ENV, compose_files, owner_command, owner_lines
-from .volumes import Volumes
+from .volumes import COPY, Volumes
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
 MOUNTED = "/etc/postgresql"
@@ -159,14 +159,42 @@ class DockerEngine(Volumes):
                       lambda: find_container(name) is None)  # fmt: skip
 
     def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
-        """The data folder must be empty for the backup, so the password file goes to /tmp first."""
+        return self._backup(name, source, self.pgdata, arguments)
+
+    def _backup(
+        self,
+        name: str,
+        source: str,
+        target: str,
+        arguments: tuple[str, ...],
+    ) -> tuple[Command, ...]:
+        """The target must be empty for the backup, so the password file goes to /tmp first."""
         temporary, (host, port) = self._temporary(temporary_of(name)), self.upstream(source)
-        words = ("pg_basebackup", "--pgdata", self.pgdata, *arguments, f"--host={host}", f"--port={port}")
+        where = (f"--host={host}", f"--port={port}")
+        words = ("pg_basebackup", "--pgdata", target, *arguments, *where)
         if self.params.auth_method == "trust":
             return (self._exec(temporary, *words),)
         write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",))
         return (Command(write.argv, stdin=Path("secrets") / PASSFILE),
                 self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}))  # fmt: skip
+
+    def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
+        temporary, copy = self._temporary(temporary_of(name)), f"{self.pgdata}/{COPY}"
+        start = self.start_temporary_replica(name)
+        sed = ("sed", "-i.basebackup", "/^primary_/d", f"{copy}/postgresql.auto.conf")
+        backup = (*self._backup(name, source, copy, arguments), self._exec(temporary, *sed))
+        end = self.remove_temporary(temporary_of(name))
+
+        def do(tell: Tell) -> None:
+            self.discard_copy(name)
+            start.do(tell)
+            try:
+                for each in backup:
+                    self.run(each, tell)
+            finally:
+                end.do(tell)
+
+        return Action((*start.commands, *backup, *end.commands), do)
 
     def backup_complete(self, name: str) -> bool:
         return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")

@@ -21,9 +21,6 @@ from ..postgres.sessions import FOR_PROGRAMS
 from ..redact import register
 from ..wait import wait_until
 from . import (
-    NOTHING,
-    PASSFILE,
-    SIGNAL,
     TEMPORARY_PRIMARY,
     Action,
     Tell,
@@ -35,12 +32,13 @@ from . import (
     temporary_of,
 )
 from .ending import wait_stopped
-from .programs import HOST, Programs
+from .folders import Folders
+from .programs import HOST
 
 START_SECONDS = 60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
 
 
-class LocalEngine(Programs):
+class LocalEngine(Folders):
     """Instances as processes: data in `data/NAME`, log in `logs/NAME.log` of the cluster's folder."""
 
     name = "local"
@@ -116,11 +114,7 @@ class LocalEngine(Programs):
         move = self._tool("mv", source, target)
 
         def do(tell: Tell) -> None:
-            if (self.folder / target / "backup_manifest").exists():  # an earlier backup that was never taken into use
-                files.remove_below(self.folder, target)
-            if (self.folder / target).exists():
-                raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
-            self.run(move)
+            self._put(source, target)
 
         return Action((move,), do, lambda: not (self.folder / source).exists())
 
@@ -138,27 +132,6 @@ class LocalEngine(Programs):
         processes.end_orphans(self.folder)
         files.remove_below(self.folder, target)
         self.run(self._tool("mkdir", "-m", "700", target))
-
-    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
-        file = f"{self._data(temporary_of(name) if temporary else name)}/postgresql.auto.conf"
-        return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
-
-    def passfile(self, name: str) -> str:
-        return str(self.folder / self._data(name) / PASSFILE)
-
-    def give_password(self, name: str) -> Action:
-        if self.params.auth_method == "trust":
-            return NOTHING
-        source, target = self.folder / "secrets" / PASSFILE, Path(self.passfile(name))
-        copy = self._tool("install", "-m", "600", f"secrets/{PASSFILE}", self._data(name))
-
-        def done() -> bool:
-            if not target.is_file() or target.read_bytes() != source.read_bytes():
-                return False
-            seen = target.stat()  # libpq ignores one that others may read
-            return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid
-
-        return Action((copy,), lambda tell: self.run(copy), done)
 
     # --- instances -----------------------------------------------------------------------------------------
 
@@ -202,38 +175,6 @@ class LocalEngine(Programs):
         shown = f"kill -KILL $(head -n 1 {self._data(name)}/postmaster.pid)"
         return Action((shown,), do, lambda: not self.running(name))
 
-    def forbid_writes(self, name: str) -> Action:
-        target = f"{self._data(name)}/{SIGNAL}"
-        touch = self._tool("touch", target)
-
-        def done() -> bool:
-            return (self.folder / target).exists() or not self.has_data(name)
-
-        return Action((touch,), lambda tell: self.run(touch), done)
-
-    def allow_writes(self, name: str) -> Action:
-        target = f"{self._data(name)}/{SIGNAL}"
-        return Action((f"rm {target}",), lambda tell: files.remove(self.folder / target),
-                      lambda: not (self.folder / target).exists())  # fmt: skip
-
-    def discard_data(self, name: str) -> Action:
-        data = self._data(name)
-        return Action((f"rm -r {data}",), lambda tell: files.remove_below(self.folder, data),
-                      lambda: not (self.folder / data).exists())  # fmt: skip
-
-    def control_file(self, name: str) -> bytes:
-        return (self.folder / self._data(name) / "global/pg_control").read_bytes()
-
-    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
-        program = self.binaries.server / "pg_rewind"
-        if not program.exists():
-            return ()
-        host, port = self.upstream(source)
-        server = f"host={host} port={port} user=postgres dbname=postgres"
-        return (self._tool("pg_rewind", f"--target-pgdata={self._data(name)}", f"--source-server={server}",
-                           "--write-recovery-conf", "--progress"),
-                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
-
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
         data = self.folder / self._data("small")
@@ -261,9 +202,6 @@ class LocalEngine(Programs):
     def address(self, name: str) -> Address:
         secret = register((self.folder / "secrets/superuser").read_text().strip())
         return Address(HOST, self.ports[name], "postgres", secret)
-
-    def upstream(self, name: str) -> tuple[str, int]:
-        return HOST, self.ports[name]
 
     def rule_network(self) -> IPv4Network:
         return IPv4Network(f"{HOST}/32")

@@ -10,6 +10,22 @@ from . import SIGNAL, Action, Tell, temporary_of
 from .containers import Containers
 from .docker_host import client, read_file, write_file
 
+COPY = "pgrepl.copy"  # beside an instance's data, inside its volume
+# Each part of it can be done again: the old data go aside, the copy takes their place, they go.
+EXCHANGE = f"""set -e
+if [ -d {COPY} ]; then
+    mkdir -p pgrepl.before
+    [ ! -e PG_VERSION ] || mv PG_VERSION pgrepl.before/
+    find . -mindepth 1 -maxdepth 1 ! -name 'pgrepl.*' -exec mv {{}} pgrepl.before/ \\;
+    mv {COPY} pgrepl.next
+fi
+if [ -d pgrepl.next ]; then
+    find pgrepl.next -mindepth 1 -maxdepth 1 ! -name PG_VERSION -exec mv {{}} . \\;
+    [ ! -e pgrepl.next/PG_VERSION ] || mv pgrepl.next/PG_VERSION .
+    rmdir pgrepl.next
+fi
+rm -rf pgrepl.before"""
+
 
 class Volumes(Containers):
     """What is done to an instance's data while it does not run."""
@@ -50,6 +66,23 @@ class Volumes(Containers):
                     each.remove()
 
         return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+
+    # --- a copy beside the data ---------------------------------------------------------------
+
+    def discard_copy(self, name: str) -> None:
+        self._remove_container(self._temporary(temporary_of(name)))
+        self.run(self._alone(name, "rm", "-rf", f"{self.pgdata}/{COPY}"))
+
+    def exchange(self, name: str) -> Action:
+        """Inside the volume, where it costs nothing; without `PG_VERSION`, nothing starts there."""
+        exchange = self._alone(name, "sh", "-c", f"cd {self.pgdata}\n{EXCHANGE}")
+        return Action((exchange,), lambda tell: self.run(exchange))
+
+    def free_space(self, name: str) -> int:
+        answer = self.run(self._alone(name, "df", "-Pk", self.pgdata)).out
+        return int(answer.splitlines()[-1].split()[3]) * 1024
+
+    # --- its data -----------------------------------------------------------------------------
 
     def control_file(self, name: str) -> bytes:
         with self._looking_glass(name) as container:

@@ -15,6 +15,7 @@ import pytest
 from pgrepl_lib import Cluster, audit, db, open_cluster, recorded
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.drift import notices
+from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.replicas import add, rebuild, remove
 from pgrepl_lib.runs import of_project
 from pgrepl_lib.switchover import Switchover
@@ -162,10 +163,12 @@ def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, clust
     ask(cluster, "replica", "create table written_there as select 1 as n")
     assert seen(cluster) == "replica: the role: primary (recorded: replica)"
     done = pgrepl("run", values, "--from", "02")
-    assert done.returncode == 1 and "replica` throws away what was written there" in done.stderr
+    assert done.returncode == 1 and "--discard` throws away what was written there" in done.stderr
     assert ask(cluster, "replica", "select n from written_there") == [{"n": 1}]
     assert seen(cluster) == "replica: the role: primary (recorded: replica)", "a failed run records none of it"
-    rebuild(cluster, "replica")
+    with pytest.raises(StepFailed, match="replica accepts writes"):
+        rebuild(cluster, "replica")
+    rebuild(cluster, "replica", discard=True)
     assert seen(cluster).startswith(AS_RECORDED)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster, db, files
 from pgrepl_lib.engine import docker_host
-from pgrepl_lib.errors import StepFailed
+from pgrepl_lib.errors import CommandFailed, EnvironmentLacking, StepFailed
 from pgrepl_lib.failover import Failover
+from pgrepl_lib.operations import replacing
 from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib.replicas import rebuild
+from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster
 from tests.func.operated import (
@@ -19,7 +22,10 @@ from tests.func.operated import (
     another_cluster,
     bring_home,
     by_hand,
+    container_of,
+    everything_recorded,
     failed_checks,
+    killed_runner,
     lose_data,
     make,
     wait_caught_up,
@@ -103,3 +109,129 @@ def test_another_clusters_data_are_not_started(cluster: Cluster, reopen: Reopen)
         assert not cluster.engine.running("primary")
     assert reopen().primary.start() == "changed"
     assert failed_checks(reopen(), *OPERATION) == {}
+
+
+# --- the old data stay until the new ones are whole --------------------------------------------------------------
+
+
+def unreadable(cluster: Cluster, *, there: bool) -> None:
+    """A file in the primary's data that not even its server may read, until it is taken away."""
+    if cluster.engine.name == "local":
+        words = ["install -m 000 /dev/null data/primary/unreadable", "rm -f data/primary/unreadable"]
+        assert by_hand(cluster, "sh", "-c", words[not there]) == 0
+        return
+    container = container_of(cluster, "primary")
+    words = ["umask 777; touch $PGDATA/unreadable", "rm -f $PGDATA/unreadable"]
+    assert container.exec_run(["sh", "-c", words[not there]], user="postgres")[0] == 0
+
+
+def without_the_right(cluster: Cluster, *, there: bool) -> None:
+    """Nobody may copy the primary."""
+    right = "noreplication" if there else "replication"
+    db.rows(cluster.primary.address, f"alter role repl {right}")
+
+
+@pytest.mark.parametrize("fault", [unreadable, without_the_right])
+def test_a_copy_that_fails_leaves_the_replica_as_it_was(cluster: Cluster, reopen: Reopen, fault: Callable[..., None]) -> None:
+    db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
+    wait_caught_up(cluster)
+    fault(cluster, there=True)
+    try:
+        with pytest.raises(CommandFailed, match="pg_basebackup"):
+            rebuild(cluster, "replica")
+        assert db.row(cluster.replica.address, "select n from stays") == {"n": 1}
+    finally:
+        fault(cluster, there=False)
+    cluster.replica.wait_streaming()
+    assert rebuild(reopen(), "replica") == "changed"
+    assert failed_checks(reopen(), *OPERATION) == {}
+
+
+def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, reopen: Reopen) -> None:
+    db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
+    wait_caught_up(cluster)
+    cluster.primary.kill()
+    Failover(cluster).run()
+    db.rows(cluster.primary.address, "alter role repl noreplication")
+    with pytest.raises(CommandFailed, match="pg_basebackup"):
+        Rejoin(cluster, "primary", full_copy=True).run()
+    assert cluster.engine.has_data("primary") and "primary" in reopen().topology.fenced
+    db.rows(cluster.primary.address, "alter role repl replication")
+    back = Rejoin(reopen(), "primary", full_copy=True)
+    back.inspect()
+    assert db.row(cluster.instance("primary").address, "select n from stays") == {"n": 1}
+    back.come_back()
+    assert failed_checks(reopen(), *OPERATION) == {}
+
+
+def test_where_there_is_no_room_for_a_copy_nothing_is_touched(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "SPARE", 10**15)
+    before = everything_recorded(cluster)
+    with pytest.raises(EnvironmentLacking, match="no room for a copy of primary beside replica's data"):
+        rebuild(cluster, "replica")
+    after = everything_recorded(cluster)
+    journal = str(cluster.folder / "journal.jsonl")
+    assert {k for k in before if before[k] != after[k]} == {journal}
+
+
+def test_a_killed_copy_leaves_the_old_data_and_the_next_start_clears_it_away(cluster: Cluster, reopen: Reopen) -> None:
+    copying = replacing.copying(cluster.mark("replica"))
+    assert killed_runner(cluster, "replica rebuild replica", when=copying.exists, after=0.3)
+    now = reopen()
+    assert now.instance("replica").prepared()
+    if copying.exists():
+        assert now.instance("replica").start() == "changed"
+    assert not copying.exists() and now.engine.running("replica")
+    left = {"local": "data/replica.copy", "docker": "pgrepl.copy"}[cluster.engine.name]
+    assert left not in listing(now, "replica")
+    assert failed_checks(now, *OPERATION) == {}
+
+
+def listing(cluster: Cluster, name: str) -> str:
+    """What lies in an instance's data and beside them."""
+    if cluster.engine.name == "local":
+        return " ".join(f"data/{p.name}" for p in (cluster.folder / "data").iterdir())
+    return str(container_of(cluster, name).exec_run(["ls", "/var/lib/postgresql/data"])[1])
+
+
+def test_an_interrupted_exchange_goes_on(cluster: Cluster, reopen: Reopen) -> None:
+    """Killed between the old data's way out and the new ones' way in."""
+    replica, engine = cluster.instance("replica"), cluster.engine
+    engine.stop("replica").do(print)
+    engine.copy_beside("replica", "primary", replica.backup_arguments()).do(print)
+    files.write_atomic(cluster.mark("replica"), replacing.EXCHANGING)
+    if engine.name == "local":
+        assert by_hand(cluster, "mv", "data/replica", "data/replica.before") == 0
+    else:
+        half = "cd $PGDATA; mkdir pgrepl.before; mv PG_VERSION base global pgrepl.before/"
+        run = ["run", "--rm", "--no-deps", "-T", "-u", "postgres", "--entrypoint", "sh", "replica", "-c", half]
+        assert by_hand(cluster, *docker_host.compose(), *run) == 0
+    assert not replica.prepared()
+    now = reopen()
+    now.fetch()  # whatever step is the next one
+    assert now.instance("replica").start() == "changed"
+    assert not cluster.mark("replica").exists()
+    assert not re.search(r"pgrepl\.|replica\.(copy|before)", listing(now, "replica"))
+    assert failed_checks(now, *OPERATION) == {}
+
+
+def test_what_is_really_the_primary_is_not_thrown_away(cluster: Cluster, reopen: Reopen) -> None:
+    """An older cluster.json is put back."""
+    record = cluster.folder / "cluster.json"
+    older = record.read_bytes()
+    Switchover(cluster, "replica").run()
+    newer = record.read_bytes()
+    record.write_bytes(older)
+    now = reopen()
+    assert now.primary.name == "primary"
+    for attempt in ("replica rebuild replica", "replica rebuild replica --discard", "replica remove replica --yes"):
+        done = pgrepl(attempt, of_cluster(cluster))
+        assert done.returncode == 1 and "replica is the only server that accepts writes" in done.stderr
+    cluster.engine.stop("replica").do(print)
+    done = pgrepl("replica rebuild replica", of_cluster(cluster))
+    assert done.returncode == 1 and "replica is the only server that accepts writes" in done.stderr
+    assert cluster.engine.has_data("replica")
+    cluster.engine.start("replica").do(print)
+    cluster.instance("replica").wait_ready()
+    record.write_bytes(newer)
+    assert failed_checks(reopen(), "one-primary", "streaming") == {}
