@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
 from .operations import identity, logins, replacing
-from .postgres import sessions
 from .replicas import limits
 from .server import Server
 from .wait import wait_until
@@ -107,7 +105,7 @@ class Instance(Server):
                 raise StepFailed(f"The role {params.replication_user} exists without the replication right.",
                                  remedy="use another replication_user, or ALTER ROLE … REPLICATION")  # fmt: skip
             if scram:
-                self._write_password_file()
+                logins.write_statement(engine, self.name)
                 engine.run(password)
                 logins.end_expiry(self.address, params.replication_user)
 
@@ -117,9 +115,10 @@ class Instance(Server):
             fits = not scram or logins.fits(self.address, params.replication_user, secret)
             return bool(found["rolreplication"] and fits)
 
-        commands = anew = (create, self._password_file_command(), password) if scram else (create,)
-        if self.answers()[0] and (found := role()) and (statement := drift.rights_back(self.cluster, found)):
-            commands = (engine.client(self.name, "psql", "-c", f"{statement.as_string()};"), *commands[1:])
+        statement = logins.statement_command(params.replication_user)
+        commands = anew = (create, statement, password) if scram else (create,)
+        if self.answers()[0] and (found := role()) and (back := drift.rights_back(self.cluster, found)):
+            commands = (engine.client(self.name, "psql", "-c", f"{back.as_string()};"), *commands[1:])
         return self.cluster.perform(title or "Create the replication user", Action(commands, do, done, anew))
 
     def create_slot(self, slot: str, title: str = "") -> str:
@@ -332,24 +331,6 @@ class Instance(Server):
     def _run(self, *commands: Command) -> None:
         for command in commands:
             self.cluster.engine.run(command)
-
-    def _password_file_command(self) -> str:
-        """What a person can do for `_write_password_file`: no shell computes a SCRAM verifier, so the server must.
-
-        With its statement log off, because an error would be logged with the statement.
-        """
-        role = sql.Identifier(self.cluster.params.replication_user).as_string()
-        words = shlex.quote(f"{sessions.statements(sessions.UNLOGGED)} alter role {role} password ")
-        return f"""(umask 077; printf "%s'%s';\\n" {words} "$(cat secrets/replication)" > secrets/replication.sql)"""
-
-    def _write_password_file(self) -> None:
-        user = self.cluster.params.replication_user
-        password = (self.cluster.folder / "secrets/replication").read_text().strip()
-        verifier = db.scram_verifier(self.address, password, user)
-        alter = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier)
-        text = f"{sessions.statements(sessions.UNLOGGED)}\n{alter.as_string()}"
-        files.write_atomic(self.cluster.folder / "secrets/replication.sql", text, 0o600)
-        self.cluster.engine.prepare()
 
 
 def _percent(line: str) -> str:

@@ -101,12 +101,11 @@ class Rejoin:
             self.instance.take_over_configuration()
 
         def done() -> bool:
-            text = path.read_text("utf-8")
-            fenced = text == conf.without_block(text, "standby")
-            return fenced and self._answers() and self._recovers()
+            return self._alone() and self._answers() and self._recovers()
 
         # What it replays after it has answered is its own WAL, up to the end.
-        return self.cluster.perform(title.format(name), Action((*forbid.commands, *start.commands), do, done))
+        action = Action((*forbid.commands, *start.commands), do, done)
+        return self.cluster.perform(title.format(name), action)
 
     def diverged(self) -> pandas.DataFrame:
         """The rows that only it has, a line a table; all of them go into a file (`kept`), nothing is changed.
@@ -243,6 +242,11 @@ class Rejoin:
 
     def _answers(self) -> bool:
         return self.cluster.engine.running(self.instance.name) and self.instance.answers()[0]
+
+    def _alone(self) -> bool:
+        """Whether its file names no upstream."""
+        text = (self.cluster.folder / self.instance.name / CONFIGURATION[0]).read_text("utf-8")
+        return text == conf.without_block(text, "standby")
 
     def _recovers(self) -> bool:
         return bool(db.row(self.instance.address, "select pg_is_in_recovery() as r")["r"])

@@ -107,9 +107,7 @@ def _rebuilding_action(instance: Instance) -> Action:
             stop.do(tell)
         try:
             _renew_lost_slot(instance)
-            if not slot.done():
-                slot.do(tell)
-            copy.do(tell)
+            Action.sequence([slot, copy]).do(tell)
         except PgreplError:
             if ran and replacing.forget_copy(engine, name, instance.cluster.mark(name)):
                 _start_again(instance)
@@ -117,9 +115,9 @@ def _rebuilding_action(instance: Instance) -> Action:
         configuration_action(instance).do(tell)
         drift.with_settings(instance, instance.start_action()).do(tell)
 
-    parts = (*stop.commands, *slot.commands, *copy.commands)
-    commands = (*parts, *configuration_action(instance).commands, *instance.start_commands())
-    return Action(commands, do)
+    before, after = (stop, slot, copy), configuration_action(instance).commands
+    commands = (c for part in before for c in part.commands)
+    return Action((*commands, *after, *instance.start_commands()), do)
 
 
 def _start_again(instance: Instance) -> None:

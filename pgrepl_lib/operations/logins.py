@@ -1,15 +1,16 @@
-"""Whether a replica could log in to its upstream now; who streams has not done so for long."""
+"""The replication user's password: how it is set, and whether a replica could log in now."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from .. import db
+from .. import db, files
 from ..engine import Engine
-from ..postgres import scram
+from ..postgres import scram, sessions
 
 ADMITTED = "IDENTIFY_SYSTEM"
 ROLE = """
@@ -41,3 +42,25 @@ def end_expiry(at: db.Address, user: str) -> None:
     if db.row(at, ROLE, [user])["expired"]:
         last = sql.SQL("alter role {} valid until 'infinity'").format(sql.Identifier(user))
         db.rows(at, last)
+
+
+def statement_command(user: str) -> str:
+    """What a person can do for `write_statement`: no shell computes a SCRAM verifier.
+
+    So the server must, with its statement log off: an error would be logged with the statement.
+    """
+    role = sql.Identifier(user).as_string()
+    words = shlex.quote(f"{sessions.statements(sessions.UNLOGGED)} alter role {role} password ")
+    text = f"""printf "%s'%s';\\n" {words} "$(cat secrets/replication)\""""
+    return f"(umask 077; {text} > secrets/replication.sql)"
+
+
+def write_statement(engine: Engine, name: str) -> None:
+    """The statement that gives an instance the password, of which it only gets the verifier."""
+    secrets, user = engine.params.folder / "secrets", engine.params.replication_user
+    password = (secrets / "replication").read_text().strip()
+    verifier = db.scram_verifier(engine.address(name), password, user)
+    alter = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier)
+    text = f"{sessions.statements(sessions.UNLOGGED)}\n{alter.as_string()}"
+    files.write_atomic(secrets / "replication.sql", text, 0o600)
+    engine.prepare()
