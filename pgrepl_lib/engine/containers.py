@@ -95,7 +95,8 @@ class Containers:
         """The titles of the container's processes and their seconds of work."""
         found = self._service(name)
         try:
-            rows = found.top(ps_args="-eo pid,time,args")["Processes"]
+            # None of a container that ends between its last process and its own end
+            rows = found.top(ps_args="-eo pid,time,args")["Processes"] or []
             return "\n".join(" ".join(row) for row in rows)
         except (APIError, AttributeError):  # it has just ended, or its host's `ps` is another
             return ""

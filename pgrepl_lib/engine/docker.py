@@ -201,7 +201,7 @@ class DockerEngine(Volumes):
 
     def discard_backup(self, name: str) -> None:
         temporary = find_container(self._temporary(temporary_of(name)))
-        if temporary and any("pg_basebackup" in row[-1] for row in temporary.top()["Processes"]):
+        if temporary and any("pg_basebackup" in row[-1] for row in temporary.top()["Processes"] or []):
             temporary.restart(timeout=0)  # one whose runner was killed goes on, and would write into the new one's folder
         self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
