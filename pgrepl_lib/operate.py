@@ -49,10 +49,12 @@ def down(project: str | None, engine: str | None, given: Given, yes: bool, as_js
     cluster = existing_cluster(values(project, engine, given), must_exist=False)
     name = cluster.params.project
     there, others = cluster.existing(), cluster.engine.strangers(temporaries=True)
+    kept = [f"not this project's, and left as it is: {other}" for other in others]
     if not there and not cluster.folder.joinpath(state.FILE).exists():
+        for line in kept:
+            click.echo(line, err=True)
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
-    kept = [f"not this project's, and left as it is: {other}" for other in others]
     if not _agreed(cluster, yes, *there, *kept, "all of it is removed, but for the runs' evidence"):
         remedy = cluster.addressed("`pgrepl down --yes`")
         raise ParameterError("Nothing was removed: no confirmation.", remedy=remedy)
