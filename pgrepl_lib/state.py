@@ -106,7 +106,7 @@ def read(folder: Path) -> dict[str, Any]:
         made = json.loads(path.read_bytes().decode("utf-8"))
         Made.model_validate(made)
         return {**made, "params": Params.parse(made["params"]).plain()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError, OSError) as error:
         raise ParameterError(

@@ -114,6 +114,9 @@ class LocalEngine(Folders):
         move = self._tool("mv", source, target)
 
         def do(tell: Tell) -> None:
+            there = self.folder / target
+            if there.exists() and not (there / "backup_manifest").exists():  # no earlier backup
+                raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
             self._put(source, target)
 
         return Action((move,), do, lambda: not (self.folder / source).exists())

@@ -281,7 +281,7 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflo
     with without_replica(values):
         code, out, err = cron("check")
         assert (
-            (code, err) == (1, "") and "hint:" in out and "✔" not in out and out.endswith("3 passed, 7 failed, 1 not tried\n")
+            (code, err) == (1, "") and "hint:" in out and "✔" not in out and out.endswith("4 passed, 8 failed, 1 not tried\n")
         )
         with run_lock(Path(values["workdir"]) / values["project"]):
             code, out, err = cron("run")
@@ -338,7 +338,8 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
 
 # --- every command ----------------------------------------------------------------------------------------------
 
-CALLS = ["run --from 03", "run --resume", "status", "check", "lag", "runs", "verify", "report", "diff RUN RUN", "plan",
+CALLS = ["run --from 03", "run --resume", "projects", "status", "check", "lag", "runs", "verify", "report",
+         "diff RUN RUN", "plan",
          "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica",
          "replica rebuild replica-2", "sync 'FIRST 1'", "sync off", "switchover --to replica",
          "failover --force --to primary", "rejoin replica", "replica remove replica-2"]  # fmt: skip
