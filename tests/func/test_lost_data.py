@@ -108,6 +108,7 @@ def test_another_clusters_data_are_not_started(cluster: Cluster, reopen: Reopen)
         assert code == 3 and f"recorded {cluster.topology.system_identifier}, primary " in told, told
         assert not cluster.engine.running("primary")
     assert reopen().primary.start() == "changed"
+    wait_caught_up(reopen())  # the replicas come back by themselves, a moment later
     assert failed_checks(reopen(), *OPERATION) == {}
 
 
@@ -234,4 +235,5 @@ def test_what_is_really_the_primary_is_not_thrown_away(cluster: Cluster, reopen:
     cluster.engine.start("replica").do(print)
     cluster.instance("replica").wait_ready()
     record.write_bytes(newer)
+    wait_caught_up(reopen())
     assert failed_checks(reopen(), "one-primary", "streaming") == {}
