@@ -177,12 +177,12 @@ def test_where_there_is_no_room_for_a_copy_nothing_is_touched(cluster: Cluster, 
 
 def test_a_killed_copy_leaves_the_old_data_and_the_next_start_clears_it_away(cluster: Cluster, reopen: Reopen) -> None:
     copying = replacing.copying(cluster.mark("replica"))
-    assert killed_runner(cluster, "replica rebuild replica", when=copying.exists, after=0.3)
+    assert killed_runner(cluster, "replica rebuild replica", when=copying.exists)
     now = reopen()
-    assert now.instance("replica").prepared()
-    if copying.exists():
-        assert now.instance("replica").start() == "changed"
-    assert not copying.exists() and now.engine.running("replica")
+    replica, in_the_copy = now.instance("replica"), copying.exists()
+    assert replica.prepared() or not in_the_copy  # where it came further, its exchange goes on
+    assert replica.start() == "changed" or not in_the_copy
+    assert not copying.exists() and replica.prepared() and now.engine.running("replica")
     left = {"local": "data/replica.copy", "docker": "pgrepl.copy"}[cluster.engine.name]
     assert left not in listing(now, "replica")
     assert failed_checks(now, *OPERATION) == {}
