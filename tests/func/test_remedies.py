@@ -122,7 +122,7 @@ def on_a_terminal(command: str, cluster: Cluster) -> Terminal:
     [
         ("switchover --to replica", "the primary changes from primary to replica; nothing is lost"),
         ("failover --to replica --force", "from primary to replica; primary is fenced, and what only primary has"),
-        ("replica rebuild replica", "replica: its data are thrown away, and primary is copied again"),
+        ("replica rebuild replica", "replica: primary is copied again, then its data are thrown away"),
         ("replica remove replica-2", "replica-2 is removed with its data, files and slot"),
         ("down", "all of it is removed, but for the runs' evidence"),
     ],
