@@ -19,10 +19,9 @@ from typing import Any
 
 import click
 
-from .errors import ParameterError, PgreplError
+from .errors import PgreplError
 from .legible import legible
 from .params import Params, from_environment, variable
-from .words.commands import addressed
 
 EPILOG = (
     "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
@@ -78,10 +77,9 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     params = Params.parse(given)
     made = state.read(params.folder).get("params", {})
     if not made and must_exist:
-        known = sorted(p.parent.name for p in params.workdir.glob(f"*/{state.FILE}"))
-        remedy = addressed("`pgrepl run` makes it; `pgrepl projects` lists what there is", params)
-        looked_at = [f"{params.workdir} holds: {', '.join(known) or 'no project'}"]
-        raise ParameterError(f"There is no project {params.project}.", looked_at=looked_at, remedy=remedy)
+        from .operations.projects import missing
+
+        raise missing(params)
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
 
 

@@ -62,7 +62,7 @@ class Rejoin:
         name, engine = self.instance.name, self.cluster.engine
         self.cluster.require_primary()
         if name not in self.cluster.topology.fenced:
-            remedy = f"`pgrepl run` starts it; to make it anew: `pgrepl replica rebuild {name}`"
+            remedy = "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
             cause = f"{name} is not fenced: it is a replica already."
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         if not engine.has_data(name) or self.cluster.mark(name).exists():

@@ -151,6 +151,10 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
 
 def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
     """Raise `ParameterError` unless it is a replica that nobody follows, and really is one."""
+    cluster.instance(name)
+    if name == cluster.topology.primary:
+        remedy = cluster.addressed("switch to another one first: `pgrepl switchover`")
+        raise ParameterError(f"{name} is the primary; nothing was touched.", remedy=remedy)
     if name not in cluster.topology.upstreams:
         remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
         cause = f"{name} is no replica; nothing was touched."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,16 +151,8 @@ class Server:
             found = db.row(self.address, query, [lsn])
             return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
 
-        engine = self.cluster.engine
-        wait_until(
-            f"{self.name} to replay what was written",
-            probe,
-            seconds=seconds,
-            progress=self.position,
-            log=lambda: engine.log_tail(self.name),
-            alive=lambda: engine.running(self.name),
-            hint="is replay paused (pg_wal_replay_resume), or is the connection cut? pg_stat_replication knows it",
-        )
+        hint = "is replay paused (pg_wal_replay_resume), or is the connection cut? pg_stat_replication knows it"
+        self._wait_on_replay(f"{self.name} to replay what was written", probe, seconds, hint)
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
@@ -217,14 +210,19 @@ class Server:
         def probe() -> tuple[bool, str]:
             return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
 
+        self._wait_on_replay(f"{self.name} to see the primary's limits", probe, START_SECONDS)
+
+    def _wait_on_replay(self, what: str, probe: Callable[[], tuple[bool, str]], seconds: float, hint: str = "") -> None:
+        """As `wait_until`; the limit is on replay that stands still, and the server's end is the wait's."""
         engine = self.cluster.engine
         wait_until(
-            f"{self.name} to see the primary's limits",
+            what,
             probe,
-            seconds=START_SECONDS,
+            seconds=seconds,
             progress=self.position,
             log=lambda: engine.log_tail(self.name),
             alive=lambda: engine.running(self.name),
+            hint=hint,
         )
 
     def _files(self) -> list[Path]:

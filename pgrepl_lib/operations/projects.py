@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from ..engine import Engine
 from ..errors import EnvironmentLacking, ParameterError
 from ..params import Params, default_workdir
 from ..topology import Topology
+from ..words.commands import addressed
 
 SECONDS = 5  # for all engines together; one that hangs is no reason to wait
 NO_ANSWER = f"unknown: no answer within {SECONDS} s"
@@ -38,6 +40,26 @@ def known(workdir: Path) -> list[Project]:
     for _, thread in looks:
         thread.join(max(0.0, deadline - time.monotonic()))
     return [project for project, _ in looks]
+
+
+def missing(params: Params) -> ParameterError:
+    """That there is no such project here; one of that name elsewhere, or a similar name, first."""
+    there = _folders(params.workdir)
+    same = [folder for folder in there if folder.name == params.project]
+    names = [folder.name for folder in there if folder.parent == params.workdir]
+    similar = get_close_matches(params.project, names, n=1)
+    found = same or [params.workdir / name for name in similar]
+    meant = [addressed("`pgrepl status`", _params_of(folder)) for folder in found]
+    make = addressed("to make it, `pgrepl run`; `pgrepl projects` lists what there is", params)
+    return ParameterError(
+        f"There is no project {params.project} in {params.workdir}.",
+        looked_at=[f"{params.workdir} holds: {', '.join(names) or 'no project'}"],
+        remedy="; ".join([f"if this one is meant: {command}" for command in meant] + [make]),
+    )
+
+
+def _params_of(folder: Path) -> Params:
+    return Params.parse({"project": folder.name, "workdir": str(folder.parent)})
 
 
 def _folders(workdir: Path) -> list[Path]:

@@ -232,6 +232,10 @@ def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> N
 
 
 def test_a_rejoin_of_one_that_is_not_fenced_is_refused(cluster: Cluster) -> None:
+    with refused(cluster, "primary is the primary", ParameterError):
+        rebuild(cluster, "primary")
+    with refused(cluster, "No instance 'nada'", ParameterError):
+        rebuild(cluster, "nada")
     with refused(cluster, "replica is not fenced: it is a replica already"):
         Rejoin(cluster, "replica").run()
     with refused(cluster, "primary is the primary", ParameterError):
