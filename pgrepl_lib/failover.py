@@ -83,6 +83,11 @@ class Failover(RoleChange):
         self.begin()
         return self.cluster.perform(title, self._fence_action())
 
+    def promote(self, title: str = "") -> str:
+        """Step: as for every change of roles; who has most is known for sure only once the old primary is fenced."""
+        self._choose_again()
+        return super().promote(title)
+
     def steps(self, titles: dict[str, str]) -> list[Step]:
         return [(titles["fence"], self._fence_action()), *super().steps(titles)]
 
@@ -104,6 +109,19 @@ class Failover(RoleChange):
             remedy = cluster.addressed("start a replica, or the primary: `pgrepl run`")
             raise StepFailed("No replica can take over; nothing was changed.", looked_at=states, remedy=remedy)
         return cluster.instance(alive[0].name)
+
+    def _choose_again(self) -> None:
+        """Another replica, where it turns out to have more than the chosen one, also than one that was asked for."""
+        if self.promoted:
+            return
+        self.seen = settled(self.cluster, ended=self.old.name)
+        mine = next(s for s in self.seen if s.name == self.new.name)
+        ahead = [s.name for s in self.seen if s.has_more_than(mine)]
+        if ahead:
+            facts = {"instance": ahead[0], "instead_of": self.new.name}
+            self.cluster.journal.record("choice", chapter=self.cluster.chapter, **facts)
+            self.new = self.cluster.instance(ahead[0])
+            self.begin()
 
     def _fence_action(self) -> Action:
         engine, name = self.cluster.engine, self.old.name

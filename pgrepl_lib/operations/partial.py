@@ -3,7 +3,7 @@
 It is no advance, and nothing is lost with it. But PostgreSQL asks the new primary to go on in the
 middle of that record: before the new primary's WAL reaches there it refuses, and afterwards, where
 the record began in another segment, the replica's startup process ends with a PANIC ("there is no
-contrecord flag", "could not open file"; seen with 14 and 15). Started again, it reads the new
+contrecord flag", "could not open file"; seen with 14). Started again, it reads the new
 primary's WAL from the beginning of the record.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -76,22 +77,24 @@ def standing(cluster: Cluster) -> list[Standing]:
     return sorted(found, key=_advanced, reverse=True)
 
 
-def settled(cluster: Cluster) -> list[Standing]:
+def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
     """The same, once those that may be chosen have replayed what they have, or stand still.
 
     Only then is it known what one that was restarted had received, and whether what was received
-    last is a record or a part of one. Who still receives, or is far behind, is not waited for.
+    last is a record or a part of one. Who still receives, or is far behind, is not waited for; but
+    the followers of an upstream that has ended are: what it had sent arrives after its end.
     """
     last: list[Standing] = []
+    draining = cluster.topology.followers(ended)
 
     def probe() -> tuple[bool, str]:
         nonlocal last
         last = standing(cluster)
-        busy = [s for s in last if _may_turn_out_ahead(s, last)]
+        busy = [s for s in last if _may_turn_out_ahead(s, last, draining)]
         return not busy, ", ".join(f"{s.name} replays, at {s.replayed}" for s in busy)
 
     def position() -> object:
-        return [s.replayed for s in last]
+        return [(s.received, s.replayed) for s in last]
 
     with suppress(WaitTimeout):  # as far as it is then known
         wait_until("the replicas to replay what they have", probe, seconds=CHOICE_SECONDS, progress=position)
@@ -141,8 +144,10 @@ def wait_promotable(instance: Instance) -> None:
             wait_everything_replayed(instance)
 
 
-def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing]) -> bool:
+def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing], draining: Sequence[str]) -> bool:
     seen = one.recovery
+    if seen.receiving and one.name in draining:
+        return True
     if seen.receiving or seen.doing is not Replay.APPLYING:
         return False
     return seen.restarted or seen.end >= max(s.end for s in all_of_them)
