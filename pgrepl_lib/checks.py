@@ -7,20 +7,19 @@ the same in any language; the notebooks give titles and hints in the reader's.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from . import conf, db
+from . import db
 from .doors import momentary
 from .doors.contents import digests as contents_of
-from .engine import CONFIGURATION
-from .operations import logins
+from .operations import logins, spaces
+from .operations.in_effect import wrong_settings
 from .postgres import confirmation
-from .postgres.configured import IN_EFFECT, UNREAD
 from .postgres.sessions import AS_A_CLIENT
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class NotTried(Exception):
 
 CHECKS: dict[str, Callable[[Cluster], Check]] = {}
 # Not part of chapter 03: about operations; reading all tables takes time; a run takes drift back.
-ON_REQUEST = ("one-primary", "tables", "drift", "synchronous", "login")
-BESIDES = ("login", "synchronous", "drift")  # those of them that `pgrepl check` makes, too
+ON_REQUEST = ("one-primary", "tables", "drift", "synchronous", "login", "tablespaces")
+BESIDES = ("login", "synchronous", "tablespaces", "drift")  # what `pgrepl check` makes of them
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
 
 
@@ -187,7 +186,8 @@ def same_cluster(cluster: Cluster) -> Verdict:
        "the named settings have another owner, an error, or wait for a restart: run chapter 01 or 02 again")  # fmt: skip
 def settings(cluster: Cluster) -> Verdict:
     """`pg_file_settings`, `pg_hba_file_rules` and `pg_settings` of every instance (manual, System Views)."""
-    wrong = [w for instance in (cluster.primary, *cluster.replicas) for w in _wrong_settings(cluster, instance)]
+    instances = (cluster.primary, *cluster.replicas)
+    wrong = [w for instance in instances for w in wrong_settings(instance)]
     return "pg_file_settings, pg_hba_file_rules, pg_settings: ok", (
         "; ".join(wrong) or "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
     )
@@ -288,6 +288,14 @@ def login(cluster: Cluster) -> Verdict:
     return per_replica(cluster, look, logins.ADMITTED)
 
 
+@check("tablespaces", "Each instance has all its data for itself", "move it there")
+def tablespaces(cluster: Cluster) -> Verdict:
+    """On one machine they would share what lies outside, a container has it in no volume."""
+    found = spaces.outside(cluster.primary.address)
+    remedy = spaces.remedy(cluster.engine, cluster.topology, found)
+    return spaces.NONE, spaces.told(found), remedy
+
+
 @check("synchronous", "Commits wait for whom they shall", "`pgrepl run` starts replicas that stand")
 def synchronous(cluster: Cluster) -> Verdict:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
@@ -321,24 +329,3 @@ def _refusal(answer: str) -> str:
 
 def _same(equal: bool) -> str:
     return "=" if equal else "≠"
-
-
-def _wrong_settings(cluster: Cluster, instance: Instance) -> Iterator[str]:
-    """Managed settings that another owner overrides, and every error that the server sees in its files."""
-    folder, engine = cluster.folder / instance.name, cluster.engine
-    path = engine.configuration_path(instance.name, "postgresql.conf")
-    found = db.rows_as_configured(instance.address, IN_EFFECT, [path])
-    in_effect = {r["name"]: r["setting"] for r in found}
-    for name, value in conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8")).items():
-        if in_effect.get(name) != value:
-            yield f"{instance.name}: {name} = {value} is not in effect from {path}"
-    if instance.stale():
-        waiting = db.rows_as_configured(instance.address, UNREAD, [path])
-        unread = ", ".join(r["name"] for r in waiting)
-        yield f"{instance.name}: an edit waits to be read ({unread or 'pg_hba.conf'})"
-    for query in (
-        "select name || ': ' || error as e from pg_file_settings where error is not null",
-        "select 'pg_hba.conf line ' || line_number || ': ' || error as e from pg_hba_file_rules where error is not null",
-        "select name || ' waits for a restart' as e from pg_settings where pending_restart",
-    ):
-        yield from (f"{instance.name}: {r['e']}" for r in db.rows(instance.address, query))

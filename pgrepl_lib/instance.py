@@ -161,6 +161,7 @@ class Instance(Server):
         action = self.cluster.engine.start_temporary_replica(self.name)
 
         def do(tell: Tell) -> None:
+            self.upstream.require_copyable()
             files.write_atomic(self.cluster.mark(self.name), "")
             action.do(tell)
 
@@ -182,13 +183,15 @@ class Instance(Server):
         """Its data replaced by a new copy of its upstream; they stay until that is complete."""
         engine, mark = self.cluster.engine, self.cluster.mark(self.name)
         source, arguments = self.upstream.name, self.backup_arguments()
-        return replacing.copy_action(engine, self.name, source, arguments, mark)
+        copy = replacing.copy_action(engine, self.name, source, arguments, mark)
+        return Action.sequence([self.upstream.copyable(), copy])
 
     def _backup_action(self) -> Action:
         engine = self.cluster.engine
         commands = engine.base_backup(self.name, self.upstream.name, self.backup_arguments())
 
         def do(tell: Tell) -> None:
+            self.upstream.require_copyable()
             engine.discard_backup(self.name)
             self.upstream.wait_slot_free(self.slot)
             for command in commands:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import passwords, ports
 from .errors import EnvironmentLacking
-from .operations import identity
+from .operations import identity, spaces
 from .state import FILE
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Finding:
 
 def findings(cluster: Cluster) -> list[Finding]:
     """Everything that can be known before a change."""
-    looks = (_folder, _disk, _passwords, ownership, _leftovers, _lost_data, _ports, _network)
+    data = (_leftovers, _lost_data, _tablespaces)
+    looks = (_folder, _disk, _passwords, ownership, *data, _ports, _network)
     return [finding for look in looks for finding in look(cluster)]
 
 
@@ -125,6 +126,14 @@ def _lost_data(cluster: Cluster) -> Iterator[Finding]:
         return
     if wrong := identity.astray(engine, topology, topology.primary):
         yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
+
+
+def _tablespaces(cluster: Cluster) -> Iterator[Finding]:
+    """What a replica would have to share with its primary, or would not have at all."""
+    engine, topology = cluster.engine, cluster.topology
+    if found := spaces.seen_now(engine, topology.primary):
+        remedy = cluster.addressed(spaces.remedy(engine, topology, found))
+        yield Finding("tablespaces", False, spaces.told(found), remedy)
 
 
 def _ports(cluster: Cluster) -> Iterator[Finding]:

@@ -65,6 +65,7 @@ class Rejoin:
             remedy = "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
             cause = f"{name} is not fenced: it is a replica already."
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
+        self.cluster.primary.require_copyable()
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return
         roles.require_another_writer(engine, self.cluster.topology, name)

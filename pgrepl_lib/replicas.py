@@ -34,6 +34,8 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
     chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
     if not chosen:
         return []
+    if not all(r.prepared() for r in chosen):
+        cluster.primary.require_copyable()
     if not cluster.looks_only:  # the steps before may raise the limits
         _require_room(cluster, [r for r in chosen if not r.prepared()])
     for replica in chosen:
@@ -58,6 +60,7 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
     unfinished = [r.name for r in cluster.replicas if not r.prepared()]
     name = unfinished[0] if unfinished else cluster.topology.next_name()
     _require_room(cluster, [name])
+    source.require_copyable()
     cluster.topology.upstreams.setdefault(name, source.name)
     cluster.change_instances()
     prepare_all(cluster, title, [name])
@@ -163,8 +166,9 @@ def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> N
         first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
         remedy = cluster.addressed(f"let them follow another one first: `{first}`")
         raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
-    source = cluster.instance(name).upstream.name
-    roles.require_expendable(cluster.engine, cluster.topology, name, source, discard=discard)
+    source = cluster.instance(name).upstream
+    source.require_copyable()
+    roles.require_expendable(cluster.engine, cluster.topology, name, source.name, discard=discard)
 
 
 def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from psycopg import OperationalError
 
 from . import db
-from .engine import CONFIGURATION
+from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
+from .operations import spaces
 from .topology import application_name, slot_of
 from .wait import wait_until
 
@@ -71,6 +72,18 @@ class Server:
     def prepared(self) -> bool:
         """Whether the data folder is complete."""
         return not self.cluster.mark(self.name).exists() and self.cluster.engine.has_data(self.name)
+
+    def require_copyable(self) -> None:
+        """Raise `StepFailed` where no copy of it would have all of its data."""
+        spaces.require_none(self.cluster.engine, self.cluster.topology, self.name)
+
+    def copyable(self) -> Action:
+        """The same before a copy is begun, as a part of it."""
+
+        def do(tell: Tell) -> None:
+            self.require_copyable()
+
+        return Action((), do)
 
     def wait_ready(self) -> None:
         """Wait until the server accepts connections, as long as its recovery takes and gets on.

@@ -1,0 +1,103 @@
+"""What lies around the data: tablespaces, limits, slots, images; on one cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pgrepl_lib import Cluster, db, preflight
+from pgrepl_lib.checks import CHECKS
+from pgrepl_lib.errors import PgreplError, StepFailed
+from pgrepl_lib.replicas import add, rebuild
+from tests.conftest import MakeCluster
+from tests.func.operated import (
+    again,
+    bring_home,
+    by_hand,
+    container_of,
+    everything_recorded,
+    make,
+    wait_caught_up,
+)
+from tests.remedies import commands_in, copied
+
+
+@pytest.fixture(scope="module")
+def made(engine_name: str, open_with: MakeCluster) -> Cluster:
+    return make(open_with, engine_name)
+
+
+@pytest.fixture
+def reopen(made: Cluster, open_with: MakeCluster) -> Callable[[], Cluster]:
+    """The cluster as another process sees it now."""
+    return lambda: again(made, open_with)
+
+
+@pytest.fixture
+def cluster(reopen: Callable[[], Cluster]) -> Iterator[Cluster]:
+    yield reopen()
+    bring_home(reopen())
+
+
+@contextmanager
+def refused(cluster: Cluster, words: str, error: type[PgreplError] = StepFailed) -> Iterator[None]:
+    """The block is refused with these words, and no file, slot or server is other than before."""
+    before = everything_recorded(cluster)
+    with pytest.raises(error) as caught:
+        yield
+    assert words in str(caught.value), str(caught.value)
+    assert everything_recorded(cluster) == before
+
+
+# --- tablespaces --------------------------------------------------------------------------
+
+
+def make_folder(cluster: Cluster, folder: Path) -> None:
+    """Wherever a server of the cluster will look for it."""
+    if cluster.engine.name == "local":
+        assert by_hand(cluster, "mkdir", "-p", str(folder)) == 0
+        return
+    for name in cluster.topology.names:
+        words = ["mkdir", "-p", str(folder)]
+        assert container_of(cluster, name).exec_run(words, user="postgres").exit_code == 0
+
+
+def test_data_outside_the_data_folder_are_refused_and_told(cluster: Cluster) -> None:
+    """With them a copy shares its folder with the primary, or has it in no volume."""
+    at, folder = cluster.primary.address, Path("/tmp") / f"space of {cluster.params.project}"
+    make_folder(cluster, folder)
+    assert CHECKS["tablespaces"](cluster).passed
+    db.rows(at, f"create tablespace \"it's\" location '{folder}'")
+    db.rows(at, 'create table kept tablespace "it\'s" as select i from generate_series(1, 1000) i')
+    wait_caught_up(cluster)
+    told = f"tablespace it's: {folder}"
+    seen = CHECKS["tablespaces"](cluster)
+    assert not seen.passed and seen.seen == told
+    with refused(cluster, told):
+        add(cluster)
+    with refused(cluster, told):
+        rebuild(cluster, "replica")
+    findings = {f.name: f for f in preflight.findings(cluster)}
+    assert findings["tablespaces"].seen == told and not findings["tablespaces"].ok
+    cluster.engine.stop("replica-2").do(print)  # as a copy that a killed step has left
+    with pytest.raises(StepFailed, match="which no copy has"):
+        cluster.instance("replica-2").replacing_action().do(print)
+    assert cluster.engine.has_data("replica-2")
+    move_back(cluster, seen.hint)
+    assert db.row(at, "select count(*) as n from kept")["n"] == 1000
+    assert CHECKS["tablespaces"](cluster).passed
+    db.rows(at, "drop table kept")
+
+
+def move_back(cluster: Cluster, hint: str) -> None:
+    """By the command that the check names."""
+    for name in cluster.topology.replicas:
+        if cluster.engine.running(name) and cluster.engine.name == "local":
+            assert all(str(c) in hint for c in cluster.engine.stop(name).commands)
+            cluster.engine.stop(name).do(print)
+    moving, run = commands_in(hint)
+    done = copied(moving)
+    assert done.returncode == 0 and run.startswith("pgrepl run"), done.stderr
