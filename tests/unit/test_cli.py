@@ -121,7 +121,7 @@ def test_our_variables_do_not_reach_compose_which_would_prefer_them_to_the_clust
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compose = (Path(__file__).parents[2] / "docker-compose.yaml").read_text("utf-8")
-    shared = [name for name in map(variable, Params.model_fields) if f"${{{name}:-" in compose]
+    shared = [name for name in map(variable, Params.model_fields) if f"${{{name}:" in compose]
     assert shared == ["PGREPL_IMAGE", "PGREPL_NETWORK"]
     for name, value in OTHERS.items():
         monkeypatch.setenv(variable(name), value)
