@@ -1,19 +1,16 @@
-"""Work that fills the WAL beside a small writer, and the end of a server in the middle of it."""
+"""Work that fills the WAL beside a small writer."""
 
 from __future__ import annotations
 
 import random
 import time
 from contextlib import suppress
-from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
 
-import psutil
 import psycopg
 
 from pgrepl_lib import Cluster, db
-from pgrepl_lib.engine import docker_host
 
 TABLES = ("bulk_rows", "bulk_kept")
 # One statement that goes on until its server is killed: rows of 640 bytes, never committed.
@@ -62,24 +59,7 @@ class Bulk:
                     connection.execute(statement)
 
 
-def crash(cluster: Cluster, name: str) -> None:
-    """As a power cut would: SIGKILL to every process of an instance at once."""
-    postmaster = psutil.Process(_postmaster(cluster, name))
-    for process in [postmaster, *postmaster.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
 def forget(cluster: Cluster) -> None:
     """Drop the tables."""
     for table in TABLES:
         db.rows(cluster.primary.address, f"drop table if exists {table}")
-
-
-def _postmaster(cluster: Cluster, name: str) -> int:
-    if cluster.engine.name == "local":
-        pidfile = Path(cluster.folder, "data", name, "postmaster.pid")
-        return int(pidfile.read_text().split()[0])
-    labels = [f"pgrepl.id={cluster.engine.id}", f"com.docker.compose.service={name}"]
-    (found,) = docker_host.client().containers.list(filters={"label": labels})
-    return int(found.attrs["State"]["Pid"])

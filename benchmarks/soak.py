@@ -1,12 +1,18 @@
 """Change the primary again and again under a writer, and compare every confirmed row with what is there.
 
-Usage: soak.py [--engine local|docker] [--image IMAGE] [--rounds 10] [--pg-version 14] [--bulk]
+Usage: soak.py [--engine local|docker] [--image IMAGE] [--rounds 10] [--pg-version 14]
+               [--bulk] [--scram] [--cascade] [--pause] [--freeze]
 Each round, once asynchronous and once synchronous (ANY 1): a switchover, then a failover after SIGKILL and the rejoin
 of the lost primary. With --bulk the rounds are asynchronous failovers only, every process of the primary is killed at
 once in the middle of large rows, big transactions, an index and a vacuum beside the small writer, and no failover may
-take over 5 seconds. A watcher asks all instances, again and again, whether they accept writes: never may two. After each
-round all tables are compared on all instances. Prints a line a round and the sums; exits with 1 where a rule is broken:
-nothing doubled, never two primaries, the same contents everywhere, nothing lost by a switchover or while synchronous.
+take over 5 seconds.
+--scram: the replicas log in by password. --cascade: three replicas, one of which follows another one.
+--pause, --freeze: the primary is not killed, but paused (docker pause; on local the postmaster alone), or every process
+of it is stopped; it goes on after the failover, if it still can. With both, by turns.
+A watcher tries to write on every instance all the time: nobody may confirm a row any more once its successor has.
+After each round all tables are compared on all instances. Prints a line a round and the sums; exits with 1 where a rule
+is broken: nothing doubled, never two primaries, the same contents everywhere, nothing lost by a switchover or while
+synchronous, and every operation ends within 120 seconds.
 """
 
 from __future__ import annotations
@@ -17,63 +23,64 @@ import io
 import random
 import secrets
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, product
 from pathlib import Path
-from threading import Event, Thread
 
 import psycopg
 
-from benchmarks.bulk import Bulk, crash, forget
+from benchmarks.bulk import Bulk, forget
+from benchmarks.faults import FAULTS
 from benchmarks.setup import cluster_of
-from pgrepl_lib import Cluster, db
+from benchmarks.watcher import Watcher
+from pgrepl_lib import Cluster
 from pgrepl_lib.checks import CHECKS
+from pgrepl_lib.errors import PgreplError
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib.replicas import follow
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.workload import Report, Writer
 
 LONGEST_FAILOVER = 5  # seconds, under bulk load
+LONGEST = 120  # seconds, for any operation
+THAWED = 2  # seconds in which a primary that goes on again may show what it still does
 
 
-class Watcher:
-    """Asks all instances at once whether they accept writes; counts looks, and those that saw more than one.
+class Unended(PgreplError):
+    """An operation that does not end."""
 
-    The looks of one round may lie milliseconds apart, in which the primary may change; so two answers count only
-    if the first is still writable after the second.
-    """
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.addresses = [cluster.instance(n).address for n in cluster.topology.names]
-        self.looks = self.two = 0
-        self._stop = Event()
-        self._thread = Thread(target=self._work, daemon=True)
+@dataclass
+class Round:
+    """What one round showed. failed: the operation that failed or did not end, and how; nothing came after it."""
 
-    def __enter__(self) -> Watcher:
-        self._thread.start()
-        return self
+    primaries: list[str]
+    switchover: Report | None = None
+    failover: Report | None = None
+    seconds: float = 0
+    way: str = ""
+    tries: int = 0
+    second_primaries: int = 0
+    failed: str = ""
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            writable = [a for a in self.addresses if self._writes(a)]
-            self.looks += 1
-            if len(writable) > 1 and all(map(self._writes, writable)):
-                self.two += 1
-
-    @staticmethod
-    def _writes(at: db.Address) -> bool:
-        try:
-            return not db.row(at, "select pg_is_in_recovery() as r")["r"]
-        except (psycopg.Error, OSError):
-            return False
+    def line(self) -> str:
+        parts = []
+        if self.switchover:
+            parts.append(f"switchover lost {self.switchover.lost}, {self.switchover.outage:.2f} s")
+        if self.failover:
+            lost, outage = self.failover.lost, self.failover.outage
+            parts.append(f"failover took {self.seconds:.2f} s, lost {lost}, outage {outage:.2f} s")
+        parts += [f"came back by {self.way}"] if self.way else []
+        parts += [f"FAILED: {self.failed}"] if self.failed else []
+        return f"{'; '.join(parts)}; primary {self.primaries[-1]}"
 
 
 @dataclass
@@ -84,127 +91,183 @@ class Sums:
 
     def line(self, name: str) -> str:
         outages = [r.outage for r in self.reports]
-        return (f"{name:24} {len(self.reports):4} times  acknowledged {sum(r.acknowledged for r in self.reports):6}  "
-                f"lost {sum(r.lost for r in self.reports)}  doubled {sum(r.doubled for r in self.reports)}  "
-                f"outage {statistics.median(outages):.2f} s ({min(outages):.2f} to {max(outages):.2f})")  # fmt: skip
+        acknowledged, lost = (sum(getattr(r, name) for r in self.reports) for name in ("acknowledged", "lost"))
+        rows = f"acknowledged {acknowledged:6}  lost {lost}  doubled {sum(r.doubled for r in self.reports)}"
+        spread = f"{statistics.median(outages):.2f} s ({min(outages):.2f} to {max(outages):.2f})"
+        return f"{name:24} {len(self.reports):4} times  {rows}  outage {spread}"
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--engine", choices=("local", "docker"), default="local")
     options.add_argument("--image", default="")
     options.add_argument("--pg-version", type=int, default=14)
     options.add_argument("--rounds", type=int, default=10)
-    options.add_argument("--bulk", action="store_true")
+    for name in ("bulk", "scram", "cascade", "pause", "freeze"):
+        options.add_argument(f"--{name}", action="store_true")
     given = options.parse_args()
     workdir = Path(tempfile.mkdtemp(prefix="pgrepl-soak-"))
     workdir.chmod(0o755)
-    values = {"project": f"soak{secrets.token_hex(3)}", "engine": given.engine, "workdir": str(workdir), "replicas": 2,
-              "network": "192.168.252.0/24", "port": 28000, "image": given.image, "pg_version": given.pg_version}  # fmt: skip
+    values = {
+        "project": f"soak{secrets.token_hex(3)}",
+        "engine": given.engine,
+        "workdir": str(workdir),
+        "replicas": 3 if given.cascade else 2,
+        "network": f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.0/24",
+        "auth_method": "scram-sha-256" if given.scram else "trust",
+        "image": given.image,
+        "pg_version": given.pg_version,
+    }
+    faults = [name for name in ("pause", "freeze") if getattr(given, name)]
+    faults = faults or ["crash" if given.bulk else "kill"]
     try:
         with cluster_of(values) as cluster:
-            sys.exit((bulk_soak if given.bulk else soak)(cluster, given.rounds))
+            broken = Soak(cluster, faults, bulk=given.bulk, cascade=given.cascade).run(given.rounds)
     finally:
         shutil.rmtree(workdir)
+    sys.exit(bool(broken))
 
 
-def soak(cluster: Cluster, rounds: int) -> int:
-    sums: dict[str, Sums] = {}
-    broken: list[str] = []
-    with Watcher(cluster) as watcher:
-        for method in ("", "ANY 1"):
+class Soak:
+    """Rounds on one cluster, and the rules that they broke."""
+
+    def __init__(self, cluster: Cluster, faults: list[str], *, bulk: bool, cascade: bool) -> None:
+        self.cluster, self.bulk, self.cascade = cluster, bulk, cascade
+        self.faults, self.crashes = cycle(faults), faults == ["crash"]
+        self.sums: dict[str, Sums] = {}
+        self.rounds: list[Round] = []
+        self.broken: list[str] = []
+
+    def run(self, rounds: int) -> list[str]:
+        """So many rounds of each kind, as long as every operation ends; prints them; returns what was broken."""
+        methods = ("",) if self.bulk else ("", "ANY 1")
+        for method, number in product(methods, range(1, rounds + 1)):
+            mode = "synchronous" if method else "asynchronous"
             with quietly():
-                set_synchronous(cluster, method)
-            for number in range(1, rounds + 1):
-                mode = "synchronous" if method else "asynchronous"
-                with quietly():
-                    over, fail, ways = one_round(cluster)
-                sums.setdefault(f"switchover, {mode}", Sums()).reports.append(over)
-                sums.setdefault(f"failover, {mode}", Sums()).reports.append(fail)
-                print(f"{mode} {number}: switchover lost {over.lost}, {over.outage:.2f} s; failover lost {fail.lost}, "
-                      f"{fail.outage:.2f} s, came back by {ways}; primary {cluster.primary.name}", flush=True)  # fmt: skip
-                broken += rules(cluster, over, fail, synchronous=bool(method))
-    print()
-    for name, each in sums.items():
-        print(each.line(name))
-    print(f"looks at all instances: {watcher.looks}, of which saw two primaries: {watcher.two}")
-    broken += ["two primaries"] if watcher.two else []
-    print("broken: " + "; ".join(broken) if broken else "every rule held")
-    return int(bool(broken))
+                set_synchronous(self.cluster, method)
+                seen = self._round()
+                self.broken += self._rules(seen, synchronous=bool(method))
+            self._count(seen, mode)
+            print(f"{mode} {number}: {seen.line()}", flush=True)
+            if seen.failed:
+                break
+        self._conclude()
+        return self.broken
+
+    def _count(self, seen: Round, mode: str) -> None:
+        self.rounds.append(seen)
+        reports = {"switchover": seen.switchover, "failover": seen.failover}
+        for name, report in reports.items():
+            if report:
+                self.sums.setdefault(f"{name}, {mode}", Sums()).reports.append(report)
+
+    def _conclude(self) -> None:
+        print()
+        for name, each in self.sums.items():
+            print(each.line(name))
+        failed = sum(bool(r.failed) for r in self.rounds)
+        second = sum(r.second_primaries for r in self.rounds)
+        print(f"tries to write: {sum(r.tries for r in self.rounds)}, second primaries: {second}")
+        print(f"rounds: {len(self.rounds)}, operations that failed or did not end: {failed}")
+        print("broken: " + "; ".join(self.broken) if self.broken else "every rule held")
+
+    # --- one round -----------------------------------------------------------------------------------------
+
+    def _round(self) -> Round:
+        seen = Round([self.cluster.primary.name])
+        try:
+            with Watcher(self.cluster) as watcher:
+                watcher.wait_writer(self.cluster.primary.name)
+                if self.cascade:
+                    self._let_one_follow_another()
+                if not self.bulk:
+                    self._switch_over(seen)
+                    watcher.wait_writer(self.cluster.primary.name)
+                self._fail_over(seen)
+                watcher.wait_writer(self.cluster.primary.name)
+                time.sleep(THAWED)
+            self._rejoin(seen)
+        except (PgreplError, psycopg.Error, OSError) as error:
+            seen.failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        seen.tries, seen.second_primaries = watcher.tries, watcher.second_primaries(seen.primaries)
+        return seen
+
+    def _let_one_follow_another(self) -> None:
+        primary = self.cluster.primary.name
+        *direct, last = random.sample(self.cluster.topology.replicas, 3)
+        with ending("replica follow"):
+            for name in direct:
+                follow(self.cluster, name, primary)
+            follow(self.cluster, last, direct[0])
+
+    def _switch_over(self, seen: Round) -> None:
+        writer = Writer(self.cluster).start()
+        writer.wait_rows(50)
+        to = random.choice(self.cluster.topology.followers(self.cluster.primary.name))
+        with ending("switchover"):
+            Switchover(self.cluster, to).run()
+        seen.primaries.append(to)
+        writer.wait_rows(50)
+        seen.switchover = writer.stop()
+
+    def _fail_over(self, seen: Round) -> None:
+        """The primary is lost, in the middle of bulk work where that is asked for; what is left of it goes on afterwards."""
+        lost = self.cluster.primary.name
+        with contextlib.ExitStack() as stack:
+            writer = Writer(self.cluster).start()
+            if self.bulk:
+                stack.enter_context(Bulk(self.cluster))
+            writer.wait_rows(random.randint(20, 120))
+            stack.enter_context(FAULTS[next(self.faults)](self.cluster, lost))
+            started = time.monotonic()
+            with ending("failover"):
+                Failover(self.cluster).run()
+            seen.seconds = time.monotonic() - started
+            seen.primaries.append(self.cluster.primary.name)
+        writer.wait_rows(50)
+        seen.failover = writer.stop()
+
+    def _rejoin(self, seen: Round) -> None:
+        back = Rejoin(self.cluster, seen.primaries[-2])
+        with ending("rejoin"):
+            back.inspect()
+            back.diverged()
+            seen.way, _ = back.way()
+            back.come_back()
+        forget(self.cluster)
+
+    def _rules(self, seen: Round, *, synchronous: bool) -> list[str]:
+        """What this round broke."""
+        if seen.failed:
+            return ["an operation failed or did not end"]
+        checks = (CHECKS[name](self.cluster) for name in ("one-primary", "streaming", "slot", "tables"))
+        broken = [f"{c.name}: {c.seen}" for c in checks if not c.passed]
+        if seen.second_primaries:
+            broken.append(f"two primaries, {seen.second_primaries} times")
+        if seen.switchover and seen.switchover.lost:
+            broken.append("a switchover lost rows")
+        if seen.failover and seen.failover.lost and synchronous:
+            broken.append("rows were lost although synchronous")
+        if any(report and report.doubled for report in (seen.switchover, seen.failover)):
+            broken.append("rows were doubled")
+        if self.crashes and seen.seconds > LONGEST_FAILOVER:
+            broken.append(f"a failover took {seen.seconds:.2f} s")
+        return broken
 
 
-def bulk_soak(cluster: Cluster, rounds: int) -> int:
-    """Failovers in the middle of bulk work; prints how long each took from the kill's end to the new roles."""
-    taken: list[float] = []
-    broken: list[str] = []
-    sums = Sums()
-    with Watcher(cluster) as watcher:
-        for number in range(1, rounds + 1):
-            with quietly():
-                seconds, report, way = bulk_round(cluster)
-            taken.append(seconds)
-            sums.reports.append(report)
-            print(f"bulk {number}: failover took {seconds:.2f} s, lost {report.lost}, outage {report.outage:.2f} s, "
-                  f"came back by {way}; primary {cluster.primary.name}", flush=True)  # fmt: skip
-            broken += rules(cluster, report, report, bulk=True)
-    print()
-    print(sums.line("failover, bulk load"))
-    print(f"failovers: median {statistics.median(taken):.2f} s, slowest {max(taken):.2f} s")
-    print(f"looks at all instances: {watcher.looks}, of which saw two primaries: {watcher.two}")
-    broken += ["two primaries"] if watcher.two else []
-    broken += [f"a failover took {s:.2f} s" for s in taken if s > LONGEST_FAILOVER]
-    print("broken: " + "; ".join(broken) if broken else "every rule held")
-    return int(bool(broken))
+@contextlib.contextmanager
+def ending(operation: str) -> Iterator[None]:
+    """A limit on the block; raises `Unended`."""
 
+    def over(*_: object) -> None:
+        raise Unended(f"{operation} did not end within {LONGEST} s")
 
-def bulk_round(cluster: Cluster) -> tuple[float, Report, str]:
-    """A crash in the middle of bulk work, the failover's seconds, and the return of the lost primary."""
-    writer = Writer(cluster).start()
-    lost = cluster.primary
-    with Bulk(cluster):
-        crash(cluster, lost.name)
-        started = time.monotonic()
-        Failover(cluster).run()
-        seconds = time.monotonic() - started
-    writer.wait_rows(50)
-    report = writer.stop()
-    back = Rejoin(cluster, lost.name)
-    back.inspect()
-    back.diverged()
-    way, _ = back.way()
-    back.come_back()
-    forget(cluster)
-    return seconds, report, way
-
-
-def one_round(cluster: Cluster) -> tuple[Report, Report, str]:
-    """A switchover, and a failover with the return of the lost primary, each under a writer of its own."""
-    writer = Writer(cluster).start()
-    writer.wait_rows(50)
-    Switchover(cluster, random.choice(cluster.topology.replicas)).run()
-    writer.wait_rows(50)
-    over = writer.stop()
-    writer = Writer(cluster).start()
-    writer.wait_rows(random.randint(20, 120))
-    lost = cluster.primary
-    cluster.engine.kill(lost.name).do(lambda line: None)
-    Failover(cluster).run()
-    writer.wait_rows(50)
-    fail = writer.stop()
-    back = Rejoin(cluster, lost.name)
-    back.inspect()
-    back.diverged()
-    way, _ = back.way()
-    back.come_back()
-    return over, fail, way
-
-
-def rules(cluster: Cluster, over: Report, fail: Report, *, synchronous: bool = False, bulk: bool = False) -> list[str]:
-    failed = [r for r in (CHECKS[name](cluster) for name in ("one-primary", "streaming", "slot", "tables")) if not r.passed]
-    broken = [f"{r.name}: {r.seen}" for r in failed]
-    broken += ["a switchover lost rows"] if over.lost and not bulk else []
-    broken += ["rows were lost although synchronous"] if synchronous and fail.lost else []
-    return broken + (["rows were doubled"] if over.doubled or fail.doubled else [])
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(LONGEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def quietly() -> contextlib.redirect_stderr[io.StringIO]:
