@@ -46,13 +46,18 @@ def hba_quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def marks(name: str) -> tuple[str, str]:
+    """The lines between which the managed block `name` stands."""
+    return f"# >>> pgrepl: {name}", f"# <<< pgrepl: {name}"
+
+
 def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = False) -> str:
     """The text with the managed block `name` holding `lines`.
 
     A block that is there is replaced in its place. A new one goes to the end (in `postgresql.conf` the last
     entry wins) or, with `first`, before the first entry (in `pg_hba.conf` the first match wins).
     """
-    begin, end = f"# >>> pgrepl: {name}", f"# <<< pgrepl: {name}"
+    begin, end = marks(name)
     block = "\n".join((begin, *lines, end)) + "\n"
     old = re.compile(rf"^{re.escape(begin)}\n.*?^{re.escape(end)}\n", re.DOTALL | re.MULTILINE)
     if old.search(text):
@@ -139,6 +144,12 @@ def _bare(value: str) -> str:
 def _lines(text: str) -> list[str]:
     """Lines as the server and `patch` count them: only a newline ends one."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def settings_of_block(text: str, name: str) -> dict[str, str]:
+    """The settings that the managed block `name` holds; none where there is no such block."""
+    lines = _blocks(text).get(name, [])
+    return managed_settings("\n".join([marks(name)[0], *lines, marks(name)[1]]))
 
 
 def managed_settings(text: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from psycopg import OperationalError, sql
 from . import db, recorded
 from .conf import masked
 from .engine import CONFIGURATION, Action, Tell
+from .operations import restarts
 from .snapshot import ALTER_SYSTEM, server_settings, snapshot
 from .topology import owner_of
 from .wait import wait_until
@@ -131,9 +132,7 @@ def settings_action(instance: Instance) -> Action:
             db.rows(instance.address, statement)
         _reload(instance)
         if restart:
-            stop.do(tell)
-            start.do(tell)
-            instance.wait_ready()
+            restarts.restart(instance)
         instance.take_over_configuration()
 
     statements, restart = _astray(instance)

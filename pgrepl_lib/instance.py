@@ -13,7 +13,7 @@ from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
-from .operations import identity, logins, replacing
+from .operations import identity, logins, replacing, restarts
 from .replicas import limits
 from .server import Server
 from .wait import wait_until
@@ -244,18 +244,16 @@ class Instance(Server):
                 identity.require_own_data(cluster.engine, cluster.topology, self.name)
                 replacing.forget_copy(cluster.engine, self.name, cluster.mark(self.name))
             password.do(tell)
-            if not action.done():
-                tell("…")
-                action.do(tell)
-            self.wait_ready()
+            restarts.start(self, action, tell)
             cluster.learn_identity()
             self.take_over_configuration()
             if self.name in cluster.topology.upstreams:
                 self.wait_streaming()
+                restarts.release(self)
 
         def done() -> bool:
             ready = action.done() and self.answers()[0] and not self.stale() and password.done()
-            return ready and (self.name not in cluster.topology.upstreams or self.streams()[0])
+            return ready and (self.name not in cluster.topology.upstreams or self.follows())
 
         return Action(self.start_commands(), do, done, anew=self.start_commands(anew=True))
 

@@ -14,7 +14,7 @@ from psycopg import OperationalError
 from . import db
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .operations import spaces
+from .operations import restarts, spaces
 from .topology import application_name, slot_of
 from .wait import wait_until
 
@@ -118,6 +118,10 @@ class Server:
             found = f"{self.upstream.name} does not answer: {str(error).strip().splitlines()[0][:160]}"
         return found == "streaming", str(found)
 
+    def follows(self) -> bool:
+        """Whether it streams, with its own limits."""
+        return self.streams()[0] and not restarts.superfluous(self)
+
     def wait_streaming(self) -> None:
         """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end.
 
@@ -165,7 +169,7 @@ class Server:
             return bool(found["there"]), f"replayed up to {found['at']}, wanted {lsn}"
 
         hint = "is replay paused (pg_wal_replay_resume), or is the connection cut? pg_stat_replication knows it"
-        self._wait_on_replay(f"{self.name} to replay what was written", probe, seconds, hint)
+        self.wait_on_replay(f"{self.name} to replay what was written", probe, seconds, hint)
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
@@ -205,27 +209,15 @@ class Server:
         db.row(self.address, "select pg_reload_conf()")
         wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
         if db.rows(self.address, "select name from pg_settings where pending_restart"):
-            if self.is_replica:
-                self._learn_limits()
-            self.cluster.engine.stop(self.name).do(lambda line: None)
-            self.cluster.engine.start(self.name).do(lambda line: None)
-            self.wait_ready()
+            restarts.restart(self)
 
-    def _learn_limits(self) -> None:
-        """Replay the primary's change of limits such as max_connections before restarting with the same ones.
-
-        With lower ones than it knows the primary to have, a replica does not start; where the primary's are now higher,
-        it pauses replay instead, which shows that it knows (manual, Hot Standby, Administrator's Overview).
-        """
-        lsn = db.row(self.cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
-        query = "select pg_last_wal_replay_lsn() >= %s::pg_lsn or pg_get_wal_replay_pause_state() = 'paused' as knows"
-
-        def probe() -> tuple[bool, str]:
-            return bool(db.row(self.address, query, [lsn])["knows"]), f"has not replayed up to {lsn}"
-
-        self._wait_on_replay(f"{self.name} to see the primary's limits", probe, START_SECONDS)
-
-    def _wait_on_replay(self, what: str, probe: Callable[[], tuple[bool, str]], seconds: float, hint: str = "") -> None:
+    def wait_on_replay(
+        self,
+        what: str,
+        probe: Callable[[], tuple[bool, str]],
+        seconds: float,
+        hint: str = "",
+    ) -> None:
         """As `wait_until`; the limit is on replay that stands still, and the server's end is the wait's."""
         engine = self.cluster.engine
         wait_until(

@@ -11,12 +11,15 @@ import pytest
 from pgrepl_lib import Cluster, db, preflight
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.errors import PgreplError, StepFailed
+from pgrepl_lib.operations import restarts
 from pgrepl_lib.replicas import add, rebuild
-from tests.conftest import MakeCluster
+from pgrepl_lib.wait import wait_until
+from tests.conftest import DOCUMENT_SETTINGS, MakeCluster
 from tests.func.operated import (
     again,
     bring_home,
     by_hand,
+    configuration,
     container_of,
     everything_recorded,
     make,
@@ -101,3 +104,64 @@ def move_back(cluster: Cluster, hint: str) -> None:
     moving, run = commands_in(hint)
     done = copied(moving)
     assert done.returncode == 0 and run.startswith("pgrepl run"), done.stderr
+
+
+# --- limits ----------------------------------------------------------------------------------
+
+HIGHER = {
+    "max_connections": 150,
+    "max_worker_processes": 12,
+    "max_wal_senders": 20,
+    "max_prepared_transactions": 10,
+    "max_locks_per_transaction": 128,
+}
+
+
+def raised_by_hand(cluster: Cluster) -> None:
+    """ALTER SYSTEM and a restart of the primary alone; the replicas pause replay when they learn of it."""
+    at = cluster.primary.address
+    for setting, value in list(HIGHER.items())[:2]:
+        db.rows(at, f"alter system set {setting} = {value}")
+    for act in (cluster.engine.stop, cluster.engine.start):
+        act(cluster.primary.name).do(print)
+    cluster.primary.wait_ready()
+    db.rows(at, "create table written as select i from generate_series(1, 1000) i")
+    state = "select pg_get_wal_replay_pause_state() as s"
+    for replica in cluster.replicas:
+        seen = lambda r=replica: db.row(r.address, state)["s"]  # noqa: E731
+        wait_until("the pause", lambda s=seen: (s() == "paused", s()), seconds=30)
+
+
+def limits_of(cluster: Cluster) -> list[dict[str, int]]:
+    wait_caught_up(cluster)
+    return [restarts.in_use(cluster.instance(name)) for name in cluster.topology.names]
+
+
+@pytest.mark.long
+def test_replicas_follow_a_primary_whose_limits_were_raised_and_taken_back(cluster: Cluster) -> None:
+    before = limits_of(cluster)
+    raised_by_hand(cluster)
+    cluster.engine.stop("replica-2").do(print)
+    db.rows(cluster.primary.address, "alter system reset all")
+    db.rows(cluster.primary.address, "select pg_reload_conf()")
+    assert cluster.primary.start() == "changed"
+    for replica in cluster.replicas:
+        assert replica.start() == "changed"
+    assert limits_of(cluster) == before
+    assert "pgrepl: limits" not in "".join(configuration(cluster, n) for n in cluster.topology.names)
+    assert [r.start() for r in cluster.replicas] == ["unchanged", "unchanged"]
+    db.rows(cluster.primary.address, "drop table written")
+
+
+@pytest.mark.long
+def test_limits_that_a_run_changes_reach_the_replicas_in_their_order(cluster: Cluster) -> None:
+    """Raised by the settings of the primary alone, as of a replica that a run does not configure."""
+    before, primary = limits_of(cluster), cluster.primary
+    primary.configure(DOCUMENT_SETTINGS | HIGHER)
+    primary.start()
+    assert limits_of(cluster) == [HIGHER] * 3, "no replica has paused"
+    assert [r.start() for r in cluster.replicas] == ["unchanged", "unchanged"]
+    primary.configure(DOCUMENT_SETTINGS)
+    primary.start()
+    assert [r.start() for r in cluster.replicas] == ["changed", "changed"]
+    assert limits_of(cluster) == before
