@@ -130,14 +130,25 @@ def seal(run: Run, signer: CryptoSigner) -> Path:
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Everything below a folder that is no folder: its path, and whether it is a plain file; no link is followed."""
+    """Everything below a folder, with whether it is a plain file: its path; no link is followed.
+
+    A folder is named only where it is empty: else what is in it stands for it.
+    """
     pending = [folder]
     while pending:
-        for entry in sorted(os.scandir(pending.pop()), key=lambda e: e.name):
+        here = pending.pop()
+        entries = sorted(os.scandir(here), key=_name)
+        if not entries and here != folder:
+            yield here.relative_to(folder).as_posix(), False
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 pending.append(Path(entry.path))
             else:
                 yield Path(entry.path).relative_to(folder).as_posix(), entry.is_file(follow_symlinks=False)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def sha256(path: Path) -> str:
@@ -201,7 +212,7 @@ def _digests(run: Run) -> dict[str, str]:
     for name in (n for n, plain in present.items() if not plain):
         raise StepFailed(f"A run's folder holds only files; {name} is none.", looked_at=[str(run.folder)], remedy="remove it")
     digests = {name: sha256(run.folder / name) for name in present}
-    return {**digests, audit.FILE: hashlib.sha256(run.journal.content()).hexdigest()}
+    return {**digests, audit.FILE: run.journal.sha256()}
 
 
 def _subjects(present: Mapping[str, str], suffixes: tuple[str, ...] = ("",)) -> list[Subject]:
@@ -210,7 +221,7 @@ def _subjects(present: Mapping[str, str], suffixes: tuple[str, ...] = ("",)) -> 
 
 def _facts(run: Run) -> RunFacts:
     begun, engine = run.first("run"), run.first("engine")
-    hashes = run.journal.hashes()
+    hashes = list(run.journal.hashes())
     return RunFacts(
         project=begun["params"]["project"], run=run.name, status=run.status, started=run.entries[0]["time"],
         ended=run.entries[-1]["time"], user=begun["user"], host=begun["host"], platform=begun["platform"],
@@ -234,8 +245,8 @@ def _predecessor(run: Run) -> Predecessor | None:
     status = before[-1].first("end").get("status", "killed") if before else "completed"
     if status == "completed":
         return None
-    hashes = audit.Journal(before[-1].folder).hashes()
-    return Predecessor(run=before[-1].name, status=status, lines=len(hashes), last=hashes[-1] if hashes else audit.ORIGIN)
+    lines, last = audit.Journal(before[-1].folder).tally()
+    return Predecessor(run=before[-1].name, status=status, lines=lines, last=last)
 
 
 def _parameters(run: Run) -> dict[str, Any]:

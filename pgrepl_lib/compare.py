@@ -47,7 +47,7 @@ def compare(old: Run, new: Run) -> list[Difference]:
                                                "chapters": _chapters, "steps": _steps, "checks": _checks}  # fmt: skip
     made["settings"] = _settings if old.of("state") and new.of("state") else _edited
     found = [d for group, facts in made.items() for d in _different(group, facts(old), facts(new))]
-    return [*found, *_reordered(old, new), *_slower(old, new)]
+    return [*_unsure(old, new), *found, *_reordered(old, new), *_slower(old, new)]
 
 
 def differs(found: list[Difference]) -> bool:
@@ -63,6 +63,33 @@ def text(old: Run, new: Run, found: list[Difference]) -> str:
     for group in dict.fromkeys(d.group for d in found):
         lines += [group, *(f"  {line}" for d in found if d.group == group for line in str(d).splitlines())]
     return "\n".join(lines)
+
+
+def _unsure(old: Run, new: Run) -> Iterator[Difference]:
+    """What keeps two journals from being compared, be it the same in both: else it looks like none."""
+    for name, looked in UNSURE.items():
+        was, now = looked(old), looked(new)
+        if was or now:
+            yield Difference("journal", name, was, now)
+
+
+def _unusable(run: Run) -> int:
+    return run.unusable
+
+
+def _broken(run: Run) -> int:
+    return run.journal.first_broken_line() or 0
+
+
+def _empty(run: Run) -> bool:
+    return not (run.of("step") or run.of("check") or run.opening)
+
+
+UNSURE: dict[str, Callable[[Run], int]] = {
+    "lines that are no records": _unusable,
+    "the first line that does not carry the hash of the line before": _broken,
+    "it tells of no run, no step and no check": _empty,
+}
 
 
 def _different(group: str, old: Facts, new: Facts) -> Iterator[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from .errors import EnvironmentLacking, StepFailed
 
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
+MOST = 64 * 1024**2  # bytes that are read into memory at once; ours are far fewer
 
 
 @contextmanager
@@ -84,6 +86,38 @@ def last_line(path: Path) -> tuple[bytes, int]:
     return complete[:-1].rpartition(b"\n")[2], start + len(complete)
 
 
+def complete_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file without their ends, one at a time; one that was cut short is left out.
+
+    A line longer than `MOST` is given as its beginning, and is the last: nobody of ours wrote it.
+    """
+    with path.open("rb") as stream:
+        while line := stream.readline(MOST + 1):
+            if line.endswith(b"\n"):
+                yield line[:-1]
+            elif len(line) > MOST:
+                yield line
+                return
+
+
+def cut_short(path: Path) -> bool:
+    """Whether a file's last line has no end."""
+    with path.open("rb") as stream:
+        if not stream.seek(0, os.SEEK_END):
+            return False
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes; raises `OSError` for one with more than `MOST`, be it sparse."""
+    with path.open("rb") as stream:
+        found = stream.read(MOST + 1)
+    if len(found) > MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return found
+
+
 def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:
     """Make a folder (and its parents) with this mode and owner (uid, gid).
 
@@ -120,6 +154,14 @@ def require_ours(folder: Path) -> None:
                 looked_at=[f"its mode is {mode & 0o7777:o}"],
                 remedy=f"chmod o-w {shlex.quote(str(place))}, or another place with -p workdir",
             )
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, at once (rename(2)); what has that name already is refused."""
+    with writing(target):
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        path.rename(target)
 
 
 def make_link(path: Path, target: Path) -> None:

@@ -44,6 +44,8 @@ def text(run: Run) -> str:
         _error(whole, JOURNAL, "unusable", f"{run.unusable} of its lines are no records, or of a shape that no run writes")
     elif run.status not in ("completed", "manual") and not [e for tag in ("error", "failure") for e in root.iter(tag)]:
         _error(whole, "run", run.status, STOPPED.get(run.status, "its end is not known"))
+    elif run.opening and run.status == "completed" and not run.of("check"):
+        ElementTree.SubElement(_case(whole, "no check was made", 0), "skipped")
     root.extend([whole] if len(whole) else [])
     for element in (*root, root):
         _count(element)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from .errors import EnvironmentLacking, ParameterError
+from .files import content as bounded
 from .files import make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _content(path: Path, what: str, remedy: str) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise OSError("not a file")
-        return path.read_bytes()
+        return bounded(path)
     except OSError as error:
         raise ParameterError(
             f"Cannot read the {what} {path}.", looked_at=[error.strerror or str(error)], remedy=remedy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,11 @@ from .cli import EPILOG, FILE, GIVEN, JSON, give, main, parameters, print_table,
 from .legible import legible
 from .params import Params
 
+if TYPE_CHECKING:
+    from .runs import Run
+
 Given = tuple[tuple[str, str], ...]
+SHOWN_RUNS = 100
 
 
 @main.command(epilog=EPILOG)
@@ -34,22 +38,23 @@ def projects(given: Given, as_json: bool) -> None:
 
 @main.command(epilog=EPILOG)
 @parameters
+@click.option("--all", "every", is_flag=True, help=f"Also those before the last {SHOWN_RUNS}.")
 @JSON
-def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -> None:
-    """List the runs of a project, the oldest first, with how each ended; a killed one never says completed.
+def runs(project: str | None, engine: str | None, given: Given, every: bool, as_json: bool) -> None:
+    """List a project's last runs, with how each ended; a killed one never says completed.
 
     missing: the folder or its journal is gone. misnamed: the folder holds a run of another name.
     """
-    from .runs import Run, known
-
-    def row(run: Run) -> dict[str, Any]:
-        counts, status = run.counts(), run.status if run.own_name == run.name else "misnamed"
-        return {"run": run.name, "status": status, "changed": counts["steps"]["changed"], **counts["checks"],
-                "not_tried": counts["checks"].get("not_tried", 0),
-                "chapters": len(run.opening.get("chapters", [])), "folder": str(run.folder)}  # fmt: skip
+    from .runs import known
 
     found = known(Params.parse(values(project, engine, given)).folder)
-    rows = [row(r) for r in found]
+    older = 0
+    if not every:
+        older = max(0, len(found) - SHOWN_RUNS)
+    found = found[older:]
+    if older:
+        click.echo(f"pgrepl: {older} older runs are not shown: --all", err=True)
+    rows = [_row(r) for r in found]
     for run in (r for r in found if r.unusable):
         click.echo(legible(f"pgrepl: run {run.name}: {run.unusable} lines of its journal are no records"), err=True)
     if as_json:
@@ -58,6 +63,22 @@ def runs(project: str | None, engine: str | None, given: Given, as_json: bool) -
         print_table(rows)
     else:
         click.echo("there is no run yet")
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """What is shown of a run."""
+    counts, status = run.counts(), run.status
+    if run.own_name != run.name:
+        status = "misnamed"
+    return {
+        "run": run.name,
+        "status": status,
+        "changed": counts["steps"]["changed"],
+        **counts["checks"],
+        "not_tried": counts["checks"].get("not_tried", 0),
+        "chapters": len(run.opening.get("chapters", [])),
+        "folder": str(run.folder),
+    }
 
 
 @main.command(epilog=EPILOG)

@@ -206,7 +206,8 @@ def _recorded(
 ) -> None:
     """Execute the chapters; however that ends, the run's folder says so."""
     journal, exports, status = audit.Journal(folder), evidence.Exporter(folder), "failed"
-    audit.Journal(params.folder).record("run", run=folder.name)  # first: this is what orders the runs
+    # First: this is what orders the runs.
+    audit.Journal.of_project(params.folder).record("run", run=folder.name)
     journal.record(
         "run", name=folder.name, chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts(), **more
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 from . import audit, lock
 from .errors import ParameterError
+from .files import MOST
+from .journal import pieces
 from .words.commands import addressed_in
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
@@ -69,10 +71,21 @@ def _shallow(value: Any, levels: int) -> bool:
 
 
 def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
-    """A journal's usable lines, and how many of the complete ones are not."""
-    lines = journal.content().split(b"\n")[:-1]
-    found = [entry for entry in map(usable, lines) if entry is not None]
-    return found, len(lines) - len(found)
+    """A journal's usable lines, and how many of the complete ones are not.
+
+    No run writes as much as `MOST`: what comes after that counts as one line that is no record.
+    """
+    found, odd, size = list[dict[str, Any]](), 0, 0
+    for line in journal.lines():
+        size += len(line)
+        if size > MOST:
+            return found, odd + 1
+        entry = usable(line)
+        if entry is None:
+            odd += 1
+        else:
+            found.append(entry)
+    return found, odd
 
 
 def check_verdict(check: Mapping[str, Any]) -> str:
@@ -212,8 +225,8 @@ def known(folder: Path) -> list[Run]:
     The order is that of the project's journal, since a machine's clock may be set back. Runs that it does not name come
     first; but where it is damaged, by their name, which is when they began.
     """
-    journal = audit.Journal(folder)
-    named = (str(e.get("run") or "") for e in _read(journal)[0] if e["kind"] == "run")
+    journal = audit.Journal.of_project(folder)
+    named = pieces.all_runs(journal.path)
     ordered = list(dict.fromkeys(name for name in named if NAME.fullmatch(name)))
     there = sorted(p.name for p in (folder / RUNS).glob("*/") if Run(p).there)
     unnamed = [name for name in there if name not in ordered]

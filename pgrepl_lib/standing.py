@@ -8,10 +8,12 @@ from pathlib import Path
 
 from . import audit, runs
 from .attestation import STATEMENT, Predecessor, RunFacts
+from .journal import pieces
 from .runs import RUNS, Run
 
-PROJECTS_JOURNAL = f"../../{audit.FILE}"  # from the run's folder
-Told = tuple[str, str] | tuple[str, str, int]  # a file, what is wrong with it and, in a journal, the line
+PROJECTS = "../../"  # the project's folder, from the run's
+# A file, what is wrong with it and, in a journal, the line.
+Told = tuple[str, str] | tuple[str, str, int | None]
 
 
 def project_of(run: Run) -> Path | None:
@@ -37,8 +39,8 @@ def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Told]:
     if found is None or not found.there:
         yield where, f"is missing: {was} it (it was {signed.status}, with {signed.lines} lines)"
         return
-    hashes = found.journal.hashes()
-    now = {"status": _status(found), "lines": len(hashes), "last": hashes[-1] if hashes else audit.ORIGIN}
+    lines, last = found.journal.tally()
+    now = {"status": _status(found), "lines": lines, "last": last}
     signed_as = signed.model_dump()
     if differing := [f"{name} is {value}, was {signed_as[name]}" for name, value in now.items() if value != signed_as[name]]:
         yield where, f"is not what {was}: {', '.join(differing)}"
@@ -59,10 +61,12 @@ def _status(run: Run) -> str:
 
 def as_last(run: Run, project: Path) -> Iterator[Told]:
     """What keeps it from being sure that this is the project's last run: its journal is not signed, and runs may be gone."""
-    journal, unsure = audit.Journal(project), "so it is not sure which run is the last: name one"
-    if broken := journal.first_broken_line():
-        yield PROJECTS_JOURNAL, f"does not carry the hash of the line before, {unsure}", broken
-    elif run.name not in [e.get("run") for e in journal.entries() if e["kind"] == "run"]:
-        yield PROJECTS_JOURNAL, f"does not name run {run.name}, {unsure}"
+    journal = audit.Journal.of_project(project)
+    unsure = "so it is not sure which run is the last: name one"
+    broken = list(journal.broken())
+    for piece, what, line in broken:
+        yield f"{PROJECTS}{piece}", f"{what}, {unsure}", line
+    if not broken and run.name not in pieces.all_runs(journal.path):
+        yield f"{PROJECTS}{audit.FILE}", f"does not name run {run.name}, {unsure}"
     for other in (o for o in runs.known(project) if not o.there and o.name != run.name):
         yield f"{RUNS}/{other.name}", "is missing, or has no journal: the project's journal says that this run began"

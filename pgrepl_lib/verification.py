@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import attestation, audit, keys, runs, standing
+from . import attestation, audit, files, keys, runs, standing
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 from .errors import ParameterError
 from .legible import legible
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
 MOST_PRINTED = 20  # findings, as text
 STATEMENTS = frozenset((STATEMENT, CHECKS))  # of a sealed run: both are read, or it is not verified
-MUST_BE_NAMED = frozenset((audit.FILE, CHECKS))  # by the run's statement, whatever else it names
+# By the run's statement, whatever else it names.
+MUST_BE_NAMED = frozenset((audit.FILE, CHECKS, SUMMARY, SIGNER))
 Statement = TypeVar("Statement", RunStatement, ChecksStatement)
 
 
@@ -150,7 +150,7 @@ class _Look:
             return
         self.present = dict(attestation.contents(self.run.folder))
         for name in (n for n, plain in self.present.items() if not plain):
-            self.add(name, "is a link or a device, not a file of the run")
+            self.add(name, self._no_file(name))
         if statement := self._statement(STATEMENT, RunStatement):
             said = statement.predicate
             self.result.run, self.result.project, self.result.status = said.run, said.project, said.status
@@ -164,6 +164,13 @@ class _Look:
         elif self.present.get(audit.FILE):
             self._chain()
 
+    def _no_file(self, name: str) -> str:
+        """What is wrong with something that is no plain file."""
+        path = self.run.folder / name
+        if path.is_dir() and not path.is_symlink():
+            return "is an empty folder, which no signature covers"
+        return "is a link or a device, not a file of the run"
+
     def _unsigned(self) -> None:
         """The run goes on, or was killed, or could not be signed, or its statement is gone."""
         journal = self.run.folder / audit.FILE
@@ -171,7 +178,8 @@ class _Look:
             self.add(STATEMENT, "is missing, and so is the journal: this is not the folder of a run, or not all of it")
             return
         self._chain()
-        self.result.lines, self.result.status = len(audit.Journal(self.run.folder).hashes()), self.run.status
+        self.result.lines, _ = self.run.journal.tally()
+        self.result.status = self.run.status
         holds = "" if self.result.findings else f"the chain holds up to line {self.result.lines}, but "
         how = {"running": "the run goes on", "killed": "the run never ended", "manual": "it is of no run"}
         if said := how.get(self.result.status):
@@ -181,7 +189,7 @@ class _Look:
 
     def _chain(self) -> None:
         if number := audit.Journal(self.run.folder).first_broken_line():
-            self.add(audit.FILE, "does not carry the hash of the line before", number)
+            self.add(audit.FILE, audit.NOT_CHAINED, number)
 
     def _statement(self, name: str, kind: type[Statement]) -> Statement | None:
         """The statement in an envelope, where the signature holds."""
@@ -189,7 +197,7 @@ class _Look:
             self._absent(name)
             return None
         try:
-            envelope = attestation.opened((self.run.folder / name).read_bytes())
+            envelope = attestation.opened(files.content(self.run.folder / name))
         except ValueError:
             self.add(name, "is not an envelope as it was written")
             return None
@@ -235,17 +243,20 @@ class _Look:
         """Name the first line that is not as signed."""
         if not self.present.get(audit.FILE):
             return
-        *stored, rest = (self.run.folder / audit.FILE).read_bytes().split(b"\n")
-        there = [hashlib.sha256(line).hexdigest() for line in stored]
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(there, signed.hashes, strict=False)))
+        same, found, wanted = 0, None, None
+        for found, wanted in zip_longest(self.run.journal.hashes(), signed.hashes):
+            if found != wanted:
+                break
+            same += 1
+        rest = files.cut_short(self.run.folder / audit.FILE)
         count = f"{len(signed.hashes)} lines were signed"
         if same < len(signed.hashes):
-            gone = same == len(there)
             cut = "is cut short" if rest else "is missing"
             last = same + 1 == len(signed.hashes)
             killed = "; the run was killed while it was signed, or its end was removed" if last else ""
-            self.add(audit.FILE, f"{cut}: {count}{killed}" if gone else "is not the line that was signed", same + 1)
-        elif same < len(there) or rest:
+            gone = f"{cut}: {count}{killed}" if found is None else "is not the line that was signed"
+            self.add(audit.FILE, gone, same + 1)
+        elif rest or found != wanted:
             self.add(audit.FILE, f"was added: {count}", same + 1)
         else:
             self._chain()
@@ -288,7 +299,7 @@ class _Look:
         self._same(STATEMENT, lambda: _told(self.run), {**facts, **facts["counts"], "lines": facts["journal"]["lines"]})
         if self.present.get(SUMMARY):
             try:
-                summary = json.loads((self.run.folder / SUMMARY).read_bytes())
+                summary = json.loads(files.content(self.run.folder / SUMMARY))
                 self._same(SUMMARY, lambda: _told(self.run), {**summary, "lines": summary["journal"]["lines"]})
             except (ValueError, KeyError, TypeError, RecursionError):
                 self.add(SUMMARY, "is not a run's summary")

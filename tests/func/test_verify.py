@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,13 +14,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from securesystemslib.dsse import Envelope
 
-from pgrepl_lib import open_cluster
+from pgrepl_lib import keys, open_cluster
 from pgrepl_lib.cli import main
 
 from .test_runner import Values, pgrepl, run_folder
 
 ROOT = Path(__file__).parents[2]
+MANUALS = ("docs/verification.md", "docs/verificacao.md")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +94,8 @@ def test_a_changed_run_is_not_verified(copy: Path, number: int) -> None:
     assert re.match(rf"not verified: run .+\n  {re.escape(named)}", done.stdout), done.stdout
 
 
-def documented(readme: str) -> str:
-    (block,) = [b for b in re.findall(r"```sh\n(.*?)```", (ROOT / readme).read_text("utf-8"), re.DOTALL) if "DSSEv1" in b]
+def documented(manual: str) -> str:
+    (block,) = [b for b in re.findall(r"```sh\n(.*?)```", (ROOT / manual).read_text("utf-8"), re.DOTALL) if "DSSEv1" in b]
     return str(block)
 
 
@@ -106,11 +109,18 @@ def forgeries() -> Iterator[tuple[str, Callable[[Path], Any]]]:
     yield "report.html", lambda run: ((run / "report.html").rename(run.parent / "moved"),
                                       (run / "report.html").symlink_to(run.parent / "moved"))  # fmt: skip
     yield "not the statement about a run", checks_as_statement
+    yield "./empty", lambda run: (run / "empty").mkdir()
+    yield "the statement is a link", statement_elsewhere
     yield "", lambda run: resigned(run / "statement.dsse.json")
 
 
 def appended(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b" ")
+
+
+def statement_elsewhere(run: Path) -> None:
+    shutil.move(run / "statement.dsse.json", run.parent / "elsewhere")
+    (run / "statement.dsse.json").symlink_to(run.parent / "elsewhere")
 
 
 def checks_as_statement(run: Path) -> None:
@@ -130,12 +140,12 @@ def resigned(envelope: Path) -> None:
 def test_the_documented_commands_verify_without_pgrepl(
     values: Values, copy: Path, tmp_path: Path, configuration_folder: Path
 ) -> None:
-    assert documented("README.md") == documented("README.pt-BR.md")
+    assert documented(MANUALS[0]) == documented(MANUALS[1])
 
     def plainly(folder: Path) -> tuple[int, str]:
         """Pasted into a shell, which goes on after an error."""
         key = configuration_folder / "pgrepl/signing-key.pub"
-        done = subprocess.run(["sh", "-c", documented("README.md")], cwd=folder, capture_output=True, text=True,
+        done = subprocess.run(["sh", "-c", documented(MANUALS[0])], cwd=folder, capture_output=True, text=True,
                               env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)})  # fmt: skip
         assert ("every file is as it was signed" in done.stdout) is (done.returncode == 0)
         return done.returncode, done.stdout + done.stderr
@@ -148,6 +158,20 @@ def test_the_documented_commands_verify_without_pgrepl(
         code, said = plainly(forged)
         assert code != 0 and told in said, (number, said)
     assert not list(tmp_path.rglob("PWNED"))
+    code, said = plainly(naming_nothing(copy))
+    assert code != 0 and "does not name checks.dsse.json, journal.jsonl, signer.pub, summary.json" in said, said
+
+
+def naming_nothing(run: Path) -> Path:
+    """A folder with nothing but a statement that holds and names no file, signed by the same key."""
+    path = run / "statement.dsse.json"
+    envelope = Envelope.from_dict(json.loads(path.read_text()))
+    bare = Envelope(json.dumps({**json.loads(envelope.payload), "subject": []}).encode(), envelope.payload_type, {})
+    bare.sign(keys.signer())
+    shutil.rmtree(run)
+    run.mkdir()
+    path.write_text(json.dumps(bare.to_dict(), indent=2) + "\n")
+    return run
 
 
 def test_a_named_key_signs_and_a_wrong_one_is_refused_before_anything_is_touched(values: Values, tmp_path: Path) -> None:

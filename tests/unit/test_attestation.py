@@ -10,6 +10,7 @@ import random
 import shutil
 import stat
 import subprocess
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import permutations
@@ -538,6 +539,34 @@ def test_a_folder_without_anything_is_not_verified(tmp_path: Path) -> None:
     assert first(tmp_path).where == STATEMENT
 
 
+def test_an_empty_folder_in_a_run_is_named_as_not_covered(folder: Path) -> None:
+    (folder / "added/deeper").mkdir(parents=True)
+    (folder / "configuration/replica").mkdir()
+    what = "is an empty folder, which no signature covers"
+    assert look(folder).findings == [Finding(n, what) for n in ("configuration/replica", "added/deeper")]
+
+
+@pytest.mark.parametrize("name", [SUMMARY, SIGNER, CHECKS, JOURNAL])
+def test_a_statement_that_does_not_name_what_every_run_leaves_is_not_verified(folder: Path, name: str) -> None:
+    """Signed by a key that is known: it may be a statement from elsewhere."""
+    (folder / name).unlink()
+    signed_again(folder / STATEMENT, lambda s: s.update(subject=[x for x in s["subject"] if x["name"] != name]))
+    found = look(folder)
+    assert not found.ok and Finding(STATEMENT, f"does not name {name}") in found.findings
+
+
+@pytest.mark.parametrize("name", [STATEMENT, CHECKS, SUMMARY, SIGNER, JOURNAL, f"{CHAPTER}.ipynb", "added"])
+def test_a_file_of_any_size_is_read_in_pieces(folder: Path, name: str) -> None:
+    """A hole of 300 MB, which takes no room on the disk."""
+    with (folder / name).open("ab") as stream:
+        stream.truncate(300 * 1024**2)
+    tracemalloc.start()
+    found = look(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not found.ok and found.findings and peak < 250 * 1024**2
+
+
 # Statements made to do harm, signed by a key that is known
 
 
@@ -598,7 +627,7 @@ def test_a_signed_journal_that_tells_of_no_run_is_named(folder: Path, entries: l
         audit.Journal(folder).record(entry["kind"], **{k: v for k, v in entry.items() if k != "kind"})
     (folder / JOURNAL).touch()
     (folder / "journal.lock").unlink(missing_ok=True)
-    hashes = audit.Journal(folder).hashes()
+    hashes = list(audit.Journal(folder).hashes())
     signed_again(folder / STATEMENT, lambda s: s["predicate"].update(journal={"lines": len(hashes), "hashes": hashes}))
     for name in (STATEMENT, CHECKS):
         signed_again(folder / name, lambda s: [x["digest"].update(sha256=attestation.sha256(folder / JOURNAL))

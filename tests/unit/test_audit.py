@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.audit import ORIGIN, RUN_FOLDER, Journal
+from pgrepl_lib import runs
+from pgrepl_lib.audit import NOT_CHAINED, ORIGIN, RUN_FOLDER, Journal
 from pgrepl_lib.files import BLOCK, last_line
+from pgrepl_lib.journal import pieces
 from pgrepl_lib.redact import MASK, register
 
 
@@ -197,3 +199,94 @@ def test_work_in_a_run_goes_to_the_runs_journal(tmp_path: Path, monkeypatch: pyt
     assert Journal.of(tmp_path / "c").path == tmp_path / "c/journal.jsonl"
     monkeypatch.setenv(RUN_FOLDER, str(tmp_path / "run"))
     assert Journal.of(tmp_path / "c").path == tmp_path / "run/journal.jsonl"
+
+
+# --- in pieces ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def years(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """A project's journal in four pieces, with a run in each."""
+    monkeypatch.setattr(pieces, "FULL", 2000)
+    made = Journal.of_project(tmp_path / "demo")
+    for number in range(24):
+        if number % 6 == 0:
+            made.record("run", run=f"r{number}")
+        made.record("check", name="streaming", seen="x" * 100)
+    assert list(pieces.closed(made.path)) == [1, 2, 3]
+    return made
+
+
+RUNS = ["r0", "r6", "r12", "r18"]
+
+
+def test_a_full_file_is_closed_and_the_chain_goes_on(years: Journal) -> None:
+    for piece in [*pieces.closed(years.path).values(), years.path]:
+        assert piece.stat().st_size < 2000 + 500
+    assert list(years.broken()) == [] and years.first_broken_line() is None
+    first = next(years.entries())
+    assert (first["kind"], first["number"], first["runs"]) == ("piece", 4, RUNS[: len(first["runs"])])
+    assert pieces.all_runs(years.path) == RUNS == [run.name for run in runs.known(years.path.parent)]
+
+
+def test_a_change_in_any_piece_is_found(years: Journal) -> None:
+    for number, piece in pieces.closed(years.path).items():
+        content = piece.read_bytes()
+        *others, changed, last = content.splitlines(keepends=True)
+        piece.write_bytes(b"".join([*others, changed.replace(b'"kind": "', b'"kind": "x'), last]))
+        assert list(years.broken()) == [(pieces.name(number), NOT_CHAINED, len(others) + 2)]
+        piece.write_bytes(b"".join([*others, changed]))
+        after = pieces.name(number + 1).replace(pieces.name(4), "journal.jsonl")
+        assert list(years.broken()) == [(after, NOT_CHAINED, 1)], "the next one carries the hash of what was its end"
+        piece.write_bytes(content)
+    assert list(years.broken()) == []
+
+
+def test_a_missing_piece_is_named_and_the_runs_are_still_known(years: Journal) -> None:
+    (years.path.parent / pieces.name(2)).unlink()
+    assert list(years.broken()) == [(pieces.name(2), f"is missing, up to the piece before {pieces.name(3)}", None)]
+    for piece in pieces.closed(years.path).values():
+        piece.unlink()
+    assert list(years.broken()) == [(pieces.name(1), "is missing, up to the piece before journal.jsonl", None)]
+    assert pieces.all_runs(years.path) == RUNS
+    years.record("check")
+    assert len(list(years.broken())) == 1
+
+
+def test_who_is_killed_between_two_pieces_loses_nothing(years: Journal) -> None:
+    """The full file has its new name, and the next one is not there, or is empty, or has half a line."""
+    years.path.rename(years.path.parent / pieces.name(4))
+    for left in (None, b"", b'{"kind": "pi'):
+        if left is not None:
+            years.path.write_bytes(left)
+        assert pieces.all_runs(years.path) == RUNS and list(years.broken()) == []
+    years.record("check", name="after")
+    assert [e["kind"] for e in years.entries()] == ["piece", "check"]
+    assert pieces.all_runs(years.path) == RUNS and list(years.broken()) == []
+
+
+def test_a_journal_that_has_grown_for_years_is_closed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Journal(tmp_path)
+    before.record("run", run="r1")
+    for _ in range(50):
+        before.record("check", seen="x" * 100)
+    monkeypatch.setattr(pieces, "FULL", 2000)
+    Journal.of_project(tmp_path).record("check")
+    assert list(pieces.closed(before.path)) == [1] and before.path.stat().st_size < 1000
+    assert list(Journal.of_project(tmp_path).broken()) == [] and pieces.all_runs(before.path) == ["r1"]
+
+
+def test_the_journal_of_a_run_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "FULL", 500)
+    monkeypatch.setenv(RUN_FOLDER, str(tmp_path))
+    for _ in range(9):
+        Journal.of(tmp_path / "cluster").record("check", seen="x" * 100)
+    assert {p.name for p in tmp_path.iterdir()} == {"journal.jsonl", "journal.lock"}
+
+
+def test_the_runs_are_listed_without_reading_the_years_before(years: Journal) -> None:
+    first = pieces.closed(years.path)[1]
+    with first.open("r+b") as stream:
+        stream.truncate(2**40)  # a hole: who reads it does not come back
+    assert pieces.all_runs(years.path) == RUNS
+    assert len(runs.known(years.path.parent)) == 4

@@ -148,6 +148,12 @@ def test_a_journal_that_was_changed_proves_nothing(tmp_path: Path) -> None:
     assert suites(again).find("testsuite[@name='pgrepl']/testcase/error") is not None
 
 
+def test_a_run_without_a_check_is_not_shown_as_one_that_passed(tmp_path: Path) -> None:
+    lines = [line for line in completed() if line["kind"] != "check"]
+    root = suites(journal(tmp_path / "runs" / "1", lines))
+    assert [case.get("name") for case in root.iter("testcase") if case.find("skipped") is not None] == ["no check was made"]
+
+
 def test_the_same_journal_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
     runs = [journal(tmp_path / place / "runs" / "1", completed()) for place in ("a", "b")]
     first = report.write(runs[0]).read_bytes()

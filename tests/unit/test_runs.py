@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pgrepl_lib import attestation, audit, compare, junit, keys, report, runs, task, verdict
+from pgrepl_lib import attestation, audit, compare, evidence, junit, keys, report, review, runs, task, verdict
 from pgrepl_lib.attestation import STATEMENT
 from pgrepl_lib.audit import FILE as JOURNAL
 from pgrepl_lib.cli import main
@@ -30,6 +30,7 @@ def ran(project: Path, name: str, status: str = "completed") -> Run:
     lines[0]["name"], lines[0]["params"]["project"] = name, project.name
     run = journal(project / "runs" / name, lines)
     if status != "killed":
+        evidence.write_summary(Run(run.folder))
         attestation.seal(run, keys.signer())
     return run
 
@@ -294,6 +295,15 @@ def test_nothing_of_a_journal_or_of_a_name_steers_the_terminal(project: Path) ->
                  pgrepl(project, "diff", hostile, LAST), pgrepl(project, "report", hostile)):  # fmt: skip
         assert done.output and not set(done.output) & {"\x1b", "\x00"}, done.output
     assert len(pgrepl(project, "runs").stdout.splitlines()) == 6, "a row stays one line"
+
+
+def test_the_last_runs_are_listed_and_with_all_the_others_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "SHOWN_RUNS", 2)
+    done = pgrepl(project, "runs")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["20261123T213000Z", LAST]
+    assert "2 older runs are not shown: --all" in done.stderr
+    whole = pgrepl(project, "runs", "--all")
+    assert len(whole.stdout.splitlines()) == 5 and not whole.stderr
 
 
 def test_the_report_of_a_renamed_copy_is_the_same(project: Path, tmp_path: Path) -> None:
