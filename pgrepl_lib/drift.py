@@ -11,6 +11,7 @@ from psycopg import OperationalError, sql
 from . import db, recorded
 from .conf import masked
 from .engine import CONFIGURATION, Action, Tell
+from .errors import EnvironmentLacking
 from .operations import restarts
 from .snapshot import ALTER_SYSTEM, server_settings, snapshot
 from .topology import owner_of
@@ -155,7 +156,7 @@ def _astray(instance: Instance) -> tuple[list[sql.Composed], bool]:
         has = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, ALTER_SYSTEM)}
         live = [r for r in server_settings(instance.address) if r["source"] == COMMAND_LINE]
         given = {r["name"]: masked(r["name"], r["value"]) for r in live}
-    except (OperationalError, OSError):
+    except (OperationalError, OSError, EnvironmentLacking):
         return [], False
     reset, assign = sql.SQL("alter system reset {}"), sql.SQL("alter system set {} = {}")
     statements = [reset.format(_name(n)) for n in has if n not in was]

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import files
-from .engine import PASSFILE, Action, Tell
+from .engine import PASSFILE, Action, Tell, secret
 from .errors import StepFailed
-from .redact import register
+from .operations import superuser
 
 if TYPE_CHECKING:
     from .cluster import Cluster
 
 # Of one's own: the same in a shell, in SQL and in a password file, and for every encoding.
 USABLE = re.compile(r"(?! )[ -&(-9;-\[\]-~]+(?<! )\n*")
+RULE = "a password is one line of printable ASCII characters, without ' : \\ and without a space at an end"
 Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 
 
@@ -28,8 +29,9 @@ def action(cluster: Cluster) -> Action:
     password_files = {"pgpass": owners, PASSFILE: owners[1:]}
 
     def do(tell: Tell) -> None:
-        if not (folder / "superuser").exists() and cluster.engine.has_data(cluster.topology.primary):
-            raise _gone(cluster)
+        _require_usable(cluster)
+        if cluster.engine.has_data(cluster.topology.primary):
+            superuser.settle(cluster.engine, cluster.topology.primary)
         made = {name: _secret(folder / name) for _, name in owners}
         for file, given in password_files.items():
             if given:
@@ -46,9 +48,9 @@ def action(cluster: Cluster) -> Action:
 
 def _complete(folder: Path, owners: Owners, password_files: Mapping[str, Owners]) -> bool:
     """Not where somebody has put a new password there, either."""
-    if not all((folder / name).exists() for _, name in owners):
+    if any(secret.look(folder / name).wrong for _, name in owners):
         return False
-    now = {name: (folder / name).read_text().strip() for _, name in owners}
+    now = {name: secret.password(folder / name) for _, name in owners}
     wanted = {f: _lines(given, now) for f, given in password_files.items() if given}
     return all(_is(folder / f, text) for f, text in wanted.items())
 
@@ -58,13 +60,16 @@ def _lines(owners: Owners, made: Mapping[str, str]) -> str:
 
 
 def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text() == text
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
-def _gone(cluster: Cluster) -> StepFailed:
-    remedy = f"put {cluster.folder}/secrets back from a copy, or remove the data: `pgrepl down`"
-    cause = "The passwords of existing data are gone."
-    return StepFailed(cause, looked_at=cluster.engine.existing(), remedy=cluster.addressed(remedy))
+def _require_usable(cluster: Cluster) -> None:
+    """Raise `StepFailed` for files that somebody has put there and that cannot be used."""
+    if not (bad := unusable(cluster)):
+        return
+    cause = f"The password in {' and '.join(bad)} cannot be used."
+    remedy = f"{RULE}; remove the file: `pgrepl run` makes another, or takes back the one in use"
+    raise StepFailed(cause, remedy=cluster.addressed(remedy))
 
 
 def unusable(cluster: Cluster) -> list[str]:
@@ -74,12 +79,8 @@ def unusable(cluster: Cluster) -> list[str]:
 
 
 def _usable(path: Path) -> bool:
-    try:
-        return bool(USABLE.fullmatch(path.read_bytes().decode("ascii")))
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
+    found = secret.look(path)
+    return found.absent or bool(USABLE.fullmatch(found.text))
 
 
 def _owners(cluster: Cluster) -> Owners:
@@ -94,9 +95,9 @@ def _command(file: str, owners: Owners) -> str:
 
 
 def _secret(path: Path) -> str:
-    if not path.exists():
+    if secret.look(path).absent:
         files.write_atomic(path, secrets.token_hex(16) + "\n", 0o600)
-    return register(path.read_text().strip())
+    return secret.password(path)
 
 
 def _escaped(user: str) -> str:

@@ -22,7 +22,7 @@ from .checks import Check
 from .cluster import MAKE, Cluster
 from .doors.resources import NOTEBOOKS
 from .engine import TEMPORARY_PRIMARY, Action, temporary_of
-from .errors import PgreplError, StepFailed
+from .errors import EnvironmentLacking, PgreplError, StepFailed
 from .instance import Instance
 from .params import Params
 from .preflight import Finding, findings
@@ -90,7 +90,8 @@ class LookingInstance(Instance):
     def answers(self) -> tuple[bool, str]:
         try:
             return super().answers()
-        except (OSError, LookupError) as error:  # neither a password nor a port yet
+        except (EnvironmentLacking, OSError, LookupError) as error:
+            # There is neither a password nor a port yet
             return False, str(error)
 
     def query(self, statement: str) -> pandas.DataFrame:

@@ -98,9 +98,9 @@ def _existing(folder: Path) -> Path:
 def _passwords(cluster: Cluster) -> Iterator[Finding]:
     """Of one's own, put there before there is a cluster."""
     if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
-        yield Finding("passwords", False, f"the password in {' and '.join(bad)} cannot be used",
-                      "a password is one line of printable ASCII characters, without ' : \\ and without a space at an "
-                      "end; remove the file, and one is made")  # fmt: skip
+        seen = f"the password in {' and '.join(bad)} cannot be used"
+        remedy = f"{passwords.RULE}; remove the file, and one is made"
+        yield Finding("passwords", False, seen, remedy)
 
 
 def ownership(cluster: Cluster) -> list[Finding]:

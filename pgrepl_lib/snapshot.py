@@ -15,6 +15,7 @@ import psycopg
 from . import conf, db
 from .conf import masked
 from .engine import CONFIGURATION
+from .errors import EnvironmentLacking
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -93,7 +94,7 @@ def _live(instance: Instance, managed: dict[str, str]) -> dict[str, Any]:
                 "alter_system": {r["name"]: masked(r["name"], r["value"]) for r in ask(ALTER_SYSTEM)},
                 "slots": {r["name"]: r["value"] for r in ask(SLOTS)},
             }
-    except (psycopg.Error, OSError, LookupError):  # it has no port yet
+    except (psycopg.Error, OSError, EnvironmentLacking, LookupError):  # it has no port yet
         return {"running": False, **UNKNOWN}
 
 
@@ -104,7 +105,7 @@ def _told(row: dict[str, str]) -> str:
 def _user(primary: Instance) -> dict[str, Any] | None:
     try:
         return db.row(primary.address, USER, [primary.cluster.params.replication_user])
-    except (psycopg.Error, OSError):
+    except (psycopg.Error, OSError, EnvironmentLacking):
         return None
 
 

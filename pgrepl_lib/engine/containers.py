@@ -18,6 +18,7 @@ from . import NOTHING, PASSFILE, PRIMARY, SILENCE, TEMPORARY_PRIMARY, Action, Te
 from .docker_host import client, compose, container_runs, find_container, is_private, write_file
 from .ending import wait_stopped
 from .processes import owner_of
+from .secret import content
 
 
 class Containers:
@@ -54,11 +55,11 @@ class Containers:
 
         def do(tell: Tell) -> None:
             with self._looking_glass(name) as container:
-                write_file(container, path, source.read_text(), like=owned)
+                write_file(container, path, content(source), like=owned)
 
         def done() -> bool:
             with self._looking_glass(name) as container:
-                return is_private(container, path, source.read_bytes(), like=owned)
+                return is_private(container, path, content(source).encode(), like=owned)
 
         return Action((Command(write.argv, stdin=Path("secrets") / PASSFILE),), do, done)
 

@@ -15,7 +15,6 @@ from ..command import Command
 from ..db import Address
 from ..errors import CommandFailed, EnvironmentLacking, StepFailed
 from ..postgres.sessions import FOR_PROGRAMS
-from ..redact import register
 from . import (
     PASSFILE,
     TEMPORARY_PRIMARY,
@@ -38,6 +37,7 @@ from .docker_host import (
     read_file,
     wait_accepting,
 )
+from .secret import password
 from .services import ENV, compose_files, owner_command, owner_lines
 from .volumes import COPY, Volumes
 
@@ -244,7 +244,7 @@ class DockerEngine(Volumes):
             wait_accepting(str(made.id))
             made.reload()
             port = int(made.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"])
-            yield Address("127.0.0.1", port, "postgres", secret.read_text().strip())
+            yield Address("127.0.0.1", port, "postgres", password(secret))
         finally:
             made.remove(force=True, v=True)
 
@@ -261,7 +261,7 @@ class DockerEngine(Volumes):
         return self._exec(self._service(name).id, *argv, options=options)
 
     def address(self, name: str) -> Address:
-        secret = register((self.folder / "secrets/superuser").read_text().strip())
+        secret = password(self.folder / "secrets/superuser")
         return Address("127.0.0.1", self.ports[name], "postgres", secret)
 
     def rule_network(self) -> IPv4Network:

@@ -9,6 +9,7 @@ from .. import files
 from ..command import Command
 from . import NOTHING, PASSFILE, SIGNAL, Action, Tell, processes, temporary_of
 from .programs import HOST, Programs
+from .secret import content
 
 
 class Folders(Programs):
@@ -108,7 +109,7 @@ class Folders(Programs):
         copy = self._tool("install", "-m", "600", f"secrets/{PASSFILE}", self._data(name))
 
         def done() -> bool:
-            if not target.is_file() or target.read_bytes() != source.read_bytes():
+            if not target.is_file() or target.read_bytes() != content(source).encode():
                 return False
             seen = target.stat()  # libpq ignores one that others may read
             return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid

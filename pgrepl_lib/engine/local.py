@@ -18,7 +18,6 @@ from ..command import Command
 from ..db import Address
 from ..errors import StepFailed
 from ..postgres.sessions import FOR_PROGRAMS
-from ..redact import register
 from ..wait import wait_until
 from . import (
     TEMPORARY_PRIMARY,
@@ -34,6 +33,7 @@ from . import (
 from .ending import wait_stopped
 from .folders import Folders
 from .programs import HOST
+from .secret import password
 
 START_SECONDS = 60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
 
@@ -188,7 +188,7 @@ class LocalEngine(Folders):
             control = ("--pgdata=data/small/pgdata", "--log=logs/small.log", "--wait")
             self.run(self._tool("pg_ctl", *control, f"--options={options}", "start"))
             try:
-                yield Address(HOST, port, "postgres", (self.folder / "secrets/superuser").read_text().strip())
+                yield Address(HOST, port, "postgres", password(self.folder / "secrets/superuser"))
             finally:
                 self.run(self._tool("pg_ctl", *control, "--mode=immediate", "stop"), check=False)
 
@@ -203,7 +203,7 @@ class LocalEngine(Folders):
         return self.client(name, *argv)
 
     def address(self, name: str) -> Address:
-        secret = register((self.folder / "secrets/superuser").read_text().strip())
+        secret = password(self.folder / "secrets/superuser")
         return Address(HOST, self.ports[name], "postgres", secret)
 
     def rule_network(self) -> IPv4Network:

@@ -14,7 +14,7 @@ import psycopg
 from .. import db
 from ..control import ControlFile, lsn
 from ..engine import Engine
-from ..errors import StepFailed
+from ..errors import EnvironmentLacking, StepFailed
 from ..topology import Topology
 from ..words.commands import addressed
 
@@ -85,6 +85,6 @@ def _position(engine: Engine, name: str) -> str:
     if engine.running(name):
         try:
             return f"{db.row(engine.address(name), RECEIVED)['lsn']} (running)"
-        except (psycopg.Error, OSError):
+        except (psycopg.Error, OSError, EnvironmentLacking):
             pass
     return f"{lsn(ControlFile.parse(engine.control_file(name)).checkpoint)} (its last checkpoint)"

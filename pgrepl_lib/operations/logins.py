@@ -10,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from .. import db, files
 from ..engine import Engine
+from ..engine.secret import password
 from ..postgres import scram, sessions
 
 ADMITTED = "IDENTIFY_SYSTEM"
@@ -34,7 +35,7 @@ def of_replica(engine: Engine, name: str, conninfo: str) -> str:
 def fits(at: db.Address, user: str, secret: Path) -> bool:
     """Whether a role may log in with a file's password now; who is connected goes on anyway."""
     found = db.row(at, ROLE, [user])
-    return not found["expired"] and scram.fits(secret.read_text().strip(), found["verifier"])
+    return not found["expired"] and scram.fits(password(secret), found["verifier"])
 
 
 def end_expiry(at: db.Address, user: str) -> None:
@@ -58,8 +59,7 @@ def statement_command(user: str) -> str:
 def write_statement(engine: Engine, name: str) -> None:
     """The statement that gives an instance the password, of which it only gets the verifier."""
     secrets, user = engine.params.folder / "secrets", engine.params.replication_user
-    password = (secrets / "replication").read_text().strip()
-    verifier = db.scram_verifier(engine.address(name), password, user)
+    verifier = db.scram_verifier(engine.address(name), password(secrets / "replication"), user)
     alter = sql.SQL("alter role {} password {};\n").format(sql.Identifier(user), verifier)
     text = f"{sessions.statements(sessions.UNLOGGED)}\n{alter.as_string()}"
     files.write_atomic(secrets / "replication.sql", text, 0o600)

@@ -1,0 +1,57 @@
+"""The files of `secrets/`: what stands in one, or what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EnvironmentLacking
+from ..redact import register
+from ..words.commands import addressed_in
+
+MISSING, EMPTY = "is missing", "is empty"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a file's place: its text, or what is wrong."""
+
+    text: str = ""
+    wrong: str = ""
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is nothing that anybody could have put there."""
+        return self.wrong in (MISSING, EMPTY)
+
+
+def password(path: Path) -> str:
+    """The password in a file, which from now on no output shows; raises as `content` does."""
+    return register(content(path).strip())
+
+
+def content(path: Path) -> str:
+    """The text of a file that must be there; raises `EnvironmentLacking` that says why not."""
+    found = look(path)
+    if found.wrong:
+        name = f"{path.parent.name}/{path.name}"
+        back = f"put {path} back from a copy; without one, remove what is there"
+        remedy = f"{back}: `pgrepl run` makes it again where it can"
+        told = addressed_in(remedy, path.parent.parent)
+        raise EnvironmentLacking(f"{name} {found.wrong}; nothing was changed.", remedy=told)
+    return found.text
+
+
+def look(path: Path) -> Found:
+    """What is in a file's place."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return Found(wrong=MISSING)
+    except UnicodeDecodeError:
+        return Found(wrong="is no text")
+    except OSError as error:
+        return Found(wrong=f"cannot be read ({error.strerror})")
+    if not text.strip():
+        return Found(wrong=EMPTY)
+    return Found(text)
