@@ -192,11 +192,15 @@ class Server:
 
     def stale(self) -> bool:
         """Whether a file was edited after the server last read it, or an edit waits for a restart."""
-        newest = max(p.stat().st_mtime for p in self._files())
-        query = ("select pg_conf_load_time() < to_timestamp(%s) as old, "
-                 "exists (select from pg_settings where pending_restart) as waiting")  # fmt: skip
-        found = db.row(self.address, query, [newest])
-        return bool(found["old"] or found["waiting"])
+        query = "select exists (select from pg_settings where pending_restart) as waiting"
+        return bool(self.unread() or db.row(self.address, query)["waiting"])
+
+    def unread(self) -> list[str]:
+        """Its files that were edited after the server last read them."""
+        times = [path.stat().st_mtime for path in self._files()]
+        query = """select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
+                   where pg_conf_load_time() < to_timestamp(edited)"""
+        return [r["name"] for r in db.rows(self.address, query, [list(CONFIGURATION), times])]
 
     def take_over_configuration(self) -> None:
         """Let the server read its edited files, and restart it where that is not enough."""
@@ -207,7 +211,7 @@ class Server:
             if path.stat().st_mtime > now:  # the machine's clock was set back since the edit
                 os.utime(path, (now, now))
         db.row(self.address, "select pg_reload_conf()")
-        wait_until(f"{self.name} to read its files", lambda: (not self._old(), "old configuration"), seconds=10)
+        wait_until(f"{self.name} to read its files", self._all_read, seconds=10)
         if db.rows(self.address, "select name from pg_settings where pending_restart"):
             restarts.restart(self)
 
@@ -230,9 +234,9 @@ class Server:
             hint=hint,
         )
 
+    def _all_read(self) -> tuple[bool, str]:
+        unread = self.unread()
+        return not unread, f"{', '.join(unread)} not read yet"
+
     def _files(self) -> list[Path]:
         return [self.cluster.folder / self.name / f for f in CONFIGURATION]
-
-    def _old(self) -> bool:
-        newest = max(p.stat().st_mtime for p in self._files())
-        return bool(db.row(self.address, "select pg_conf_load_time() < to_timestamp(%s) as old", [newest])["old"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import conf, db
 from ..engine import CONFIGURATION
-from ..postgres.configured import IN_EFFECT, UNREAD
+from ..postgres.configured import IN_EFFECT
 
 if TYPE_CHECKING:
     from ..instance import Instance
@@ -29,9 +29,7 @@ def wrong_settings(instance: Instance) -> Iterator[str]:
     for name, value in managed.items():
         if in_effect.get(name) != value:
             yield f"{instance.name}: {name} = {value} is not in effect from {path}"
-    if instance.stale():
-        waiting = db.rows_as_configured(instance.address, UNREAD, [path])
-        unread = ", ".join(r["name"] for r in waiting)
-        yield f"{instance.name}: an edit waits to be read ({unread or 'pg_hba.conf'})"
+    for file in instance.unread():
+        yield f"{instance.name}: {file} was edited, and is not read yet"
     for query in ERRORS:
         yield from (f"{instance.name}: {r['e']}" for r in db.rows(instance.address, query))

@@ -1,4 +1,4 @@
-"""Queries that compare a configuration file with what the server uses (pg_file_settings)."""
+"""A query that compares a configuration file with what the server uses (pg_file_settings)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,3 @@ select lower(f.name) as name, f.setting
 from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
 where f.applied and f.sourcefile = %s
   and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
-
-# Those that stand in the file with another value than the one in use.
-UNREAD = """
-select s.name from pg_file_settings f join pg_settings s on lower(s.name) = lower(f.name)
-where f.applied and f.sourcefile = %s and f.setting <> current_setting(s.name)"""

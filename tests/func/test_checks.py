@@ -287,10 +287,14 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "a wrong value on the replica": (
         "settings", lambda c, m: edited(c.replica, "postgresql.conf", lambda t: t + "work_mem = many\n"), "work_mem"),
     "a setting waits for a restart": (
-        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"), "restart"),
+        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"),
+        "primary: max_connections waits for a restart"),
     "an edit that was not read": (
         "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t.replace("'1GB'", "'2GB'"), then_reload=False),
-        "wal_keep_size"),
+        "primary: postgresql.conf was edited, and is not read yet"),
+    "an edit of the rules that was not read": (
+        "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{t}# .\n", then_reload=False),
+        "primary: pg_hba.conf was edited, and is not read yet"),
     "a broken rule": (
         "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: t + "host all all no/0 trust\n"), "pg_hba.conf"),
     "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
