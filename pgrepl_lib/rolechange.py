@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from . import conf, db, files, recorded, synchronous
+from .command import Command
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
 from .replicas import move_action
@@ -109,8 +110,6 @@ class RoleChange:
 
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""
-        query = f"select pg_promote(true, {PROMOTE_SECONDS});"
-        command = self.cluster.engine.client(self.new.name, "psql", "-c", query)
 
         def recovering() -> bool:
             return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
@@ -124,7 +123,14 @@ class RoleChange:
                 self.recorded()
                 self.cluster.record()
 
-        return Action((command,), do, lambda: self.promoted and not recovering())
+        return Action(self._promote_commands(), do, lambda: self.promoted and not recovering())
+
+    def _promote_commands(self) -> tuple[Command | str, ...]:
+        """What a person would type: the server is told, then awaited while it replays."""
+        engine, name = self.cluster.engine, self.new.name
+        promote = engine.client(name, "psql", "-c", "select pg_promote(false);")
+        recovering = engine.client(name, "psql", "-Atc", "select pg_is_in_recovery()")
+        return promote, f"until {recovering} | grep -qx f; do sleep 1; done"
 
     def _wait_promoted(self) -> None:
         """It first replays what it has; as long as it does that, it is waited for."""
