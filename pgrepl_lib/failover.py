@@ -72,7 +72,7 @@ class Failover(RoleChange):
                 f"`pgrepl switchover --to {self.new.name}` loses nothing; to kill it all the "
                 f"same: `pgrepl failover --to {self.new.name} --force`"
             )
-            reasons = [f"the primary {self.old.name} answers"]
+            reasons = [f"{self.old.name} is the primary, and answers"]
             refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
     # --- steps ---------------------------------------------------------------------------------------------

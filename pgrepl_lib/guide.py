@@ -65,10 +65,12 @@ Prefere que o trabalho seja feito e conferido por você? `make run`, na pasta do
 END = """
 ## Como desfazer
 
-Isto remove os containers, a rede e **os dados** das duas instâncias; a pasta fica:
+Isto remove os containers, a rede, **os dados** das duas instâncias e os arquivos que os passos
+criaram. O pgrepl só remove o que leva a marca desta pasta; `docker compose down --volumes`
+removeria pelo nome, também o que é de outra pessoa.
 
 ```sh
-docker compose down --volumes
+pgrepl down --project pgrepl -p workdir "$HOME" --engine docker --yes
 ```
 """
 LEFT_OUT = re.compile(r"^(# |\*\*(Capítulo \d\d|Antes|Próximo passo:?)\*\*).*?(\n\n|\Z)", re.DOTALL | re.MULTILINE)

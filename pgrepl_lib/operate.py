@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Given = tuple[tuple[str, str], ...]
 DISCARD = click.option("--discard", is_flag=True, help="Also what nobody else has.")
+OLD_DATA_STAY = "the data that it has now stay until that is complete, then they are removed"
 YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
 
 
@@ -127,7 +128,7 @@ def rebuild(
     cluster = existing_cluster(values(project, engine, given))
     replicas.require_rebuildable(cluster, name, discard)
     source = cluster.instance(name).upstream.name
-    _agreed(cluster, yes, f"{name}: {source} is copied again, then its data are thrown away")
+    _agreed(cluster, yes, f"{name} becomes a new copy of {source}; {OLD_DATA_STAY}")
     replicas.rebuild(cluster, name, discard=discard)
     _give(cluster, as_json, f"{name} is a new copy of {cluster.instance(name).upstream.name}", name=name)
 
@@ -206,10 +207,10 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     if how["plan"]:
         _give_plan(as_json, change.plan())
         return
+    change.require()
     choice = change.choice()
     if len(choice):
         click.echo(choice.to_string(index=False), err=True)
-    change.require()
     old = change.old.name
     lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
     told = f"failover: the primary changes from {old} to {change.new.name}"
@@ -246,13 +247,27 @@ def rejoin(project: str | None, engine: str | None, given: Given, name: str, ful
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("method")
+@YES
 @JSON
-def sync(project: str | None, engine: str | None, given: Given, method: str, as_json: bool) -> None:
+def sync(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    method: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Let commits wait for replicas: METHOD is "FIRST n", "ANY n", or off."""
-    from .synchronous import set_synchronous
+    from . import synchronous
 
     cluster = existing_cluster(values(project, engine, given))
-    set_synchronous(cluster, "" if method == "off" else method)
+    wanted = "" if method == "off" else method
+    synchronous.require_method(cluster, wanted)
+    before = cluster.topology.synchronous
+    if synchronous.waited_for(wanted) < synchronous.waited_for(before):
+        then = f"commits wait for {wanted or 'no replica'}, no longer for {before}"
+        _agreed(cluster, yes, f"{then}; a failover may then lose rows that were confirmed")
+    synchronous.set_synchronous(cluster, wanted)
     _give(cluster, as_json, f"commits wait for: {cluster.topology.synchronous or 'no replica'}")
 
 

@@ -33,12 +33,7 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     method: "FIRST n" (the first n by number that are connected) or "ANY n" (any n). The next primary inherits it.
     Raises `ParameterError` for a method that is none, or that would wait for more replicas than stream now.
     """
-    streaming = _streaming(cluster)
-    found = METHOD.fullmatch(method)
-    if method and not (found and int(found[2]) <= streaming):
-        remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
-        cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
-        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    require_method(cluster, method)
     names = standbys(cluster, cluster.primary.name)
     act = action(cluster.primary, method, names)
 
@@ -55,6 +50,23 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     )
     title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
     return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
+
+
+def require_method(cluster: Cluster, method: str) -> None:
+    """Raise `ParameterError` for a method that is none, or waits for more than stream now."""
+    streaming = _streaming(cluster)
+    if method and not 0 < waited_for(method) <= streaming:
+        remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
+        cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+
+
+def waited_for(method: str) -> int:
+    """How many replicas a commit waits for."""
+    found = METHOD.fullmatch(method)
+    if not found:
+        return 0
+    return int(found[2])
 
 
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:

@@ -10,6 +10,7 @@ from ..errors import ParameterError
 from ..legible import legible
 
 PROMPT = "Go on? [y/N]: "
+AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
 
 
 def agreed(told: Sequence[str], *, yes: bool) -> bool:
@@ -22,6 +23,6 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
         return yes
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
     print(PROMPT, end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if sys.stdin.readline().strip().lower() not in AGREED:
         raise ParameterError("Nothing was changed: it was not confirmed.")
     return True

@@ -291,6 +291,11 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflo
         assert cron("run") == (0, "", ""), "it starts the replica, with what the project was made with"
 
 
+def test_after_a_reboot_cron_does_what_it_does_every_night() -> None:
+    nightly, boot = (example.splitlines()[-1] for example in examples("crontab"))
+    assert boot.split() == ["@reboot", *nightly.split()[5:]]
+
+
 def test_a_quiet_run_that_fails_tells_what_was_held_back(airflow: Scheduler) -> None:
     with without_replica(airflow.values):
         done = pgrepl("run --from 03 --quiet --json", env=environment(airflow.values))

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ..conftest import IMAGE
 from .test_runner import COMPOSE_V2
 
 GUIDE = Path(__file__).parents[2] / "docs/guia.md"
-OWN = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(COMPOSE_V2)}
+OWN = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(COMPOSE_V2), "PYTHONPATH": str(GUIDE.parents[1])}
 
 
 def test_the_guide_works_as_it_is_written(
@@ -29,8 +30,9 @@ def test_the_guide_works_as_it_is_written(
         text = text.replace(written, mine)
     text = re.sub(r"PRIMARY_PORT=\d+", f"PRIMARY_PORT={port}", text)
     text = re.sub(r"REPLICA_PORT=\d+", f"REPLICA_PORT={port + 1}", text)
+    text = text.replace("$HOME/pgrepl", f"$HOME/{project}").replace("--project pgrepl", f"--project {project}")
     *blocks, down = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert "down --volumes" in down
+    down = down.replace("pgrepl down", f"{sys.executable} -P -m pgrepl_lib down", 1)
 
     def typed(script: str) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "typed.sh"  # not standard input, from which `exec -T` would read the rest of the script
@@ -47,6 +49,6 @@ def test_the_guide_works_as_it_is_written(
         identifiers = re.findall(r"system_identifier *\n-+\n +(\d+)", done.stdout)
         assert len(identifiers) == 2 and len(set(identifiers)) == 1
     finally:
-        removed = typed(f"cd $HOME/pgrepl; {down}")
+        removed = typed(down)
         subprocess.run(["docker", "container", "rm", "-f", f"{project}_pg_temp", f"{project}_repl_temp"], capture_output=True)
     assert removed.returncode == 0, removed.stderr

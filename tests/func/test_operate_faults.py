@@ -204,7 +204,7 @@ def receiving(cluster: Cluster, folder: Path) -> Iterator[None]:
 
 
 def test_a_failover_while_the_primary_lives_is_refused(cluster: Cluster) -> None:
-    with refused(cluster, r"the primary primary answers\n.*switchover .*--to replica"):
+    with refused(cluster, r"primary is the primary, and answers\n.*switchover .*--to replica"):
         Failover(cluster).run()
     with refused(cluster, "No instance 'nobody'", ParameterError):
         Failover(cluster, "nobody", force=True).run()
@@ -465,7 +465,7 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     [
         ("switchover", 2, "Which replica shall become the primary?"),
         ("switchover --to nobody", 2, "there are primary, replica, replica-2"),
-        ("failover --plan", 1, "the primary primary answers"),
+        ("failover --plan", 1, "primary is the primary, and answers"),
         ("rejoin replica", 1, "is a replica already"),
         ("replica remove primary --yes", 2, "nothing was removed"),
         ("replica follow replica replica", 2, "nothing was touched"),
@@ -476,6 +476,51 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
 def test_what_is_refused_has_its_exit_code(cluster: Cluster, command: str, code: int, said: str) -> None:
     done = pgrepl(command, of_cluster(cluster))
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "wrong"),
+    [
+        ("sync off", None, "is missing"),
+        ("status", b"", "is empty"),
+        ("failover --plan", b"\xff\n", "is no text"),
+    ],
+)
+def test_a_password_file_that_cannot_be_read_is_told(cluster: Cluster, command: str, content: bytes | None, wrong: str) -> None:
+    path = cluster.folder / "secrets/superuser"
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        done = pgrepl(command, of_cluster(cluster))
+    finally:
+        path.write_bytes(before)
+    assert done.returncode == 3 and f"secrets/superuser {wrong}; nothing was changed" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "pgrepl run" in done.stderr
+
+
+def test_a_superusers_password_is_changed_by_its_file_and_made_again_from_pgpass(cluster: Cluster, reopen: Reopen) -> None:
+    path = cluster.folder / "secrets/superuser"
+    before = path.read_bytes()
+    path.write_text("another one\n")
+    try:
+        assert not reopen().primary.answers()[0]
+        assert reopen().make_secrets() == "changed"
+        assert reopen().primary.answers()[0] and reopen().make_secrets() == "unchanged"
+        path.unlink()
+        assert reopen().make_secrets() == "changed"
+        assert path.read_text() == "another one\n" and reopen().primary.answers()[0]
+    finally:
+        path.write_bytes(before)
+        reopen().make_secrets()
+    wait_caught_up(reopen())
+    cluster.engine.stop("primary").do(print)
+    path.write_text("nobody can be told\n")
+    with pytest.raises(StepFailed, match="no server could be told") as caught:
+        reopen().make_secrets()
+    assert "primary does not run" in str(caught.value) and "pgrepl run" in caught.value.remedy
+    path.write_bytes(before)
 
 
 def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:

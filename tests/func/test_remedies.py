@@ -15,8 +15,10 @@ import pytest
 
 from pgrepl_lib import Cluster
 from pgrepl_lib.doors.question import PROMPT
+from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations.projects import NO_ANSWER
 from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.synchronous import set_synchronous
 from tests.conftest import MakeCluster
 from tests.remedies import commands_in, copied
 
@@ -122,7 +124,7 @@ def on_a_terminal(command: str, cluster: Cluster) -> Terminal:
     [
         ("switchover --to replica", "the primary changes from primary to replica; nothing is lost"),
         ("failover --to replica --force", "from primary to replica; primary is fenced, and what only primary has"),
-        ("replica rebuild replica", "replica: primary is copied again, then its data are thrown away"),
+        ("replica rebuild replica", "replica becomes a new copy of primary; the data that it has now stay until"),
         ("replica remove replica-2", "replica-2 is removed with its data, files and slot"),
         ("down", "all of it is removed, but for the runs' evidence"),
     ],
@@ -139,10 +141,43 @@ def test_what_changes_roles_or_removes_data_is_said_and_asked_first(cluster: Clu
     assert failed_checks(cluster, "streaming", "one-primary") == {}
 
 
+def begin(cluster: Cluster) -> None:
+    Switchover(cluster, "replica").prepare()
+
+
+def lose(cluster: Cluster) -> None:
+    cluster.primary.kill()
+    Failover(cluster, "replica").run()
+
+
+def promise(cluster: Cluster) -> None:
+    set_synchronous(cluster, "ANY 1")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "command", "told"),
+    [
+        (begin, "switchover --cancel", "the switchover from primary to replica is taken back"),
+        (lose, "rejoin primary", "primary becomes a replica of replica; rows that only it has are kept"),
+        (promise, "sync off", "commits wait for no replica, no longer for ANY 1; a failover may then lose"),
+    ],
+)
+def test_what_comes_after_a_change_of_roles_is_asked_first_too(
+    cluster: Cluster, prepare: Callable[[Cluster], None], command: str, told: str
+) -> None:
+    prepare(cluster)
+    before = (cluster.folder / "cluster.json").read_bytes()
+    terminal = on_a_terminal(command, cluster)
+    assert told in terminal.question()
+    terminal.answer("n\n")
+    assert terminal.end() == 2 and "Nothing was changed" in terminal.shown
+    assert (cluster.folder / "cluster.json").read_bytes() == before
+
+
 def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(cluster: Cluster) -> None:
     terminal = on_a_terminal("switchover --to replica", cluster)
     terminal.question()
-    terminal.answer("y\n")
+    terminal.answer("Sim\n")
     assert terminal.end() == 0 and primary_of(cluster) == "replica"
     terminal = on_a_terminal("switchover --to primary --yes", cluster)
     assert terminal.end() == 0 and PROMPT not in terminal.shown

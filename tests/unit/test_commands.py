@@ -120,7 +120,8 @@ def targets(node: ast.AST) -> set[str]:
 
 
 MODULES = {str(p.relative_to(LIBRARY)): ast.parse(p.read_text("utf-8")) for p in sorted(LIBRARY.rglob("*.py"))}
-TEXTS = [(name, text) for name, tree in MODULES.items() for text in spoken(tree) if name != "words/commands.py"]
+WITHOUT_DOOR = ("words/commands.py", "guide.py")  # the door itself; a document of one cluster, which it names
+TEXTS = [(name, text) for name, tree in MODULES.items() for text in spoken(tree) if name not in WITHOUT_DOOR]
 
 
 @pytest.mark.parametrize("module", sorted({name for name, _ in TEXTS}))
