@@ -17,7 +17,7 @@ from psycopg import sql
 from . import db
 from .doors import momentary
 from .doors.contents import digests as contents_of
-from .operations import logins, spaces
+from .operations import logins, slots, spaces
 from .operations.in_effect import wrong_settings
 from .postgres import confirmation
 from .postgres.sessions import AS_A_CLIENT
@@ -142,7 +142,11 @@ def slot(cluster: Cluster) -> Verdict:
             "restart_lsn" if found["reserved"] else "restart_lsn null"
         )
 
-    return per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn")
+    wanted, seen = per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn")
+    if others := slots.told(cluster):
+        hint = f"nobody's slots hold WAL: {slots.remedy(cluster)}"
+        return wanted, "; ".join([seen, *others]), hint
+    return wanted, seen
 
 
 @check("receiver", "The replica receives through that slot from the configured primary",

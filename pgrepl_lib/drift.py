@@ -57,12 +57,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[D
     """What is not as it was in a recorded state; what nobody recorded is none of it (`notices` tells it)."""
     for name, instance in now["instances"].items():
         if name in before["instances"]:
-            yield from _of_instance(name, before["instances"][name], instance)
+            yield from _of_instance(name, _in_use(name, before["instances"][name], now), instance)
     for right, value in (before["replication_user"] or {}).items():
         if (seen := now["replication_user"]) is not None and seen.get(right) != value:
             yield Difference("", f"the replication user's {right}", _plain(value), _plain(seen.get(right)),
                              "`pgrepl run` gives it back")  # fmt: skip
     yield from _of_files("", before, now)
+
+
+def _in_use(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of an instance, without slots whose replica now follows another one."""
+    upstreams = {n: i["upstream"] for n, i in now["instances"].items()}
+    slots = before["slots"] or {}
+    kept = {s: kind for s, kind in slots.items() if upstreams.get(owner_of(s), name) == name}
+    return {**before, "slots": kept}
 
 
 def notices(cluster: Cluster) -> list[str]:

@@ -11,6 +11,7 @@ from . import show
 from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
 from .doors.question import agreed
 from .errors import ParameterError, PgreplError
+from .legible import legible
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -165,7 +166,7 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, y
         raise ParameterError("No switchover is under way; nothing was changed.")
     change = Switchover(cluster, to if to or begun else _only_replica(cluster), how["max_lag"])
     if how["plan"]:
-        _give_plan(as_json, change.plan())
+        _give_plan(as_json, change.plan(), change.losses())
         return
     way = f"from {change.old.name} to {change.new.name}"
     if how["cancel"]:
@@ -174,7 +175,7 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, y
     else:
         change.require()
         lost = "nothing is lost; writes wait until it is done"
-        _agreed(cluster, yes, f"switchover: the primary changes {way}; {lost}")
+        _agreed(cluster, yes, f"switchover: the primary changes {way}; {lost}", *change.losses())
         change.run()
     _give(cluster, as_json, f"{cluster.primary.name} is the primary")
 
@@ -205,7 +206,7 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     with show.progress("How far the replicas are"):
         change = Failover(cluster, to, how["force"])
     if how["plan"]:
-        _give_plan(as_json, change.plan())
+        _give_plan(as_json, change.plan(), change.losses())
         return
     change.require()
     choice = change.choice()
@@ -214,7 +215,7 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     old = change.old.name
     lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
     told = f"failover: the primary changes from {old} to {change.new.name}"
-    _agreed(cluster, yes, f"{told}; {lost}")
+    _agreed(cluster, yes, f"{told}; {lost}", *change.losses())
     change.run()
     back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {old}`")
     text = f"{cluster.primary.name} is the primary; {back}"
@@ -276,8 +277,9 @@ def _give(cluster: Any, as_json: bool, text: str, **more: Any) -> None:
     give(as_json, {"project": cluster.params.project, **more, **cluster.topology.plain()}, text)
 
 
-def _give_plan(as_json: bool, steps: list[tuple[str, Any]]) -> None:
+def _give_plan(as_json: bool, steps: list[tuple[str, Any]], losses: list[str]) -> None:
     plan = [{"title": title, "commands": [str(c) for c in action.commands]} for title, action in steps]
     lines = [f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"]) for n, s in enumerate(plan, 1)]
     give(as_json, plan, "\n".join(lines))
-    click.echo("nothing was changed", err=True)
+    for line in (*losses, "nothing was changed"):
+        click.echo(legible(line), err=True)

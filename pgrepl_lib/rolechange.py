@@ -8,6 +8,7 @@ from . import conf, db, files, recorded, synchronous
 from .command import Command
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
+from .operations import slots
 from .replicas import move_action
 from .wait import wait_until
 
@@ -66,6 +67,10 @@ class RoleChange:
     def require(self) -> None:
         """Raise `StepFailed` that names what speaks against it; nothing was changed."""
 
+    def losses(self) -> list[str]:
+        """What is lost with the old primary's role, to be said before."""
+        return [] if self.resumed else slots.lost_with(self.old, self.new)
+
     def steps(self, titles: dict[str, str]) -> list[Step]:
         """Every step's title and action, in order."""
         moves = self.follow_steps(titles["follow"])
@@ -88,7 +93,8 @@ class RoleChange:
 
     def tidy(self, title: str = "") -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
-        outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
+        action = Action.sequence([self.tidy_action(), *slots.drops(self.cluster)])
+        outcome = self.cluster.perform(title or self.TITLES["tidy"], action)
         self.cluster.end()
         return outcome
 
@@ -104,9 +110,9 @@ class RoleChange:
 
     def slots_action(self, followers: list[Instance]) -> Action:
         """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
-        slots = [self.new.slot_action(f.slot) for f in followers]
+        made = [self.new.slot_action(f.slot) for f in followers]
         names = synchronous.standbys(self.cluster, self.new.name)
-        return Action.sequence([*slots, synchronous.action(self.new, self.cluster.topology.synchronous, names)])
+        return Action.sequence([*made, synchronous.action(self.new, self.cluster.topology.synchronous, names)])
 
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""

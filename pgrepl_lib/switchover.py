@@ -82,7 +82,7 @@ class Switchover(RoleChange):
 
     def _announce(self) -> None:
         """Say what the change will cost, before it."""
-        for line in hindrances.lost_slots(self.old.name, self.old.address):
+        for line in self.losses():
             show.markdown(f"**{line}**")
 
     def prepare(self, title: str = TITLES["prepare"]) -> str:

@@ -41,12 +41,3 @@ def of_replica(name: str, at: db.Address) -> list[str]:
         way = f"select pg_terminate_backend({reader['pid']})"
         found.append(f"{held} (max_standby_streaming_delay = -1); wait for it, or: {way}")
     return found
-
-
-def lost_slots(name: str, at: db.Address) -> list[str]:
-    """Logical slots, which do not change over with the role."""
-    slots = [r["n"] for r in db.rows(at, LOGICAL)]
-    if not slots:
-        return []
-    told = f"{name} has logical slots that the new primary will not have: {', '.join(slots)}"
-    return [f"{told}; their consumers need new ones there"]

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db, preflight
+from pgrepl_lib import Cluster, db, files, preflight, recorded
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.errors import PgreplError, StepFailed
+from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import restarts
-from pgrepl_lib.replicas import add, rebuild
+from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib.replicas import add, follow, rebuild
 from pgrepl_lib.wait import wait_until
 from tests.conftest import DOCUMENT_SETTINGS, MakeCluster
 from tests.func.operated import (
@@ -23,8 +25,10 @@ from tests.func.operated import (
     container_of,
     everything_recorded,
     make,
+    slots,
     wait_caught_up,
 )
+from tests.func.running import of_cluster, pgrepl
 from tests.remedies import commands_in, copied
 
 
@@ -65,7 +69,9 @@ def make_folder(cluster: Cluster, folder: Path) -> None:
         return
     for name in cluster.topology.names:
         words = ["mkdir", "-p", str(folder)]
-        assert container_of(cluster, name).exec_run(words, user="postgres").exit_code == 0
+        if cluster.engine.running(name):
+            done = container_of(cluster, name).exec_run(words, user="postgres")
+            assert done.exit_code == 0
 
 
 def test_data_outside_the_data_folder_are_refused_and_told(cluster: Cluster) -> None:
@@ -165,3 +171,47 @@ def test_limits_that_a_run_changes_reach_the_replicas_in_their_order(cluster: Cl
     primary.start()
     assert [r.start() for r in cluster.replicas] == ["changed", "changed"]
     assert limits_of(cluster) == before
+
+
+# --- slots -----------------------------------------------------------------------------------
+
+
+def test_a_cascaded_failover_leaves_no_slot_and_says_which_are_lost(cluster: Cluster) -> None:
+    """Also that the lost primary had a logical one, and that data outside block the way back."""
+    primary, replica = cluster.primary, cluster.instance("replica")
+    db.rows(primary.address, "alter system set wal_level = logical")
+    for act in (cluster.engine.stop, cluster.engine.start):
+        act(primary.name).do(print)
+    primary.wait_ready()
+    db.rows(primary.address, "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
+    follow(cluster, "replica-2", "replica")
+    with recorded.following(cluster, "a run"):
+        wait_caught_up(cluster)
+    slot_check = CHECKS["slot"](cluster)
+    assert slot_check.passed, slot_check.seen
+    primary.kill()
+    change = Failover(cluster, "replica-2")
+    assert "primary has logical slots that the new primary will not have: theirs" in change.losses()[0]
+    planned = pgrepl("failover --plan --to replica-2", of_cluster(cluster))
+    assert planned.returncode == 0 and "will not have: theirs" in planned.stderr
+    change.run()
+    assert slots(cluster) == {"replica": [], "replica-2": ["replica_1_slot"]}
+    refused_while_outside(cluster)
+    db.rows(replica.address, "select pg_create_physical_replication_slot('replica_2_slot', true)")
+    left = CHECKS["slot"](cluster)
+    assert not left.passed and "replica: replica_2_slot inactive, of nobody" in left.seen
+    assert all(copied(command).returncode == 0 for command in commands_in(left.hint))
+    assert CHECKS["slot"](cluster).passed
+    for path in (recorded.FILE, recorded.COPIES):
+        files.remove(cluster.folder / path)
+
+
+def refused_while_outside(cluster: Cluster) -> None:
+    """A fenced primary does not come back where it would share, or lack, what its successor has."""
+    folder = Path("/tmp") / f"later of {cluster.params.project}"
+    make_folder(cluster, folder)
+    db.rows(cluster.primary.address, f"create tablespace later location '{folder}'")
+    with refused(cluster, f"tablespace later: {folder}"):
+        Rejoin(cluster, "primary").run()
+    db.rows(cluster.primary.address, "drop tablespace later")
+    wait_caught_up(cluster)
