@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+from .doors import docker_context
 from .errors import CommandFailed, EnvironmentLacking
 from .redact import redact
 
@@ -180,7 +181,7 @@ def replace_process(command: Command, *, cwd: Path) -> None:
         os.setgroups([])
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
-    os.execvpe(command.argv[0], command.argv, environment(command.env))
+    os.execvpe(command.argv[0], command.argv, _environment_of(command))
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -193,6 +194,15 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **mark, **(extra or {})}
 
 
+def _environment_of(command: Command) -> dict[str, str]:
+    """The same; Docker's programs work on the engine that the SDK works on."""
+    found = environment(command.env)
+    if not command.argv[0].startswith("docker"):
+        return found
+    kept = {k: v for k, v in found.items() if k not in docker_context.VARIABLES}
+    return kept | docker_context.variables()
+
+
 def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
     identity: dict[str, object] = {}
     if command.user:
@@ -201,7 +211,7 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
     stdin = (cwd / command.stdin).open("rb") if command.stdin else subprocess.DEVNULL
     try:
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-            command.argv, cwd=cwd, env=environment(command.env), stdin=stdin,
+            command.argv, cwd=cwd, env=_environment_of(command), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **identity,
         )  # fmt: skip
     except (FileNotFoundError, PermissionError) as error:

@@ -112,7 +112,8 @@ class RoleChange:
         """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
         made = [self.new.slot_action(f.slot) for f in followers]
         names = synchronous.standbys(self.cluster, self.new.name)
-        return Action.sequence([*made, synchronous.action(self.new, self.cluster.topology.synchronous, names)])
+        promise = self.cluster.topology.synchronous
+        return Action.sequence([*made, synchronous.action(self.new, promise, names)])
 
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import socket
@@ -23,6 +22,7 @@ from docker.utils import kwargs_from_env
 
 from .. import command
 from ..command import Command
+from ..doors import docker_context
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..wait import wait_until
@@ -43,16 +43,21 @@ class Connection(docker.APIClient):
 def client() -> docker.DockerClient:
     """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
     try:
-        found = docker.from_env(timeout=60)
+        named = docker_context.variables()
+        found = docker.from_env(timeout=60, environment=named)
         found.ping()
-        found.api = Connection(timeout=60, **kwargs_from_env())
+        found.api = Connection(timeout=60, **kwargs_from_env(environment=named))
         return found
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(
             "No Docker engine answers.",
-            looked_at=[f"{os.environ.get('DOCKER_HOST', 'unix:///var/run/docker.sock')}: {error}"],
+            looked_at=[f"{_endpoint()}: {error}"],
             remedy="start Docker (and allow this user to use it), or use the parameter engine = local",
         ) from None
+
+
+def _endpoint() -> str:
+    return docker_context.variables().get(docker_context.HOST, "unix:///var/run/docker.sock")
 
 
 @cache

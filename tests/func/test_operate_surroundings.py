@@ -176,6 +176,7 @@ def test_limits_that_a_run_changes_reach_the_replicas_in_their_order(cluster: Cl
 # --- slots -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_cascaded_failover_leaves_no_slot_and_says_which_are_lost(cluster: Cluster) -> None:
     """Also that the lost primary had a logical one, and that data outside block the way back."""
     primary, replica = cluster.primary, cluster.instance("replica")
