@@ -222,7 +222,9 @@ class Cluster(Steps):
         if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
             remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
             cause = f"Project {self.params.project} has no running primary; nothing was changed."
-            raise StepFailed(cause, remedy=self.addressed(remedy))
+            name = self.topology.primary
+            looked_at = [f"{name}: {self.engine.life(name)}"]
+            raise StepFailed(cause, looked_at=looked_at, remedy=self.addressed(remedy))
 
     def refuse_settings(self, made: Mapping[str, Any]) -> None:
         """Raise `ParameterError` for settings that it was not made with and that cannot work."""
@@ -282,7 +284,7 @@ class Cluster(Steps):
         One that others know by its port keeps it; its start then says who holds it.
         """
         engine = self.engine
-        if self.looks_only or self.params.port or engine.running(name):
+        if self.looks_only or self.params.port or not engine.life(name).ended:
             return
         if not holder(engine.ports[name]):
             return

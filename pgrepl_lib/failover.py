@@ -53,9 +53,10 @@ class Failover(RoleChange):
 
     @staticmethod
     def _lost(cluster: Cluster, name: str) -> bool:
-        """Whether a replica does not run and never was promoted: its control file says so."""
+        """Whether a replica has ended and never was promoted: its control file says so."""
         engine = cluster.engine
-        if name == cluster.topology.primary or engine.running(name) or not engine.has_data(name):
+        ended = engine.life(name).ended and engine.has_data(name)
+        if name == cluster.topology.primary or not ended:
             return False
         return ControlFile.parse(engine.control_file(name)).was_standby
 
@@ -66,8 +67,17 @@ class Failover(RoleChange):
         return pandas.DataFrame(rows)
 
     def require(self) -> None:
-        """Raise `StepFailed` while the primary lives, unless force was given; nothing was changed."""
-        if not self.resumed and not self.force and self.old.answers()[0]:
+        """Raise `StepFailed` while the primary answers, unless force was given.
+
+        Nothing was changed. Also for a replica that none of the others reaches: they could not follow it.
+        """
+        if self.resumed or self.force:
+            return
+        others = self.others()
+        if others and len(unreached := self.unreached(others)) == len(others):
+            remedy = f"choose another one; or: `pgrepl failover --to {self.new.name} --force`"
+            refuse(self.kind, self.new.name, unreached, self.cluster.addressed(remedy))
+        if self.old.answers()[0]:
             remedy = (
                 f"`pgrepl switchover --to {self.new.name}` loses nothing; to kill it all the "
                 f"same: `pgrepl failover --to {self.new.name} --force`"
@@ -125,29 +135,40 @@ class Failover(RoleChange):
 
     def _fence_action(self) -> Action:
         engine, name = self.cluster.engine, self.old.name
-        kill, forbid = engine.kill(name), engine.forbid_writes(name)
-        # Nor may a replica that still follows it receive what the new primary does not have.
-        rules = self.cluster.folder / name / CONFIGURATION[1]
-        reject = conf.hba_lines(self.cluster.params.replication_user, engine.rule_network(), "reject")
+        kill, forbid, reject = engine.kill(name), engine.forbid_writes(name), self._reject_action()
+        place = engine.join(self.new.name)
 
         def do(tell: Tell) -> None:
-            if engine.running(name):
-                kill.do(tell)
+            if not place.done():
+                place.do(tell)
+            kill.do(tell)  # also one that is paused, or whose postmaster alone is dead
             if not forbid.done():
                 forbid.do(tell)
-            if engine.running(name):  # somebody started it in between
-                kill.do(tell)
-            if rules.exists():  # without it, nothing starts with these rules
-                text = conf.with_block(rules.read_text("utf-8"), FENCE, reject, first=True)
-                files.write_atomic(rules, text)
+            kill.do(tell)  # somebody may have started it in between
+            reject.do(tell)
 
         def done() -> bool:
-            shut = not rules.exists() or FENCE in rules.read_text("utf-8")
-            return not engine.running(name) and forbid.done() and shut
+            return kill.done() and forbid.done() and reject.done()
 
-        return Action(
-            (*(kill.commands if engine.running(name) else ()), *forbid.commands, f"patch {name}/{rules.name}"), do, done
-        )
+        kills = () if kill.done() else kill.commands
+        commands = (*place.commands, *kills, *forbid.commands, *reject.commands)
+        return Action(commands, do, done)
+
+    def _reject_action(self) -> Action:
+        """Nor may a replica that still follows it receive what the new primary does not have."""
+        user, network = self.cluster.params.replication_user, self.cluster.engine.rule_network()
+        path = self.cluster.folder / self.old.name / CONFIGURATION[1]
+        lines = conf.hba_lines(user, network, "reject")
+
+        def do(tell: Tell) -> None:
+            if path.exists():  # without it, nothing starts with these rules
+                text = conf.with_block(path.read_text("utf-8"), FENCE, lines, first=True)
+                files.write_atomic(path, text)
+
+        def done() -> bool:
+            return not path.exists() or FENCE in path.read_text("utf-8")
+
+        return Action((f"patch {self.old.name}/{path.name}",), do, done)
 
     def promote_action(self) -> Action:
         """Slots for the others first, and everything received is replayed."""

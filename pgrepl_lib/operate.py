@@ -35,7 +35,8 @@ def psql(project: str | None, engine: str | None, given: Given, instance: str, a
         raise ParameterError(f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)])
     if not cluster.engine.running(instance):
         remedy = cluster.addressed("`pgrepl run` starts it")
-        raise PgreplError(f"{instance} is not running.", remedy=remedy)
+        cause = f"{instance} is not running: {cluster.engine.life(instance)}."
+        raise PgreplError(cause, remedy=remedy)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
 

@@ -84,7 +84,7 @@ def _room(folder: Path, needed: int, where: str) -> Finding:
 def _space_needed(cluster: Cluster) -> int:
     """Bytes for what is still to be made: what has its data needs no more."""
     engine, names = cluster.engine, cluster.topology.names
-    missing = [name for name in names if not (engine.running(name) or engine.has_data(name))]
+    missing = [name for name in names if engine.life(name).ended and not engine.has_data(name)]
     if len(missing) < len(names):
         return SPACE_PER_REPLICA * len(missing)
     return SPACE_NEEDED + SPACE_PER_REPLICA * (len(names) - 2)
@@ -122,7 +122,7 @@ def _leftovers(cluster: Cluster) -> Iterator[Finding]:
 def _lost_data(cluster: Cluster) -> Iterator[Finding]:
     """A primary whose data are gone, or another cluster's, is not made anew as an empty one."""
     engine, topology = cluster.engine, cluster.topology
-    if engine.running(topology.primary):
+    if not engine.life(topology.primary).ended:
         return
     if wrong := identity.astray(engine, topology, topology.primary):
         yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
@@ -138,7 +138,7 @@ def _tablespaces(cluster: Cluster) -> Iterator[Finding]:
 
 def _ports(cluster: Cluster) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
-        mine = cluster.engine.running(name) if (cluster.folder / FILE).exists() else False
+        mine = (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended
         who = "" if mine else ports.holder(port)
         seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
         yield Finding(

@@ -93,8 +93,8 @@ class Rejoin:
 
         def do(tell: Tell) -> None:
             files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
-            if start.done() and not self._recovers():
-                engine.stop(name).do(tell)
+            if not engine.life(name).ended and not self._shut():
+                engine.kill(name).do(tell)
             if not start.done():
                 forbid.do(tell)
                 start.do(tell)
@@ -179,7 +179,7 @@ class Rejoin:
         parts = self._copy() if way == "copy" else self._follow(way)
 
         def do(tell: Tell) -> None:
-            if engine.running(instance.name):
+            if not stop.done():
                 stop.do(tell)
             parts.do(tell)
             self._drop_old_slots()
@@ -248,6 +248,10 @@ class Rejoin:
         """Whether its file names no upstream."""
         text = (self.cluster.folder / self.instance.name / CONFIGURATION[0]).read_text("utf-8")
         return text == conf.without_block(text, "standby")
+
+    def _shut(self) -> bool:
+        """Whether it runs and refuses writes; one that is paused may go on with one."""
+        return self.cluster.engine.running(self.instance.name) and self._recovers()
 
     def _recovers(self) -> bool:
         return bool(db.row(self.instance.address, "select pg_is_in_recovery() as r")["r"])

@@ -105,7 +105,7 @@ def _rebuilding_action(instance: Instance) -> Action:
 
     def do(tell: Tell) -> None:
         replacing.require_room(engine, name, instance.upstream.name)
-        ran = engine.running(name)
+        ran = not stop.done()
         if ran:
             stop.do(tell)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from . import conf, db, files, recorded, synchronous
@@ -105,6 +106,18 @@ class RoleChange:
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""
         return [self.cluster.instance(n) for n in self.cluster.topology.followers(self.old.name) if n != self.new.name]
+
+    def unreached(self, others: Sequence[Instance]) -> list[str]:
+        """Who of these does not get through to the new primary by its name, as a reason.
+
+        Nobody where it has no place in the network: it is given one before anything is stopped.
+        Who does not run, or has none himself, is not asked.
+        """
+        engine, new = self.cluster.engine, self.new.name
+        if not engine.join(new).done():
+            return []
+        asked = (o.name for o in others if engine.running(o.name) and engine.join(o.name).done())
+        return [f"{name} does not reach {new}" for name in asked if not engine.reaches(name, new)]
 
     # --- actions -------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import db
+from .engine.life import Life
 from .state import FILE
 
 if TYPE_CHECKING:
@@ -54,14 +55,23 @@ def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
     known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
     if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
-        there = (cluster.folder / FILE).exists() and cluster.engine.has_data(instance.name)
-        return {**known, "state": _fenced(cluster, instance) or ("stopped" if there else "absent")}
+        return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
     try:
         seen = db.row(instance.address, "select pg_is_in_recovery() as r, current_setting('server_version') as v")
         role = "replica" if seen["r"] else "primary"
         return {**known, "role": role, "version": seen["v"], "state": _fenced(cluster, instance) or "running"}
     except (psycopg.Error, OSError):
         return {**known, "state": "not answering"}
+
+
+def _life(cluster: Cluster, instance: Instance) -> str:
+    """What one is at that cannot be asked; without a container it may have its data."""
+    engine = cluster.engine
+    if not (cluster.folder / FILE).exists():
+        return Life.ABSENT
+    if not (life := engine.life(instance.name)).ended:
+        return life
+    return Life.STOPPED if engine.has_data(instance.name) else Life.ABSENT
 
 
 def _fenced(cluster: Cluster, instance: Instance) -> str:

@@ -78,7 +78,7 @@ class Switchover(RoleChange):
         found = hindrances.of_primary(self.old.name, self.old.address)
         if self.new.answers()[0]:
             found += hindrances.of_replica(self.new.name, self.new.address)
-        return found
+        return [*found, *self.unreached([self.old, *self.others()])]
 
     def _announce(self) -> None:
         """Say what the change will cost, before it."""
@@ -131,13 +131,18 @@ class Switchover(RoleChange):
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
+        place = self.cluster.engine.join(self.new.name)
 
         def do(tell: Tell) -> None:
+            if not place.done():
+                place.do(tell)
             slots.do(tell)
             write_standby(self.old, self.new)
 
-        done = lambda: self.promoted or not self.cluster.engine.running(self.old.name)  # noqa: E731
-        return Action((*slots.commands, *standby_commands(self.old)), do, done)
+        def done() -> bool:
+            return self.promoted or self.cluster.engine.life(self.old.name).ended
+
+        return Action((*place.commands, *slots.commands, *standby_commands(self.old)), do, done)
 
     def _stop_action(self) -> Action:
         engine = self.cluster.engine
@@ -158,8 +163,11 @@ class Switchover(RoleChange):
 
     def _end_old(self, stop: Action, tell: Tell) -> None:
         """Stop it where it runs; a primary first gets its receiver back, or its end would not wait for what it wrote."""
-        if not self.cluster.engine.running(self.old.name):
+        if self.cluster.engine.life(self.old.name).ended:
             return
+        begin = self.cluster.engine.start(self.old.name)
+        if not begin.done():  # it is paused: until the promotion it may go on
+            begin.do(tell)
         self.old.wait_ready()
         if self._old_runs_as_primary():
             self.new.wait_streaming()

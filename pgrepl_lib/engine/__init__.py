@@ -14,6 +14,7 @@ from ..db import Address
 from ..errors import StepFailed
 from ..params import Params
 from ..words.commands import addressed
+from .life import Life
 
 PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
@@ -124,17 +125,23 @@ class Engine(Protocol):
         """
 
     def start(self, name: str, *, initialise: bool = False) -> Action:
-        """Start an instance; done when its process or container runs.
+        """Start an instance; done when its process or container runs, and the others can find it.
+
+        One that is paused goes on where it was: whom that must not be allowed is killed first.
+        What is left of a server that somebody has killed is ended before another one starts.
 
         initialise: where the first primary has no data yet, an empty cluster is made. Without,
         data that are gone are never replaced by an empty cluster: raises `StepFailed`.
         """
 
     def stop(self, name: str) -> Action:
-        """Stop an instance and wait for it."""
+        """Stop an instance and wait until it has ended; one that is paused goes on for that."""
 
     def kill(self, name: str) -> Action:
-        """SIGKILL: the server gets no chance to do anything."""
+        """SIGKILL for all that runs of it, and see it gone: no commit is confirmed any more.
+
+        Raises `WaitTimeout` where the system does not end it.
+        """
 
     def forbid_writes(self, name: str) -> Action:
         """`standby.signal` into a stopped instance's data: however it starts, it refuses writes.
@@ -193,8 +200,17 @@ class Engine(Protocol):
     def has_data(self, name: str) -> bool:
         """Whether a complete data folder exists."""
 
+    def life(self, name: str) -> Life:
+        """What its processes are at. Only `ended` says that nothing of it writes any more."""
+
     def running(self, name: str) -> bool:
-        """Whether its process or container runs."""
+        """Whether its server can be asked. What is not running has not ended, it may be paused."""
+
+    def join(self, name: str) -> Action:
+        """Give an instance its place in the cluster's network: others find it by its name."""
+
+    def reaches(self, name: str, other: str) -> bool:
+        """Whether one running instance gets through to another one as its settings name it."""
 
     def activity(self, name: str) -> str:
         """What its processes are at: it changes while one that does not answer yet gets on."""
@@ -245,7 +261,7 @@ def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> t
     if wanted == "local":
         return local.LocalEngine(params, ports), "asked for" if params.engine != "auto" else "this cluster was made with it"
     if wanted == "docker":
-        docker_host.require(params)
+        docker_host.require(params, made=made_with == "docker")
         return docker.DockerEngine(params, ports), ("asked for" if params.engine != "auto" else "this cluster was made with it")
     if reason := docker_host.why_not(params):
         return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 
 from .. import command
 from ..command import Command, Completed
 from ..errors import StepFailed
 from ..params import Params
 from ..wait import wait_until
-from . import NOTHING, PASSFILE, PRIMARY, SILENCE, TEMPORARY_PRIMARY, Action, Tell, owner, temporary_of
-from .docker_host import client, compose, container_runs, find_container, is_private, write_file
-from .ending import wait_stopped
+from . import (
+    NOTHING,
+    PASSFILE,
+    PRIMARY,
+    SILENCE,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    life,
+    owner,
+    temporary_of,
+)
+from .docker_host import (
+    client,
+    compose,
+    container_life,
+    create,
+    find_container,
+    image_here,
+    is_private,
+    write_file,
+)
+from .ending import KILL_SECONDS, wait_stopped
+from .life import Life
+from .network import SERVICE
 from .processes import owner_of
 from .secret import content
 
@@ -38,9 +61,12 @@ class Containers:
     def look_only(self) -> None:
         """Nothing is fetched by naming it."""
 
-    def running(self, name: str) -> bool:
+    def life(self, name: str) -> Life:
         found = self._service(name)
-        return bool(found and found.status == "running")
+        return life.of_container(found.status) if found else Life.ABSENT
+
+    def running(self, name: str) -> bool:
+        return self.life(name) is Life.RUNNING
 
     def passfile(self, name: str) -> str:
         return f"{self.pgdata}/{PASSFILE}"
@@ -82,10 +108,23 @@ class Containers:
 
     def _shut_down(self, name: str) -> None:
         """A fast shutdown, as the image's stop signal; nothing kills a server that still writes."""
-        if container := self._service(name):
+        for container in self._living(name):
             with suppress(APIError):  # it has ended just now
                 container.kill(signal="SIGINT")
-            wait_stopped(self, name, lambda: not container_runs(str(container.id)))
+                if container_life(str(container.id)) is Life.PAUSED:
+                    container.unpause()  # it gets the signal first
+        wait_stopped(self, name, lambda: self.life(name).ended)
+
+    def _kill(self, name: str) -> None:
+        """With a container's first process, which is the server, the system ends all the others."""
+        for container in self._living(name):
+            with suppress(APIError):  # it has ended just now; else the wait says that it has not
+                container.kill()
+
+        def ended() -> tuple[bool, str]:
+            return self.life(name).ended, self.life(name)
+
+        wait_until(f"the end of {name}", ended, seconds=KILL_SECONDS)
 
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""
@@ -116,8 +155,29 @@ class Containers:
         return client().volumes.list(filters=self._mine())
 
     def _service(self, name: str) -> Any:
-        wanted = {"com.docker.compose.service": name, "com.docker.compose.oneoff": "False"}
-        return next((c for c in self._containers() if wanted.items() <= c.labels.items()), None)
+        """An instance's container: that which lives, where an interrupted Compose has left two."""
+        wanted = {SERVICE: name, "com.docker.compose.oneoff": "False"}
+        found = [c for c in self._containers() if wanted.items() <= c.labels.items()]
+        return max(found, key=_lives, default=None)
+
+    def _living(self, name: str) -> Iterator[Any]:
+        """An instance's container for as long as one lives, each once."""
+        seen: set[str] = set()
+        while (found := self._service(name)) and _lives(found) and found.id not in seen:
+            seen.add(found.id)
+            yield found
+
+    @property
+    def _network(self) -> str:
+        return f"{self.params.project}_cluster"
+
+    @cached_property
+    def image(self) -> str:
+        """The image of new containers: by its name, else by the id that ours have."""
+        if image_here(self.params.image):
+            return self.params.image
+        ids = (str(c.attrs["Image"]) for c in self._containers())
+        return next(filter(image_here, ids), self.params.image)
 
     def _temporary(self, name: str) -> str:
         """Container names are the engine's, so a second project needs its own: the default keeps the document's."""
@@ -132,7 +192,11 @@ class Containers:
         return self._compose("run", "--rm", "--no-deps", "-T", "-u", "postgres", *program)
 
     def _compose(self, *arguments: str) -> Command:
-        return Command((*compose(), *arguments))
+        argv = (*compose(), *arguments)
+        if self.image == self.params.image:
+            return Command(argv)
+        shown = f"PGREPL_IMAGE={self.image} {command.shell_text(argv)}"
+        return Command(argv, env={"PGREPL_IMAGE": self.image}, shown=shown)
 
     def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> Command:
         variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
@@ -161,17 +225,11 @@ class Containers:
             yield self._service(name)
             return
         mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw,nocopy"}}
-        made = client().containers.create(self.params.image, volumes=mount, labels=self.labels)
+        made = create(self.image, volumes=mount, labels=self.labels)
         try:
             yield made
         finally:
             made.remove(v=True)
-
-    def _image_here(self) -> bool:
-        try:
-            return bool(client().images.get(self.params.image))
-        except ImageNotFound:
-            return False
 
     def _remove_container(self, name: str) -> None:
         if found := find_container(name):
@@ -191,6 +249,10 @@ class Containers:
     def _start_remedy(self, name: str) -> str:
         from ..ports import holder
 
-        if (who := holder(self.ports[name])) and not self.running(name):
+        if (who := holder(self.ports[name])) and self.life(name).ended:
             return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
         return "correct the cause named above and run again"
+
+
+def _lives(container: Any) -> bool:
+    return not life.of_container(container.status).ended

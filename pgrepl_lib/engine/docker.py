@@ -21,6 +21,7 @@ from . import (
     Action,
     Tell,
     first_complaint,
+    network,
     no_data,
     owner,
     settings_probe,
@@ -30,18 +31,21 @@ from .docker_host import (
     client,
     compose,
     compose_version,
-    container_runs,
+    container_life,
     find_container,
     host_address_outside,
     image_environment,
+    image_here,
     read_file,
     wait_accepting,
 )
+from .life import Life
 from .secret import password
 from .services import ENV, compose_files, owner_command, owner_lines
 from .volumes import COPY, Volumes
 
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
+ANSWERED = (0, 1)  # of pg_isready: it accepts connections, or rejects them by now
 MOUNTED = "/etc/postgresql"
 NO_PASSWORD = "secrets/none"  # empty: with this file, the image does not initialise a volume
 
@@ -52,7 +56,7 @@ class DockerEngine(Volumes):
     name = "docker"
 
     def facts(self) -> dict[str, str]:
-        image = client().images.get(self.params.image)
+        image = client().images.get(self.image)
         digest = next(iter(image.attrs.get("RepoDigests") or []), image.id)
         environment = image_environment(image.attrs)
         version = f"{' '.join(compose())} {compose_version()}"
@@ -74,7 +78,7 @@ class DockerEngine(Volumes):
                                          remedy="check the connection and run again") from None  # fmt: skip
 
         shown = f"docker image inspect {image} >/dev/null 2>&1 || docker image pull {image}"
-        return Action((shown,), do, lambda: self._image_here())
+        return Action((shown,), do, lambda: image_here(self.image))
 
     def prepare(self) -> None:
         files.make_folder(self.folder / "secrets", 0o700)
@@ -107,7 +111,7 @@ class DockerEngine(Volumes):
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
         complaints = []
         for name, value in settings.items():
-            here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.params.image)
+            here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
             probe = ("docker", "container", "run", "--rm", *here)
             done = command.run(Command((*probe, *settings_probe(name, value))), cwd=Path("/"), check=False)
             if done.code:
@@ -127,7 +131,7 @@ class DockerEngine(Volumes):
             tell("…")
             self._remove_container(name)
             container = client().containers.run(
-                self.params.image, name=name, detach=True, labels=self.labels,
+                self.image, name=name, detach=True, labels=self.labels,
                 environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
                 volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
             )  # fmt: skip
@@ -143,7 +147,7 @@ class DockerEngine(Volumes):
             self._remove_container(temporary)
             self.run(start)
 
-        return Action((start,), do, lambda: container_runs(temporary))
+        return Action((start,), do, lambda: container_life(temporary) is Life.RUNNING)
 
     def copy_out(self, temporary: str, file: str, target: Path) -> Action:
         name, source = self._temporary(temporary), f"{self.pgdata}/{file}"
@@ -210,32 +214,66 @@ class DockerEngine(Volumes):
     def start(self, name: str, *, initialise: bool = False) -> Action:
         """An empty volume is initialised by the image's own start, so that must not begin."""
         up, ready = self._compose("up", "-d", name), _until(self.client(name, *READY))
+        place = self.join(name)
+        first: tuple[Command | str, ...] = (up,)
+        if self.life(name) is Life.PAUSED:
+            first = (self._compose("unpause", name),)
 
         def do(tell: Tell) -> None:
             if not (initialise or self.has_data(name)):
                 raise no_data(name, self.params)
-            try:
-                self.run(up)
-            except CommandFailed as error:
-                raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
-                                 remedy=self._start_remedy(name)) from None  # fmt: skip
+            if self.life(name) is Life.PAUSED:
+                self._service(name).unpause()
+            elif not (self.running(name) and network.find(self._network)):
+                self._up(up, name)
+            if not place.done():
+                place.do(tell)
 
-        return Action((up, ready), do, lambda: self.running(name))
+        def done() -> bool:
+            return self.running(name) and place.done()
+
+        return Action((*first, *place.commands, ready), do, done)
+
+    def _up(self, up: Command, name: str) -> None:
+        try:
+            self.run(up)
+        except CommandFailed as error:
+            raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
+                             remedy=self._start_remedy(name)) from None  # fmt: skip
+
+    def join(self, name: str) -> Action:
+        def commands() -> tuple[str, ...]:
+            found = self._service(name)
+            return network.commands(found, self._network) if found else ()
+
+        def done() -> bool:
+            return not commands()
+
+        def do(tell: Tell) -> None:
+            network.join(self._service(name), self._network)
+
+        return Action(commands(), do, done)
+
+    def reaches(self, name: str, other: str) -> bool:
+        host, port = self.upstream(other)
+        asked = ("pg_isready", f"--host={host}", f"--port={port}", "--timeout=3", "--quiet")
+        return self.run(self.inside(name, *asked), check=False).code in ANSWERED
 
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
         shown = self._compose("stop", name)
-        return Action((shown,), lambda tell: self._shut_down(name), lambda: not self.running(name))
+        return Action((shown,), lambda tell: self._shut_down(name), lambda: self.life(name).ended)
 
     def kill(self, name: str) -> Action:
-        return Action((self._compose("kill", name),), lambda tell: self._service(name).kill(), lambda: not self.running(name))
+        shown = self._compose("kill", name)
+        return Action((shown,), lambda tell: self._kill(name), lambda: self.life(name).ended)
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
         secret = self.folder / "secrets/superuser"
         anywhere: dict[str, Any] = {"5432/tcp": ("127.0.0.1", None)}
         made = client().containers.run(
-            self.params.image, detach=True, labels=self.labels,
+            self.image, detach=True, labels=self.labels,
             tmpfs={self.data_mount: f"size={megabytes}m"},
             environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"}, ports=anywhere,
             volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},

@@ -26,6 +26,8 @@ from ..doors import docker_context
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..wait import wait_until
+from . import life
+from .life import Life
 
 
 class Connection(docker.APIClient):
@@ -95,22 +97,18 @@ def why_not(params: Params) -> str:
     return ""
 
 
-def require(params: Params) -> None:
-    """Raise `EnvironmentLacking` unless an engine and Compose answer and the image is here or can be pulled."""
+def require(params: Params, *, made: bool = False) -> None:
+    """Raise `EnvironmentLacking` unless an engine and Compose answer and the image can be had.
+
+    made: there is a cluster already; what runs is operated without the image.
+    """
     client()
     compose()
     try:
         image = client().images.get(params.image)
     except ImageNotFound:
-        try:
-            client().api.inspect_distribution(params.image)
-        except (DockerException, OSError) as error:
-            raise EnvironmentLacking(
-                f"The image {params.image} is not here and cannot be pulled.",
-                looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
-                remedy="check the parameter image and the connection to its registry, load the image with "
-                "`docker image load`, or use the parameter engine = local",
-            ) from None
+        if not made:
+            _require_in_registry(params)
         return
     found = image_environment(image.attrs).get("PG_MAJOR", str(params.pg_version))
     if found != str(params.pg_version):
@@ -118,6 +116,37 @@ def require(params: Params) -> None:
             f"The image {params.image} holds PostgreSQL {found}, not {params.pg_version}.",
             remedy=f"choose an image of {params.pg_version}, or -p pg_version {found}",
         )
+
+
+def _require_in_registry(params: Params) -> None:
+    try:
+        client().api.inspect_distribution(params.image)
+    except (DockerException, OSError) as error:
+        raise EnvironmentLacking(
+            f"The image {params.image} is not here and cannot be pulled.",
+            looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
+            remedy="check the parameter image and the connection to its registry, load the image "
+            "with `docker image load`, or use the parameter engine = local",
+        ) from None
+
+
+def image_here(image: str) -> bool:
+    """Whether the engine has an image, by its name or id."""
+    try:
+        return bool(client().images.get(image))
+    except ImageNotFound:
+        return False
+
+
+def create(image: str, **options: Any) -> Any:
+    """A container that is not started; raises `EnvironmentLacking` where its image is gone."""
+    try:
+        return client().containers.create(image, **options)
+    except ImageNotFound:
+        raise EnvironmentLacking(
+            f"The image {image} is gone, and a container of it is needed.",
+            remedy="load it with `docker image load`, or pull it, then run again",
+        ) from None
 
 
 def data_root() -> Path | None:
@@ -149,10 +178,10 @@ def find_container(name: str) -> Any:
         return None
 
 
-def container_runs(container_id: str) -> bool:
-    """Whether it exists and runs."""
+def container_life(container_id: str) -> Life:
+    """What a container is at, by its name or id."""
     found = find_container(container_id)
-    return bool(found and found.status == "running")
+    return life.of_container(found.status) if found else Life.ABSENT
 
 
 def image_environment(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -183,7 +212,7 @@ def wait_accepting(container_id: str) -> None:
 
     wait_until("the temporary server to accept connections", probe, seconds=90, hint="the log's last lines say why",
                log=lambda: container.logs(tail=12).decode(errors="replace"),
-               alive=lambda: container_runs(container_id))  # fmt: skip
+               alive=lambda: container_life(container_id) is Life.RUNNING)  # fmt: skip
 
 
 def read_file(container: Any, path: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..wait import wait_until
 
+KILL_SECONDS = 20.0
 STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)
 
 

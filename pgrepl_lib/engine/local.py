@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,6 @@ from ..command import Command
 from ..db import Address
 from ..errors import StepFailed
 from ..postgres.sessions import FOR_PROGRAMS
-from ..wait import wait_until
 from . import (
     TEMPORARY_PRIMARY,
     Action,
@@ -32,6 +30,7 @@ from . import (
 )
 from .ending import wait_stopped
 from .folders import Folders
+from .life import Life
 from .programs import HOST
 from .secret import password
 
@@ -146,13 +145,16 @@ class LocalEngine(Folders):
         make = [replace(c, unless=data) for c in first]
 
         def do(tell: Tell) -> None:
+            if self.life(name) is Life.PAUSED:
+                processes.go_on(self.folder / data)
+                return
             if not self.has_data(name):
                 if not initialise:
                     raise no_data(name, self.params)
                 files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)
-            processes.forget_dead(self.folder / self._data(name))
+            processes.forget_dead(self.folder / data)
             if self.run(start, check=False).code and not self.running(name):
                 raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
                                  remedy=self._start_remedy(name))  # fmt: skip
@@ -160,23 +162,28 @@ class LocalEngine(Folders):
         return Action((*make, start), do, lambda: self.running(name))
 
     def stop(self, name: str) -> Action:
+        data = self.folder / self._data(name)
         stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
 
         def do(tell: Tell) -> None:
+            if self.life(name) is Life.ORPHANED:
+                processes.kill(data, name)
+                return
+            if self.life(name) is Life.PAUSED:
+                processes.go_on(data)
             if self.run(stop, check=False).code:  # it waits a minute, however much is to be written
-                wait_stopped(self, name, lambda: not self.running(name))
+                wait_stopped(self, name, lambda: self.life(name).ended)
 
-        return Action((stop,), do, lambda: not self.running(name))
+        return Action((stop,), do, lambda: self.life(name).ended)
 
     def kill(self, name: str) -> Action:
-        pidfile = self.folder / self._data(name) / "postmaster.pid"
+        data = self._data(name)
+        shown = f"{data}/postmaster.pid); kill -KILL $P $(pgrep -P $P)"
 
         def do(tell: Tell) -> None:
-            os.kill(int(pidfile.read_text().split()[0]), signal.SIGKILL)
-            wait_until(f"the end of {name}", lambda: (not self.running(name), "running"), seconds=10)
+            processes.kill(self.folder / data, name)
 
-        shown = f"kill -KILL $(head -n 1 {self._data(name)}/postmaster.pid)"
-        return Action((shown,), do, lambda: not self.running(name))
+        return Action((f"P=$(head -n 1 {shown}",), do, lambda: self.life(name).ended)
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
@@ -224,10 +231,10 @@ class LocalEngine(Folders):
     def existing(self) -> list[str]:
         data = self.folder / "data"
         found = sorted(p.name for p in data.iterdir()) if data.exists() else []
-        return [f"data/{n} ({'running' if self.running(n) else 'stopped'})" for n in found]
+        return [f"data/{n} ({self.life(n)})" for n in found]
 
     def remove_all(self) -> Action:
-        instances = [n for n in self.ports if self.running(n)]
+        instances = [n for n in self.ports if not self.life(n).ended]
         stops = [self.stop(n) for n in instances]
 
         def do(tell: Tell) -> None:

@@ -15,18 +15,78 @@ from .. import command, files
 from ..command import Command
 from ..errors import EnvironmentLacking, WaitTimeout
 from ..wait import wait_until
+from .ending import KILL_SECONDS
+from .life import Life
+
+SERVER = ("postgres", "postmaster")  # the program's name, which every process of a server keeps
 
 
-def lives(data: Path) -> bool:
-    """Whether a postmaster works on this data folder.
+def life(data: Path) -> Life:
+    """Whether a server works on this data folder, or what is left of one."""
+    if postmaster := _postmaster(data):
+        return postmaster
+    if of_server(data):
+        return Life.ORPHANED
+    return Life.STOPPED if data.exists() else Life.ABSENT
+
+
+def _postmaster(data: Path) -> Life | None:
+    """What the postmaster is at; None where there is none.
 
     A dead one may stay as a zombie that answers to kill -0, and its number may be another's by now.
     """
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data.resolve()
+        status = process.status()
+        if status == psutil.STATUS_ZOMBIE or Path(process.cwd()) != data.resolve():
+            return None
     except (OSError, ValueError, IndexError, psutil.Error):
-        return False
+        return None
+    return Life.PAUSED if status == psutil.STATUS_STOPPED else Life.RUNNING
+
+
+def of_server(data: Path) -> list[psutil.Process]:
+    """The server's processes on a data folder, the oldest first.
+
+    They are known by their current folder, which they keep: also once their postmaster is dead,
+    their pid file or even the folder is gone. A person's shell there is none of them.
+    """
+    here, found = str(data.resolve()), []
+    for process in psutil.process_iter(["cwd", "name", "status"]):
+        seen = process.info
+        lives = seen["status"] != psutil.STATUS_ZOMBIE
+        if lives and seen["cwd"] == here and seen["name"] in SERVER:
+            found.append(process)
+    return sorted(found, key=_age)
+
+
+def _age(process: psutil.Process) -> tuple[float, int]:
+    return process.create_time(), process.pid
+
+
+def kill(data: Path, name: str) -> None:
+    """SIGKILL for every process of a server, and see all of them gone; raises `WaitTimeout`.
+
+    Of the postmaster alone would not do: a backend that is at work goes on without it, and
+    confirms its commit. It comes first, since it makes new ones.
+    """
+
+    def probe() -> tuple[bool, str]:
+        left = of_server(data)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not left, f"processes {', '.join(str(p.pid) for p in left)}"
+
+    hint = "what the system does not end (it may wait for a disk) could still confirm a commit"
+    wait_until(f"the end of every process of {name}", probe, seconds=KILL_SECONDS, hint=hint)
+
+
+def go_on(data: Path) -> None:
+    """Let a server go on that was told to stop where it is (SIGSTOP)."""
+    for process in of_server(data):
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def activity(data: Path) -> str:
@@ -48,18 +108,19 @@ def _written(process: psutil.Process) -> int:
 
 
 def forget_dead(data: Path) -> None:
-    """A killed postmaster that nobody has reaped yet looks alive to the server, which then would not start.
+    """What is left of a server whose postmaster was killed ends, or a new one would not start.
 
     Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on these data.
     """
     pidfile = data / "postmaster.pid"
-    if not pidfile.exists() or lives(data):
+    if _postmaster(data):
+        return
+    kill(data, data.name)
+    if not pidfile.exists():
         return
     with suppress(WaitTimeout):
         wait_until("the dead postmaster to be reaped", lambda: (not _zombie(pidfile), "zombie"), seconds=5)
     if _zombie(pidfile):
-        workers = lambda: [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(data.resolve())]  # noqa: E731
-        wait_until(f"the last processes on {data} to end", lambda: (not workers(), str(workers())), seconds=20)
         files.remove(pidfile)
 
 

@@ -12,6 +12,7 @@ from .. import command
 from ..command import Command, Completed
 from ..params import Params
 from . import SILENCE, Tell, binaries, processes
+from .life import Life
 
 HOST = "127.0.0.1"
 
@@ -52,9 +53,13 @@ class Programs:
         """Whether a complete data folder exists."""
         return (self.folder / self._data(name) / "global/pg_control").exists()
 
+    def life(self, name: str) -> Life:
+        """What its processes are at."""
+        return processes.life(self.folder / self._data(name))
+
     def running(self, name: str) -> bool:
-        """Whether its process runs."""
-        return processes.lives(self.folder / self._data(name))
+        """Whether its server can be asked."""
+        return self.life(name) is Life.RUNNING
 
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""

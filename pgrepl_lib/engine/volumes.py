@@ -33,7 +33,8 @@ class Volumes(Containers):
     def has_data(self, name: str) -> bool:
         if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):
             return False
-        return self.running(name) or self._in_volume(name, f"{self.pgdata}/global/pg_control")
+        control = f"{self.pgdata}/global/pg_control"
+        return not self.life(name).ended or self._in_volume(name, control)
 
     def forbid_writes(self, name: str) -> Action:
         """A file into the data of a container that does not run, with the owner of the data."""

@@ -47,4 +47,4 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
 
 
 def _running(made: Mapping[str, Any], engine: Engine) -> list[str]:
-    return [name for name in made.get("ports", {}) if engine.running(name)]
+    return [name for name in made.get("ports", {}) if not engine.life(name).ended]

@@ -26,7 +26,7 @@ from pg_control_checkpoint()"""
 
 def accepts_writes(engine: Engine, name: str) -> bool:
     """Whether its server accepts writes; of one that does not run, whether it would."""
-    if engine.running(name):
+    if not engine.life(name).ended:
         return not _asked(engine, name)["recovering"]
     if not engine.has_data(name) or engine.forbid_writes(name).done():
         return False
@@ -87,7 +87,7 @@ def _newer(engine: Engine, name: str, source: str) -> list[str]:
 
 
 def _timeline(engine: Engine, name: str) -> int:
-    if engine.running(name):
+    if not engine.life(name).ended:
         return int(_asked(engine, name)["timeline"])
     return ControlFile.parse(engine.control_file(name)).timeline
 

@@ -11,6 +11,7 @@ import psycopg
 
 from .. import db
 from ..control import lsn
+from ..engine.life import Life
 from ..errors import WaitTimeout
 from ..postgres import recovery
 from ..postgres.recovery import Recovery, Replay
@@ -157,10 +158,16 @@ def _advanced(found: Standing) -> tuple[bool, int]:
     return found.runs, found.end
 
 
+def _end(replica: Instance) -> str:
+    """Why one that does not run cannot be asked."""
+    life = replica.cluster.engine.life(replica.name)
+    return Life.STOPPED if life.ended else life
+
+
 def _standing(replica: Instance) -> Standing:
     try:
         if not replica.cluster.engine.running(replica.name):
-            return Standing(replica.name, "stopped")
+            return Standing(replica.name, _end(replica))
         seen = look(replica)
     except (psycopg.Error, OSError):
         return Standing(replica.name, "not answering")

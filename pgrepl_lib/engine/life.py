@@ -1,0 +1,41 @@
+"""Whether an instance lives: one answer, whichever tool was asked for it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Life(StrEnum):
+    """What an instance's processes are at, as a person reads it.
+
+    That it does not run is no proof that it has ended: what is paused goes on where it was, in the
+    middle of a commit too.
+    """
+
+    ABSENT = "absent"  # neither a process nor a container, nor a data folder
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"  # a frozen container, a postmaster that got SIGSTOP
+    RESTARTING = "restarting"  # somebody's restart policy starts it again by itself
+    ORPHANED = "without its postmaster"  # which somebody has killed; other processes of it go on
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it confirms a commit any more, unless somebody starts it again."""
+        return self in (Life.ABSENT, Life.STOPPED)
+
+
+# The words of Docker's interface for a container. Any other is taken for one that lives.
+CONTAINERS = {
+    "created": Life.STOPPED,
+    "exited": Life.STOPPED,
+    "dead": Life.STOPPED,
+    "removing": Life.STOPPED,
+    "paused": Life.PAUSED,
+    "restarting": Life.RESTARTING,
+}
+
+
+def of_container(status: str) -> Life:
+    """What a container's status says of the server in it, which is its first process."""
+    return CONTAINERS.get(status, Life.RUNNING)
