@@ -116,15 +116,19 @@ class Containers:
         wait_stopped(self, name, lambda: self.life(name).ended)
 
     def _kill(self, name: str) -> None:
-        """With a container's first process, which is the server, the system ends all the others."""
+        """With a container's first process, which is the server, the system ends all the others.
+
+        Who starts it again meanwhile has another server, which is not waited for.
+        """
         for container in self._living(name):
+            began = container.attrs["State"]["StartedAt"]
             with suppress(APIError):  # it has ended just now; else the wait says that it has not
                 container.kill()
 
-        def ended() -> tuple[bool, str]:
-            return self.life(name).ended, self.life(name)
+            def gone(container: Any = container, began: str = began) -> tuple[bool, str]:
+                return _began(container.id) != began, self.life(name)
 
-        wait_until(f"the end of {name}", ended, seconds=KILL_SECONDS)
+            wait_until(f"the end of {name}", gone, seconds=KILL_SECONDS)
 
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""
@@ -256,3 +260,9 @@ class Containers:
 
 def _lives(container: Any) -> bool:
     return not life.of_container(container.status).ended
+
+
+def _began(container_id: str) -> str:
+    """When what lives in a container was started; empty where nothing does."""
+    found = find_container(container_id)
+    return str(found.attrs["State"]["StartedAt"]) if found and _lives(found) else ""
