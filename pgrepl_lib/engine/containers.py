@@ -24,6 +24,7 @@ from . import (
     Action,
     Tell,
     life,
+    network,
     owner,
     temporary_of,
 )
@@ -129,6 +130,19 @@ class Containers:
                 return _began(container.id) != began, self.life(name)
 
             wait_until(f"the end of {name}", gone, seconds=KILL_SECONDS)
+
+    def join(self, name: str) -> Action:
+        def commands() -> tuple[str, ...]:
+            found = self._service(name)
+            return network.commands(found, self._network) if found else ()
+
+        def done() -> bool:
+            return not commands()
+
+        def do(tell: Tell) -> None:
+            network.join(self._service(name), self._network)
+
+        return Action(commands(), do, done)
 
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""

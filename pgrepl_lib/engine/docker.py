@@ -241,19 +241,6 @@ class DockerEngine(Volumes):
             raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
                              remedy=self._start_remedy(name)) from None  # fmt: skip
 
-    def join(self, name: str) -> Action:
-        def commands() -> tuple[str, ...]:
-            found = self._service(name)
-            return network.commands(found, self._network) if found else ()
-
-        def done() -> bool:
-            return not commands()
-
-        def do(tell: Tell) -> None:
-            network.join(self._service(name), self._network)
-
-        return Action(commands(), do, done)
-
     def reaches(self, name: str, other: str) -> bool:
         host, port = self.upstream(other)
         asked = ("pg_isready", f"--host={host}", f"--port={port}", "--timeout=3", "--quiet")
