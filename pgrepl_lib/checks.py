@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,9 +15,12 @@ from psycopg import sql
 
 from . import db
 from .doors import momentary
+from .doors.answer import Answer, Kind, ask_all, first_line
 from .doors.contents import digests as contents_of
+from .errors import PgreplError
 from .operations import logins, slots, spaces
 from .operations.in_effect import wrong_settings
+from .operations.outcome import Check
 from .postgres import confirmation
 from .postgres.sessions import AS_A_CLIENT
 
@@ -30,55 +32,39 @@ ROWS = 100_000
 REPLAY_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Check:
-    """The outcome of a check. tried: whether it could be made; one that could not has not failed, and proves nothing."""
-
-    name: str
-    title: str
-    expected: str
-    seen: str
-    passed: bool
-    hint: str
-    tried: bool = True
-
-    @property
-    def verdict(self) -> str:
-        """passed, failed or not tried."""
-        return "not tried" if not self.tried else "passed" if self.passed else "failed"
-
-    def told(self, title: str, hint: str) -> Check:
-        """The same outcome with the notebook's title and hint."""
-        return replace(self, title=title or self.title, hint=hint or self.hint)
-
-    def _ipython_display_(self) -> None:
-        """A notebook has shown the outcome already."""
-
-
 class NotTried(Exception):
     """A check cannot be made here: what it would expect, and why."""
 
 
-CHECKS: dict[str, Callable[[Cluster], Check]] = {}
+Made = Callable[..., Check]  # of a cluster, and of who hangs
+CHECKS: dict[str, Made] = {}
 # Not part of chapter 03: about operations; reading all tables takes time; a run takes drift back.
 ON_REQUEST = ("one-primary", "tables", "drift", "synchronous", "login", "tablespaces")
 BESIDES = ("login", "synchronous", "tablespaces", "drift")  # what `pgrepl check` makes of them
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
+Look = Callable[["Cluster"], Verdict]
 
 
-def check(name: str, title: str, hint: str) -> Callable[[Callable[[Cluster], Verdict]], Callable[[Cluster], Check]]:
-    """Register a function that returns what is expected and what is seen."""
+def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
+    """Register a function that returns what is expected and what is seen.
 
-    def register(look: Callable[[Cluster], Verdict]) -> Callable[[Cluster], Check]:
-        def made(cluster: Cluster) -> Check:
+    While roles change, what fails may be right a moment later: the advice is to end that first.
+    """
+
+    def register(look: Look) -> Made:
+        def made(cluster: Cluster, hung: str = "") -> Check:
+            if hung:
+                ways = "a paused one: `pgrepl run`; a primary that stays so: `pgrepl failover`"
+                return Check(name, title, "an answer", hung, False, cluster.addressed(ways))
             try:
-                expected, seen, *now = look(cluster)
+                expected, seen, *now = _outcome(look, cluster)
             except NotTried as error:
                 expected, seen = error.args[0], cluster.addressed(f"not tried, {error.args[1]}")
                 return Check(name, title, expected, seen, True, cluster.addressed(hint), tried=False)
-            except (psycopg.Error, OSError, LookupError) as error:
-                expected, seen, *now = "an answer", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
-            return Check(name, title, expected, seen, expected == seen, cluster.addressed(*now or [hint]))
+            passed, advice = expected == seen, cluster.addressed(*now or [hint])
+            if not passed:
+                advice = cluster.underway() or advice
+            return Check(name, title, expected, seen, passed, advice)
 
         CHECKS[name] = made
         return made
@@ -223,9 +209,9 @@ def right_needed(cluster: Cluster) -> Verdict:
     password, at = secrets.token_hex(16), cluster.primary.address
     expected = "NOREPLICATION: refused; REPLICATION: accepted"
     with momentary.role(at, password) as role:
-        without = _ask_as(cluster, role, password)
+        without = logins.refusal_of(cluster.engine, cluster.primary.name, role, password)
         db.rows(at, sql.SQL("alter role {} replication").format(sql.Identifier(role)))
-        if having := _ask_as(cluster, role, password):
+        if having := logins.refusal_of(cluster.engine, cluster.primary.name, role, password):
             raise NotTried(expected, f"no rule lets such a role in: {having}")
         return expected, expected if without else expected.replace("refused", "accepted")
 
@@ -244,15 +230,16 @@ def rule_needed(cluster: Cluster) -> Verdict:
 @check("one-primary", "Exactly one instance accepts writes",
        "two writable servers: stop at once the one that `pgrepl status` does not call primary")  # fmt: skip
 def one_primary(cluster: Cluster) -> Verdict:
-    """Asks every instance that answers, the fenced ones too."""
+    """Asks every instance, the fenced ones too; one that lives and does not say so may do it."""
 
-    def writable(name: str) -> bool:
-        try:
-            return not db.row(cluster.instance(name).address, "select pg_is_in_recovery() as r")["r"]
-        except (psycopg.Error, OSError):
-            return False
+    def accepts(name: str) -> str:
+        seen = cluster.instance(name).look("select pg_is_in_recovery() as r")
+        if isinstance(seen, Answer):
+            return "" if seen.kind is Kind.NOBODY else f"{name} {seen}"
+        return "" if seen["r"] else name
 
-    return cluster.primary.name, ", ".join(n for n in cluster.topology.names if writable(n)) or "nobody"
+    found = filter(None, ask_all(accepts, cluster.topology.names))
+    return cluster.primary.name, ", ".join(found) or "nobody"
 
 
 @check("tables", "Every table has the same rows on every replica",
@@ -310,6 +297,14 @@ def synchronous(cluster: Cluster) -> Verdict:
 # --- pieces -----------------------------------------------------------------------------------------------
 
 
+def _outcome(look: Look, cluster: Cluster) -> Verdict:
+    """What a check expects and sees; an error from outside is something seen, too."""
+    try:
+        return look(cluster)
+    except (PgreplError, psycopg.Error, OSError, LookupError) as error:
+        return "an answer", f"{type(error).__name__}: {first_line(str(error))}"
+
+
 def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:
     """The same question to each replica; with more than one, each answer carries the replica's name."""
     if not cluster.replicas:
@@ -317,14 +312,6 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
     named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
     wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
     return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
-
-
-def _ask_as(cluster: Cluster, role: str, password: str) -> str:
-    """Why the server refuses this role's replication connection; empty where it does not."""
-    words = psycopg.conninfo.make_conninfo(dbname="postgres", user=role, replication="true")
-    base = cluster.engine.inside(cluster.primary.name, "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
-    answer = cluster.engine.run(replace(base, env={**base.env, "PGPASSWORD": password}), check=False)
-    return "" if answer.code == 0 else answer.err.strip().splitlines()[-1][:160]
 
 
 def _refusal(answer: str) -> str:

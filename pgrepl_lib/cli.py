@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from .doors import outside
 from .errors import PgreplError
 from .legible import legible
 from .params import Params, from_environment, variable
@@ -31,7 +32,7 @@ INTERRUPTED = 130
 
 
 class Guarded(click.Group):
-    """Turns the project's errors into a message and an exit code instead of a traceback."""
+    """Turns the project's errors, and those from outside, into a message and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -42,6 +43,11 @@ class Guarded(click.Group):
         except KeyboardInterrupt:
             click.echo("pgrepl: interrupted; run again to go on", err=True)
             sys.exit(INTERRUPTED)
+        except Exception as error:
+            if (told := outside.told(error)) is None:
+                raise
+            click.echo(legible(f"pgrepl: {told}"), err=True)
+            sys.exit(told.exit_code)
         finally:
             exec("")  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
 
@@ -93,6 +99,16 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     table = [list(rows[0]), *(["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()] for r in rows)]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
     click.echo("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+
+
+def print_status(seen: dict[str, Any]) -> None:
+    """The document of `status.status`, for people."""
+    click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
+    if seen["operation"]:
+        click.echo(seen["operation"]["told"])
+    for table in (seen["instances"], seen["replication"]):
+        click.echo()
+        print_table(table) if table else click.echo("(no replica is connected)")
 
 
 @contextlib.contextmanager
@@ -228,10 +244,7 @@ def status(
         if watch:
             click.clear()
             click.echo(f"every {interval:g} s; Ctrl-C ends it", err=True)
-        click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
-        for table in (seen["instances"], seen["replication"]):
-            click.echo()
-            print_table(table) if table else click.echo("(no replica is connected)")
+        print_status(seen)
 
     if not watch:
         once()
@@ -249,18 +262,20 @@ def check(project: str | None, engine: str | None, given: tuple[tuple[str, str],
     not as the last run recorded it; changes nothing in the databases."""
     from . import drift, show
     from .checks import BESIDES, CHECKS, ON_REQUEST
+    from .operations.hanging import silent
 
     cluster = existing_cluster(values(project, engine, given))
     if not cluster.engine.has_data(cluster.primary.name):
         cluster.require_primary()
+    hung = "; ".join(silent(cluster))
     results = []
     for name in (*(n for n in CHECKS if n not in ON_REQUEST), *BESIDES):
-        results.append(result := cluster.examine(name))
+        results.append(result := cluster.examine(name, hung=hung))
         if not (as_json or (quiet and result.passed)):
             show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
     counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
     failed = counts["failed"]
-    for notice in drift.notices(cluster) if failed or not quiet else ():
+    for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
         click.echo(f"notice: {notice}", err=True)
     if as_json or failed or not quiet:
         told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
@@ -279,9 +294,12 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
     """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
     try:
         from . import lag as lags
+        from .operations import underway
 
-        found = lags.now(existing_cluster(values(project, engine, given)))
-        code, line = lags.judge(found, lags.Thresholds(**limits))  # type: ignore[arg-type]
+        cluster = existing_cluster(values(project, engine, given))
+        found = lags.now(cluster)
+        begun = underway.told(cluster.topology.operation, cluster.params)
+        code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
     except Exception as error:
         click.echo(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}", err=as_json)
         sys.exit(3)

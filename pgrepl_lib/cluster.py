@@ -13,11 +13,12 @@ from typing import Any
 
 from . import audit, files, passwords, picture, recorded, show, state
 from .chapter import SET_UP, cell_id
-from .checks import CHECKS, Check
+from .checks import CHECKS
 from .engine import CONFIGURATION, TEMPORARY_PRIMARY, Action, Engine, Tell, choose
 from .errors import CheckFailed, ParameterError, StepFailed
 from .instance import Instance
 from .operations import identity, replacing
+from .operations.outcome import Check
 from .operations.owner import require_owner
 from .operations.refusals import refuse_engine, refuse_settings
 from .params import Params
@@ -205,12 +206,18 @@ class Cluster(Steps):
                               looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
         return result
 
-    def examine(self, name: str, title: str = "", hint: str = "") -> Check:
-        """Make one check and record it, whatever its outcome; title, hint: as in `check`."""
+    def examine(self, name: str, title: str = "", hint: str = "", *, hung: str = "") -> Check:
+        """Make one check and record it, whatever its outcome; title, hint: as in `check`.
+
+        hung: who hangs, where that is known: then nobody is asked, and it has failed.
+        """
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
-        result = CHECKS[name](self).told(title, self.addressed(hint))
+        result = CHECKS[name](self, hung)
+        if self.topology.operation:  # the notebook's advice is for a cluster whose roles stand
+            hint = ""
+        result = result.told(title, self.addressed(hint))
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
                             expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
                             **({} if result.tried else {"tried": False}),

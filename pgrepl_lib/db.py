@@ -149,9 +149,11 @@ def rows(
     values: Sequence[Any] = (),
     *,
     settings: Mapping[str, str] = OURS,
+    seconds: int = 5,
+    limit: float = ANSWER,
 ) -> list[dict[str, Any]]:
-    """The rows of one statement, as dictionaries. settings: as in `connect`."""
-    with connect(at, settings=settings) as connection:
+    """The rows of one statement, as dictionaries. settings, seconds, limit: as in `connect`."""
+    with connect(at, settings=settings, seconds=seconds, limit=limit) as connection:
         cursor = connection.execute(query, values or None)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description else []
 
@@ -182,9 +184,16 @@ def _as_configured(
         return cursor.fetchall()
 
 
-def row(at: Address, query: Query, values: Sequence[Any] = ()) -> dict[str, Any]:
+def row(
+    at: Address,
+    query: Query,
+    values: Sequence[Any] = (),
+    *,
+    seconds: int = 5,
+    limit: float = ANSWER,
+) -> dict[str, Any]:
     """The first row of one statement; an empty dictionary where there is none."""
-    return next(iter(rows(at, query, values)), {})
+    return next(iter(rows(at, query, values, seconds=seconds, limit=limit)), {})
 
 
 def checkpoint(at: Address) -> None:
@@ -203,13 +212,38 @@ def ask_to_replicate(host: str, port: int, user: str, source: str) -> str:
     """The server's answer to a replication start-up packet sent from the address `source`.
 
     Returns the SQLSTATE of its refusal, or "accepted" (also when it goes on to ask for a password).
-    libpq cannot choose its source address, hence the packet (PostgreSQL manual, 55.2.1 and 55.7).
-    Raises `OSError` where this machine cannot send from that address.
+    libpq cannot choose its source address, hence the packet. Raises `OSError` where this machine
+    cannot send from that address.
     """
-    words = b"".join(w.encode() + b"\0" for w in ("user", user, "replication", "true", ""))
-    with socket.create_connection((host, port), timeout=5, source_address=(source, 0)) as connection:
-        connection.sendall(struct.pack("!ii", len(words) + 8, 196608) + words)
-        answer = connection.recv(4096)
+    words = {"user": user, "replication": "true"}
+    return refusal(start_up(host, port, words, source=source)).get("C", "accepted")
+
+
+def start_up(
+    host: str,
+    port: int,
+    words: Mapping[str, str],
+    *,
+    seconds: float = 5,
+    source: str = "",
+) -> bytes:
+    """The beginning of a server's answer to a start-up packet (PostgreSQL manual, 55.2.1, 55.7).
+
+    Empty where the connection is closed without a word. seconds: for each of connection and answer.
+    Raises `OSError`.
+    """
+    plain = b"".join(w.encode() + b"\0" for word in words.items() for w in word) + b"\0"
+    with socket.create_connection((host, port), seconds, (source, 0)) as connection:
+        connection.sendall(struct.pack("!ii", len(plain) + 8, 196608) + plain)
+        return connection.recv(4096)
+
+
+def refusal(answer: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse by their letter: C the SQLSTATE, M the message (manual, 55.8).
+
+    Empty where the answer is none.
+    """
     if answer[:1] != b"E":
-        return "accepted"
-    return next((part[1:].decode() for part in answer[5:].split(b"\0") if part[:1] == b"C"), "unknown")
+        return {}
+    fields = answer[5:].decode(errors="replace").split("\0")
+    return {"C": "unknown", **{field[0]: field[1:] for field in fields if field}}

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas
 
-from . import conf, db, files
+from . import conf, db, files, show
 from .control import ControlFile
+from .doors.answer import DECISION_SECONDS, Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations.partial import let_follow
-from .operations.standing import Standing, look, settled, wait_promotable
+from .operations.standing import Standing, line, look, settled, wait_promotable, was_left
+from .replicas import write_standby
 from .rolechange import RoleChange, Step, candidate, refuse
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 class Failover(RoleChange):
     """An unplanned change of the primary.
 
-    to: the replica to promote instead of the most advanced one; refused where another one has more. force: also while
-    the primary still answers; it is then killed.
+    to: the replica to promote instead of the most advanced one; refused where another one has more.
+    force: also while the primary lives, be it that it only refuses us; it is then killed. With `to`
+    also a replica on a branch that the cluster left.
     """
 
     kind = "failover"
@@ -62,28 +65,58 @@ class Failover(RoleChange):
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
-        rows = [{"name": s.name, "state": s.state, "received": s.received, "replayed": s.replayed,
+        rows = [{"name": s.name, "state": s.state, "timeline": s.branch.timeline or None,
+                 "received": s.received, "replayed": s.replayed,
                  "chosen": "✔" if s.name == self.new.name else ""} for s in self.seen]  # fmt: skip
         return pandas.DataFrame(rows)
 
     def require(self) -> None:
-        """Raise `StepFailed` while the primary answers, unless force was given.
+        """Raise `StepFailed` while the primary lives, unless force was given; nothing was changed.
 
-        Nothing was changed. Also for a replica that none of the others reaches: they could not follow it.
+        Who refuses us, starts or shuts down lives. One that hangs is killed, as one that is dead.
         """
         if self.resumed or self.force:
             return
+        self._require_reached()
+        self._require_lost()
+        self._require_line()
+
+    def _require_reached(self) -> None:
+        """Who none of the others reaches cannot be followed."""
         others = self.others()
         if others and len(unreached := self.unreached(others)) == len(others):
             remedy = f"choose another one; or: `pgrepl failover --to {self.new.name} --force`"
             refuse(self.kind, self.new.name, unreached, self.cluster.addressed(remedy))
-        if self.old.answers()[0]:
-            remedy = (
-                f"`pgrepl switchover --to {self.new.name}` loses nothing; to kill it all the "
-                f"same: `pgrepl failover --to {self.new.name} --force`"
-            )
-            reasons = [f"{self.old.name} is the primary, and answers"]
-            refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+
+    def _require_lost(self) -> None:
+        seen = self.lost()
+        if not seen.lives and seen.kind is not Kind.UNKNOWN:
+            return
+        begin = f"`pgrepl switchover --to {self.new.name}` loses nothing"
+        if seen.kind is not Kind.ANSWERS:
+            begin = "`pgrepl status` shows when it answers again"
+        by_force = f"to kill it all the same: `pgrepl failover --to {self.new.name} --force`"
+        reasons = [f"{self.old.name} is the primary, and {seen}"]
+        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(f"{begin}; {by_force}"))
+
+    def lost(self) -> Answer:
+        """What the old primary says, which gets time for it; nothing where it does not run."""
+        if not self.cluster.engine.running(self.old.name):
+            return Answer(Kind.NOBODY)
+        return self.old.answer(DECISION_SECONDS)
+
+    def _require_line(self) -> None:
+        """A replica that never came to the lost primary's timeline lacks all of it."""
+        mine = next(s for s in self.seen if s.name == self.new.name)
+        here, primary = mine.branch.timeline, line(self.cluster)
+        if here >= primary:
+            return
+        reasons = [f"{self.new.name} is on timeline {here}, {self.old.name} was on {primary}"]
+        remedy = (
+            "start a replica that followed it, or the primary: `pgrepl run`; to lose what was "
+            f"written since: `pgrepl failover --to {self.new.name} --force`"
+        )
+        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -108,15 +141,18 @@ class Failover(RoleChange):
         if to:
             wanted = candidate(cluster, to)
             mine = next(s for s in self.seen if s.name == to)
-            reasons = [] if mine.runs else [f"{to}: {mine.state}"]
-            reasons += [f"{s.name} has received more ({s.received}, {to}: {mine.received})"
-                        for s in alive if s.has_more_than(mine)]  # fmt: skip
+            able = mine.runs or (self.force and mine.left)
+            reasons = [] if able else [f"{to}: {mine.state}"]
+            reasons += [_more(s, mine) for s in alive if s.has_more_than(mine)]
             remedy = cluster.addressed("choose the most advanced one: `pgrepl failover`")
             refuse(self.kind, to, reasons, remedy)
             return wanted
         if not alive:
             states = [f"{s.name}: {s.state}" for s in self.seen]
-            remedy = cluster.addressed("start a replica, or the primary: `pgrepl run`")
+            remedy = "start a replica, or the primary: `pgrepl run`"
+            if left := [s.name for s in self.seen if s.left]:
+                remedy += f"; to lose all since then: `pgrepl failover --to {left[0]} --force`"
+            remedy = cluster.addressed(remedy)
             raise StepFailed("No replica can take over; nothing was changed.", looked_at=states, remedy=remedy)
         return cluster.instance(alive[0].name)
 
@@ -192,9 +228,20 @@ class Failover(RoleChange):
             if not self.cluster.engine.running(other.name):
                 move.do(tell)
                 return
+            if why := was_left(other, self.new):
+                self._leave(other, why)
+                return
             let_follow(other, look(other), self.new, lambda: move.do(tell))
 
         return Action(move.commands, do, move.done)
+
+    def _leave(self, other: Instance, why: str) -> None:
+        """It cannot follow, and is not waited for; its data stay as they are."""
+        write_standby(other, self.new)
+        self.cluster.topology.upstreams[other.name] = self.new.name
+        self.cluster.record()
+        way = self.cluster.addressed(f"`pgrepl replica rebuild {other.name} --discard`")
+        show.markdown(f"**{other.name} does not follow: {why}; make it anew: {way}**")
 
     def _note_last_seen(self) -> None:
         """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
@@ -208,3 +255,11 @@ class Failover(RoleChange):
     def recorded(self) -> None:
         seen = self.cluster.topology.operation.get("seen", "")
         self.cluster.topology.fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}
+
+
+def _more(one: Standing, other: Standing) -> str:
+    """Why one goes before another."""
+    if one.branch.timeline != other.branch.timeline:
+        timelines = f"{one.branch.timeline}, {other.name} on {other.branch.timeline}"
+        return f"{one.name} is on timeline {timelines}"
+    return f"{one.name} has received more ({one.received}, {other.name}: {other.received})"

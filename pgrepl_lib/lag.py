@@ -13,10 +13,13 @@ import pandas
 import psycopg
 
 from . import db
+from .doors.answer import Answer, ask_all
+from .errors import StepFailed
 from .wait import wait_until
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .instance import Instance
 
 # Bytes: WAL that the upstream has and the replica has not yet written, flushed, replayed. Seconds: `write_lag` and the
 # others, which the upstream measures on recent WAL and forgets when the replica has caught up (manual, 28.2.4).
@@ -76,18 +79,31 @@ def backups(cluster: Cluster) -> pandas.DataFrame:
 
 
 def now(cluster: Cluster) -> list[dict[str, Any]]:
-    """Each replica's lag as its readers see it: name, state, bytes, seconds, paused; None where it does not answer."""
-    here, found = db.row(cluster.primary.address, HERE)["lsn"], []
-    for replica in cluster.replicas:
-        known: dict[str, Any] = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
-        try:
-            known |= db.row(replica.address, READER, [here, here])
-            known["state"] = replica.streams()[1]
-        except (psycopg.Error, OSError):
-            known["state"] = "not answering"
-        known["bytes"] = max(0, known["bytes"]) if known["bytes"] is not None else None
-        found.append(known)
-    return found
+    """Each replica's lag as its readers see it: name, state, bytes, seconds, paused.
+
+    None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
+    """
+    primary = cluster.primary.look(HERE)
+    if isinstance(primary, Answer):
+        remedy = cluster.addressed("`pgrepl status` says who answers")
+        raise StepFailed(f"{cluster.primary.name} {primary}", remedy=remedy)
+    here = primary["lsn"]
+
+    def seen(replica: Instance) -> dict[str, Any]:
+        return _of_replica(replica, here)
+
+    return ask_all(seen, cluster.replicas)
+
+
+def _of_replica(replica: Instance, here: str) -> dict[str, Any]:
+    known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
+    seen = replica.look(READER, [here, here])
+    if isinstance(seen, Answer):
+        return {**known, "state": str(seen)}
+    known |= {**seen, "state": replica.streams()[1]}
+    if seen["bytes"] is not None:
+        known["bytes"] = max(0, seen["bytes"])
+    return known
 
 
 def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping[float, Any] | None = None) -> pandas.DataFrame:
@@ -130,8 +146,11 @@ def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0
     return pandas.DataFrame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
 
 
-def judge(lags: list[dict[str, Any]], limits: Thresholds) -> tuple[int, str]:
-    """A verdict as monitoring plug-ins give it: 0 OK, 1 WARNING, 2 CRITICAL, and one line with performance data."""
+def judge(lags: list[dict[str, Any]], limits: Thresholds, begun: str = "") -> tuple[int, str]:
+    """A verdict as monitoring plug-ins give it: 0 OK, 1 WARNING, 2 CRITICAL, and one line.
+
+    The line ends with performance data. begun: the change of roles that has begun and not ended, for people.
+    """
     words, worst, facts, data = ("OK", "WARNING", "CRITICAL"), 0, [], []
     for lag in lags:
         if lag["bytes"] is None or lag["state"] != "streaming":
@@ -140,13 +159,15 @@ def judge(lags: list[dict[str, Any]], limits: Thresholds) -> tuple[int, str]:
             level = max(_level(lag["bytes"], limits.warning_bytes, limits.critical_bytes),
                         _level(lag["seconds"], limits.warning_seconds, limits.critical_seconds))  # fmt: skip
         worst = max(worst, level)
-        facts.append(f"{lag['name']}: {lag['state']}")
+        fact = f"{lag['name']}: {lag['state']}"
+        facts.append(fact.replace("|", "/"))  # with which performance data begin
         if lag["bytes"] is not None:
             facts[-1] += f", {lag['bytes']} B, {lag['seconds']:.1f} s"
             data.append(f"'{lag['name']}_bytes'={lag['bytes']}B;{limits.warning_bytes};{limits.critical_bytes};0")
             data.append(f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{limits.warning_seconds};{limits.critical_seconds};0")
     if not lags:
         worst, facts = 2, ["no replica"]
+    facts += [begun] if begun else []
     return worst, f"REPLICATION {words[worst]} - {'; '.join(facts)}" + (f" | {' '.join(data)}" if data else "")
 
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import recorded
-from .checks import Check
 from .cluster import MAKE, Cluster
 from .doors.resources import NOTEBOOKS
 from .engine import TEMPORARY_PRIMARY, Action, temporary_of
 from .errors import EnvironmentLacking, PgreplError, StepFailed
 from .instance import Instance
+from .operations.outcome import Check
 from .params import Params
 from .preflight import Finding, findings
 from .steps import Outcome

@@ -33,6 +33,7 @@ from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder, write_atomic
 from .kernel import SharedKernel
 from .lock import run_lock
+from .operations.hanging import require_none
 from .params import Params
 from .runs import Run, check_verdict
 from .show import VERDICTS
@@ -188,6 +189,7 @@ def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: P
     """
     params, signer = Params.parse(values), keys.signer(key)
     cluster = open_cluster(**values)
+    require_none(cluster)
     folder = Path(os.environ[audit.RUN_FOLDER])
     with run_lock(params.folder):
         make_folder(folder)

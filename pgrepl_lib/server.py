@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import OperationalError
 
 from . import db
+from .doors import answer
+from .doors.answer import Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations import restarts, spaces
@@ -112,11 +114,11 @@ class Server:
     def streams(self) -> tuple[bool, str]:
         """Whether its upstream sees this replica streaming, and the state seen."""
         query = "select state from pg_stat_replication where application_name = %s"
-        try:
-            found = db.row(self.upstream.address, query, [self.application_name]).get("state", "not connected")
-        except OperationalError as error:
-            found = f"{self.upstream.name} does not answer: {str(error).strip().splitlines()[0][:160]}"
-        return found == "streaming", str(found)
+        seen = self.upstream.look(query, [self.application_name])
+        if isinstance(seen, Answer):
+            return False, f"{self.upstream.name} {seen}"
+        state = str(seen.get("state", "not connected"))
+        return state == "streaming", state
 
     def follows(self) -> bool:
         """Whether it streams, with its own limits."""
@@ -130,9 +132,9 @@ class Server:
         engine = self.cluster.engine
         if not db.row(self.address, "select pg_is_in_recovery() as r")["r"]:
             command = f"`pgrepl replica rebuild {self.name} --discard`"
-            remedy = f"{command} throws away what was written there"
+            remedy = self.cluster.addressed(f"{command} throws away what was written there")
             cause = f"{self.name} accepts writes: somebody promoted it; nothing was changed there."
-            raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
+            raise StepFailed(cause, remedy=self.cluster.underway() or remedy)
         hint = (
             "look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL "
             f"segment has already been removed: `pgrepl replica rebuild {self.name}`"
@@ -173,11 +175,19 @@ class Server:
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
+        found = self.answer()
+        return found.kind is Kind.ANSWERS, str(found)
+
+    def answer(self, seconds: int = answer.LOOK_SECONDS) -> Answer:
+        """What the server says to us. seconds: how long it may say nothing."""
+        return answer.ask(self.address, seconds)
+
+    def look(self, query: db.Query, values: Sequence[Any] = ()) -> dict[str, Any] | Answer:
+        """The first row of a query, or what the server says instead, within a few seconds."""
         try:
-            db.row(self.address, "select 1")
-            return True, "answers"
-        except OperationalError as error:
-            return False, str(error).strip().splitlines()[0][:160]
+            return answer.look(self.address, query, values)
+        except OSError as error:  # no password to ask with
+            return Answer(Kind.UNKNOWN, str(error))
 
     def query(self, statement: str) -> pandas.DataFrame:
         """The rows of an SQL statement as a table, for looking at."""

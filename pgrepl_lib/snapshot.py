@@ -14,6 +14,7 @@ import psycopg
 
 from . import conf, db
 from .conf import masked
+from .doors.answer import ask_all
 from .engine import CONFIGURATION
 from .errors import EnvironmentLacking
 
@@ -42,10 +43,12 @@ def snapshot(cluster: Cluster) -> dict[str, Any]:
 
     What a server would have to say that does not answer is None: unknown.
     """
-    primary = cluster.primary
+    primary, names = cluster.primary, cluster.topology.names
+    found = ask_all(of_instance, [cluster.instance(name) for name in names])
+    instances = dict(zip(names, found, strict=True))
     return {
-        "instances": {name: of_instance(cluster.instance(name)) for name in cluster.topology.names},
-        "replication_user": _user(primary),
+        "instances": instances,
+        "replication_user": _user(primary) if instances[primary.name]["running"] else None,
         "files": {name: digest(path.read_bytes()) for name in TEXTS if (path := cluster.folder / name).is_file()},
         "modes": {f"secrets/{p.name}": _mode(p) for p in sorted((cluster.folder / "secrets").glob("*")) if p.is_file()},
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from . import db
+from .doors.answer import LOOK_SECONDS, Answer, ask_all
 from .engine.life import Life
+from .operations import underway
 from .state import FILE
 
 if TYPE_CHECKING:
@@ -28,18 +29,23 @@ from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
-    """Project, engine, each instance, and each replica as the primary sees it."""
-    replication: list[dict[str, Any]] = []
-    for upstream in dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)]):
-        with suppress(psycopg.Error, OSError):  # its own state says that it does not answer
-            found = db.rows(upstream.address, REPLICATION)
-            replication += [{**r, "upstream": upstream.name} for r in found]
+    """Project, engine, each instance, each replica as its upstream sees it, and what has begun.
+
+    All are asked at the same time, so that those that hang cost a few seconds together.
+    """
+    instances = _instances(cluster)
+    answered = {i["name"] for i in instances if i["role"]}
+    upstreams = dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)])
+    replication = ask_all(_senders, [u for u in upstreams if u.name in answered])
+    operation = cluster.topology.operation
+    begun = underway.told(operation, cluster.params)
     return {
         "project": cluster.params.project,
         "engine": cluster.engine.name,
         "folder": str(cluster.folder),
-        "instances": [_instance(cluster, cluster.instance(n)) for n in cluster.topology.names],
-        "replication": replication,
+        "operation": {**operation, "told": begun} if operation else None,
+        "instances": instances,
+        "replication": [row for rows in replication for row in rows],
     }
 
 
@@ -47,8 +53,24 @@ def roles(cluster: Cluster) -> pandas.DataFrame:
     """Who is what now: each instance's name, role and state."""
     import pandas
 
-    found = [_instance(cluster, cluster.instance(n)) for n in cluster.topology.names]
+    found = _instances(cluster)
     return pandas.DataFrame(found, columns=["name", "role", "state"])
+
+
+def _instances(cluster: Cluster) -> list[dict[str, Any]]:
+    def seen(name: str) -> dict[str, Any]:
+        return _instance(cluster, cluster.instance(name))
+
+    return ask_all(seen, cluster.topology.names)
+
+
+def _senders(upstream: Instance) -> list[dict[str, Any]]:
+    """Nobody where it does not answer any more: its own state says so the next time."""
+    try:
+        found = db.rows(upstream.address, REPLICATION, seconds=LOOK_SECONDS, limit=LOOK_SECONDS)
+        return [{**r, "upstream": upstream.name} for r in found]
+    except (psycopg.Error, OSError):
+        return []
 
 
 def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
@@ -56,12 +78,11 @@ def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
     if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
         return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
-    try:
-        seen = db.row(instance.address, "select pg_is_in_recovery() as r, current_setting('server_version') as v")
-        role = "replica" if seen["r"] else "primary"
-        return {**known, "role": role, "version": seen["v"], "state": _fenced(cluster, instance) or "running"}
-    except (psycopg.Error, OSError):
-        return {**known, "state": "not answering"}
+    seen = instance.look("select pg_is_in_recovery() as r, current_setting('server_version') as v")
+    if isinstance(seen, Answer):
+        return {**known, "state": str(seen)}
+    known["state"] = _fenced(cluster, instance) or "running"
+    return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"]}
 
 
 def _life(cluster: Cluster, instance: Instance) -> str:

@@ -16,6 +16,7 @@ from .command import Command, Completed, transcript
 from .engine import Action, Engine
 from .errors import CommandFailed, PgreplError, StepFailed
 from .lock import step_lock
+from .operations import underway
 from .params import Params
 from .together import together
 from .topology import Topology
@@ -59,6 +60,10 @@ class Steps:
     def addressed(self, text: str) -> str:
         """The text, with each of our commands in it naming this cluster."""
         return addressed(text, self.params)
+
+    def underway(self) -> str:
+        """What is recorded of a change of roles that has not ended, and how to go on."""
+        return underway.now(self.folder, self.params, self.topology)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -162,7 +167,8 @@ class Steps:
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change, so that nothing else is done until that has ended."""
-        self.topology.operation, self._operating = {"kind": kind, "from": old, "to": new}, True
+        begun = {"kind": kind, "from": old, "to": new}
+        self.topology.operation, self._operating = {**begun, **underway.facts()}, True
         self.record()
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ import psycopg
 
 from . import conf, db, files, show, synchronous
 from .control import ControlFile, lsn
+from .doors.answer import Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations import hindrances
@@ -50,7 +51,7 @@ class Switchover(RoleChange):
         """Raise `StepFailed` that names everything that speaks against it; one that has begun is not asked again."""
         if self.resumed:
             return
-        self.cluster.require_primary()
+        self._require_answer()
         seen = next(s for s in standing(self.cluster) if s.name == self.new.name)
         reasons = []
         if self.new.upstream.name != self.old.name:
@@ -73,6 +74,16 @@ class Switchover(RoleChange):
         self._announce()
 
     # --- steps ---------------------------------------------------------------------------------------------
+
+    def _require_answer(self) -> None:
+        """Of the old primary: without it, there is nothing to change over from."""
+        self.cluster.require_primary()
+        seen = self.old.answer()
+        if seen.kind is Kind.ANSWERS:
+            return
+        remedy = "`pgrepl status` shows when it answers; if it stays so: `pgrepl failover`"
+        reasons = [f"{self.old.name} is the primary, and {seen}"]
+        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
     def _hindrances(self) -> list[str]:
         found = hindrances.of_primary(self.old.name, self.old.address)

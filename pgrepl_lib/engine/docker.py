@@ -298,8 +298,10 @@ class DockerEngine(Volumes):
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
         """The container's own address, from an address of this host that lies outside the cluster's network."""
         networks = self._service(name).attrs["NetworkSettings"]["Networks"].values()
-        address = next(n["IPAddress"] for n in networks if n["IPAddress"])
-        return address, 5432, host_address_outside(self.params.network)
+        addresses = [n["IPAddress"] for n in networks if n["IPAddress"]]
+        if not addresses:
+            raise LookupError(f"the container of {name} is in no network")
+        return addresses[0], 5432, host_address_outside(self.params.network)
 
     def existing(self) -> list[str]:
         return list(map(str, owner.of_project(self.id)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg import sql
@@ -64,3 +65,14 @@ def write_statement(engine: Engine, name: str) -> None:
     text = f"{sessions.statements(sessions.UNLOGGED)}\n{alter.as_string()}"
     files.write_atomic(secrets / "replication.sql", text, 0o600)
     engine.prepare()
+
+
+def refusal_of(engine: Engine, name: str, role: str, password: str) -> str:
+    """Why a server refuses this role's replication connection; empty where it does not."""
+    words = make_conninfo(dbname="postgres", user=role, replication="true")
+    base = engine.inside(name, "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
+    secret = {**base.env, "PGPASSWORD": password}
+    answer = engine.run(replace(base, env=secret), check=False)
+    if answer.code == 0:
+        return ""
+    return answer.err.strip().splitlines()[-1][:160]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from .. import db
-from ..control import lsn
+from ..control import ControlFile, lsn
+from ..doors.answer import Answer, ask_all
 from ..engine.life import Life
-from ..errors import WaitTimeout
-from ..postgres import recovery
+from ..errors import PgreplError, WaitTimeout
+from ..postgres import branches, recovery
+from ..postgres.branches import Branch
 from ..postgres.recovery import Recovery, Replay
 from ..wait import wait_until
 
@@ -29,11 +29,16 @@ PROMOTION_SECONDS = 1  # the same for what the promotion would bring to its end
 
 @dataclass(frozen=True)
 class Standing:
-    """One replica: whether it runs (state), and how far its recovery is where it does."""
+    """One replica: whether it runs (state), and how far its recovery is where it does.
+
+    branch: what it knows of timelines. left: whether the cluster left its branch: no candidate.
+    """
 
     name: str
     state: str
     recovery: Recovery = recovery.UNKNOWN
+    branch: Branch = field(default_factory=Branch)
+    left: bool = False
 
     @property
     def runs(self) -> bool:
@@ -56,8 +61,15 @@ class Standing:
         return self.recovery.end
 
     def has_more_than(self, other: Standing) -> bool:
-        """Whether both answer and this one may have a record that the other has not."""
-        return self.runs and other.runs and self.recovery.has_more_than(other.recovery)
+        """Whether both answer and this one may have a record that the other has not.
+
+        A later timeline has: on the earlier one, the other is behind the fork, or was left there.
+        """
+        if not (self.runs and other.runs):
+            return False
+        if self.branch.timeline != other.branch.timeline:
+            return self.branch.timeline > other.branch.timeline
+        return self.recovery.has_more_than(other.recovery)
 
 
 def shown(position: int) -> str | None:
@@ -74,8 +86,44 @@ def look(instance: Instance) -> Recovery:
 
 def standing(cluster: Cluster) -> list[Standing]:
     """How far each replica is, the most advanced first."""
-    found = [_standing(replica) for replica in cluster.replicas]
-    return sorted(found, key=_advanced, reverse=True)
+    return judged(ask_all(_standing, cluster.replicas))
+
+
+def judged(found: Sequence[Standing]) -> list[Standing]:
+    """The same in their order, with those that are on a branch that was left told as such."""
+    known = [s.branch for s in found if s.runs]
+    return sorted((_told_left(s, known) for s in found), key=_advanced, reverse=True)
+
+
+def _told_left(one: Standing, known: Sequence[Branch]) -> Standing:
+    why = branches.left(one.branch, one.recovery.replayed, known)
+    if not (one.runs and why):
+        return one
+    return replace(one, state=why, left=True)
+
+
+def was_left(replica: Instance, primary: Instance) -> str:
+    """Why a replica cannot follow the new primary, whose timeline left it; empty where it can."""
+    seen, mine, theirs = (
+        replica.look(recovery.QUERY),
+        replica.look(branches.QUERY),
+        primary.look(branches.QUERY),
+    )
+    if isinstance(seen, Answer) or isinstance(mine, Answer) or isinstance(theirs, Answer):
+        return ""
+    replayed = Recovery.of(seen).replayed
+    return branches.left(Branch.of(**mine), replayed, [Branch.of(**theirs)])
+
+
+def line(cluster: Cluster) -> int:
+    """The timeline of the recorded primary's data; 0 where they are gone."""
+    engine, name = cluster.engine, cluster.topology.primary
+    try:
+        if engine.has_data(name):
+            return ControlFile.parse(engine.control_file(name)).timeline
+    except (PgreplError, ValueError, OSError):  # damaged, or no longer to be read
+        return 0
+    return 0
 
 
 def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
@@ -149,13 +197,14 @@ def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing], draining: Se
     seen = one.recovery
     if seen.receiving and one.name in draining:
         return True
-    if seen.receiving or seen.doing is not Replay.APPLYING:
+    if not one.runs or seen.receiving or seen.doing is not Replay.APPLYING:
         return False
-    return seen.restarted or seen.end >= max(s.end for s in all_of_them)
+    rivals = [s for s in all_of_them if s.branch.timeline == one.branch.timeline]
+    return seen.restarted or seen.end >= max(s.end for s in rivals)
 
 
-def _advanced(found: Standing) -> tuple[bool, int]:
-    return found.runs, found.end
+def _advanced(found: Standing) -> tuple[bool, int, int]:
+    return found.runs, found.branch.timeline, found.end
 
 
 def _end(replica: Instance) -> str:
@@ -165,12 +214,15 @@ def _end(replica: Instance) -> str:
 
 
 def _standing(replica: Instance) -> Standing:
-    try:
-        if not replica.cluster.engine.running(replica.name):
-            return Standing(replica.name, _end(replica))
-        seen = look(replica)
-    except (psycopg.Error, OSError):
-        return Standing(replica.name, "not answering")
+    if not replica.cluster.engine.running(replica.name):
+        return Standing(replica.name, _end(replica))
+    row = replica.look(recovery.QUERY)
+    if isinstance(row, Answer):
+        return Standing(replica.name, str(row))
+    seen = Recovery.of(row)
     if seen.doing is Replay.ENDED:
         return Standing(replica.name, str(Replay.ENDED), seen)
-    return Standing(replica.name, RUNNING, seen)
+    known = replica.look(branches.QUERY)
+    if isinstance(known, Answer):
+        return Standing(replica.name, str(known))
+    return Standing(replica.name, RUNNING, seen, Branch.of(**known))

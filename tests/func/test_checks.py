@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster, checks, db
-from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST, Check
+from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST
 from pgrepl_lib.cli import existing_cluster
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.instance import Instance
+from pgrepl_lib.operations.outcome import Check
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 

@@ -9,18 +9,24 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psutil
+import psycopg
 import pytest
 
 from pgrepl_lib import Cluster, db, drift
 from pgrepl_lib.control import ControlFile
+from pgrepl_lib.doors.answer import ask_all
+from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.instance import Instance
 from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.replicas import add, rebuild
+from pgrepl_lib.status import status
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.wait import wait_until
 from pgrepl_lib.workload import Writer
@@ -37,6 +43,7 @@ from tests.func.operated import (
     journal_says,
     killed_runner,
     make,
+    processes_of,
     recorded,
     slots,
     wait_caught_up,
@@ -208,6 +215,165 @@ def test_a_failover_while_the_primary_lives_is_refused(cluster: Cluster) -> None
         Failover(cluster).run()
     with refused(cluster, "No instance 'nobody'", ParameterError):
         Failover(cluster, "nobody", force=True).run()
+
+
+@contextmanager
+def rejecting(cluster: Cluster) -> Iterator[None]:
+    """A rule of the primary lets no superuser in; whoever is in stays."""
+    primary = cluster.primary
+    path = cluster.folder / primary.name / "pg_hba.conf"
+    before = path.read_text("utf-8")
+    with db.connect(primary.address) as inside:
+        inside.execute("select 1")
+        path.write_text(f"host all postgres all reject\n{before}", "utf-8")
+        try:
+            inside.execute("select pg_reload_conf()")
+            wait_until("the rule", lambda: (not primary.answers()[0], "answers"), seconds=10)
+            yield
+            inside.execute("select 1")  # it was not killed
+        finally:
+            path.write_text(before, "utf-8")
+            inside.execute("select pg_reload_conf()")
+    wait_until("the login", primary.answers, seconds=10)
+
+
+@contextmanager
+def exhausted(cluster: Cluster) -> Iterator[None]:
+    """All the primary's connections are taken, by superusers."""
+    with ExitStack() as stack:
+        query = "select current_setting('max_connections')::int as n"
+        count = db.row(cluster.primary.address, query)["n"]
+        inside = stack.enter_context(db.connect(cluster.primary.address))
+        with suppress(psycopg.OperationalError):
+            for _ in range(count):
+                stack.enter_context(db.connect(cluster.primary.address))
+        yield
+        inside.execute("select 1")
+    wait_until("the login", cluster.primary.answers, seconds=10)
+
+
+@pytest.mark.parametrize(("way", "sqlstate"), [(rejecting, "28000"), (exhausted, "53300")])
+def test_a_primary_that_refuses_us_is_alive(
+    cluster: Cluster, way: Callable[[Cluster], AbstractContextManager[None]], sqlstate: str
+) -> None:
+    said = f"refuses us: SQLSTATE {sqlstate}"
+    with way(cluster):
+        with pytest.raises(StepFailed, match=f"primary is the primary, and {said}"):
+            Failover(cluster).run()
+        with pytest.raises(StepFailed, match=f"primary is the primary, and {said}"):
+            Switchover(cluster, "replica").run()
+        assert cluster.topology.operation == {} and cluster.topology.primary == "primary"
+        states = {i["name"]: i["state"] for i in status(cluster)["instances"]}
+        assert states.pop("primary").startswith(said) and set(states.values()) == {"running"}
+        assert said in failed_checks(cluster, "one-primary")["one-primary"]
+        done = pgrepl("lag", of_cluster(cluster))
+        assert done.returncode == 3 and f"UNKNOWN - primary {said}" in done.stdout
+
+
+@contextmanager
+def hanging(cluster: Cluster) -> Iterator[None]:
+    """Whoever comes in waits until the block ends; who is in stays."""
+    with db.connect(cluster.primary.address) as inside, inside.transaction():
+        inside.execute("lock table pg_authid in access exclusive mode")
+        yield
+
+
+@contextmanager
+def paused(cluster: Cluster) -> Iterator[None]:
+    """Every process of it is stopped."""
+    found = processes_of(cluster, "primary")
+    for process in found:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def test_who_hangs_is_named_by_whoever_looks(cluster: Cluster) -> None:
+    commands = ("lag", "check", "run", "switchover --to replica --yes")
+    state = "hung: no answer within 3 s"
+    with hanging(cluster):
+        seen = {i["name"]: i["state"] for i in status(cluster)["instances"]}
+        done = pgrepl_at_once(cluster, *commands)
+    assert seen == {"primary": state, "replica": "running", "replica-2": "running"}
+    assert [d.returncode for d in done] == [3, 1, 1, 1]
+    assert not [d.args for d in done if "Traceback" in d.stderr]
+    lag, check, run, change = done
+    assert f"UNKNOWN - primary {state}" in lag.stdout and f"primary {state}" in check.stdout
+    assert f"primary {state}" in run.stderr and f"primary is the primary, and {state}" in change.stderr
+
+
+def test_who_is_paused_is_named_by_whoever_looks(cluster: Cluster) -> None:
+    commands = ("status", "lag", "check")
+    with paused(cluster):
+        done = pgrepl_at_once(cluster, *commands)
+    assert [d.returncode for d in done] == [0, 3, 1]
+    assert not [d.args for d in done if "Traceback" in d.stderr]
+    assert re.search(r"^primary .*(paused|hung)", done[0].stdout, re.M)
+    assert "UNKNOWN - primary hung" in done[1].stdout
+    assert re.search(r"primary (is paused|hung)", done[2].stdout)
+
+
+def pgrepl_at_once(cluster: Cluster, *commands: str) -> list[Any]:
+    """What each command answers; they only look, so all are run at the same time."""
+    options = of_cluster(cluster)
+    return ask_all(lambda command: pgrepl(command, options), commands)
+
+
+def test_a_primary_that_is_cut_from_its_network_ends_in_no_traceback(cluster: Cluster) -> None:
+    if cluster.engine.name == "local":
+        pytest.skip("all are on this machine's own address")
+    container = container_of(cluster, "primary")
+    network = docker_host.client().networks.get(f"{cluster.params.project}_cluster")
+    network.disconnect(container)
+    commands = ("status", "lag", "check", "switchover --to replica --yes")
+    try:
+        done = pgrepl_at_once(cluster, *commands)
+    finally:
+        network.connect(container, aliases=["primary"])
+        wait_until("the network", cluster.primary.answers, seconds=20)
+    assert [d.returncode for d in done] == [0, 3, 1, 1]
+    assert not [d.args for d in done if "Traceback" in d.stderr + d.stdout]
+    assert "UNKNOWN - primary nothing listens" in done[1].stdout
+
+
+@pytest.mark.long
+def test_a_branch_that_was_left_is_not_promoted_however_far_it_is(cluster: Cluster, reopen: Reopen) -> None:
+    """replica-2 goes on along the lost primary's timeline, which the others have left behind it."""
+    cluster.engine.stop("replica").do(print)
+    db.rows(cluster.primary.address, "create table branch as select 1 as n")
+    for _ in range(2):  # so that it is far ahead
+        db.rows(cluster.primary.address, "select pg_switch_wal()")
+        db.rows(cluster.primary.address, "insert into branch values (1)")
+    lsn = db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"]
+    cluster.instance("replica-2").wait_replayed(lsn, 30)
+    cluster.engine.stop("replica-2").do(print)
+    cluster.primary.kill()
+    cluster.engine.start("replica").do(print)
+    cluster.instance("replica").wait_ready()
+    Failover(cluster).run()
+    now = reopen()
+    Rejoin(now, "primary", full_copy=True).run()
+    now.engine.start("replica-2").do(print)
+    now.instance("replica-2").wait_ready()
+    now.primary.kill()
+    with pytest.raises(StepFailed, match="replica-2: on a branch that was left: timeline 1 was left at"):
+        Failover(now, "replica-2")
+    change = Failover(now)
+    assert [(s.name, s.branch.timeline) for s in change.seen] == [("primary", 2), ("replica-2", 1)]
+    assert change.seen[1].end > change.seen[0].end and change.new.name == "primary"
+    now.engine.stop("primary").do(print)
+    with pytest.raises(StepFailed, match=r"failover .*--to replica-2 --force"):
+        Failover(now)
+    assert Failover(now, "replica-2", force=True).new.name == "replica-2"
+    now.engine.start("primary").do(print)
+    now.instance("primary").wait_ready()
+    Failover(now).run()
+    rebuild(reopen(), "replica-2", discard=True)
+    assert reopen().primary.name == "primary"
 
 
 def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(cluster: Cluster) -> None:
@@ -535,7 +701,7 @@ def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:
     cluster.engine.stop("replica").do(print)
     done = pgrepl("lag", of_cluster(cluster))
     assert done.returncode == 2 and done.stdout.startswith(
-        "REPLICATION CRITICAL - replica: not answering; replica-2: streaming"
+        "REPLICATION CRITICAL - replica: nothing listens; replica-2: streaming"
     )
     found = pgrepl("lag --json", of_cluster(cluster))
     assert found.returncode == 2 and [r["name"] for r in json.loads(found.stdout)] == NAMES[1:]

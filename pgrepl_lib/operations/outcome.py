@@ -1,0 +1,30 @@
+"""The outcome of a check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a check. tried: whether it could be made; one that could not has not failed, and proves nothing."""
+
+    name: str
+    title: str
+    expected: str
+    seen: str
+    passed: bool
+    hint: str
+    tried: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """passed, failed or not tried."""
+        return "not tried" if not self.tried else "passed" if self.passed else "failed"
+
+    def told(self, title: str, hint: str) -> Check:
+        """The same outcome with the notebook's title and hint."""
+        return replace(self, title=title or self.title, hint=hint or self.hint)
+
+    def _ipython_display_(self) -> None:
+        """A notebook has shown the outcome already."""
