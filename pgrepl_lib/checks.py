@@ -222,7 +222,8 @@ def rule_needed(cluster: Cluster) -> Verdict:
     """Asks the server, from an address that only other rules could admit."""
     host, port, source = cluster.engine.outside_the_rule(cluster.primary.name)
     try:
-        return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, cluster.params.replication_user, source))
+        rule, user = cluster.engine.rule_network(), cluster.params.replication_user
+        return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, user, source, rule))
     except OSError as error:  # there is no second address to try from (macOS, Docker Desktop, rootless): said, not failed
         raise NotTried("SQLSTATE 28000", f"this machine cannot send from {source}: {error.strerror or error}") from error
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import socket
 import struct
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from threading import Lock
 from typing import Any
 
@@ -208,15 +211,30 @@ def scram_verifier(at: Address, password: str, user: str) -> str:
         return connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
 
 
-def ask_to_replicate(host: str, port: int, user: str, source: str) -> str:
+def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Network) -> str:
     """The server's answer to a replication start-up packet sent from the address `source`.
 
-    Returns the SQLSTATE of its refusal, or "accepted" (also when it goes on to ask for a password).
-    libpq cannot choose its source address, hence the packet. Raises `OSError` where this machine
-    cannot send from that address.
+    rule: the network that it is not to come from. Returns the SQLSTATE of the refusal, or
+    "accepted" (also when it goes on to ask for a password). libpq cannot choose its source address,
+    hence the packet. Raises `OSError` where this machine cannot send from that address, or what it
+    sends arrives from another one inside the rule.
     """
+    seen = _seen_as(host, port, source)
+    if seen and IPv4Address(seen) in rule:
+        raise OSError(f"it arrives from {seen}")
     words = {"user": user, "replication": "true"}
     return refusal(start_up(host, port, words, source=source)).get("C", "accepted")
+
+
+def _seen_as(host: str, port: int, source: str) -> str:
+    """From which address the server sees it come, where it says so.
+
+    A network on the way may change it. A role that does not exist is refused, with the address
+    where no rule admits it.
+    """
+    words = {"user": f"pgrepl_{secrets.token_hex(8)}", "replication": "true"}
+    said = refusal(start_up(host, port, words, source=source)).get("M", "")
+    return next(iter(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", said)), "")
 
 
 def start_up(

@@ -191,12 +191,23 @@ def image_environment(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def host_address_outside(network: IPv4Network) -> str:
-    """An address of this host that is not in the network."""
+    """An address of this host that is not in the network, nor in another one of Docker's.
+
+    What is sent from one of Docker's into another arrives from an address inside it.
+    """
+    networks = [network, *_subnets()]
     for addresses in psutil.net_if_addrs().values():
-        for a in addresses:
-            if a.family == socket.AF_INET and not (IPv4Address(a.address) in network or a.address.startswith("127.")):
-                return a.address
+        for a in (a.address for a in addresses if a.family == socket.AF_INET):
+            if not a.startswith("127.") and not any(IPv4Address(a) in n for n in networks):
+                return a
     return "127.0.0.2"
+
+
+def _subnets() -> list[IPv4Network]:
+    """What Docker's networks have."""
+    configured = ((n.attrs.get("IPAM") or {}).get("Config") or [] for n in client().networks.list())
+    subnets = [entry.get("Subnet", ":") for entries in configured for entry in entries]
+    return [IPv4Network(subnet) for subnet in subnets if ":" not in subnet]
 
 
 def wait_accepting(container_id: str) -> None:

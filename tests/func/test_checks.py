@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pgrepl_lib import Cluster, checks, db
 from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST
 from pgrepl_lib.cli import existing_cluster
+from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.instance import Instance
 from pgrepl_lib.operations.outcome import Check
@@ -81,6 +83,18 @@ def test_what_cannot_be_tried_here_is_told_as_such(
     assert "203.0.113.7" in result.seen and "○ Título" in (told := capsys.readouterr().out) and "✔" not in told
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
     assert (entry["passed"], entry["tried"]) == (True, False)
+
+
+def test_what_arrives_from_inside_the_rule_proves_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one of Docker's networks into another, a packet arrives from an address inside it."""
+    host, port, _ = cluster.engine.outside_the_rule(cluster.primary.name)
+    if cluster.engine.name != "docker":
+        pytest.skip("only Docker's networks change addresses")
+    bridge = docker_host.client().networks.get("bridge").attrs["IPAM"]["Config"][0]
+    source = bridge.get("Gateway") or str(IPv4Network(bridge["Subnet"])[1])
+    monkeypatch.setattr(cluster.engine, "outside_the_rule", lambda name: (host, port, source))
+    result = CHECKS["rule-needed"](cluster)
+    assert not result.tried and f"cannot send from {source}: it arrives from" in result.seen
 
 
 def test_the_contents_are_those_of_at_least_100000_rows(cluster: Cluster) -> None:
