@@ -86,6 +86,11 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
         "primary": ("primary", True), "replica": ("replica", True)}  # fmt: skip
     before = {p: (p.read_bytes(), p.stat().st_mode) for p in cluster.folder.glob("*/*.conf")}
 
+    for setting in ("port = 6000", "listen_addresses = ''", "unix_socket_directories = ''"):
+        ask(cluster, "primary", f"alter system set {setting}")  # nobody would find it there
+    for act in (cluster.engine.stop, cluster.engine.start):
+        act("primary").do(print)
+    cluster.primary.wait_ready()
     ask(cluster, "primary", "alter system set work_mem = '8MB'")
     reload(cluster, "primary", "work_mem", "8MB")
     ask(cluster, "replica", "alter system set max_connections = 200")  # waits for a restart
@@ -103,6 +108,9 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
     code, found = drift_of(values)
     assert code == 1
     assert [line.split(" (recorded: ")[0].partition("SHA-256")[0] for line in found] == [
+        "primary: ALTER SYSTEM SET listen_addresses: ",
+        "primary: ALTER SYSTEM SET port: 6000",
+        'primary: ALTER SYSTEM SET unix_socket_directories: ""',
         "primary: ALTER SYSTEM SET work_mem: 8MB",
         "primary: the file pg_hba.conf: ",
         "replica: ALTER SYSTEM SET max_connections: 200",
