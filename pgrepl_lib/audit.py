@@ -59,7 +59,7 @@ class Journal:
         if before and not pieces.begun(self.path):
             number, last = list(before.items())[-1]
             told = pieces.runs(last)
-            line = _line(last_line(last), pieces.OPENING, number=number + 1, runs=told)
+            line = line_after(last_line(last), pieces.OPENING, number=number + 1, runs=told)
             append_line(self.path, line)
 
     def line(self, kind: str, **facts: Any) -> str:
@@ -67,7 +67,7 @@ class Journal:
         last = (b"", 0)
         if self.path.exists():
             last = last_line(self.path)
-        return _line(last, kind, **facts)
+        return line_after(last, kind, **facts)
 
     def end(self) -> None:
         """Write the ending: nothing else may be recorded any more."""
@@ -137,7 +137,7 @@ class Journal:
             expected = number + 1
 
 
-def _line(last: tuple[bytes, int], kind: str, **facts: Any) -> str:
+def line_after(last: tuple[bytes, int], kind: str, **facts: Any) -> str:
     """A line that follows the last one, which is given as `last_line` does."""
     before = ORIGIN
     if last[1]:

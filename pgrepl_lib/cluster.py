@@ -206,23 +206,22 @@ class Cluster(Steps):
                               looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
         return result
 
-    def examine(self, name: str, title: str = "", hint: str = "", *, hung: str = "") -> Check:
-        """Make one check and record it, whatever its outcome; title, hint: as in `check`.
-
-        hung: who hangs, where that is known: then nobody is asked, and it has failed.
-        """
+    def examine(self, name: str, title: str = "", hint: str = "") -> Check:
+        """Make one check and record it, whatever its outcome; title, hint: as in `check`."""
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
-        result = CHECKS[name](self, hung)
+        result = CHECKS[name](self)
         if self.topology.operation:  # the notebook's advice is for a cluster whose roles stand
             hint = ""
         result = result.told(title, self.addressed(hint))
-        self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), name=name, title=result.title,
-                            expected=result.expected, seen=result.seen, passed=result.passed, hint=result.hint,
-                            **({} if result.tried else {"tried": False}),
-                            seconds=round(time.monotonic() - started, 3))  # fmt: skip
+        self.record_check(result, time.monotonic() - started)
         return result
+
+    def record_check(self, made: Check, seconds: float) -> None:
+        """Record a check's outcome, and how long it took."""
+        facts = made.facts(seconds)
+        self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), **facts)
 
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,13 @@ class Check:
     def verdict(self) -> str:
         """passed, failed or not tried."""
         return "not tried" if not self.tried else "passed" if self.passed else "failed"
+
+    def facts(self, seconds: float) -> dict[str, Any]:
+        """As it is recorded; seconds: how long it took."""
+        found = {**vars(self), "seconds": round(seconds, 3)}
+        if self.tried:
+            del found["tried"]
+        return found
 
     def told(self, title: str, hint: str) -> Check:
         """The same outcome with the notebook's title and hint."""

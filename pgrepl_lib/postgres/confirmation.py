@@ -13,6 +13,17 @@ select current_setting('synchronous_standby_names') as names,
        (select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')) as there,
        (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting"""
 
+# Which connection a commit waits for: a slot has one at a time.
+STANDBYS = """
+select r.application_name as name, s.slot_name::text as slot,
+       coalesce(host(r.client_addr) || ':' || r.client_port, 'a socket') as address
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
+where r.sync_state in ('sync', 'quorum') order by 1, 3"""
+# Whom a replica says that it receives from.
+RECEIVES = """
+select slot_name as slot, sender_host || ':' || sender_port as sender
+from pg_stat_wal_receiver where status = 'streaming'"""
+
 
 def promised(method: str) -> str:
     """What is true where commits wait as they shall. method: such as "ANY 1"; "" for nobody."""

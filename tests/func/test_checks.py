@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster, checks, db
-from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST
+from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.cli import existing_cluster
 from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.instance import Instance
+from pgrepl_lib.operations.examination import asked_for, examine
 from pgrepl_lib.operations.outcome import Check
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -100,6 +101,20 @@ def test_what_arrives_from_inside_the_rule_proves_nothing(cluster: Cluster, monk
 def test_the_contents_are_those_of_at_least_100000_rows(cluster: Cluster) -> None:
     assert checks.ROWS >= 100_000
     assert f"{checks.ROWS}" in CHECKS["contents"](cluster).seen
+
+
+def test_a_daily_check_costs_little_wal_and_one_line_of_the_journal(cluster: Cluster) -> None:
+    """Also right after a checkpoint, when whole pages are written (manual, 20.5.1)."""
+    position = "select (pg_current_wal_insert_lsn() - '0/0')::bigint as at"
+    db.checkpoint(cluster.primary.address)
+    before = db.row(cluster.primary.address, position)["at"]
+    made = list(examine(cluster, asked_for()))
+    assert db.row(cluster.primary.address, position)["at"] - before < 100_000
+    assert {c.name for c in made} == set(asked_for()) and "sample" in asked_for()
+    entries = [e for e in cluster.journal.entries() if e["kind"] == "check"][-2:]
+    assert entries[1]["seen"].split(", ") == [c.name for c in made if c.verdict == "passed"]
+    assert entries[0]["name"] == "drift", "what was not tried has its own line"
+    assert set(asked_for(deep=True)) - set(asked_for()) == {"contents"}
 
 
 def test_a_check_is_shown_and_recorded(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,6 +328,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "a broken rule": (
         "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: t + "host all all no/0 trust\n"), "pg_hba.conf"),
     "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
+    "replay is paused, little data": ("sample", lambda c, m: replay_paused(c, m), "replay"),
     "a table is behind": ("tables", lambda c, m: table_behind(c, m), "replay"),
     "one value differs": ("contents", lambda c, m: other_contents(c, m), "100000"),
     "the next login is rejected": (
@@ -380,7 +396,7 @@ def test_another_projects_replica_is_not_the_same_cluster(
 def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) -> None:
     good = pgrepl("check --json", of_cluster(victim))
     assert good.returncode == 0, good.stderr
-    assert {c["name"] for c in json.loads(good.stdout) if c["passed"]} == set(CHECKS) - set(ON_REQUEST) | set(BESIDES)
+    assert {c["name"] for c in json.loads(good.stdout) if c["passed"]} == set(asked_for())
     with without_slot(victim):
         bad, told = (pgrepl(command, of_cluster(victim)) for command in ("check --json", "check"))
     assert bad.returncode == told.returncode == 1

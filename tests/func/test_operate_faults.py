@@ -28,6 +28,7 @@ from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.replicas import add, rebuild
 from pgrepl_lib.status import status
 from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.synchronous import set_synchronous, try_commit
 from pgrepl_lib.wait import wait_until
 from pgrepl_lib.workload import Writer
 from tests.conftest import MakeCluster
@@ -191,11 +192,32 @@ def test_who_else_receives_wal_is_told_and_fails_no_check(cluster: Cluster, tmp_
         assert any("pg_receivewal receives WAL, too" in n for n in drift.consumers(cluster))
 
 
+@pytest.mark.skipif(not Path(RECEIVEWAL).exists(), reason="no pg_receivewal here")
+def test_somebody_who_answers_as_a_synchronous_standby_is_found(cluster: Cluster, tmp_path: Path) -> None:
+    """Under the name of a replica that stands: commits are confirmed that no replica has."""
+    set_synchronous(cluster, "ANY 1")
+    assert failed_checks(cluster, "synchronous") == {}
+    for replica in cluster.replicas:
+        cluster.engine.stop(replica.name).do(print)
+    with receiving(cluster, tmp_path, "replica-1"):
+        confirmed = lambda: (try_commit(cluster, 1) == "confirmed", "waiting")  # noqa: E731
+        wait_until("a commit that nobody of ours confirmed", confirmed, seconds=20)
+        (seen,) = failed_checks(cluster, "synchronous").values()
+        assert "answers as replica-1 and is none of ours" in seen
+        for replica in cluster.replicas:
+            cluster.engine.start(replica.name).do(print)
+            replica.wait_ready()
+        seen = failed_checks(cluster, "synchronous")["synchronous"]
+        assert seen.count("is none of ours") == 1, "and only that one"
+
+
 @contextmanager
-def receiving(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """An archive of somebody's; it ends with its connection."""
-    words = ["pg_receivewal", "--no-loop", "--username=postgres"]
-    end = "select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'pg_receivewal'"
+def receiving(cluster: Cluster, folder: Path, name: str = "pg_receivewal") -> Iterator[None]:
+    """An archive of somebody's, or what calls itself otherwise; it ends with its connection."""
+    words = ["pg_receivewal", "--no-loop", "--username=postgres", "--synchronous", f"--dbname=application_name={name}"]
+    end = f"""select pg_terminate_backend(pid) from pg_stat_replication
+              where application_name = '{name}' and pid not in
+                  (select active_pid from pg_replication_slots where active_pid is not null)"""
     if cluster.engine.name == "docker":
         container = container_of(cluster, "primary")
         container.exec_run(["mkdir", "-m", "777", "/tmp/received"])

@@ -1,0 +1,62 @@
+"""Who confirms commits as a synchronous standby: with `trust` any user of the machine may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from .. import db
+from ..postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen
+
+
+@dataclass(frozen=True)
+class Standby:
+    """One of our replicas: what it calls itself, the slot that it has, how it is reached."""
+
+    name: str
+    slot: str
+    at: db.Address
+
+
+def verdict(
+    primary: db.Address,
+    method: str,
+    ours: Sequence[Standby],
+    sender: tuple[str, int],
+) -> tuple[str, ...]:
+    """Expected, seen and, where somebody else answers, a hint of the check `synchronous`.
+
+    method: what is promised; sender: host and port of the primary as its replicas reach it.
+    """
+    found = seen(db.row(primary, COMMITS))
+    others = strangers(primary, ours, sender)
+    if not others:
+        return promised(method), found
+    told = [f"{r['address']} answers as {r['name']} and is none of ours" for r in others]
+    remedy = "end who is none of ours; with scram-sha-256 nobody without the password can answer"
+    return promised(method), "; ".join([found, *told]), remedy
+
+
+def strangers(primary: db.Address, ours: Sequence[Standby], sender: tuple[str, int]) -> list[dict[str, Any]]:
+    """The standbys that commits wait for and that are none of ours; each with name and address.
+
+    A name proves nothing. Ours is the one that uses the slot of the replica of that name, while that
+    replica says that it receives through it: a slot serves one connection at a time.
+    """
+    slots = {s.name: s for s in ours}
+    found = db.rows(primary, STANDBYS)
+    return [r for r in found if not _is(slots.get(r["name"]), r["slot"], sender)]
+
+
+def _is(standby: Standby | None, slot: str | None, sender: tuple[str, int]) -> bool:
+    """Whether this replica of ours receives through this slot of the primary."""
+    if standby is None or slot != standby.slot:
+        return False
+    host, port = sender
+    try:
+        return db.row(standby.at, RECEIVES) == {"slot": slot, "sender": f"{host}:{port}"}
+    except (psycopg.Error, OSError):
+        return False
