@@ -65,8 +65,7 @@ class Failover(RoleChange):
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
-        rows = [{"name": s.name, "state": s.state, "timeline": s.branch.timeline or None,
-                 "received": s.received, "replayed": s.replayed,
+        rows = [{"name": s.name, "state": s.state, "received": s.received, "replayed": s.replayed,
                  "chosen": "✔" if s.name == self.new.name else ""} for s in self.seen]  # fmt: skip
         return pandas.DataFrame(rows)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 START_SECONDS = 90  # without progress
+HUNG_LOOKS = 10  # one after the other, before a server counts as one that hangs
 POSITION = """
 select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
 
@@ -90,18 +91,35 @@ class Server:
     def wait_ready(self) -> None:
         """Wait until the server accepts connections, as long as its recovery takes and gets on.
 
-        Raises `WaitTimeout` with the log's end.
+        Raises `WaitTimeout` with the log's end; `StepFailed` for one that hangs: each of our looks
+        leaves a process there that waits, too, and is no progress.
         """
         engine = self.cluster.engine
         wait_until(
             f"{self.name} to accept connections",
-            self.answers,
+            self._accepting(),
             seconds=START_SECONDS,
             progress=lambda: engine.activity(self.name),
             alive=lambda: engine.running(self.name),
             log=lambda: engine.log_tail(self.name),
             hint="the log's last lines say why; correct it and run again",
         )
+
+    def _accepting(self) -> Callable[[], tuple[bool, str]]:
+        hung = 0
+
+        def probe() -> tuple[bool, str]:
+            nonlocal hung
+            found = self.answer()
+            hung += 1
+            if found.kind is not Kind.HUNG:
+                hung = 0
+            if hung >= HUNG_LOOKS:
+                remedy = "its log and its machine say why; a primary: `pgrepl failover`"
+                raise StepFailed(f"{self.name} {found}", remedy=self.cluster.addressed(remedy))
+            return found.kind is Kind.ANSWERS, str(found)
+
+        return probe
 
     def position(self) -> str:
         """How far this replica has received and replayed; empty while it does not answer."""

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from pgrepl_lib import Cluster, db, drift
+from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.control import ControlFile
 from pgrepl_lib.doors.answer import ask_all
 from pgrepl_lib.engine import docker_host
@@ -485,6 +486,15 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster,
     done = pgrepl("run --from 02 --to 02", {**of_cluster(cluster), **made_with})
     assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
     assert drained(slots(now)) == {"primary": 2, "replica": 2, "replica-2": 0}
+    way = r"a switchover from primary to replica is under way since 2.*`pgrepl switchover .*--to replica`"
+    assert re.search(way, str(status(now)["operation"]))
+    now.engine.stop("replica-2").do(print)  # as if it were just about to follow somebody else
+    failed = [c for c in (CHECKS[n](now) for n in OPERATION) if not c.passed]
+    assert failed and not [c for c in failed if not re.search(way, c.hint)]
+    now.engine.start("replica-2").do(print)
+    now.instance("replica-2").wait_ready()
+    now.instance("replica-2").wait_streaming()
+    assert re.search(way, pgrepl("lag", of_cluster(cluster)).stdout)
     finished = pgrepl("switchover", of_cluster(cluster))
     assert finished.returncode == 0 and "replica is the primary" in finished.stdout, finished.stderr
     assert failed_checks(reopen(), *OPERATION) == {}
