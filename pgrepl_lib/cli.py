@@ -89,9 +89,16 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
 
 
-def give(as_json: bool, result: Any, text: str) -> None:
-    """A command's result, on standard output: as JSON, or as text for people."""
-    click.echo(json.dumps(result, indent=2, default=str) if as_json else text)
+def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None:
+    """A command's result, on standard output: as JSON, or as text for people.
+
+    styled: the text has our own colours in it; what came from outside was made legible before.
+    """
+    if as_json:
+        text = json.dumps(result, indent=2, default=str)
+    elif not styled:
+        text = legible(text)
+    click.echo(text)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -103,9 +110,10 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_status(seen: dict[str, Any]) -> None:
     """The document of `status.status`, for people."""
-    click.echo(f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}")
+    where = f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}"
+    click.echo(legible(where))
     if seen["operation"]:
-        click.echo(seen["operation"]["told"])
+        click.echo(legible(seen["operation"]["told"]))
     for table in (seen["instances"], seen["replication"]):
         click.echo()
         print_table(table) if table else click.echo("(no replica is connected)")
@@ -143,7 +151,7 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
     text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
             f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}")  # fmt: skip
     if error and not as_json:
-        click.echo(text, err=True)
+        click.echo(legible(text), err=True)
         return
     give(as_json, {**summary, **told, "folder": folder, "report": report if report.exists() else None}, text)
 
@@ -275,7 +283,7 @@ def check(
     counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
     failed = counts["failed"]
     for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
-        click.echo(f"notice: {notice}", err=True)
+        click.echo(legible(f"notice: {notice}"), err=True)
     if as_json or failed or not quiet:
         told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
         give(as_json, [vars(r) for r in results], ", ".join(told))
@@ -300,7 +308,7 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
         begun = underway.told(cluster.topology.operation, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
     except Exception as error:
-        click.echo(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}", err=as_json)
+        click.echo(legible(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}"), err=as_json)
         sys.exit(3)
     give(as_json, found, line)
     sys.exit(code)

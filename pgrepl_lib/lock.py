@@ -98,13 +98,13 @@ def run_holder(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError:  # it is held, or may not be read: then whoever says to hold it is believed
         pass
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         return dict(json.loads(_read(holder)))
     return {}
 
 
 def _read(holder: Path) -> str:
     try:
-        return holder.read_text("utf-8")
+        return holder.read_text("utf-8", errors="replace")
     except OSError:  # it has just ended, or never said who it is
         return "an unknown process"

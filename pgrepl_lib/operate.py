@@ -55,7 +55,7 @@ def down(project: str | None, engine: str | None, given: Given, yes: bool, as_js
     kept = [f"not this project's, and left as it is: {other}" for other in others]
     if not there and not cluster.folder.joinpath(state.FILE).exists():
         for line in kept:
-            click.echo(line, err=True)
+            click.echo(legible(line), err=True)
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
     if not _agreed(cluster, yes, *there, *kept, "all of it is removed, but for the runs' evidence"):
@@ -212,7 +212,7 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     change.require()
     choice = change.choice()
     if len(choice):
-        click.echo(choice.to_string(index=False), err=True)
+        click.echo(legible(choice.to_string(index=False)), err=True)
     old = change.old.name
     lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
     told = f"failover: the primary changes from {old} to {change.new.name}"

@@ -199,7 +199,7 @@ def _real_folder(given: str | Path) -> Path:
         if not folder.is_absolute() and NOTEBOOKS.samefile(Path.cwd()):
             folder = Path.home() / folder
         return folder.resolve()
-    except (RuntimeError, OSError) as error:  # no such ~user; a current folder that is gone
+    except (RuntimeError, OSError, TypeError) as error:  # no ~user; gone; no text
         raise ValueError(str(error)) from None
 
 

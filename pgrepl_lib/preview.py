@@ -9,6 +9,7 @@ import click
 
 from .cli import EPILOG, JSON, give, main, parameters, values, with_made
 from .errors import ParameterError
+from .legible import legible
 from .params import Params
 from .words.commands import addressed
 
@@ -44,7 +45,7 @@ def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) 
         cause = f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
         raise ParameterError(cause, remedy=addressed(remedy, Params.parse(given)))
     found = look_ahead(given, chapters)
-    give(as_json, [vars(p) for p in found], _text(found))
+    give(as_json, [vars(p) for p in found], _text(found), styled=True)
 
 
 def _text(found: Sequence[Planned]) -> str:
@@ -54,9 +55,15 @@ def _text(found: Sequence[Planned]) -> str:
         if not number or each.chapter != found[number - 1].chapter:
             lines.append(click.style(each.chapter, bold=True))
         sign, colour = SIGNS[each.outcome]
-        lines.append(click.style(f"  {sign} {each.outcome:<13}  {each.title}", fg=colour or None))
+        title = legible(f"  {sign} {each.outcome:<13}  {each.title}")
+        lines.append(click.style(title, fg=colour or None))
         if each.outcome == "would change":
-            lines += [f"      {'$ ' if not i else '  '}{line}" for c in each.commands for i, line in enumerate(c.splitlines())]
-            lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in each.diff.splitlines()]
+            lines += [
+                f"      {'$ ' if not i else '  '}{line}"
+                for c in each.commands
+                for i, line in enumerate(legible(c).splitlines())
+            ]
+            diff = legible(each.diff).splitlines()
+            lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in diff]
     steps = [p.outcome for p in found if p.kind == "step"]
     return "\n".join([*lines, f"{steps.count('would change')} steps would change, {steps.count('unchanged')} unchanged"])

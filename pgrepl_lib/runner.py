@@ -32,6 +32,7 @@ from .doors.resources import NOTEBOOKS
 from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder, write_atomic
 from .kernel import SharedKernel
+from .legible import legible
 from .lock import run_lock
 from .operations.hanging import require_none
 from .params import Params
@@ -73,10 +74,11 @@ class Teller:
         entries = list(audit.Journal(Path(folder)).entries()) if folder else []
         for entry in entries[cls.told :]:
             if entry["kind"] == "step":
-                tqdm.write(f"  {entry['outcome']:>11}  {entry['title']}", file=sys.stderr)
+                tqdm.write(legible(f"  {entry['outcome']:>11}  {entry['title']}"), file=sys.stderr)
             elif entry["kind"] == "check":
                 verdict = check_verdict(entry)
-                tqdm.write(f"  {f'{VERDICTS[verdict]} {verdict}':>11}  {entry['title']}", file=sys.stderr)
+                told = f"{VERDICTS[verdict]} {verdict}"
+                tqdm.write(legible(f"  {told:>11}  {entry['title']}"), file=sys.stderr)
         cls.told = len(entries)
 
 
@@ -254,7 +256,7 @@ def _each(*parts: Callable[[], object]) -> None:
     if errors and not on_its_way:
         raise errors[0]
     for each in errors:
-        print(f"pgrepl: the evidence is not complete: {each}", file=sys.stderr)
+        print(legible(f"pgrepl: the evidence is not complete: {each}"), file=sys.stderr)
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .command import Command
+from .legible import legible
 from .wait import telling
 
 WIDTH = 92
@@ -26,6 +27,7 @@ def markdown(text: str) -> None:
     if in_notebook():
         from IPython.display import display
 
+        text = legible(text)
         display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
@@ -35,7 +37,7 @@ def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str 
     Outside a notebook it is told on standard error: progress, not a result.
     """
     if not in_notebook():
-        print(f"{outcome:>9}  {title}", file=sys.stderr)
+        print(legible(f"{outcome:>9}  {title}"), file=sys.stderr)
         return
     shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
     parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
@@ -47,7 +49,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table of short facts."""
     if not in_notebook():
         for row in rows:
-            print("  ".join(str(c) for c in row))
+            print(legible("  ".join(str(c) for c in row)))
         return
     lines = [heads, ["---"] * len(heads), *rows]
     markdown("\n".join("| " + " | ".join(_cell(str(c)) for c in line) + " |" for line in lines))
@@ -76,9 +78,9 @@ def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None
     """A check: verdict (passed, failed or not tried), expected, seen; the hint only where it failed."""
     sign, failed = VERDICTS[verdict], verdict == "failed"
     if not in_notebook():
-        print(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}")
+        print(legible(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}"))
         if failed:
-            print(f"    hint:     {hint}")
+            print(legible(f"    hint:     {hint}"))
         return
     head = f"{sign} **{title}**" + (" (não tentado)" if verdict == "not tried" else "")
     text = f"{head}\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
@@ -102,7 +104,7 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
     handle: Any = None
 
     def text(line: str) -> dict[str, Any]:
-        return {"text/plain": f"⏳ {title}: {line}" if line else ""}
+        return {"text/plain": legible(f"⏳ {title}: {line}" if line else "")}
 
     def tell(line: str) -> None:
         nonlocal handle
@@ -128,7 +130,13 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 def _terminal_progress(title: str) -> Callable[[str], None]:
     if not sys.stderr.isatty():
         return lambda line: None
-    return lambda line: print(f"\r\033[K{title}: {line[:60]}", end="", file=sys.stderr, flush=True)
+    before = f"\r\033[K{legible(title)}: "
+    return lambda line: print(before + _one_line(line), end="", file=sys.stderr, flush=True)
+
+
+def _one_line(text: str) -> str:
+    """What a program says, as a part of the line that tells how far it is."""
+    return legible(text).replace("\n", "␊")[:60]
 
 
 def wrapped(text: str) -> str:

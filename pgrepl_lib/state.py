@@ -47,6 +47,9 @@ Fact = str | int | float | bool | None
 Facts = dict[str, Fact | list[Fact] | dict[str, Fact]]  # shallow, so that it can be written again
 
 
+OPERATIONS = ("switchover", "failover")  # that change roles, and are gone on with where they ended
+
+
 class Roles(BaseModel):
     """The topology as it is written down: names are instances', and whom one follows exists."""
 
@@ -68,8 +71,10 @@ class Roles(BaseModel):
         named = [*self.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
         if strange := [name for name in named if name not in known]:
             raise ValueError(f"there is no instance {strange[0]!r}")
-        if begun and not isinstance(begun.get("kind"), str):
-            raise ValueError("an operation without its kind")
+        if begun and begun.get("kind") not in OPERATIONS:
+            raise ValueError(f"no operation is called {begun.get('kind')!r}")
+        if begun and begun["from"] == begun["to"]:
+            raise ValueError("an operation from an instance to itself")
         for name in self.upstreams:
             self._end_of(name)
         return self
@@ -94,6 +99,12 @@ class Made(BaseModel):
     ports: Annotated[dict[Name, Port], Field(min_length=1)]
     params: dict[str, Any]
     topology: Roles = Roles()
+
+    @model_validator(mode="after")
+    def _own_ports(self) -> Made:
+        if len(set(self.ports.values())) < len(self.ports):
+            raise ValueError("two instances have one port")
+        return self
 
 
 def read(folder: Path) -> dict[str, Any]:

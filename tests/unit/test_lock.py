@@ -17,7 +17,7 @@ import pytest
 from pgrepl_lib.audit import RUN_FOLDER, Journal
 from pgrepl_lib.engine import processes
 from pgrepl_lib.errors import ProjectBusy
-from pgrepl_lib.lock import run_lock, step_lock
+from pgrepl_lib.lock import run_holder, run_lock, step_lock
 from pgrepl_lib.runs import Run
 from pgrepl_lib.wait import wait_until
 
@@ -159,6 +159,15 @@ def test_a_killed_run_is_not_running_though_another_has_its_pid(tmp_path: Path, 
     other = begun(tmp_path, monkeypatch, "2")
     with run_lock(tmp_path):
         assert [killed.status, other.status] == ["killed", "running"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"7"])
+def test_what_names_no_holder_is_no_reason_to_fail(tmp_path: Path, content: bytes) -> None:
+    with held_elsewhere(tmp_path):
+        (tmp_path / ".run.holder.json").write_bytes(content)
+        assert run_holder(tmp_path) == {}
+        with pytest.raises(ProjectBusy), run_lock(tmp_path):
+            pass
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

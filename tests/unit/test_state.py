@@ -107,6 +107,12 @@ DAMAGED: dict[str, Any] = {
     "a primary that follows": topology(upstreams={"primary": "primary"}),
     "half an operation": topology(operation={"kind": "switchover"}),
     "an operation without a kind": topology(operation={"from": "primary", "to": "replica"}),
+    "an operation of no kind that there is": topology(
+        upstreams={"replica": "primary"}, operation={"kind": "x", "from": "primary", "to": "replica"}
+    ),
+    "an operation from one to itself": topology(operation={"kind": "failover", "from": "primary", "to": "primary"}),
+    "one port for two": {**MADE, "ports": {"primary": 7000, "replica": 7000}},
+    "a work folder that is a number": {**MADE, "params": {"workdir": 7}},
     "an operation that leads out": topology(operation={"kind": "switchover", "from": "primary", "to": "../../x-2"}),
     "an operation as text": topology(operation="switchover"),
     "synchronous with whom": topology(synchronous="ANY 1 (x)"),

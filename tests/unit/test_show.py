@@ -1,0 +1,42 @@
+"""What is shown: nothing that comes from outside steers the terminal, wherever it is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pgrepl_lib import cli, show
+from pgrepl_lib.plan import Planned
+from pgrepl_lib.preview import _text
+
+# Clears the screen, sets the window's title, reorders what follows, goes back in the line.
+HOSTILE = "t\x1b[2J\x1b]0;pwned\x07\u202eable\rx"
+SHOWN: dict[str, Callable[[], object]] = {
+    "a result": lambda: cli.give(False, {}, f"{HOSTILE} is thrown away"),
+    "a result as JSON": lambda: cli.give(True, {"name": HOSTILE}, ""),
+    "a table of a command": lambda: cli.print_table([{"name": HOSTILE}]),
+    "a table": lambda: show.table(("",), [(HOSTILE,)]),
+    "a step": lambda: show.step(HOSTILE, "changed", [HOSTILE], HOSTILE),
+    "a check": lambda: show.check(HOSTILE, "failed", HOSTILE, HOSTILE, HOSTILE),
+    "a plan": lambda: cli.give(
+        False, [], _text([Planned("01", "cell", "step", HOSTILE, "would change", [HOSTILE], HOSTILE)]), styled=True
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_nothing_from_outside_steers_the_terminal(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    SHOWN[what]()
+    shown = "".join(capsys.readouterr())
+    assert "able" in shown and not set(shown) & {"\x1b", "\x07", "\r", "\u202e"}
+
+
+def test_progress_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with show.progress(HOSTILE) as tell:
+        tell(f"{HOSTILE}\nmore")
+    ours = "\r\x1b[K"
+    told = capsys.readouterr().err
+    assert told.startswith(ours) and told.endswith(ours) and not set(told.replace(ours, "")) & {"\x1b", "\r", "\n"}
