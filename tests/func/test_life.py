@@ -112,7 +112,8 @@ def only(cluster: Cluster, engine: str) -> None:
 
 
 def state_of(cluster: Cluster, name: str) -> str:
-    return next(str(i["state"]) for i in status.status(cluster)["instances"] if i["name"] == name)
+    found = status.roles(cluster)
+    return str(found.loc[found["name"] == name, "state"].item())
 
 
 @pytest.mark.parametrize("fault", [freeze, cut])
@@ -201,6 +202,7 @@ def test_a_container_gets_its_place_in_the_network_back(cluster: Cluster, open_w
     assert failed_checks(now, *OPERATION) == {}
 
 
+@pytest.mark.long
 def test_what_runs_is_operated_without_its_image(cluster: Cluster, open_with: MakeCluster) -> None:
     only(cluster, "docker")
     docker_host.client().images.remove(cluster.params.image)
