@@ -157,4 +157,5 @@ def _received(cluster: Cluster) -> tuple[bool, str]:
 
 
 def _connected(cluster: Cluster) -> bool:
-    return bool(db.rows(cluster.primary.address, "select from pg_stat_replication"))
+    query = "select pid from pg_stat_replication where usename = %s"
+    return bool(db.rows(cluster.primary.address, query, [cluster.params.replication_user]))
