@@ -32,6 +32,9 @@ from tests.func.running import of_cluster, pgrepl
 
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
 BUSY = "do $$ begin for i in 1..2000000000 loop end loop; end $$"  # it never looks for its postmaster
+# Seconds. Processes: over once they go on, so that nothing but their end prevents the commit. A container goes on
+# for a moment in order to be killed, before the promotion: not over then.
+SLEEP = {"local": 3, "docker": 120}
 Undo = Callable[[], None]
 
 
@@ -124,7 +127,7 @@ def test_a_primary_that_comes_back_after_the_failover_confirms_nothing(
         only(cluster, "docker")
     old = cluster.primary.name
     wait_caught_up(cluster)
-    client = Client(cluster, old, "insert into seen select 1 from pg_sleep(2)")
+    client = Client(cluster, old, f"insert into seen select 1 from pg_sleep({SLEEP[cluster.engine.name]})")
     undo = fault(cluster, old)
     if fault is freeze:
         assert cluster.engine.life(old) is Life.PAUSED and state_of(cluster, old) == "paused"
