@@ -63,6 +63,14 @@ def shell_text(argv: Iterable[str]) -> str:
     return " ".join(f'"{word}"' if plain.fullmatch(word) else shlex.quote(word) for word in argv)
 
 
+def into_file(argv: tuple[str, ...], target: Path) -> Command:
+    """A program's output into a file for its owner alone, which is there once all of it is."""
+    part = target.with_name(f".{target.name}.part")
+    script = 'umask 077; part=$1 target=$2; shift 2; "$@" > "$part" && mv "$part" "$target"'
+    shown = f"(umask 077; {shell_text(argv)} > {shlex.quote(str(target))})"
+    return Command(("sh", "-c", script, "-", str(part), str(target), *argv), shown=shown)
+
+
 @dataclass(frozen=True)
 class Completed:
     """How a command ended: its exit code (of one that a signal ended, its number, negative) and its output, secrets masked."""

@@ -14,22 +14,23 @@ class ControlFile:
     """The part that decides whether and how an instance may follow another.
 
     system_identifier: the same in all copies of a cluster. state: as `DBState` counts. checkpoint: the last one's
-    position in bytes. timeline: the one of that checkpoint.
+    position in bytes. timeline: the one of that checkpoint. redo: where a recovery from it begins.
     """
 
     system_identifier: int
     state: int
     checkpoint: int
     timeline: int
+    redo: int = 0
 
     @classmethod
     def parse(cls, content: bytes) -> ControlFile:
         """From the file's bytes; raises `ValueError` where it is too short to be one."""
         try:
-            identifier, _, _, state, _, checkpoint, _, timeline = LAYOUT.unpack_from(content)
+            identifier, _, _, state, _, checkpoint, redo, timeline = LAYOUT.unpack_from(content)
         except struct.error as error:
             raise ValueError(f"not a control file: {error}") from None
-        return cls(identifier, state, checkpoint, timeline)
+        return cls(identifier, state, checkpoint, timeline, redo)
 
     @property
     def cleanly_shut_down(self) -> bool:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import EnvironmentLacking, StepFailed
 
@@ -41,11 +42,19 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644, *, durable
     with writing(path):
         if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == content:
             return
+        with replacing(path, mode, durable=durable) as stream:
+            stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """The same for content that comes bit by bit: the file is there once the block has ended."""
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())

@@ -227,23 +227,35 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
 @parameters
 @click.argument("name")
 @click.option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
+@click.option("--keep-data", is_flag=True, help="Keep its data folder in a file, not rows.")
+@click.option("--discard", is_flag=True, help="Also what cannot be kept.")
 @YES
 @JSON
-def rejoin(project: str | None, engine: str | None, given: Given, name: str, full_copy: bool, yes: bool, as_json: bool) -> None:
+def rejoin(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    name: str,
+    yes: bool,
+    as_json: bool,
+    **how: bool,
+) -> None:
     """Bring the fenced former primary NAME back as a replica; rows that only it has are listed and kept first."""
     from .rejoin import Rejoin
+    from .words import kept
 
     cluster = existing_cluster(values(project, engine, given))
-    back = Rejoin(cluster, name, full_copy)
+    back = Rejoin(cluster, name, **how)
     back.require()
-    told = f"{name} becomes a replica of {cluster.primary.name}"
-    _agreed(cluster, yes, f"{told}; rows that only it has are kept in a file, then thrown away")
-    lost = back.run()
-    text = f"{name} is a replica"
-    if len(lost):
-        text += f"\n{lost.to_string(index=False)}\nthrown away, and kept in {back.kept}"
-    kept = {"thrown_away": lost.to_dict("records"), "kept": back.kept if len(lost) else None}
-    _give(cluster, as_json, text, name=name, **kept)
+
+    def agree() -> None:
+        if not back.finished:
+            _agreed(cluster, yes, *back.told())
+
+    back.run(agree)
+    files = (back.kept, back.kept_data)
+    text = legible(kept.thrown_away(name, back.found.kept, *files))
+    _give(cluster, as_json, text, name=name, **kept.facts(back.found, *files))
 
 
 @main.command(epilog=EPILOG)

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas
-from psycopg import sql
 
 from . import audit, conf, db, files, recorded, show
 from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
-from .errors import CommandFailed, ParameterError, StepFailed
+from .errors import CommandFailed, ParameterError, PgreplError, StepFailed
 from .failover import FENCE
-from .operations import replacing, roles
-from .operations.standing import wait_everything_replayed
-from .postgres.recovery import position
+from .operations import former, keeping, own_wal, replacing, roles
+from .operations.former import Former
+from .operations.own_rows import Found
 from .replicas import standby_commands, whole_action, write_standby
+from .words.kept import to_be_thrown_away
 
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-# A row's xmin has 32 bits, a snapshot's transactions 64: the upper half is the snapshot's own (manual, 9.27 pg_snapshot).
-UNSEEN = """
-select to_jsonb(t) as row from {} t
-where not pg_visible_in_snapshot(
-    (floor(pg_snapshot_xmax({snapshot}::pg_snapshot)::text::numeric / 4294967296) * 4294967296
-        + t.xmin::text::bigint)::bigint::text::xid8,
-    {snapshot}::pg_snapshot) limit {most}"""
-MOST = 10_000  # rows of a table that are kept
+COLUMNS = ["database", "table", "rows"]
+
+
+def _nobody_is_asked() -> None:
+    """As in a notebook, where its reader decides."""
 
 
 class Rejoin:
     """The way back of one former primary.
 
-    full_copy: a new base backup even where less would do.
+    full_copy: a new base backup even where less would do. keep_data: its whole data folder is kept
+    in a file, and no row is looked for. discard: also where rows cannot be kept.
     """
 
-    def __init__(self, cluster: Cluster, name: str, full_copy: bool = False) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        full_copy: bool = False,
+        *,
+        keep_data: bool = False,
+        discard: bool = False,
+    ) -> None:
         self.cluster, self.instance, self.full_copy = cluster, cluster.instance(name), full_copy
+        self.keep_data, self.discard, self.found = keep_data, discard, Found()
         if name == cluster.topology.primary:
             raise ParameterError(f"{name} is the primary; nothing was changed.")
 
@@ -57,10 +63,18 @@ class Rejoin:
         """Whether an interrupted rejoin goes on: its data are its own no more, or are rewound, and it is to follow."""
         return self.instance.name in self.cluster.topology.upstreams
 
+    @cached_property
+    def finished(self) -> bool:
+        """Whether it follows already, as one killed at its very end has left it."""
+        name = self.instance.name
+        return name not in self.cluster.topology.fenced and self.instance.streams()[0]
+
     def require(self) -> None:
         """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
         name, engine = self.instance.name, self.cluster.engine
         self.cluster.require_primary()
+        if self.finished:
+            return
         if name not in self.cluster.topology.fenced:
             remedy = "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
             cause = f"{name} is not fenced: it is a replica already."
@@ -86,7 +100,7 @@ class Rejoin:
         """Step: it comes up in recovery, without an upstream: readable, and never writable."""
         self.require()
         name, engine = self.instance.name, self.cluster.engine
-        if self.resumed or not engine.has_data(name) or self.cluster.mark(name).exists():
+        if self.resumed or not self._whole():
             return self.cluster.perform(title.format(name), NOTHING)
         forbid, start = engine.forbid_writes(name), engine.start(name)
         path = self.cluster.folder / name / CONFIGURATION[0]
@@ -109,20 +123,14 @@ class Rejoin:
         return self.cluster.perform(title.format(name), action)
 
     def diverged(self) -> pandas.DataFrame:
-        """The rows that only it has, a line a table; all of them go into a file (`kept`), nothing is changed.
+        """The rows that only it has, a line a table; all go into a file (`kept`).
 
-        Rows written or changed after the new primary's last transaction. What was deleted cannot be listed.
+        What cannot be kept is counted and told (`found`); raises `StepFailed` where that are rows,
+        without discard.
         """
-        if self.resumed or not self._answers():
-            return pandas.DataFrame(columns=["database", "table", "rows"])
-        found = list(self._unseen())
-        facts = ({"database": d, "table": t, "row": r} for d, t, rs in found for r in rs)
-        lines = [json.dumps(f, ensure_ascii=False, default=str) for f in facts]
-        if lines:
-            files.write_atomic(self.kept, "\n".join(lines) + "\n", 0o600)
-            self.cluster.journal.record("diverged", instance=self.instance.name, rows=len(lines), file=str(self.kept))
-        rows = [{"database": d, "table": t, "rows": len(r)} for d, t, r in found if r]
-        return pandas.DataFrame(rows, columns=["database", "table", "rows"])
+        if not (self.resumed or self.keep_data) and self._whole():
+            self.found = self._own_rows()
+        return pandas.DataFrame(self.found.kept, columns=COLUMNS)
 
     @cached_property
     def kept(self) -> Path:
@@ -130,26 +138,40 @@ class Rejoin:
         folder = Path(os.environ.get(audit.RUN_FOLDER) or self.cluster.folder)
         return folder / f"diverged-{self.instance.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
 
+    @cached_property
+    def kept_data(self) -> Path:
+        """Where its whole data folder is kept, if it is asked for."""
+        name = self.kept.name.replace("diverged", "data", 1)
+        return self.kept.with_name(name).with_suffix(".tar")
+
     def way(self) -> tuple[str, str]:
         """How it will come back ("follow", "rewind" or "copy"), and why."""
         name, engine = self.instance.name, self.cluster.engine
         if self.full_copy:
             return "copy", "asked for"
-        if not engine.has_data(name) or self.cluster.mark(name).exists():
+        if not self._whole():
             return "copy", f"{name} has no complete data"
         if self.resumed:
-            return "follow", "it was interrupted after everything that needs its data"
-        if self._answers() and not self._is_ahead():
+            return self._way_on()
+        if self._answers() and not self.former.is_ahead:
+            if gone := self.former.why_not_follow():
+                return "copy", gone
             return "follow", f"{name} has nothing that the new primary does not have"
         if not engine.rewind(name, self.cluster.primary.name):
             return "copy", f"no pg_rewind of version {self.cluster.params.pg_version} is at hand"
-        if not self._hints():
+        if not (self._answers() and self.former.hints()):
             return "copy", "neither wal_log_hints nor checksums were on"
+        if gone := self.former.why_not_rewind():
+            return "copy", gone
         return "rewind", f"{name} has WAL of its own, and pg_rewind {self.cluster.params.pg_version} is at hand"
 
     def come_back(self, title: str = "Bring {} back as a replica") -> str:
         """Step: rewind it or copy the new primary, and let it follow, over a slot of its own; says which and why."""
         self.require()
+        if self.finished:
+            return self.cluster.perform(title.format(self.instance.name), NOTHING)
+        if self.keep_data and not self.resumed and self._whole():
+            keeping.require_room(self.cluster.engine, self.instance.name, self.kept_data)
         way, why = self.way()
         try:
             return self._come_back_by(way, why, title)
@@ -158,13 +180,33 @@ class Rejoin:
                 raise
             return self._come_back_by("copy", f"pg_rewind failed: {' '.join(error.looked_at[-1:])}", title)
 
-    def run(self) -> pandas.DataFrame:
-        """All steps; returns what was thrown away."""
+    def run(self, agree: Callable[[], object] = _nobody_is_asked) -> pandas.DataFrame:
+        """All steps; returns what was thrown away.
+
+        agree: asks once that is known, and raises for a no.
+        """
         with recorded.following(self.cluster):
             self.inspect()
             lost = self.diverged()
+            self._ask(agree)
             self.come_back()
         return lost
+
+    def told(self) -> list[str]:
+        """What it is about to do, for the question before it."""
+        name, (way, why) = self.instance.name, self.way()
+        lines = [f"{name} becomes a replica of {self.cluster.primary.name} ({way}: {why})"]
+        if self.keep_data:
+            lines.append(f"its data folder is kept in {self.kept_data}, then thrown away")
+        return [*lines, *to_be_thrown_away(name, self.found.kept, self.kept)]
+
+    def _ask(self, agree: Callable[[], object]) -> None:
+        """After a no, nothing is left of what was kept."""
+        try:
+            agree()
+        except PgreplError:
+            files.remove(self.kept)
+            raise
 
     def _come_back_by(self, way: str, why: str, title: str) -> str:
         self.cluster.journal.record("rejoin", instance=self.instance.name, way=way, why=why)
@@ -177,16 +219,20 @@ class Rejoin:
         engine, instance = self.cluster.engine, self.instance
         stop = engine.stop(instance.name)
         parts = self._copy() if way == "copy" else self._follow(way)
+        keep = NOTHING
+        if self.keep_data and not self.resumed and self._whole():
+            keep = keeping.action(engine, instance.name, self.kept_data)
 
         def do(tell: Tell) -> None:
             if not stop.done():
                 stop.do(tell)
+            keep.do(tell)
             parts.do(tell)
             self._drop_old_slots()
             self.cluster.topology.fenced.pop(instance.name, None)
             self.cluster.record()
 
-        return Action((*stop.commands, *parts.commands), do)
+        return Action((*stop.commands, *keep.commands, *parts.commands), do)
 
     def _copy(self) -> Action:
         """A new base backup in the place of its data, which stay until it is complete."""
@@ -256,31 +302,27 @@ class Rejoin:
     def _recovers(self) -> bool:
         return bool(db.row(self.instance.address, "select pg_is_in_recovery() as r")["r"])
 
-    def _is_ahead(self) -> bool:
-        """Whether it has WAL of its timeline beyond the place where the new primary left that timeline."""
-        mine = wait_everything_replayed(self.instance).replayed
-        query = "select timeline_id as t from pg_control_checkpoint()"
-        timeline = db.row(self.instance.address, query)["t"]
-        query = "select pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history') as text"
-        history = db.row(self.cluster.primary.address, query)["text"]
-        left = re.search(rf"^{timeline}\s+(\S+)", history, re.M)
-        return not left or mine > position(left[1])
-
-    def _hints(self) -> bool:
-        if not self._answers():
-            return False
-        query = "select current_setting('wal_log_hints') as hints, current_setting('data_checksums') as checksums"
-        seen = db.row(self.instance.address, query)
-        return "on" in seen.values()
-
-    def _unseen(self) -> Any:
+    @cached_property
+    def former(self) -> Former:
+        """What it has alone, which its WAL says."""
         snapshot = self.facts.get("snapshot", "")
-        if not snapshot:
-            return
-        at = self.instance.address
-        for base in db.rows(at, "select datname as n from pg_database where datallowconn and not datistemplate order by 1"):
-            with db.connect(at, dbname=base["n"]) as connection:
-                for t in connection.execute(db.TABLES).fetchall():
-                    table = sql.Identifier(t["schema"], t["name"])
-                    query = sql.SQL(UNSEEN).format(table, snapshot=sql.Literal(snapshot), most=sql.Literal(MOST))
-                    yield base["n"], f"{t['schema']}.{t['name']}", [r["row"] for r in connection.execute(query).fetchall()]
+        return Former(self.instance, self.cluster.primary, snapshot)
+
+    def _own_rows(self) -> Found:
+        """Kept, told and recorded; raises `StepFailed` for what cannot be, unless that may go."""
+        if not self._answers():
+            raise former.silent(self.cluster.engine, self.instance.name)
+        return self.former.keep_and_say(self.kept, discard=self.discard)
+
+    def _whole(self) -> bool:
+        """Whether it has data that are complete."""
+        name = self.instance.name
+        return self.cluster.engine.has_data(name) and not self.cluster.mark(name).exists()
+
+    def _way_on(self) -> tuple[str, str]:
+        """Of an interrupted one, after everything that needs its data."""
+        control = ControlFile.parse(self.cluster.engine.control_file(self.instance.name))
+        gone = own_wal.why_not_follow(self.cluster.primary.address, control.redo)
+        if gone and not self.instance.streams()[0]:
+            return "copy", f"it was interrupted, and {gone}"
+        return "follow", "it was interrupted after everything that needs its data"

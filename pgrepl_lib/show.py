@@ -31,6 +31,14 @@ def markdown(text: str) -> None:
         display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
+def note(text: str) -> None:
+    """A sentence to know before it goes on; outside a notebook on standard error."""
+    if in_notebook():
+        markdown(text)
+    else:
+        print(legible(text), file=sys.stderr)
+
+
 def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str = "") -> None:
     """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit.
 

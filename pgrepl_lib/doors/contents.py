@@ -6,9 +6,14 @@ from psycopg import sql
 
 from .. import db
 
-BASES = "select datname as n from pg_database where datallowconn and not datistemplate"
+# Nobody can read an invalid one, whose removal was interrupted (limit -2).
+BASES = """
+select datname as n from pg_database
+where datallowconn and not datistemplate and datconnlimit <> -2"""
 DIGEST = """
-select md5(coalesce(string_agg(md5(t::text), '' order by md5(t::text)), '')) as d from {} t"""
+select md5(coalesce(string_agg(md5((t.*)::text), '' order by md5((t.*)::text)), '')) as d
+from {} t"""
+LARGE_OBJECTS = {"schema": "pg_catalog", "name": "pg_largeobject"}
 
 
 def digests(at: db.Address) -> dict[str, str]:
@@ -18,7 +23,7 @@ def digests(at: db.Address) -> dict[str, str]:
         options = "-c statement_timeout=0 -c lock_timeout=60s"
         patient = {"dbname": base["n"], "limit": db.WHOLE_TABLE, "options": options}
         with db.connect(at, **patient) as connection:
-            for t in connection.execute(db.TABLES).fetchall():
+            for t in [*connection.execute(db.TABLES).fetchall(), LARGE_OBJECTS]:
                 query = sql.SQL(DIGEST).format(sql.Identifier(t["schema"], t["name"]))
                 digest = connection.execute(query).fetchone() or {}
                 found[f"{base['n']}.{t['schema']}.{t['name']}"] = str(digest["d"])

@@ -167,6 +167,9 @@ class Engine(Protocol):
     def exchange(self, name: str) -> Action:
         """The copy becomes the instance's data, then the old ones go; can be done again."""
 
+    def archive(self, name: str, target: Path) -> Command:
+        """A stopped instance's data into a tar file for its owner alone, once it is complete."""
+
     def free_space(self, name: str) -> int:
         """Bytes that are free where an instance's data lie."""
 

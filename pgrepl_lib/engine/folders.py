@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from .. import files
-from ..command import Command
+from ..command import Command, into_file
 from . import NOTHING, PASSFILE, SIGNAL, Action, Tell, processes, temporary_of
 from .programs import HOST, Programs
 from .secret import content
@@ -75,6 +75,10 @@ class Folders(Programs):
                 self.run(self._tool("mv", target, before))
             self.run(self._tool("mv", source, target))
         files.remove_below(self.folder, before)
+
+    def archive(self, name: str, target: Path) -> Command:
+        place = self.folder / self._data(name)
+        return into_file(("tar", "-cv", f"--directory={place}", "."), target)
 
     def free_space(self, name: str) -> int:
         seen = os.statvfs(self.folder / "data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..command import Command
+from ..command import Command, into_file
 from . import SIGNAL, Action, Tell, temporary_of
 from .containers import Containers
 from .docker_host import client, read_file, write_file
@@ -78,6 +78,9 @@ class Volumes(Containers):
         """Inside the volume, where it costs nothing; without `PG_VERSION`, nothing starts there."""
         exchange = self._alone(name, "sh", "-c", f"cd {self.pgdata}\n{EXCHANGE}")
         return Action((exchange,), lambda tell: self.run(exchange))
+
+    def archive(self, name: str, target: Path) -> Command:
+        return into_file(self._alone(name, "tar", "-cv", "-C", self.pgdata, ".").argv, target)
 
     def free_space(self, name: str) -> int:
         answer = self.run(self._alone(name, "df", "-Pk", self.pgdata)).out

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -158,10 +162,15 @@ def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, r
         Rejoin(cluster, "primary", full_copy=True).run()
     assert cluster.engine.has_data("primary") and "primary" in reopen().topology.fenced
     db.rows(cluster.primary.address, "alter role repl replication")
-    back = Rejoin(reopen(), "primary", full_copy=True)
+    back = Rejoin(reopen(), "primary", full_copy=True, keep_data=True)
     back.inspect()
     assert db.row(cluster.instance("primary").address, "select n from stays") == {"n": 1}
+    assert back.diverged().empty
     back.come_back()
+    with tarfile.open(back.kept_data) as archive:
+        assert {"./PG_VERSION", "./global/pg_control"} <= set(archive.getnames())
+    assert back.kept_data.stat().st_mode & 0o777 == 0o600
+    back.kept_data.unlink()
     assert failed_checks(reopen(), *OPERATION) == {}
 
 
@@ -237,3 +246,109 @@ def test_what_is_really_the_primary_is_not_thrown_away(cluster: Cluster, reopen:
     record.write_bytes(newer)
     wait_caught_up(reopen())
     assert failed_checks(reopen(), "one-primary", "streaming") == {}
+
+
+# --- what only a former primary has --------------------------------------------------------------
+
+ODD_DATABASES = {"latin": "LATIN1", "any_bytes": "SQL_ASCII"}
+MANY = 25_000  # more than were kept once
+ALONE = [
+    f"insert into many select i, 'só aqui ' || i from generate_series(1, {MANY}) i",
+    "insert into odd values ('a column of the name', 1.50, '{\"a\":\n \"\\u0000\"}')",
+    "delete from many where id = 0",
+    "select lo_from_bytea(4711, '\\x00ff')",
+    "create table made_there (i int)",
+]
+
+
+def open_odd_databases(cluster: Cluster) -> None:
+    """Of other encodings, one that nobody may connect to, and one whose removal was interrupted."""
+    at = cluster.primary.address
+    for name, encoding in ODD_DATABASES.items():
+        db.rows(at, f"create database {name} encoding '{encoding}' locale 'C' template template0")
+        with db.connect(at, dbname=name) as connection:
+            connection.execute("create table texts (t text)")
+    db.rows(at, "create database half_gone")
+    db.rows(at, "update pg_database set datconnlimit = -2 where datname = 'half_gone'")
+    db.rows(at, "create database closed")
+    db.rows(at, "create table many (id int primary key, word text)")
+    db.rows(at, "insert into many values (0, 'everywhere')")
+    db.rows(at, "create table odd (t text, r numeric, j json)")
+
+
+def drop_odd_databases(cluster: Cluster) -> None:
+    at = cluster.primary.address
+    for name in (*ODD_DATABASES, "half_gone", "closed"):
+        db.rows(at, f"drop database {name}")
+    db.rows(at, "drop table many, odd")
+
+
+def write_alone(cluster: Cluster) -> None:
+    """While no replica receives anything; then the primary is lost."""
+    at = cluster.primary.address
+    begun = db.connect(at)
+    begun.execute("begin")
+    begun.execute("insert into many values (-1, 'begun before')")
+    db.rows(at, "insert into many values (-2, 'everywhere')")
+    wait_caught_up(cluster)
+    for replica in cluster.replicas:
+        cluster.engine.stop(replica.name).do(print)
+    begun.execute("commit")
+    begun.close()
+    for statement in ALONE:
+        db.rows(at, statement)
+    with db.connect(at, dbname="latin") as connection:
+        connection.execute("insert into texts values ('maçã')")
+    with db.connect(at, dbname="any_bytes", options="-c client_encoding=SQL_ASCII") as connection:
+        connection.execute("insert into texts values ('pera'), (E'ma\\xe7\\xe3')")
+    with db.connect(at, dbname="closed") as connection:
+        connection.execute("create table texts as select 1 as i")
+    db.rows(at, "alter database closed allow_connections false")
+    cluster.primary.kill()
+    for replica in cluster.replicas:
+        cluster.engine.start(replica.name).do(print)
+        replica.wait_ready()
+
+
+@pytest.mark.long
+def test_what_only_a_former_primary_has_is_kept_or_said(cluster: Cluster, reopen: Reopen) -> None:
+    open_odd_databases(cluster)
+    wait_caught_up(cluster)
+    write_alone(cluster)
+    Failover(cluster).run()
+    done = pgrepl("rejoin primary", of_cluster(cluster))
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "database closed: it allows no connections" in done.stderr
+    assert re.search(r"`pgrepl rejoin .*--keep-data`", done.stderr), done.stderr
+    assert not list(cluster.folder.glob("*diverged-*")) and "primary" in reopen().topology.fenced
+    done = pgrepl("rejoin primary --discard --json", of_cluster(cluster))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    rows = {(k["database"], k["table"]): k["rows"] for k in told["thrown_away"]}
+    assert rows == {
+        ("any_bytes", "public.texts"): 2,
+        ("latin", "public.texts"): 1,
+        ("postgres", "pg_catalog.pg_largeobject"): 1,
+        ("postgres", "public.many"): MANY + 1,
+        ("postgres", "public.odd"): 1,
+    }
+    assert [x for x in told["not_kept"] if "closed" in x] == told["not_kept"]
+    said = "\n".join(told["also_thrown_away"])
+    assert "database half_gone: invalid" in said and "public.many: 1 rows at most" in said
+    assert re.search(r"database postgres: definitions .*pg_class \d", said), said
+    kept = Path(told["kept"])
+    facts = [json.loads(line) for line in kept.read_text("utf-8").splitlines()]
+    assert len(facts) == MANY + 6 and kept.stat().st_mode & 0o777 == 0o600
+    texts = [f for f in facts if f["table"] == "public.texts"]
+    assert [f["row"]["t"] for f in texts if "row" in f] == ["pera", "maçã"]
+    (raw,) = (base64.b64decode(f["row_base64"]) for f in texts if "row" not in f)
+    assert raw == b'{"t":"ma\xe7\xe3"}'
+    (odd,) = (f["row"] for f in facts if f["table"] == "public.odd")
+    assert odd == {"t": "a column of the name", "r": 1.5, "j": {"a": "\0"}}
+    (large,) = (f["row"] for f in facts if f["table"].endswith("largeobject"))
+    assert large == {"loid": "4711", "pageno": 0, "data": "\\x00ff"}
+    numbers = {f["row"]["id"] for f in facts if f["table"] == "public.many"}
+    assert numbers == {-1, *range(1, MANY + 1)}
+    kept.unlink()
+    assert failed_checks(reopen(), *OPERATION) == {}
+    drop_odd_databases(reopen())

@@ -40,6 +40,10 @@ from tests.func.operated import (
 from tests.func.running import CHECKOUT, of_cluster, pgrepl
 
 STANDBY = "# >>> pgrepl: standby"
+REWINDS = pytest.mark.skipif(
+    not Path("/usr/lib/postgresql/15/bin/pg_rewind").exists(),
+    reason="no PostgreSQL 15 with pg_rewind here",
+)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +246,7 @@ def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluste
     assert failed_checks(cluster, "one-primary", "streaming", "slot", "receiver", "same-cluster", "tables") == {}
 
 
-@pytest.mark.skipif(not Path("/usr/lib/postgresql/15/bin/pg_rewind").exists(), reason="no PostgreSQL 15 with pg_rewind here")
+@REWINDS
 def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> None:
     made = make(open_with, "local", pg_version=15, replicas=1, auth_method="scram-sha-256")
     modified = "select modification from pg_stat_file('PG_VERSION')"
@@ -259,6 +263,42 @@ def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> N
     assert db.row(made.instance(lost).address, modified) == before, "not a copy"
     assert failed_checks(made) == {}
     Switchover(made, lost).run()
+    assert failed_checks(made, "one-primary", "streaming", "slot", "tables") == {}
+
+
+def forget_wal(cluster: Cluster) -> None:
+    """The primary keeps none that it does not need."""
+    at = cluster.primary.address
+    drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active"
+    db.rows(at, drop)
+    db.rows(at, "alter system set wal_keep_size = 0")
+    db.rows(at, "select pg_reload_conf()")
+    for _ in range(3):
+        db.rows(at, "select pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+        db.checkpoint(at)
+
+
+@pytest.mark.long
+@REWINDS
+def test_where_the_wal_that_a_rewind_needs_is_gone_a_copy_is_made_and_said_before(
+    open_with: MakeCluster,
+) -> None:
+    """It is gone from the new primary, then from the old one, all of whose rows are then read."""
+    made = make(open_with, "local", pg_version=15, replicas=1)
+    gone = {"new": "the new primary no longer has the WAL from", "old": "is no longer there"}
+    for who, said in gone.items():
+        write_alone(made, 3)
+        if who == "old":
+            forget_wal(made)
+        lost = lose_primary(made)
+        heal_file(made, lost)
+        if who == "new":
+            forget_wal(made)
+        rejoin = Rejoin(made, lost)
+        rejoin.inspect()
+        way, why = rejoin.way()
+        assert way == "copy" and said in why
+        assert list(rejoin.run()["rows"]) == [3]
     assert failed_checks(made, "one-primary", "streaming", "slot", "tables") == {}
 
 

@@ -436,11 +436,22 @@ def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> N
     db.rows(cluster.primary.address, "drop table less")
 
 
-def test_a_rejoin_of_one_that_is_not_fenced_is_refused(cluster: Cluster) -> None:
+def test_a_rejoin_of_one_that_is_a_replica_has_nothing_to_do(cluster: Cluster) -> None:
+    """As one whose runner was killed at its very end, and which is run again."""
+    wait_caught_up(cluster)
+    done = pgrepl("rejoin replica", of_cluster(cluster))
+    assert done.returncode == 0 and "replica is a replica" in done.stdout, done.stderr
+    assert "changed  Bring replica back" not in done.stderr.replace("unchanged", "")
+    again = Rejoin(cluster, "replica")
+    assert again.run().empty and again.come_back() == "unchanged"
+
+
+def test_a_rejoin_of_the_primary_or_of_nobody_is_refused(cluster: Cluster) -> None:
     with refused(cluster, "primary is the primary", ParameterError):
         rebuild(cluster, "primary")
     with refused(cluster, "No instance 'nada'", ParameterError):
         rebuild(cluster, "nada")
+    cluster.engine.stop("replica").do(print)
     with refused(cluster, "replica is not fenced: it is a replica already"):
         Rejoin(cluster, "replica").run()
     with refused(cluster, "primary is the primary", ParameterError):
@@ -664,7 +675,7 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
         ("switchover", 2, "Which replica shall become the primary?"),
         ("switchover --to nobody", 2, "there are primary, replica, replica-2"),
         ("failover --plan", 1, "primary is the primary, and answers"),
-        ("rejoin replica", 1, "is a replica already"),
+        ("rejoin primary", 2, "is the primary"),
         ("replica remove primary --yes", 2, "nothing was removed"),
         ("replica follow replica replica", 2, "nothing was touched"),
         ("sync 'ANY 9'", 2, "the 2 that stream now"),

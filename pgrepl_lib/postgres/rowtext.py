@@ -1,0 +1,42 @@
+"""Rows as lines of JSON, out of the bytes that a server gives in its database's encoding."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+
+# Where Python has another name than PostgreSQL (manual, 24.3.1 Supported Character Sets).
+CODECS = {"KOI8R": "koi8_r", "KOI8U": "koi8_u", "SQL_ASCII": "utf_8"}
+
+
+def shown(name: bytes, encoding: str) -> str:
+    """A name for people; bytes that are no text become question marks."""
+    return name.decode(_codec(encoding), "replace")
+
+
+def line(database: str, table: str, row: bytes, encoding: str) -> bytes:
+    """One line. row: an object, as row_to_json gives it.
+
+    What is no text in that encoding stays as it is: then `row_base64` has the bytes.
+    """
+    head = f'{{"database": {_quoted(database)}, "table": {_quoted(table)}, '
+    try:
+        text = row.decode(_codec(encoding)).replace("\n", " ").replace("\r", " ")  # between values
+    except UnicodeDecodeError:
+        raw = base64.b64encode(row).decode()
+        text = f'"encoding": {_quoted(encoding)}, "row_base64": "{raw}"}}\n'
+        return (head + text).encode()
+    return f'{head}"row": {text}}}\n'.encode()
+
+
+def _codec(encoding: str) -> str:
+    name = CODECS.get(encoding, encoding.replace("WIN", "cp"))
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return "ascii"  # all of PostgreSQL's have it as their part
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,44 @@
+"""Timelines: which one a position lies on, and where two histories of one cluster part.
+
+(PostgreSQL manual, 26.3.5 Timelines; a history file has a line for each earlier timeline: its
+number, the position where it was left, and why.)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+OPEN_END = 2**64  # of the timeline that is written now
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A timeline up to the position, in bytes, where it was left."""
+
+    timeline: int
+    end: int
+
+
+def lineage(history: str, current: int) -> list[Piece]:
+    """What leads to the timeline `current`, the oldest first; history: its history file's text."""
+    lines = re.findall(r"^\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)", history, re.MULTILINE)
+    left = [Piece(int(t), (int(high, 16) << 32) + int(low, 16)) for t, high, low in lines]
+    return [*left, Piece(current, OPEN_END)]
+
+
+def fork(mine: list[Piece], theirs: list[Piece]) -> int:
+    """Up to where two lineages are the same; `OPEN_END` where they never part.
+
+    Raises `ValueError` for lineages that have nothing in common.
+    """
+    common = 0
+    for one, other in zip(mine, theirs, strict=False):
+        if one.timeline != other.timeline:
+            break
+        common = min(one.end, other.end)
+        if one.end != other.end:
+            break
+    if not common:
+        raise ValueError("the timelines have no common beginning")
+    return common
