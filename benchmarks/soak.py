@@ -28,6 +28,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle, product
@@ -188,7 +189,8 @@ class Soak:
                 time.sleep(THAWED)
             self._rejoin(seen)
         except (PgreplError, psycopg.Error, OSError) as error:
-            seen.failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            steps = [f.name for f in traceback.extract_tb(error.__traceback__) if "pgrepl_lib" in f.filename]
+            seen.failed = f"{type(error).__name__} in {'/'.join(steps)}: {' '.join(str(error).split())}"
         seen.tries, seen.second_primaries = watcher.tries, watcher.second_primaries(seen.primaries)
         return seen
 
