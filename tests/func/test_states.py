@@ -1,0 +1,86 @@
+"""Any operation, and anything that happens meanwhile: one primary, no promise broken, always a way out.
+
+Each step is drawn by hypothesis from a seed (PGREPL_SEED, else 1): the same seed does the same things
+at the same moments, so that a failure can be tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import Flaky
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.strategies import integers
+
+from pgrepl_lib import Cluster
+from tests.conftest import MakeCluster
+
+from .operated import make
+from .states import States
+
+SEED = int(os.environ.get("PGREPL_SEED", "1"))
+SHORT = 15  # commits wait for a replica, the primary hangs, another one takes its place
+STEPS = 10  # of one example, which begins with the cluster as it was made
+EXAMPLES = {"local": 50, "docker": 20}
+
+
+@pytest.fixture(scope="module")
+def cluster(engine_name: str, open_with: MakeCluster) -> Cluster:
+    return make(open_with, engine_name)
+
+
+def explore(cluster: Cluster, open_with: MakeCluster, *, examples: int, steps: int, chosen: int = SEED) -> None:
+    """So many examples of so many steps; the first failure ends it, and is not tried again: time cannot be turned back."""
+    failures: list[BaseException] = []
+
+    class AnythingAtAnyMoment(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            if failures:
+                raise failures[0]
+            self.states, self.steps = States(cluster, open_with), 0
+
+        @rule(number=integers(0, 2**32 - 1))
+        def step(self, number: int) -> None:
+            self.steps += 1  # hypothesis begins with 0 again and again, whatever its seed
+            drawn = random.Random(f"{chosen}, {number}, {self.steps}")
+            try:
+                self.states.step(drawn)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        def teardown(self) -> None:
+            if not failures:
+                self.states.end()
+
+    given = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        phases=[Phase.generate],
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(seed(chosen)(AnythingAtAnyMoment), settings=given)
+    except Flaky:  # it tries again what failed, and finds it different
+        assert failures
+    if failures:
+        raise failures[0]
+
+
+@pytest.mark.parametrize("engine_name", ["local"], indirect=True)
+def test_some_steps(cluster: Cluster, open_with: MakeCluster) -> None:
+    explore(cluster, open_with, examples=1, steps=2, chosen=SHORT)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+def test_whatever_happens_there_is_one_primary_and_a_way_out(
+    engine_name: str, cluster: Cluster, open_with: MakeCluster
+) -> None:
+    explore(cluster, open_with, examples=EXAMPLES[engine_name], steps=STEPS)
