@@ -12,6 +12,7 @@ from docker.errors import APIError
 
 from pgrepl_lib import Cluster
 from pgrepl_lib.engine import docker_host
+from pgrepl_lib.wait import wait_until
 
 
 @contextmanager
@@ -43,7 +44,15 @@ def pause(cluster: Cluster, name: str) -> Iterator[None]:
             thaw([postmaster])
         return
     container = container_of(cluster, name)
-    container.pause()
+
+    def paused() -> tuple[bool, str]:
+        try:
+            container.pause()
+        except APIError as error:  # "unable to freeze" on a loaded machine
+            return False, str(error)
+        return True, "paused"
+
+    wait_until(f"the pause of {name}", paused, seconds=30)
     try:
         yield
     finally:
