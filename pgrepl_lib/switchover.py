@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
@@ -12,8 +13,8 @@ from .doors.answer import Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations import hindrances
+from .operations.hindrances import Hindrance
 from .operations.standing import STANDSTILL_SECONDS, standing
-from .postgres.recovery import Replay
 from .replicas import standby_commands, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse
 from .wait import wait_until
@@ -52,25 +53,7 @@ class Switchover(RoleChange):
         if self.resumed:
             return
         self._require_answer()
-        seen = next(s for s in standing(self.cluster) if s.name == self.new.name)
-        reasons = []
-        if self.new.upstream.name != self.old.name:
-            reasons.append(f"{self.new.name} follows {self.new.upstream.name}, not the primary")
-        if not seen.runs:
-            reasons.append(f"{self.new.name}: {seen.state}")
-        elif not (found := self.new.streams())[0]:
-            reasons.append(f"{self.new.name}: {found[1]}")
-        if seen.recovery.doing is Replay.PAUSED:
-            reasons.append(f"{self.new.name}: replay is paused")
-        query = "select pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint as lag"
-        if seen.replayed and (lag := db.row(self.old.address, query, [seen.replayed])["lag"]) > self.max_lag:
-            reasons.append(f"{self.new.name}: {lag} bytes behind, the limit is {self.max_lag}")
-        for other in self.others():
-            if not (found := other.streams())[0]:
-                reasons.append(f"{other.name}: {found[1]}")
-        reasons += self._hindrances()
-        remedy = "bring every replica to streaming first (`pgrepl status`), then run again"
-        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+        hindrances.refuse(self.kind, self.new.name, list(self._hindrances()))
         self._announce()
 
     # --- steps ---------------------------------------------------------------------------------------------
@@ -85,11 +68,17 @@ class Switchover(RoleChange):
         reasons = [f"{self.old.name} is the primary, and {seen}"]
         refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
-    def _hindrances(self) -> list[str]:
-        found = hindrances.of_primary(self.old.name, self.old.address)
+    def _hindrances(self) -> Iterator[Hindrance]:
+        seen = next(s for s in standing(self.cluster) if s.name == self.new.name)
+        yield from hindrances.of_upstream(self.new, self.old)
+        yield from hindrances.of_state(self.new, seen)
+        yield from hindrances.of_lag(self.new, self.old, seen.replayed, self.max_lag)
+        for other in self.others():
+            yield from hindrances.of_streaming(other)
+        yield from hindrances.of_primary(self.old)
         if self.new.answers()[0]:
-            found += hindrances.of_replica(self.new.name, self.new.address)
-        return [*found, *self.unreached([self.old, *self.others()])]
+            yield from hindrances.of_replica(self.new)
+        yield from hindrances.of_places(self.new, self.unreached([self.old, *self.others()]))
 
     def _announce(self) -> None:
         """Say what the change will cost, before it."""

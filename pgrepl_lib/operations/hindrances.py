@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from .. import db
+from ..errors import StepFailed
+from ..postgres.recovery import Replay
+
+if TYPE_CHECKING:
+    from ..instance import Instance
+    from .standing import Standing
 
 # A fast shutdown waits until the last segment is archived, however long that takes (26.3.1).
 ARCHIVER = """
@@ -19,25 +29,106 @@ READERS = """
 select pid from pg_stat_activity
 where current_setting('max_standby_streaming_delay') = '-1' and backend_type = 'client backend'
   and pid <> pg_backend_pid() and xact_start < now() - interval '5 seconds' order by 1"""
+LAG = "select pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint as lag"
 LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
 
 
-def of_primary(name: str, at: db.Address) -> list[str]:
+@dataclass(frozen=True)
+class Hindrance:
+    """What was seen, and what is to be done about just that."""
+
+    seen: str
+    remedy: str
+
+
+def refuse(kind: str, to: str, found: Sequence[Hindrance]) -> None:
+    """Raise `StepFailed` with everything that was seen, and each remedy once."""
+    if found:
+        remedy = "; ".join(dict.fromkeys(each.remedy for each in found))
+        seen = [each.seen for each in found]
+        cause = f"No {kind} to {to}; nothing was changed."
+        raise StepFailed(cause, looked_at=seen, remedy=f"{remedy}; then run again")
+
+
+def of_primary(primary: Instance) -> Iterator[Hindrance]:
     """Why its end would not come."""
-    failed = [r["wal"] for r in db.rows(at, ARCHIVER) if r["wal"]]
-    if not failed:
-        return []
-    told = f"{name}: archive_command does not archive {failed[0]}"
-    return [f"{told}, and its shutdown waits for that"]
+    failed = [r["wal"] for r in db.rows(primary.address, ARCHIVER) if r["wal"]]
+    if failed:
+        told = f"{primary.name}: archive_command does not archive {failed[0]}"
+        seen = f"{told}, and its shutdown waits for that"
+        yield Hindrance(seen, archiver_remedy(primary))
 
 
-def of_replica(name: str, at: db.Address) -> list[str]:
+def archiver_remedy(primary: Instance) -> str:
+    """What to do about a command that does not archive."""
+    look = f"`pgrepl psql {primary.name} -- -c 'select * from pg_stat_archiver'`"
+    log = f"{primary.name}'s log has what it says"
+    remedy = f"correct archive_command ({log}), until {look} shows a success"
+    return primary.cluster.addressed(remedy)
+
+
+def of_replica(replica: Instance) -> Iterator[Hindrance]:
     """Why it would not replay everything."""
-    found = []
-    if (delay := db.row(at, DELAY)["delay"]) != "0":
-        found.append(f"{name}: recovery_min_apply_delay is {delay}; reset it, and reload")
-    for reader in db.rows(at, READERS):
-        held = f"{name}: process {reader['pid']} reads, and may hold replay for ever"
-        way = f"select pg_terminate_backend({reader['pid']})"
-        found.append(f"{held} (max_standby_streaming_delay = -1); wait for it, or: {way}")
-    return found
+    name, addressed = replica.name, replica.cluster.addressed
+    if (delay := db.row(replica.address, DELAY)["delay"]) != "0":
+        reset = "alter system reset recovery_min_apply_delay"
+        remedy = f"`pgrepl psql {name} -- -c '{reset}' -c 'select pg_reload_conf()'`"
+        yield Hindrance(f"{name}: recovery_min_apply_delay is {delay}", addressed(remedy))
+    for reader in db.rows(replica.address, READERS):
+        pid = reader["pid"]
+        held = f"{name}: process {pid} reads, and may hold replay for ever"
+        end = f"`pgrepl psql {name} -- -c 'select pg_terminate_backend({pid})'`"
+        seen = f"{held} (max_standby_streaming_delay = -1)"
+        yield Hindrance(seen, addressed(f"wait for process {pid}, or end it: {end}"))
+
+
+def of_upstream(replica: Instance, primary: Instance) -> Iterator[Hindrance]:
+    """Whether it follows another replica."""
+    name, upstream = replica.name, replica.upstream.name
+    if upstream != primary.name:
+        remedy = f"`pgrepl replica follow {name} {primary.name}`"
+        seen = f"{name} follows {upstream}, not the primary"
+        yield Hindrance(seen, replica.cluster.addressed(remedy))
+
+
+def of_state(replica: Instance, standing: Standing) -> Iterator[Hindrance]:
+    """Whether it runs, streams and replays."""
+    name = replica.name
+    if not standing.runs:
+        yield Hindrance(f"{name}: {standing.state}", replica.cluster.addressed("`pgrepl run` starts it"))
+    else:
+        yield from of_streaming(replica)
+    if standing.recovery.doing is Replay.PAUSED:
+        remedy = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
+        yield Hindrance(f"{name}: replay is paused", replica.cluster.addressed(remedy))
+
+
+def of_streaming(replica: Instance) -> Iterator[Hindrance]:
+    """Whether it streams; one that does not would be left behind."""
+    streams, seen = replica.streams()
+    if not streams:
+        remedy = f"`pgrepl run` starts {replica.name}, or says why it does not stream"
+        yield Hindrance(f"{replica.name}: {seen}", replica.cluster.addressed(remedy))
+
+
+def of_lag(
+    replica: Instance,
+    primary: Instance,
+    replayed: str | None,
+    limit: int,
+) -> Iterator[Hindrance]:
+    """Whether it is further behind than it may be, in bytes."""
+    if not replayed:
+        return
+    lag = db.row(primary.address, LAG, [replayed])["lag"]
+    if lag > limit:
+        more = f"`pgrepl switchover --to {replica.name} --max-lag {lag}`"
+        remedy = f"wait until `pgrepl lag` says less, or allow it: {more}"
+        seen = f"{replica.name}: {lag} bytes behind, the limit is {limit}"
+        yield Hindrance(seen, replica.cluster.addressed(remedy))
+
+
+def of_places(replica: Instance, unreached: Sequence[str]) -> Iterator[Hindrance]:
+    """Who would not find it in the network."""
+    remedy = replica.cluster.addressed("`pgrepl run` gives each its place in the network")
+    yield from (Hindrance(seen, remedy) for seen in unreached)

@@ -21,7 +21,7 @@ OPTIONS = "--project demo -p workdir '/tmp/my öffice' --engine local"
 # These hand their texts on to a check, whose texts are addressed where its outcome is made.
 DOORS = {"addressed", "addressed_in", "check", "NotTried", "Difference"}
 # What stands in place of a value in the library's texts; else an instance's name.
-VALUES = {"begun['kind']": "switchover", "count": "3"}
+VALUES = {"begun['kind']": "switchover", "count": "3", "lag": "3"}
 
 
 @pytest.mark.parametrize(
