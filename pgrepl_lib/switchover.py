@@ -11,10 +11,11 @@ from . import conf, db, files, show, synchronous
 from .control import ControlFile, lsn
 from .doors.answer import Kind
 from .engine import CONFIGURATION, Action, Tell
-from .errors import StepFailed
+from .errors import PgreplError, StepFailed
 from .operations import hindrances
 from .operations.hindrances import Hindrance
-from .operations.standing import STANDSTILL_SECONDS, standing
+from .operations.standing import STANDSTILL_SECONDS, look, standing
+from .postgres.recovery import Replay
 from .replicas import standby_commands, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse
 from .wait import wait_until
@@ -92,8 +93,32 @@ class Switchover(RoleChange):
         return self.cluster.perform(title, self._prepare_action())
 
     def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
-        """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again."""
-        return self.cluster.perform(title, self._stop_action())
+        """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again.
+
+        What does not end in time is taken back, and the old primary writes again: raises `StepFailed` with the reason.
+        """
+        try:
+            return self.cluster.perform(title, self._stop_action())
+        except KeyboardInterrupt:
+            raise
+        except PgreplError as error:
+            reason = error
+        raise self._taken_back(reason) from reason
+
+    def _taken_back(self, reason: PgreplError) -> StepFailed:
+        """Cancel it by itself; returns what to tell, with what stands in the way now."""
+        kill = self.cluster.engine.kill(self.old.name)
+        if not (self._old_runs_as_primary() or kill.done()):
+            kill.do(_silently)  # it was told to end, and waits: when it starts again, nothing is lost
+        self.cancel()
+        found = list(self._hindrances())
+        if hindrances.ARCHIVES in str(reason):
+            found.append(hindrances.archiver(self.old))
+        again = f"correct that, then: `pgrepl switchover --to {self.new.name}`"
+        remedies = dict.fromkeys([*(h.remedy for h in found), self.cluster.addressed(again)])
+        seen = dict.fromkeys([reason.cause, *reason.looked_at, *(h.seen for h in found)])
+        cause = f"The switchover was taken back: {self.old.name} accepts writes again."
+        return StepFailed(cause, looked_at=seen, remedy="; ".join(remedies))
 
     def cancel(self, title: str = "Take the switchover back") -> str:
         """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
@@ -154,8 +179,7 @@ class Switchover(RoleChange):
             self._end_old(stop, tell)  # somebody may have started it in between; now it cannot come up writable again
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
-                remedy = self.cluster.addressed("`pgrepl switchover --cancel`, then look at its log")
-                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).", remedy=remedy)
+                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).")
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
 
@@ -175,14 +199,14 @@ class Switchover(RoleChange):
 
     def _wait_replayed(self, checkpoint: int) -> None:
         """The shutdown checkpoint is the old primary's last record: who has replayed it has everything."""
-        query = "select pg_last_wal_replay_lsn() > %s::pg_lsn as all, pg_last_wal_replay_lsn()::text as at"
 
         def probe() -> tuple[bool, str]:
-            seen = db.row(self.new.address, query, [lsn(checkpoint)])
-            return bool(seen["all"]), f"replayed up to {seen['at']}, the last record is at {lsn(checkpoint)}"
+            seen = look(self.new)
+            if seen.doing in (Replay.DELAYED, Replay.PAUSED):  # it will not come in time
+                raise StepFailed(f"{self.new.name} does not replay what it has: {seen}.")
+            return seen.replayed > checkpoint, f"{seen}, the last record is at {lsn(checkpoint)}"
 
         engine = self.cluster.engine
-        hint = "nothing is lost; start the replica and run again, or: `pgrepl switchover --cancel`"
         wait_until(
             f"{self.new.name} to have everything",
             probe,
@@ -190,7 +214,6 @@ class Switchover(RoleChange):
             progress=self.new.position,
             alive=lambda: engine.running(self.new.name),
             log=lambda: engine.log_tail(self.new.name),
-            hint=self.cluster.addressed(hint),
         )
 
     def recorded(self) -> None:
@@ -224,3 +247,7 @@ class Switchover(RoleChange):
             return running and not db.row(self.old.address, "select pg_is_in_recovery() as r")["r"]
         except (psycopg.Error, OSError):
             return False
+
+
+def _silently(line: str) -> None:
+    """What goes on inside is not shown."""

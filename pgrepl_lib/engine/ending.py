@@ -10,6 +10,8 @@ from ..wait import wait_until
 KILL_SECONDS = 20.0
 STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)
 
+MOST = 6  # processes that an error names
+
 
 class Ending(Protocol):
     """What is asked of an engine about an instance that is to end."""
@@ -34,7 +36,17 @@ def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
         return engine.activity(name)
 
     def log() -> str:
-        return engine.log_tail(name)
+        return f"{engine.log_tail(name)}\nstill there:\n{_last(engine.activity(name))}"
 
     hint = "it accepts nobody any more; its log says what it waits for; run again"
     wait_until(f"the end of {name}", probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint)
+
+
+def _last(activity: str) -> str:
+    """What of a server's processes is told: a few, and those first that others wait for."""
+    lines = sorted(activity.splitlines(), key=_others_wait_for, reverse=True)
+    return "\n".join(lines[:MOST])
+
+
+def _others_wait_for(line: str) -> bool:
+    return "archiver" in line or "walsender" in line

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from .. import files
+from .. import command, files
 from .. import ports as host_ports
 from ..command import Command
 from ..db import Address
@@ -163,7 +163,9 @@ class LocalEngine(Folders):
 
     def stop(self, name: str) -> Action:
         data = self.folder / self._data(name)
-        stop = self._tool("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast", "--wait", "stop")
+        how = ("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast")
+        shown = command.shell_text((*how, "--wait", "stop"))
+        stop = replace(self._tool(*how, "--no-wait", "stop"), shown=shown)
 
         def do(tell: Tell) -> None:
             if self.life(name) is Life.ORPHANED:
@@ -171,8 +173,8 @@ class LocalEngine(Folders):
                 return
             if self.life(name) is Life.PAUSED:
                 processes.go_on(data)
-            if self.run(stop, check=False).code:  # it waits a minute, however much is to be written
-                wait_stopped(self, name, lambda: self.life(name).ended)
+            self.run(stop, check=False)
+            wait_stopped(self, name, lambda: self.life(name).ended)
 
         return Action((stop,), do, lambda: self.life(name).ended)
 

@@ -23,6 +23,7 @@ union all
 select min(name) from pg_ls_archive_statusdir()
 where current_setting('archive_mode') <> 'off' and name like '%.ready'
   and modification < now() - interval '30 seconds'"""
+ARCHIVES = "archiver archiving"  # the title of its process, which no language changes
 DELAY = "select current_setting('recovery_min_apply_delay') as delay"
 # With -1 a reader may hold replay for ever (manual, 27.4.2).
 READERS = """
@@ -54,17 +55,17 @@ def of_primary(primary: Instance) -> Iterator[Hindrance]:
     """Why its end would not come."""
     failed = [r["wal"] for r in db.rows(primary.address, ARCHIVER) if r["wal"]]
     if failed:
-        told = f"{primary.name}: archive_command does not archive {failed[0]}"
-        seen = f"{told}, and its shutdown waits for that"
-        yield Hindrance(seen, archiver_remedy(primary))
+        yield archiver(primary, failed[0])
 
 
-def archiver_remedy(primary: Instance) -> str:
-    """What to do about a command that does not archive."""
-    look = f"`pgrepl psql {primary.name} -- -c 'select * from pg_stat_archiver'`"
-    log = f"{primary.name}'s log has what it says"
+def archiver(primary: Instance, wal: str = "its WAL") -> Hindrance:
+    """A command that does not archive."""
+    name = primary.name
+    told = f"{name}: archive_command does not archive {wal}"
+    look = f"`pgrepl psql {name} -- -c 'select * from pg_stat_archiver'`"
+    log = f"{name}'s log has what it says"
     remedy = f"correct archive_command ({log}), until {look} shows a success"
-    return primary.cluster.addressed(remedy)
+    return Hindrance(f"{told}, and its shutdown waits for that", primary.cluster.addressed(remedy))
 
 
 def of_replica(replica: Instance) -> Iterator[Hindrance]:

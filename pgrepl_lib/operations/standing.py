@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .. import db
+from .. import db, show
 from ..control import ControlFile, lsn
 from ..doors.answer import Answer, ask_all
 from ..engine.life import Life
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 RUNNING = "running"
 STANDSTILL_SECONDS = 60  # without any progress; as long as there is some, it is waited for
 CHOICE_SECONDS = 3  # the same for one that may not be chosen
+HELD_SECONDS = 10  # the same for those who read on a replica that is to take over
 PROMOTION_SECONDS = 1  # the same for what the promotion would bring to its end
+# With max_standby_streaming_delay = -1 the server itself never does it (manual, 27.4.2).
+END_READERS = """
+select pid, pg_terminate_backend(pid) from pg_stat_activity
+where backend_type = 'client backend' and xact_start is not null and pid <> pg_backend_pid()"""
 
 
 @dataclass(frozen=True)
@@ -181,16 +186,30 @@ def wait_promotable(instance: Instance) -> None:
     """Wait until everything is replayed, or replay stands still that a promotion brings to its end.
 
     A part of a very large record is read again and again, which looks like work; a delay ends with
-    the promotion. Raises `WaitTimeout` where a query holds it, which a promotion waits for, too.
+    the promotion. Readers that hold it are ended, for a promotion would wait for them, too.
     """
+    if look(instance).doing is Replay.DELAYED:
+        show.markdown(f"**{instance.name} applies with a delay: its promotion applies all that it has**")
+        return
     try:
-        if look(instance).doing is not Replay.DELAYED:
-            wait_everything_replayed(instance, PROMOTION_SECONDS)
+        wait_everything_replayed(instance, PROMOTION_SECONDS)
     except WaitTimeout:
         if not instance.cluster.engine.running(instance.name):
             raise
         if look(instance).doing is Replay.HELD:
-            wait_everything_replayed(instance)
+            _wait_for_readers(instance)
+
+
+def _wait_for_readers(instance: Instance) -> None:
+    """Let those go on for a while that hold replay, then end them; raises `WaitTimeout`."""
+    try:
+        wait_everything_replayed(instance, HELD_SECONDS)
+    except WaitTimeout:
+        if look(instance).doing is not Replay.HELD:
+            raise
+        ended = ", ".join(str(r["pid"]) for r in db.rows(instance.address, END_READERS))
+        show.markdown(f"**{instance.name}: processes {ended} read, and held replay: they were ended**")
+        wait_everything_replayed(instance)
 
 
 def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing], draining: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ import psutil
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, db, drift
+from pgrepl_lib import Cluster, db, drift, switchover
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.control import ControlFile
 from pgrepl_lib.doors.answer import ask_all
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib.engine import docker_host, ending
 from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.instance import Instance
+from pgrepl_lib.operations import standing
 from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.replicas import add, rebuild
 from pgrepl_lib.status import status
@@ -47,6 +48,7 @@ from tests.func.operated import (
     make,
     processes_of,
     recorded,
+    signal_process,
     slots,
     wait_caught_up,
 )
@@ -135,45 +137,139 @@ def shows(instance: Instance, setting: str, value: str) -> None:
     wait_until(f"{setting} to be {value}", probe, seconds=10)
 
 
-def test_a_switchover_that_could_not_end_is_refused(cluster: Cluster) -> None:
+@contextmanager
+def reading(replica: Instance) -> Iterator[db.BoundedConnection]:
+    """Somebody reads there, and nothing may end that; what it sees is removed on the primary."""
+    with set_to(replica, "max_standby_streaming_delay", "-1"), closing(db.connect(replica.address)) as reader:
+        shows(replica, "max_standby_streaming_delay", "-1")
+        reader.execute("begin isolation level repeatable read")
+        reader.execute("select * from seen")
+        yield reader
+
+
+@pytest.fixture
+def seen(cluster: Cluster) -> Iterator[str]:
+    """A table whose rows go away while somebody reads them."""
+    write(cluster, "drop table if exists seen, more; create table seen as select i from generate_series(1, 1000) i")
+    wait_caught_up(cluster)
+    yield "delete from seen; vacuum seen; create table more as select i from generate_series(1, 100) i"
+
+
+def write(cluster: Cluster, statements: str) -> None:
+    for statement in statements.split("; "):
+        db.rows(cluster.primary.address, statement)
+
+
+def test_a_switchover_that_could_not_end_is_refused(cluster: Cluster, seen: str) -> None:
     replica = cluster.instance("replica")
     with set_to(replica, "recovery_min_apply_delay", "10min"):
         shows(replica, "recovery_min_apply_delay", "10min")
-        with refused(cluster, "replica: recovery_min_apply_delay is 10min"):
+        with refused(cluster, "replica: recovery_min_apply_delay is 10min(.|\n)*alter system reset recovery_min_apply_delay"):
             Switchover(cluster, "replica").run()
-    with set_to(replica, "max_standby_streaming_delay", "-1"), db.connect(replica.address) as reader:
-        shows(replica, "max_standby_streaming_delay", "-1")
-        reader.execute("begin isolation level repeatable read")
+    with reading(replica) as reader:
         reader.execute("select pg_sleep(6)")
-        with refused(cluster, rf"replica: process {reader.info.backend_pid} reads.*pg_terminate_backend"):
+        pid = reader.info.backend_pid
+        with refused(cluster, rf"replica: process {pid} reads(.|\n)*what to do: wait for .*pg_terminate_backend\({pid}\)"):
             Switchover(cluster, "replica").run()
 
 
-def test_a_switchover_whose_primary_cannot_archive_is_refused(cluster: Cluster) -> None:
-    primary = cluster.primary
+@pytest.mark.parametrize("what", ["a delay", "a reader"])
+def test_a_switchover_whose_replica_stops_to_replay_is_taken_back(
+    cluster: Cluster, seen: str, what: str, monkeypatch: pytest.MonkeyPatch, reopen: Reopen
+) -> None:
+    monkeypatch.setattr(switchover, "STANDSTILL_SECONDS", 1)
+    replica = cluster.instance("replica")
+    change = Switchover(cluster, "replica")
+    change.prepare()
+    hold = {"a delay": set_to(replica, "recovery_min_apply_delay", "10min"), "a reader": reading(replica)}[what]
+    with hold:
+        if what == "a delay":
+            shows(replica, "recovery_min_apply_delay", "10min")
+        write(cluster, seen)
+        with pytest.raises(StepFailed, match="was taken back: primary accepts writes again") as caught:
+            change.stop_writes()
+        assert {"a delay": "delayed", "a reader": "held by a query"}[what] in str(caught.value)
+        assert "pgrepl switchover" in caught.value.remedy
+    assert not reopen().topology.operation
+    write(reopen(), "drop table more")
+    assert failed_checks(reopen(), "one-primary", "slot", "streaming") == {}
+
+
+@pytest.mark.parametrize("what", ["a delay", "a reader"])
+def test_a_failover_promotes_with_all_that_is_received(
+    cluster: Cluster, seen: str, what: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(standing, "HELD_SECONDS", 1)
+    replica = cluster.instance("replica")
+    delayed = set_to(replica, "recovery_min_apply_delay", "10min")
+    with delayed if what == "a delay" else reading(replica):
+        if what == "a delay":
+            shows(replica, "recovery_min_apply_delay", "10min")
+            db.rows(replica.address, "select pg_wal_replay_pause()")
+        write(cluster, seen)
+        sent = "select pg_current_wal_lsn() <= min(flush_lsn) as all from pg_stat_replication"
+        wait_until("it to be received", lambda: (bool(db.row(cluster.primary.address, sent)["all"]), ""), seconds=20)
+        cluster.primary.kill()
+        Failover(cluster, "replica").run()
+    assert cluster.primary.name == "replica"
+    assert db.row(cluster.primary.address, "select count(*) as n from more")["n"] == 100
+    assert {"a delay": "", "a reader": "read, and held replay: they were ended"}[what] in "".join(capfd.readouterr())
+
+
+@contextmanager
+def archiving(primary: Instance) -> Iterator[None]:
+    """With an archive, and logical decoding; afterwards with none, whoever is the primary then."""
+    write(primary.cluster, "alter system set archive_mode = on; alter system set archive_command = 'true'")
+    db.rows(primary.address, "alter system set wal_level = logical")
+    restart(primary)
     try:
-        db.rows(primary.address, "alter system set archive_mode = on")
-        db.rows(primary.address, "alter system set archive_command = 'false'")
-        db.rows(primary.address, "alter system set wal_level = logical")
-        restart(primary)
-        db.rows(primary.address, "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
-        losses = Switchover(cluster, "replica").losses()
-        assert "will not have: theirs" in losses[0]
-        db.rows(primary.address, "select pg_drop_replication_slot('theirs')")
-        db.rows(primary.address, "create table archived (n int)")
-        db.rows(primary.address, "select pg_switch_wal()")
-        failing = "select failed_count > 0 as f from pg_stat_archiver"
-        wait_until("a failure", lambda: (bool(db.row(primary.address, failing)["f"]), ""), seconds=60)
-        with refused(cluster, "primary: archive_command does not archive 0000"):
-            Switchover(cluster, "replica").run()
-        assert primary.answers()[0], "it was not stopped"
+        yield
     finally:
-        db.rows(primary.address, "alter system reset archive_command")
-        for setting in ("archive_mode", "wal_level"):
+        for setting in ("archive_command", "archive_mode", "wal_level"):
             db.rows(primary.address, f"alter system reset {setting}")
         db.rows(primary.address, "select pg_reload_conf()")
         restart(primary)
-        db.rows(primary.address, "drop table if exists archived")
+
+
+HANGS = "alter system set archive_command = 'sleep 600'; select pg_reload_conf(); select pg_switch_wal()"
+OLDER = "copy (select 1) to program 'touch -d -1minute pg_wal/archive_status/*.ready'"
+
+
+def test_a_switchover_whose_primary_cannot_archive_is_refused_or_taken_back(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, reopen: Reopen
+) -> None:
+    primary = cluster.primary
+    with archiving(primary):
+        write(cluster, "create table archived (n int); select pg_create_logical_replication_slot('theirs', 'pgoutput')")
+        change = Switchover(cluster, "replica")
+        assert "will not have: theirs" in change.losses()[0]
+        write(cluster, "select pg_drop_replication_slot('theirs')")
+        change.prepare()
+        write(cluster, HANGS)
+        monkeypatch.setattr(ending, "STOP_SECONDS", 3)
+        with pytest.raises(StepFailed, match="was taken back: primary accepts writes again") as caught:
+            change.stop_writes()
+        assert "archiver archiving 0000" in str(caught.value) and "correct archive_command" in caught.value.remedy
+        write(cluster, "drop table archived")
+        assert failed_checks(reopen(), "one-primary", "slot", "streaming") == {}
+        db.rows(primary.address, OLDER)
+        with refused(reopen(), "primary: archive_command does not archive 0000(.|\n)*what to do: correct archive_command"):
+            Switchover(reopen(), "replica").run()
+        write(cluster, "alter system set archive_command = 'false'; select pg_reload_conf()")
+        signal_process(cluster, "primary", archiver(cluster), "TERM")
+        failing = "select failed_count > 0 as f from pg_stat_archiver"
+        wait_until("a failure", lambda: (bool(db.row(primary.address, failing)["f"]), ""), seconds=60)
+        with refused(reopen(), "primary: archive_command does not archive 0000"):
+            Switchover(reopen(), "replica").run()
+        write(cluster, HANGS)
+        Failover(reopen(), "replica", force=True).run()
+        assert reopen().primary.name == "replica"
+        Rejoin(reopen(), "primary", full_copy=True).run()
+
+
+def archiver(cluster: Cluster) -> int:
+    query = "select pid from pg_stat_activity where backend_type = 'archiver'"
+    return int(db.row(cluster.primary.address, query)["pid"])
 
 
 def restart(instance: Instance) -> None:
