@@ -11,6 +11,7 @@ KILL_SECONDS = 20.0
 STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)
 
 MOST = 6  # processes that an error names
+WORKERS = ("checkpointer", "archiver", "walsender")
 
 
 class Ending(Protocol):
@@ -33,7 +34,7 @@ def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
         return ended(), "shutting down"
 
     def activity() -> str:
-        return engine.activity(name)
+        return "\n".join(_at_work(engine.activity(name)))
 
     def log() -> str:
         return f"{engine.log_tail(name)}\nstill there:\n{_last(engine.activity(name))}"
@@ -44,9 +45,14 @@ def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
 
 def _last(activity: str) -> str:
     """What of a server's processes is told: a few, and those first that others wait for."""
-    lines = sorted(activity.splitlines(), key=_others_wait_for, reverse=True)
-    return "\n".join(lines[:MOST])
+    working = _at_work(activity)
+    others = [line for line in activity.splitlines() if line not in working]
+    return "\n".join(" ".join(line.split())[:160] for line in [*working, *others][:MOST])
 
 
-def _others_wait_for(line: str) -> bool:
-    return "archiver" in line or "walsender" in line
+def _at_work(activity: str) -> list[str]:
+    """What the processes are at that an end waits for.
+
+    Others show no progress: clients and replicas that try to connect again come and go.
+    """
+    return [line for line in activity.splitlines() if any(w in line for w in WORKERS)]

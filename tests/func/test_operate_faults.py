@@ -48,7 +48,6 @@ from tests.func.operated import (
     make,
     processes_of,
     recorded,
-    signal_process,
     slots,
     wait_caught_up,
 )
@@ -219,7 +218,7 @@ def test_a_failover_promotes_with_all_that_is_received(
 @contextmanager
 def archiving(primary: Instance) -> Iterator[None]:
     """With an archive, and logical decoding; afterwards with none, whoever is the primary then."""
-    write(primary.cluster, "alter system set archive_mode = on; alter system set archive_command = 'true'")
+    write(primary.cluster, f"alter system set archive_mode = on; alter system set archive_command = '{ARCHIVE}'")
     db.rows(primary.address, "alter system set wal_level = logical")
     restart(primary)
     try:
@@ -231,45 +230,46 @@ def archiving(primary: Instance) -> Iterator[None]:
         restart(primary)
 
 
-HANGS = "alter system set archive_command = 'sleep 600'; select pg_reload_conf(); select pg_switch_wal()"
+ARCHIVE = "test ! -e broken || sh broken"
+BREAKS = "copy (select '{}') to program 'cat > broken'; create table if not exists archived (n int); select pg_switch_wal()"
 OLDER = "copy (select 1) to program 'touch -d -1minute pg_wal/archive_status/*.ready'"
+ARCHIVER = "select last_failed_time > coalesce(last_archived_time, '-infinity') as fails from pg_stat_archiver"
 
 
+@pytest.mark.long
 def test_a_switchover_whose_primary_cannot_archive_is_refused_or_taken_back(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, reopen: Reopen
 ) -> None:
     primary = cluster.primary
+
+    def fails(wanted: bool) -> None:
+        look = lambda: (db.row(primary.address, ARCHIVER)["fails"] is wanted, "")  # noqa: E731
+        wait_until("the archiver", look, seconds=60)
+
     with archiving(primary):
-        write(cluster, "create table archived (n int); select pg_create_logical_replication_slot('theirs', 'pgoutput')")
-        change = Switchover(cluster, "replica")
-        assert "will not have: theirs" in change.losses()[0]
+        write(cluster, "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
+        assert "will not have: theirs" in Switchover(cluster, "replica").losses()[0]
         write(cluster, "select pg_drop_replication_slot('theirs')")
+        write(cluster, BREAKS.format("exit 1"))
+        fails(True)
+        with refused(cluster, "primary: archive_command does not archive 0000(.|\n)*what to do: correct archive_command"):
+            Switchover(cluster, "replica").run()
+        write(cluster, BREAKS.format("exit 0"))
+        fails(False)
+        change = Switchover(cluster, "replica")
         change.prepare()
-        write(cluster, HANGS)
+        write(cluster, f"drop table archived; {BREAKS.format('sleep 600')}")
         monkeypatch.setattr(ending, "STOP_SECONDS", 3)
         with pytest.raises(StepFailed, match="was taken back: primary accepts writes again") as caught:
             change.stop_writes()
         assert "archiver archiving 0000" in str(caught.value) and "correct archive_command" in caught.value.remedy
-        write(cluster, "drop table archived")
+        write(cluster, f"drop table archived; {OLDER}")
         assert failed_checks(reopen(), "one-primary", "slot", "streaming") == {}
-        db.rows(primary.address, OLDER)
-        with refused(reopen(), "primary: archive_command does not archive 0000(.|\n)*what to do: correct archive_command"):
-            Switchover(reopen(), "replica").run()
-        write(cluster, "alter system set archive_command = 'false'; select pg_reload_conf()")
-        signal_process(cluster, "primary", archiver(cluster), "TERM")
-        failing = "select failed_count > 0 as f from pg_stat_archiver"
-        wait_until("a failure", lambda: (bool(db.row(primary.address, failing)["f"]), ""), seconds=60)
         with refused(reopen(), "primary: archive_command does not archive 0000"):
             Switchover(reopen(), "replica").run()
-        write(cluster, HANGS)
         Failover(reopen(), "replica", force=True).run()
         assert reopen().primary.name == "replica"
         Rejoin(reopen(), "primary", full_copy=True).run()
-
-
-def archiver(cluster: Cluster) -> int:
-    query = "select pid from pg_stat_activity where backend_type = 'archiver'"
-    return int(db.row(cluster.primary.address, query)["pid"])
 
 
 def restart(instance: Instance) -> None:
