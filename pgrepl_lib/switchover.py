@@ -95,7 +95,7 @@ class Switchover(RoleChange):
     def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
         """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again.
 
-        What does not end in time is taken back, and the old primary writes again: raises `StepFailed` with the reason.
+        What does not end in time is taken back: raises `StepFailed`, and the old primary writes.
         """
         try:
             return self.cluster.perform(title, self._stop_action())

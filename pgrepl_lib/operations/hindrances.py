@@ -96,7 +96,8 @@ def of_state(replica: Instance, standing: Standing) -> Iterator[Hindrance]:
     """Whether it runs, streams and replays."""
     name = replica.name
     if not standing.runs:
-        yield Hindrance(f"{name}: {standing.state}", replica.cluster.addressed("`pgrepl run` starts it"))
+        remedy = "`pgrepl run` starts it"
+        yield Hindrance(f"{name}: {standing.state}", replica.cluster.addressed(remedy))
     else:
         yield from of_streaming(replica)
     if standing.recovery.doing is Replay.PAUSED:
