@@ -63,6 +63,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     markdown("\n".join("| " + " | ".join(_cell(str(c)) for c in line) + " |" for line in lines))
 
 
+def notice(text: str) -> None:
+    """Something that a person should know on the way; outside a notebook on standard error."""
+    if in_notebook():
+        markdown(f"**{text}**")
+    else:
+        print(legible(text), file=sys.stderr)
+
+
 def svg(source: str) -> None:
     """A picture."""
     if in_notebook():

@@ -189,7 +189,7 @@ def wait_promotable(instance: Instance) -> None:
     the promotion. Readers that hold it are ended, for a promotion would wait for them, too.
     """
     if look(instance).doing is Replay.DELAYED:
-        show.markdown(f"**{instance.name} applies with a delay: its promotion applies all that it has**")
+        show.notice(f"{instance.name} applies with a delay: its promotion applies all that it has")
         return
     try:
         wait_everything_replayed(instance, PROMOTION_SECONDS)
@@ -208,7 +208,7 @@ def _wait_for_readers(instance: Instance) -> None:
         if look(instance).doing is not Replay.HELD:
             raise
         ended = ", ".join(str(r["pid"]) for r in db.rows(instance.address, END_READERS))
-        show.markdown(f"**{instance.name}: processes {ended} read, and held replay: they were ended**")
+        show.notice(f"{instance.name}: processes {ended} read, and held replay: they were ended")
         wait_everything_replayed(instance)
 
 
