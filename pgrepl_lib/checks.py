@@ -40,8 +40,9 @@ class NotTried(Exception):
 Made = Callable[..., Check]  # of a cluster, and of who hangs
 CHECKS: dict[str, Made] = {}
 # Not part of chapter 03: about operations; reading all tables takes time; a run takes drift back.
-ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login", "tablespaces")
-BESIDES = ("login", "synchronous", "tablespaces", "drift")  # what `pgrepl check` makes of them
+ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login")
+ON_REQUEST += ("tablespaces", "images")
+BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
 Look = Callable[["Cluster"], Verdict]
 
@@ -289,6 +290,14 @@ def tablespaces(cluster: Cluster) -> Verdict:
     found = spaces.outside(cluster.primary.address)
     remedy = spaces.remedy(cluster.engine, cluster.topology, found)
     return spaces.NONE, spaces.told(found), remedy
+
+
+@check("images", "Each instance is of the image that its name means", "`pgrepl run` renews it")
+def images(cluster: Cluster) -> Verdict:
+    """Compared by their ids: an image that was pulled again has the same name."""
+    found = {name: cluster.engine.other_image(name) for name in cluster.topology.names}
+    others = [f"{name}: {image}" for name, image in found.items() if image]
+    return "no other image", "; ".join(others) or "no other image"
 
 
 @check("synchronous", "Commits wait for whom they shall", "`pgrepl run` starts replicas that stand")

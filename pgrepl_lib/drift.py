@@ -123,6 +123,19 @@ def with_settings(instance: Instance, start: Action) -> Action:
     return Action(commands, do, lambda: start.done() and settings.done(), anew=anew)
 
 
+def renewed(instance: Instance, start: Action) -> Action:
+    """A start that also changes the image of one whose image's name means another one now."""
+    renew = instance.cluster.engine.renew(instance.name)
+    if renew.done():
+        return start
+
+    def do(tell: Tell) -> None:
+        renew.do(tell)
+        start.do(tell)
+
+    return Action((*renew.commands, *start.commands), do, anew=start.anew or start.commands)
+
+
 def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | None:
     """The statement that gives the replication user the rights that are recorded; None where it has them."""
     record = recorded.read(cluster)

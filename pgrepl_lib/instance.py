@@ -181,10 +181,9 @@ class Instance(Server):
 
     def replacing_action(self) -> Action:
         """Its data replaced by a new copy of its upstream; they stay until that is complete."""
-        engine, mark = self.cluster.engine, self.cluster.mark(self.name)
-        source, arguments = self.upstream.name, self.backup_arguments()
-        copy = replacing.copy_action(engine, self.name, source, arguments, mark)
-        return Action.sequence([self.upstream.copyable(), copy])
+        engine, mark, source = self.cluster.engine, self.cluster.mark(self.name), self.upstream
+        copy = replacing.copy_action(engine, self.name, source.name, self.backup_arguments(), mark)
+        return Action.sequence([source.copyable(), copy])
 
     def _backup_action(self) -> Action:
         engine = self.cluster.engine
@@ -231,7 +230,8 @@ class Instance(Server):
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         self.cluster.settle_port(self.name)
-        return self.cluster.perform(title or f"Start {self.name}", drift.with_settings(self, self.start_action()))
+        action = drift.renewed(self, drift.with_settings(self, self.start_action()))
+        return self.cluster.perform(title or f"Start {self.name}", action)
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import conf, db, drift, files
@@ -44,7 +45,8 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
         wave = [r for r in chosen if r.upstream.name in ready]
-        steps = [(title.format(r.name), whole_action(r), lambda r=r: _difference(r), lambda r=r: _addition(r)) for r in wave]
+        whole = [(r, drift.renewed(r, whole_action(r))) for r in wave]
+        steps = [(title.format(r.name), action, partial(_difference, r), partial(_addition, r)) for r, action in whole]
         outcomes += cluster.perform_all(steps, at_once=PARALLEL)
         ready |= {r.name for r in wave}
         chosen = [r for r in chosen if r not in wave]

@@ -134,6 +134,12 @@ class Engine(Protocol):
         data that are gone are never replaced by an empty cluster: raises `StepFailed`.
         """
 
+    def other_image(self, name: str) -> str:
+        """The id of the image that it runs on, where the image's name means another one now."""
+
+    def renew(self, name: str) -> Action:
+        """Let it run on the image that is meant now; a start alone changes no image."""
+
     def stop(self, name: str) -> Action:
         """Stop an instance and wait until it has ended; one that is paused goes on for that."""
 

@@ -236,7 +236,7 @@ class DockerEngine(Volumes):
 
     def _up(self, up: Command, name: str) -> None:
         try:
-            self.run(up)
+            self.run(self._as_it_is(up, name))
         except CommandFailed as error:
             raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
                              remedy=self._start_remedy(name)) from None  # fmt: skip

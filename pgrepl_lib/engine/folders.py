@@ -37,6 +37,12 @@ class Folders(Programs):
         return Action((f"rm -r {data}",), lambda tell: files.remove_below(self.folder, data),
                       lambda: not (self.folder / data).exists())  # fmt: skip
 
+    def other_image(self, name: str) -> str:
+        return ""
+
+    def renew(self, name: str) -> Action:
+        return NOTHING
+
     # --- a copy beside the data ---------------------------------------------------------------
 
     def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:

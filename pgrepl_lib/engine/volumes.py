@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+
+from docker.errors import ImageNotFound
 
 from ..command import Command, into_file
 from . import SIGNAL, Action, Tell, temporary_of
@@ -67,6 +71,33 @@ class Volumes(Containers):
                     each.remove()
 
         return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+
+    # --- its image ----------------------------------------------------------------------------
+
+    def other_image(self, name: str) -> str:
+        """The id of the image that its container is of, where the name means another one now."""
+        container = self._service(name)
+        with suppress(ImageNotFound):
+            meant = client().images.get(self.params.image).id
+            if container and container.attrs["Image"] != meant:
+                return str(container.attrs["Image"])
+        return ""
+
+    def renew(self, name: str) -> Action:
+        """A container of the image that is meant now; its data stay in their volume."""
+        up = self._compose("up", "-d", name)
+
+        def do(tell: Tell) -> None:
+            self._shut_down(name)
+            self.run(up)
+
+        return Action((up,), do, lambda: not self.other_image(name))
+
+    def _as_it_is(self, up: Command, name: str) -> Command:
+        """Compose would make another container where the image's name means another one now."""
+        if not self.other_image(name):
+            return up
+        return replace(up, argv=(*up.argv[:-1], "--no-recreate", name))
 
     # --- a copy beside the data ---------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 
 from pgrepl_lib import Cluster, db, files, preflight, recorded
 from pgrepl_lib.checks import CHECKS
+from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import restarts
 from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import add, follow, rebuild
+from pgrepl_lib.replicas import add, follow, prepare_all, rebuild
 from pgrepl_lib.wait import wait_until
-from tests.conftest import DOCUMENT_SETTINGS, MakeCluster
+from tests.conftest import DOCUMENT_SETTINGS, IMAGE, OPENED, MakeCluster
 from tests.func.operated import (
     again,
     bring_home,
@@ -33,8 +35,18 @@ from tests.remedies import commands_in, copied
 
 
 @pytest.fixture(scope="module")
-def made(engine_name: str, open_with: MakeCluster) -> Cluster:
-    return make(open_with, engine_name)
+def made(engine_name: str, open_with: MakeCluster) -> Iterator[Cluster]:
+    """On docker of an image whose name is its own."""
+    if engine_name == "local":
+        yield make(open_with, engine_name)
+        return
+    images, own = docker_host.client().images, f"pgrepl-test-{secrets.token_hex(3)}:14"
+    images.get(IMAGE or "postgres:14").tag(own)
+    made = make(open_with, engine_name, image=own)
+    yield made
+    again(made, open_with).remove(confirm=True)
+    del OPENED[made.params.project]
+    images.remove(own, force=True)
 
 
 @pytest.fixture
@@ -216,3 +228,26 @@ def refused_while_outside(cluster: Cluster) -> None:
         Rejoin(cluster, "primary").run()
     db.rows(cluster.primary.address, "drop tablespace later")
     wait_caught_up(cluster)
+
+
+# --- images ----------------------------------------------------------------------------------
+
+
+def test_a_newer_image_of_the_same_name_is_told_and_taken_by_a_run_alone(cluster: Cluster) -> None:
+    if cluster.engine.name == "local":
+        assert CHECKS["images"](cluster).passed
+        return
+    newer, (name, _, tag) = "LABEL pgrepl.test=newer", cluster.params.image.partition(":")
+    source = docker_host.client().containers.create(cluster.params.image)
+    source.commit(repository=name, tag=tag, changes=newer)
+    source.remove(v=True)
+    had = {n: container_of(cluster, n).attrs["Image"] for n in cluster.topology.names}
+    seen = CHECKS["images"](cluster)
+    assert seen.seen == "; ".join(f"{n}: {image}" for n, image in had.items())
+    cluster.engine.stop("replica").do(print)
+    cluster.engine.start("replica").do(print)  # as a switchover does
+    assert container_of(cluster, "replica").attrs["Image"] == had["replica"]
+    assert cluster.primary.start() == cluster.replica.start() == "changed"
+    assert prepare_all(cluster) == ["changed"]
+    assert CHECKS["images"](cluster).passed
+    assert [cluster.primary.start(), *prepare_all(cluster)] == ["unchanged", "unchanged"]
