@@ -145,7 +145,7 @@ class Cluster(Steps):
             return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
 
         self.topology.operation = {}  # what is removed need not be finished
-        self._ready = True  # what is about to go needs no new preparation
+        self._ready = self.followed = True  # what is about to go needs no preparation, no record
         outcome = self.perform(title, Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done))
         files.remove(self.folder / state.FILE)
         files.remove(self.folder / "secrets")

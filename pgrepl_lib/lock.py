@@ -57,7 +57,8 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
                "since": datetime.now(UTC).isoformat(timespec="seconds"),
                "run": Path(os.environ.get(RUN_FOLDER, "")).name}  # fmt: skip
-        write_atomic(holder, json.dumps(who), durable=False)
+        with suppress(EnvironmentLacking):  # on a full disk nobody is told who it is
+            write_atomic(holder, json.dumps(who), durable=False)
         try:
             yield died
         finally:

@@ -81,6 +81,7 @@ class DockerEngine(Volumes):
         return Action((shown,), do, lambda: image_here(self.image))
 
     def prepare(self) -> None:
+        self.sweep()
         files.make_folder(self.folder / "secrets", 0o700)
         for name, text in self._texts().items():
             text += owner_lines(self.labels) if name == ENV else ""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from docker.errors import ImageNotFound
 
 from ..command import Command, into_file
-from . import SIGNAL, Action, Tell, temporary_of
+from . import SIGNAL, Action, Tell, owner, temporary_of
 from .containers import Containers
 from .docker_host import client, read_file, write_file
 
+LOOK_SECONDS = 60  # in which a look into a volume has ended, or never will
 COPY = "pgrepl.copy"  # beside an instance's data, inside its volume
 # Each part of it can be done again: the old data go aside, the copy takes their place, they go.
 EXCHANGE = f"""set -e
@@ -71,6 +74,13 @@ class Volumes(Containers):
                     each.remove()
 
         return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+
+    def sweep(self) -> None:
+        """Remove what a killed process has made to look into a volume, and never started."""
+        for each in self._containers():
+            helper = owner.COMPOSE_PROJECT not in each.labels
+            if helper and each.status == "created" and _age(each) > LOOK_SECONDS:
+                each.remove(v=True)
 
     # --- its image ----------------------------------------------------------------------------
 
@@ -141,3 +151,9 @@ class Volumes(Containers):
 
     def upstream(self, name: str) -> tuple[str, int]:
         return name, 5432
+
+
+def _age(container: Any) -> float:
+    """Seconds since a container was made, by this machine's clock."""
+    made = datetime.fromisoformat(container.attrs["Created"][:19]).replace(tzinfo=UTC)
+    return (datetime.now(UTC) - made).total_seconds()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import docker.types
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, PgreplError, db, open_cluster, preflight, server, state
+from pgrepl_lib import Cluster, PgreplError, db, files, open_cluster, preflight, server, state
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.db import Address
 from pgrepl_lib.engine import docker_host
@@ -237,6 +237,21 @@ def test_a_read_only_work_folder(empty: Path) -> None:
         done = pgrepl("run", {"engine": "local", "workdir": str(empty)})
         refused(done, 3, str(empty), "workdir")
         assert list(empty.iterdir()) == []
+
+
+def test_what_fills_the_disk_can_be_removed(empty: Path) -> None:
+    with mounted(empty, "size=1m,mode=755"):
+        made = open_cluster("test", project="full", engine="local", workdir=str(empty))
+        files.make_folder(made.folder)
+        made.record()
+        data = made.folder / "data/primary"
+        data.mkdir(parents=True)
+        with suppress(OSError), (data / "filling").open("wb", buffering=0) as filling:
+            while True:
+                filling.write(b"x" * 4096)
+        done = pgrepl("down --yes", {"project": "full", "workdir": str(empty)})
+        assert done.returncode == 0 and "project full is removed" in done.stdout, done.stderr
+        assert not data.exists() and not (made.folder / "cluster.json").exists()
 
 
 def test_a_work_folder_that_is_a_file(empty: Path) -> None:

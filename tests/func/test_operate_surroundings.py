@@ -11,7 +11,8 @@ import pytest
 
 from pgrepl_lib import Cluster, db, files, preflight, recorded
 from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib.engine import docker_host, volumes
+from pgrepl_lib.engine.docker import DockerEngine
 from pgrepl_lib.errors import PgreplError, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import restarts
@@ -251,3 +252,22 @@ def test_a_newer_image_of_the_same_name_is_told_and_taken_by_a_run_alone(cluster
     assert prepare_all(cluster) == ["changed"]
     assert CHECKS["images"](cluster).passed
     assert [cluster.primary.start(), *prepare_all(cluster)] == ["unchanged", "unchanged"]
+
+
+# --- what a killed process leaves --------------------------------------------------------------
+
+
+def test_a_helper_container_that_a_killed_process_left_is_removed(
+    cluster: Cluster, reopen: Callable[[], Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one of a process that is at work: it is too young."""
+    if not isinstance(cluster.engine, DockerEngine):
+        pytest.skip("only docker has containers")
+    made = docker_host.client().containers
+    left = made.create(cluster.params.image, labels=cluster.engine.labels)
+    reopen().engine.prepare()
+    assert docker_host.find_container(left.id)
+    monkeypatch.setattr(volumes, "LOOK_SECONDS", -1)
+    reopen().engine.prepare()
+    assert docker_host.find_container(left.id) is None
+    assert all(map(cluster.engine.running, cluster.topology.names))
