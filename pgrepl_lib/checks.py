@@ -40,8 +40,8 @@ class NotTried(Exception):
 Made = Callable[..., Check]  # of a cluster, and of who hangs
 CHECKS: dict[str, Made] = {}
 # Not part of chapter 03: about operations; reading all tables takes time; a run takes drift back.
-ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login")
-ON_REQUEST += ("tablespaces", "images")
+AROUND = ("tablespaces", "images")
+ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login", *AROUND)
 BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
 Look = Callable[["Cluster"], Verdict]
