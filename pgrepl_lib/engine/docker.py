@@ -297,7 +297,7 @@ class DockerEngine(Volumes):
         return f"{MOUNTED}/{file}"
 
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
-        """The container's own address, from an address of this host that lies outside the cluster's network."""
+        """The container's own address, and one of this host outside the cluster's network."""
         networks = self._service(name).attrs["NetworkSettings"]["Networks"].values()
         addresses = [n["IPAddress"] for n in networks if n["IPAddress"]]
         if not addresses:
@@ -313,8 +313,7 @@ class DockerEngine(Volumes):
         def do(tell: Tell) -> None:
             owner.remove(owner.of_project(self.id))
 
-        commands = owner.removal_commands(owner.of_project(self.id))
-        return Action(commands, do, lambda: not self.existing())
+        return Action(owner.removal_commands(owner.of_project(self.id)), do, lambda: not self.existing())
 
 
 def _until(probe: Command) -> str:
