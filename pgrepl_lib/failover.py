@@ -11,6 +11,7 @@ from .control import ControlFile
 from .doors.answer import DECISION_SECONDS, Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
+from .operations import restarts
 from .operations.partial import let_follow
 from .operations.standing import Standing, line, look, settled, wait_promotable, was_left
 from .replicas import write_standby
@@ -211,7 +212,7 @@ class Failover(RoleChange):
 
         def do(tell: Tell) -> None:
             if self._in_recovery():
-                db.row(self.new.address, "select pg_wal_replay_resume()")  # a paused replica would never get there
+                restarts.resume(self.new)  # a paused replica would never get there
                 slots.do(tell)
                 wait_promotable(self.new)
                 self._note_last_seen()

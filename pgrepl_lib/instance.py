@@ -249,11 +249,11 @@ class Instance(Server):
             self.take_over_configuration()
             if self.name in cluster.topology.upstreams:
                 self.wait_streaming()
-                restarts.release(self)
+            restarts.release(self)
 
         def done() -> bool:
             ready = action.done() and self.answers()[0] and not self.stale() and password.done()
-            return ready and (self.name not in cluster.topology.upstreams or self.follows())
+            return ready and self.follows()
 
         return Action(self.start_commands(), do, done, anew=self.start_commands(anew=True))
 

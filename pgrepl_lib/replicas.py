@@ -11,7 +11,7 @@ from . import conf, db, drift, files
 from .command import Command
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
-from .operations import replacing, roles
+from .operations import replacing, restarts, roles
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -200,6 +200,7 @@ def move_action(instance: Instance, target: Instance) -> Action:
         cluster.topology.upstreams[instance.name] = target.name
         cluster.record()
         if cluster.engine.running(instance.name):
+            restarts.hold(instance, restarts.in_use(target))
             instance.take_over_configuration()
             instance.wait_streaming()
 

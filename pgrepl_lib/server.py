@@ -139,8 +139,9 @@ class Server:
         return state == "streaming", state
 
     def follows(self) -> bool:
-        """Whether it streams, with its own limits."""
-        return self.streams()[0] and not restarts.superfluous(self)
+        """Whether it streams where it is a replica, and has no other limits than it needs."""
+        streams = self.name not in self.cluster.topology.upstreams or self.streams()[0]
+        return streams and not restarts.superfluous(self)
 
     def wait_streaming(self) -> None:
         """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end.

@@ -18,6 +18,7 @@ import psycopg
 from .. import conf, db, files
 from ..engine import CONFIGURATION, Action, Tell
 from ..errors import PgreplError
+from ..wait import wait_until
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -39,16 +40,20 @@ from pg_settings s where s.name = any(%s)"""
 KNOWS = """
 select pg_last_wal_replay_lsn() >= %s::pg_lsn
        or pg_get_wal_replay_pause_state() = 'paused' as knows"""
+POSITION = """
+select pg_get_wal_replay_pause_state() as state, pg_last_wal_replay_lsn()::text as at,
+       pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() as all"""
 # The names and numbers of the server's complaint are the same in each language.
 LOWER = re.compile(rf"({'|'.join(LIMITS)}) = \d+\D+(\d+)")
 SECONDS = 90  # without progress
+RESUME_SECONDS = 5
 
 
 def restart(instance: Server) -> None:
     """Restart a server that runs, for what its files say now."""
     needed = _higher(in_use(instance), coming(instance))
     for name in instance.cluster.topology.followers(instance.name):
-        _hold(instance.cluster.instance(name), needed)
+        hold(instance.cluster.instance(name), needed)
     if instance.is_replica:
         _learn(instance)
     _again(instance)
@@ -73,24 +78,53 @@ def _start(instance: Server, action: Action, tell: Tell) -> None:
     instance.wait_ready()
 
 
-def superfluous(replica: Server) -> bool:
-    """Whether its block can go: its own settings are as high as what the primary has now."""
-    if not _raised(replica):
+def resume(replica: Server) -> None:
+    """Let a replica whose replay is paused go on.
+
+    One that had paused for its limits ends with that, and starts with what it needs.
+    """
+    before = db.row(replica.address, POSITION)
+    if before["state"] != "paused":
+        return
+    db.row(replica.address, "select pg_wal_replay_resume()")
+    running = replica.cluster.engine.running
+
+    def probe() -> tuple[bool, str]:
+        if not running(replica.name):
+            return True, "ended"
+        with suppress(psycopg.Error):
+            now = db.row(replica.address, POSITION)
+            return now["at"] != before["at"] or bool(now["all"]), str(now["at"])
+        return False, "ends"
+
+    with suppress(PgreplError):  # what is left then is a part of a record
+        wait_until(f"replay on {replica.name} to go on", probe, seconds=RESUME_SECONDS)
+    start(replica, replica.cluster.engine.start(replica.name), _silently)
+
+
+def superfluous(instance: Server) -> bool:
+    """Whether its block can go: its own settings are as high as what the primary has now.
+
+    One that was promoted with it is bound to nobody.
+    """
+    if not _raised(instance):
         return False
     with suppress(psycopg.Error, OSError):
-        own = coming(replica, without_block=True)
-        return all(own[name] >= value for name, value in in_use(replica.cluster.primary).items())
+        own, needed = coming(instance, without_block=True), in_use(instance.cluster.primary)
+        enough = all(own[name] >= value for name, value in needed.items())
+        return enough or not instance.is_replica
     return False
 
 
-def release(replica: Server) -> None:
+def release(instance: Server) -> None:
     """Back to its own limits, where they are enough and it knows that they are."""
-    if not superfluous(replica):
+    if not superfluous(instance):
         return
-    path = _file(replica)
+    path = _file(instance)
     files.write_atomic(path, conf.without_block(path.read_text("utf-8"), BLOCK))
-    replica.take_over_configuration()
-    replica.wait_streaming()
+    instance.take_over_configuration()
+    if instance.is_replica:
+        instance.wait_streaming()
 
 
 def in_use(instance: Server) -> Limits:
@@ -106,12 +140,12 @@ def coming(instance: Server, *, without_block: bool = False) -> Limits:
     return {r["name"]: r["value"] for r in found}
 
 
-def _hold(replica: Server, needed: Limits) -> None:
+def hold(replica: Server, needed: Limits) -> None:
     """A running replica, and who follows it, gets limits that are as high as this."""
     if not (replica.cluster.engine.running(replica.name) and replica.answers()[0]):
         return
     for name in replica.cluster.topology.followers(replica.name):
-        _hold(replica.cluster.instance(name), needed)
+        hold(replica.cluster.instance(name), needed)
     has = in_use(replica)
     if _raise(replica, {name: value for name, value in needed.items() if value > has[name]}):
         _again(replica)

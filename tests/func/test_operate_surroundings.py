@@ -153,7 +153,8 @@ def raised_by_hand(cluster: Cluster) -> None:
 
 def limits_of(cluster: Cluster) -> list[dict[str, int]]:
     wait_caught_up(cluster)
-    return [restarts.in_use(cluster.instance(name)) for name in cluster.topology.names]
+    running = filter(cluster.engine.running, cluster.topology.names)
+    return [restarts.in_use(cluster.instance(name)) for name in running]
 
 
 @pytest.mark.long
@@ -169,6 +170,20 @@ def test_replicas_follow_a_primary_whose_limits_were_raised_and_taken_back(clust
     assert limits_of(cluster) == before
     assert "pgrepl: limits" not in "".join(configuration(cluster, n) for n in cluster.topology.names)
     assert [r.start() for r in cluster.replicas] == ["unchanged", "unchanged"]
+    db.rows(cluster.primary.address, "drop table written")
+
+
+@pytest.mark.long
+def test_replicas_that_have_paused_for_limits_survive_a_failover(cluster: Cluster) -> None:
+    raised_by_hand(cluster)
+    cluster.primary.kill()
+    Failover(cluster).run()
+    count = db.row(cluster.primary.address, "select count(*) as n from written")["n"]
+    assert count == 1000 and cluster.primary.name != "primary"
+    wait_caught_up(cluster)
+    assert cluster.primary.start() == "changed", "nobody asked for these limits"
+    assert [r.start() for r in cluster.replicas] == ["changed"]
+    assert all(limits["max_connections"] == 100 for limits in limits_of(cluster))
     db.rows(cluster.primary.address, "drop table written")
 
 
