@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
+FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
 BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MAY_HOLD_A_SECRET = re.compile(r"_command$|passphrase$|passw(or)?d$|secret|token|api_?key|conninfo", re.IGNORECASE)

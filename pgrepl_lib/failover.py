@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas
 
 from . import conf, db, files, show
-from .control import ControlFile
+from .conf import FENCE
 from .doors.answer import DECISION_SECONDS, Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .operations import restarts
+from .operations import promotion, restarts
 from .operations.partial import let_follow
 from .operations.standing import Standing, line, look, settled, wait_promotable, was_left
-from .replicas import write_standby
+from .postgres.recovery import Replay
+from .replicas import move_action, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
-FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
+
+NOTHING_SEEN = "3:3:"  # the snapshot before the first transaction, where another is unknown
 
 
 class Failover(RoleChange):
@@ -43,26 +45,34 @@ class Failover(RoleChange):
     def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
         begun = self.unfinished(cluster, to)
         self.force = force
-        self.seen: list[Standing] = settled(cluster) if not begun else []
+        self.seen: list[Standing] = []
+        if not begun:
+            self.seen = settled(cluster)
         old = cluster.instance(begun["from"]) if begun else cluster.primary
         super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
 
     @classmethod
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
-        """As for every change of roles; but where the chosen replica has died before its promotion, another is chosen."""
+        """As for every change; but another may be chosen where the one that was cannot be it."""
         begun = cluster.topology.operation
-        if begun and begun["kind"] == cls.kind and cls._lost(cluster, begun["to"]):
+        if begun and _open(cluster, begun, to):
             return {}
         return super().unfinished(cluster, to)
 
-    @staticmethod
-    def _lost(cluster: Cluster, name: str) -> bool:
-        """Whether a replica has ended and never was promoted: its control file says so."""
-        engine = cluster.engine
-        ended = engine.life(name).ended and engine.has_data(name)
-        if name == cluster.topology.primary or not ended:
-            return False
-        return ControlFile.parse(engine.control_file(name)).was_standby
+    @property
+    def gives_up(self) -> str:
+        """What had begun and chose another primary; empty where nothing did."""
+        begun = self.cluster.topology.operation
+        if begun.get("to", self.new.name) == self.new.name:
+            return ""
+        return f"the {begun['kind']} to {begun['to']} is given up"
+
+    def told(self) -> str:
+        """What is about to be done, and lost."""
+        old = self.old.name
+        lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
+        change = f"failover: the primary changes from {old} to {self.new.name}"
+        return "; ".join(filter(None, [self.gives_up, change, lost]))
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
@@ -75,11 +85,14 @@ class Failover(RoleChange):
 
         Who refuses us, starts or shuts down lives. One that hangs is killed, as one that is dead.
         """
-        if self.resumed or self.force:
+        if self.resumed:
             return
-        self._require_reached()
-        self._require_lost()
-        self._require_line()
+        if not self.force:
+            self._require_reached()
+            self._require_lost()
+        self._refuse_another_writer()
+        if not self.force:
+            self._require_line()
 
     def _require_reached(self) -> None:
         """Who none of the others reaches cannot be followed."""
@@ -101,9 +114,7 @@ class Failover(RoleChange):
 
     def lost(self) -> Answer:
         """What the old primary says, which gets time for it; nothing where it does not run."""
-        if not self.cluster.engine.running(self.old.name):
-            return Answer(Kind.NOBODY)
-        return self.old.answer(DECISION_SECONDS)
+        return _answer(self.old)
 
     def _require_line(self) -> None:
         """A replica that never came to the lost primary's timeline lacks all of it."""
@@ -118,11 +129,25 @@ class Failover(RoleChange):
         )
         refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
+    def _refuse_another_writer(self) -> None:
+        """Two would write where a replica was promoted, by hand or under a newer `cluster.json`."""
+        writing = [s.name for s in self.seen if s.state == Replay.ENDED and s.name != self.new.name]
+        if not writing:
+            return
+        remedy = (
+            "cluster.json is not the newest one: put that back; or somebody promoted it, then: "
+            f"`pgrepl failover --to {writing[0]} --force`"
+        )
+        reasons = [f"{name} accepts writes" for name in writing]
+        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+
     # --- steps ---------------------------------------------------------------------------------------------
 
     def fence(self, title: str = TITLES["fence"]) -> str:
         """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
         self.require()
+        if self.gives_up:
+            promotion.give_up(self.cluster.engine, self.cluster.topology, lambda line: None)
         self.begin()
         return self.cluster.perform(title, self._fence_action())
 
@@ -138,27 +163,39 @@ class Failover(RoleChange):
 
     def _chosen(self, cluster: Cluster, to: str) -> Instance:
         alive = [s for s in self.seen if s.runs]
+        forced = to and self.force and not alive
+        if cluster.topology.operation or forced:  # it may have stopped one itself
+            alive += [s for s in self.seen if _can_start(cluster, s)]
         if to:
             wanted = candidate(cluster, to)
             mine = next(s for s in self.seen if s.name == to)
-            able = mine.runs or (self.force and mine.left)
+            able = mine in alive or (self.force and (mine.left or mine.state == Replay.ENDED))
             reasons = [] if able else [f"{to}: {mine.state}"]
             reasons += [_more(s, mine) for s in alive if s.has_more_than(mine)]
-            remedy = cluster.addressed("choose the most advanced one: `pgrepl failover`")
+            ahead = [f"choose the most advanced one: `pgrepl failover --to {s.name}`" for s in alive]
+            remedy = cluster.addressed((ahead or ["`pgrepl status` says who is there"])[0])
             refuse(self.kind, to, reasons, remedy)
             return wanted
         if not alive:
-            states = [f"{s.name}: {s.state}" for s in self.seen]
-            remedy = "start a replica, or the primary: `pgrepl run`"
-            if left := [s.name for s in self.seen if s.left]:
-                remedy += f"; to lose all since then: `pgrepl failover --to {left[0]} --force`"
-            remedy = cluster.addressed(remedy)
-            raise StepFailed("No replica can take over; nothing was changed.", looked_at=states, remedy=remedy)
+            self._refuse_nobody(cluster)
         return cluster.instance(alive[0].name)
+
+    def _refuse_nobody(self, cluster: Cluster) -> None:
+        states = [f"{s.name}: {s.state}" for s in self.seen]
+        remedy = "start a replica, or the primary: `pgrepl run`"
+        if left := [s.name for s in self.seen if s.left]:
+            remedy += f"; to lose all since then: `pgrepl failover --to {left[0]} --force`"
+        elif stand := [s.name for s in self.seen if _can_start(cluster, s)]:
+            remedy += f"; with what it had: `pgrepl failover --to {stand[0]} --force` starts it"
+        remedy = cluster.addressed(remedy)
+        if cluster.topology.operation:
+            remedy = promotion.ways_on(cluster.topology, cluster.params)
+        cause = "No replica can take over; nothing was changed."
+        raise StepFailed(cause, looked_at=states, remedy=remedy)
 
     def _choose_again(self) -> None:
         """Another replica, where it turns out to have more than the chosen one, also than one that was asked for."""
-        if self.promoted:
+        if self.promoted or promotion.ASKED in self.cluster.topology.operation:
             return
         self.seen = settled(self.cluster, ended=self.old.name)
         mine = next(s for s in self.seen if s.name == self.new.name)
@@ -211,21 +248,24 @@ class Failover(RoleChange):
         slots, promote = self.slots_action(self.others()), super().promote_action()
 
         def do(tell: Tell) -> None:
+            self.revive(tell)
             if self._in_recovery():
                 restarts.resume(self.new)  # a paused replica would never get there
                 slots.do(tell)
                 wait_promotable(self.new)
                 self._note_last_seen()
+            elif not slots.done():  # somebody promoted it
+                slots.do(tell)
             promote.do(tell)
 
         return Action((*slots.commands, *promote.commands), do, promote.done)
 
     def follow_action(self, other: Instance) -> Action:
         """As for every change of roles, also where it has a part of a record of the old one's."""
-        move = super().follow_action(other)
+        move = move_action(other, self.new)
 
         def do(tell: Tell) -> None:
-            if not self.cluster.engine.running(other.name):
+            if not self.cluster.engine.running(other.name) or not other.answers()[0]:
                 move.do(tell)
                 return
             if why := was_left(other, self.new):
@@ -233,7 +273,7 @@ class Failover(RoleChange):
                 return
             let_follow(other, look(other), self.new, lambda: move.do(tell))
 
-        return Action(move.commands, do, move.done)
+        return self.without_need(other, Action(move.commands, do, move.done))
 
     def _leave(self, other: Instance, why: str) -> None:
         """It cannot follow, and is not waited for; its data stay as they are."""
@@ -241,7 +281,7 @@ class Failover(RoleChange):
         self.cluster.topology.upstreams[other.name] = self.new.name
         self.cluster.record()
         way = self.cluster.addressed(f"`pgrepl replica rebuild {other.name} --discard`")
-        show.markdown(f"**{other.name} does not follow: {why}; make it anew: {way}**")
+        show.notice(f"{other.name} does not follow: {why}; make it anew: {way}")
 
     def _note_last_seen(self) -> None:
         """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
@@ -249,12 +289,19 @@ class Failover(RoleChange):
         self.cluster.topology.operation["seen"] = seen
         self.cluster.record()
 
-    def _in_recovery(self) -> bool:
-        return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
-
     def recorded(self) -> None:
-        seen = self.cluster.topology.operation.get("seen", "")
-        self.cluster.topology.fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}
+        fenced = self.cluster.topology.fenced
+        seen = self.cluster.topology.operation.get("seen", NOTHING_SEEN)
+        for facts in fenced.values():
+            if facts.get("successor") == self.old.name:  # what that one had may be lost with it
+                facts["snapshot"] = earlier(facts["snapshot"], seen)
+        fenced[self.old.name] = {"snapshot": seen, "successor": self.new.name}
+
+    def others(self) -> list[Instance]:
+        """All that follow no other replica: also whom an unfinished change has not moved."""
+        upstreams = self.cluster.topology.upstreams
+        names = [n for n in self.cluster.topology.replicas if upstreams[n] not in upstreams]
+        return [self.cluster.instance(n) for n in names if n != self.new.name]
 
 
 def _more(one: Standing, other: Standing) -> str:
@@ -263,3 +310,51 @@ def _more(one: Standing, other: Standing) -> str:
         timelines = f"{one.branch.timeline}, {other.name} on {other.branch.timeline}"
         return f"{one.name} is on timeline {timelines}"
     return f"{one.name} has received more ({one.received}, {other.name}: {other.received})"
+
+
+def earlier(snapshot: str, other: str) -> str:
+    """The one of two snapshots (`pg_snapshot`) with less in it; an unknown one, "", stays so."""
+    if not snapshot or not other:
+        return snapshot
+    return min(snapshot, other, key=_end_of)
+
+
+def _end_of(snapshot: str) -> int:
+    return int(snapshot.split(":")[1])
+
+
+def _open(cluster: Cluster, begun: dict[str, str], to: str) -> bool:
+    """Whether another primary may be chosen, although a change of roles has begun.
+
+    Until its promotion the chosen replica may be changed, or is where it is lost; afterwards it is
+    the primary, and like every other replaced where it is lost. A switchover is replaced where
+    whoever is the primary now is lost.
+    """
+    chosen, another = begun["to"], to not in ("", begun["to"])
+    promoted = chosen == cluster.topology.primary
+    if begun["kind"] == Failover.kind and not promoted:
+        return another or _is_lost(cluster.instance(chosen))
+    if begun["kind"] == Failover.kind and not another:
+        return not cluster.engine.has_data(chosen)
+    return _is_lost(cluster.primary)
+
+
+def _can_start(cluster: Cluster, replica: Standing) -> bool:
+    """Whether one that does not run is still a replica, which can be started."""
+    engine, name = cluster.engine, replica.name
+    if engine.running(name) or not engine.has_data(name):
+        return False
+    return not promotion.has_happened(engine, name)
+
+
+def _is_lost(instance: Instance) -> bool:
+    """Whether it is dead, or hangs; who refuses us lives, and of some nothing is known."""
+    seen = _answer(instance)
+    return not seen.lives and seen.kind is not Kind.UNKNOWN
+
+
+def _answer(instance: Instance) -> Answer:
+    """What it says, which gets time for it; nothing where it does not run."""
+    if not instance.cluster.engine.running(instance.name):
+        return Answer(Kind.NOBODY)
+    return instance.answer(DECISION_SECONDS)

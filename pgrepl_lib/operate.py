@@ -154,7 +154,7 @@ def follow(project: str | None, engine: str | None, given: Given, name: str, ups
 @click.option("--to", default="", help="The replica that becomes the primary. [default: the only one]")
 @click.option("--max-lag", default=16 * 1024**2, show_default=True, help="Bytes that it may be behind at the beginning.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
-@click.option("--cancel", is_flag=True, help="Take a switchover back that was interrupted before the promotion.")
+@click.option("--cancel", is_flag=True, help="Take back one that has not promoted anybody yet.")
 @YES
 @JSON
 def switchover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> None:
@@ -162,22 +162,30 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, y
     from .switchover import Switchover
 
     cluster = existing_cluster(values(project, engine, given))
+    if how["cancel"]:
+        _take_back(cluster, Switchover.kind, yes, as_json)
+        return
     begun = cluster.topology.operation
-    if how["cancel"] and not begun:
-        raise ParameterError("No switchover is under way; nothing was changed.")
     change = Switchover(cluster, to if to or begun else _only_replica(cluster), how["max_lag"])
     if how["plan"]:
         _give_plan(as_json, change.plan(), change.losses())
         return
+    change.require()
     way = f"from {change.old.name} to {change.new.name}"
-    if how["cancel"]:
-        _agreed(cluster, yes, f"the switchover {way} is taken back")
-        change.cancel()
-    else:
-        change.require()
-        lost = "nothing is lost; writes wait until it is done"
-        _agreed(cluster, yes, f"switchover: the primary changes {way}; {lost}", *change.losses())
-        change.run()
+    lost = "nothing is lost; writes wait until it is done"
+    _agreed(cluster, yes, f"switchover: the primary changes {way}; {lost}", *change.losses())
+    change.run()
+    _give(cluster, as_json, f"{cluster.primary.name} is the primary", left_behind=change.left)
+
+
+def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
+    """Cancel what has begun and not ended."""
+    from .rolechange import RoleChange
+
+    change = RoleChange.under_way(cluster, kind)
+    way = f"from {change.old.name} to {change.new.name}"
+    _agreed(cluster, yes, f"the {kind} {way} is taken back")
+    change.cancel()
     _give(cluster, as_json, f"{cluster.primary.name} is the primary")
 
 
@@ -197,6 +205,7 @@ def _only_replica(cluster: Cluster) -> str:
 @click.option("--to", default="", help="The replica that becomes the primary. [default: the most advanced one]")
 @click.option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
+@click.option("--cancel", is_flag=True, help="Take back one that has not promoted anybody yet.")
 @YES
 @JSON
 def failover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> None:
@@ -204,6 +213,9 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     from .failover import Failover
 
     cluster = existing_cluster(values(project, engine, given))
+    if how["cancel"]:
+        _take_back(cluster, Failover.kind, yes, as_json)
+        return
     with show.progress("How far the replicas are"):
         change = Failover(cluster, to, how["force"])
     if how["plan"]:
@@ -214,13 +226,11 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     if len(choice):
         click.echo(legible(choice.to_string(index=False)), err=True)
     old = change.old.name
-    lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
-    told = f"failover: the primary changes from {old} to {change.new.name}"
-    _agreed(cluster, yes, f"{told}; {lost}", *change.losses())
+    _agreed(cluster, yes, change.told(), *change.losses())
     change.run()
     back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {old}`")
     text = f"{cluster.primary.name} is the primary; {back}"
-    _give(cluster, as_json, text, choice=choice.to_dict("records"))
+    _give(cluster, as_json, text, choice=choice.to_dict("records"), left_behind=change.left)
 
 
 @main.command(epilog=EPILOG)
@@ -273,12 +283,13 @@ def sync(
 ) -> None:
     """Let commits wait for replicas: METHOD is "FIRST n", "ANY n", or off."""
     from . import synchronous
+    from .postgres.confirmation import waited_for
 
     cluster = existing_cluster(values(project, engine, given))
     wanted = "" if method == "off" else method
     synchronous.require_method(cluster, wanted)
     before = cluster.topology.synchronous
-    if synchronous.waited_for(wanted) < synchronous.waited_for(before):
+    if waited_for(wanted) < waited_for(before):
         then = f"commits wait for {wanted or 'no replica'}, no longer for {before}"
         _agreed(cluster, yes, f"{then}; a failover may then lose rows that were confirmed")
     synchronous.set_synchronous(cluster, wanted)

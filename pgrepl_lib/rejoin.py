@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from . import audit, conf, db, files, recorded, show
+from .conf import FENCE
 from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import CommandFailed, ParameterError, PgreplError, StepFailed
-from .failover import FENCE
 from .operations import former, keeping, own_wal, replacing, roles
 from .operations.former import Former
 from .operations.own_rows import Found

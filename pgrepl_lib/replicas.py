@@ -12,6 +12,7 @@ from .command import Command
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
 from .operations import replacing, restarts, roles
+from .postgres.confirmation import waited_for
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -151,7 +152,17 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
         cause = f"{name} is the last copy of the primary's data; nothing was removed."
         raise ParameterError(cause, remedy=remedy)
+    _require_enough_left(cluster, name)
     roles.require_another_writer(cluster.engine, cluster.topology, name)
+
+
+def _require_enough_left(cluster: Cluster, name: str) -> None:
+    """Raise `ParameterError` where every commit would then wait for ever."""
+    method, left = cluster.topology.synchronous, set(cluster.topology.replicas) - {name}
+    if name in cluster.topology.upstreams and waited_for(method) > len(left):
+        remedy = cluster.addressed("add another one first: `pgrepl replica add`; or: `pgrepl sync off`")
+        cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was removed."
+        raise ParameterError(cause, remedy=remedy)
 
 
 def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
@@ -260,10 +271,13 @@ def write_standby(instance: Instance, upstream: Instance) -> None:
     """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
 
     Also what its server needs to log in there: a former primary is no copy that brought it along.
+    Who is the primary still keeps its promise to synchronous replicas.
     """
     Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(_silently)
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-    text = conf.without_block(path.read_text("utf-8"), "synchronous")
+    text = path.read_text("utf-8")
+    if instance.is_replica:
+        text = conf.without_block(text, "synchronous")
     files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from . import conf, db, files, recorded, synchronous
+import psycopg
+
+from . import conf, db, files, recorded, show, synchronous
 from .command import Command
+from .doors.answer import DECISION_SECONDS, Kind
 from .engine import CONFIGURATION, Action, Tell
-from .errors import ParameterError, StepFailed
-from .operations import slots
+from .errors import ParameterError, PgreplError, StepFailed
+from .operations import bystanders, promotion, slots, taking_back
 from .replicas import move_action
 from .wait import wait_until
 
@@ -24,21 +28,32 @@ Step = tuple[str, Action]
 class RoleChange:
     """One change of the primary, step by step; every step converges, so an interrupted one is finished by doing it again."""
 
-    kind = ""
+    kind: str = ""
     TITLES: ClassVar[dict[str, str]] = {}  # its steps in their order, each a method
 
     def __init__(self, cluster: Cluster, old: Instance, new: Instance) -> None:
         self.cluster, self.old, self.new = cluster, old, new
+        self.left: dict[str, str] = {}  # who was not needed and did not come along, and why
 
     @classmethod
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
         """The operation of this kind that has begun and not ended; raises `StepFailed` where it is another one."""
         begun = cluster.topology.operation
         if begun and (begun["kind"] != cls.kind or to not in ("", begun["to"])):
-            remedy = f"finish it first: `pgrepl {begun['kind']} --to {begun['to']}`"
+            remedy = promotion.ways_on(cluster.topology, cluster.params)
             cause = f"A {begun['kind']} to {begun['to']} has begun and not ended."
-            raise StepFailed(cause, remedy=cluster.addressed(remedy))
+            raise StepFailed(cause, remedy=remedy)
         return begun
+
+    @classmethod
+    def under_way(cls, cluster: Cluster, kind: str) -> RoleChange:
+        """The change of this kind that has begun; raises `ParameterError` where none has."""
+        begun = cluster.topology.operation
+        if begun.get("kind") != kind:
+            raise ParameterError(f"No {kind} is under way; nothing was changed.")
+        change = RoleChange(cluster, cluster.instance(begun["from"]), cluster.instance(begun["to"]))
+        change.kind = kind
+        return change
 
     @property
     def resumed(self) -> bool:
@@ -88,6 +103,18 @@ class RoleChange:
         """Step: from here on the new primary accepts writes."""
         return self.cluster.perform(title or self.TITLES["promote"], self.promote_action())
 
+    def cancel(self, title: str = "") -> str:
+        """Step: before the promotion, the old primary comes back with every guarantee that it gave.
+
+        Only it is needed. Raises `StepFailed` after the promotion, and where it does not come back.
+        """
+        promotion.require_none(self.cluster.engine, self.cluster.topology)
+        self.begin()
+        action = taking_back.action(self.old, self.new)
+        outcome = self.cluster.perform(title or f"Take the {self.kind} back", action)
+        self.cluster.end()
+        return outcome
+
     def follow(self, title: str = "") -> list[str]:
         """Steps: the others follow the new primary; no new copy is needed."""
         return [self.cluster.perform(t, a) for t, a in self.follow_steps(title or self.TITLES["follow"])]
@@ -97,7 +124,19 @@ class RoleChange:
         action = Action.sequence([self.tidy_action(), *slots.drops(self.cluster)])
         outcome = self.cluster.perform(title or self.TITLES["tidy"], action)
         self.cluster.end()
+        for name, why in self.left.items():
+            show.notice(f"{name} is left behind ({why}); {self.way_back(name)}")
         return outcome
+
+    def way_back(self, name: str) -> str:
+        """What brings one that was left behind to the new primary."""
+        if name in self.cluster.topology.fenced:
+            return self.cluster.addressed(f"`pgrepl rejoin {name}` brings it back")
+        return self.cluster.addressed("`pgrepl run` lets it follow once it answers")
+
+    def leave(self, name: str, why: str) -> None:
+        """The change goes on without this one."""
+        self.left[name] = why
 
     def follow_steps(self, title: str) -> list[Step]:
         """A title, with the name in it, and an action for each that has to follow the new primary."""
@@ -131,11 +170,17 @@ class RoleChange:
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""
 
-        def recovering() -> bool:
-            return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
+        def done() -> bool:
+            try:
+                return self.promoted and not self._in_recovery()
+            except (psycopg.Error, OSError):
+                return False
 
         def do(tell: Tell) -> None:
-            if recovering():
+            self.revive(tell)
+            if self._in_recovery():
+                self.cluster.topology.operation[promotion.ASKED] = "yes"
+                self.cluster.record()
                 db.row(self.new.address, "select pg_promote(false)")
                 self._wait_promoted()
             if not self.promoted:
@@ -143,7 +188,7 @@ class RoleChange:
                 self.recorded()
                 self.cluster.record()
 
-        return Action(self._promote_commands(), do, lambda: self.promoted and not recovering())
+        return Action(self._promote_commands(), do, done)
 
     def _promote_commands(self) -> tuple[Command | str, ...]:
         """What a person would type: the server is told, then awaited while it replays."""
@@ -151,6 +196,38 @@ class RoleChange:
         promote = engine.client(name, "psql", "-c", "select pg_promote(false);")
         recovering = engine.client(name, "psql", "-Atc", "select pg_is_in_recovery()")
         return promote, f"until {recovering} | grep -qx f; do sleep 1; done"
+
+    def _in_recovery(self) -> bool:
+        return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
+
+    def revive(self, tell: Tell) -> None:
+        """Start the chosen one again where it died or hangs: what it confirmed is on its disk."""
+        seen = self.new.answer(DECISION_SECONDS)
+        if seen.kind is Kind.ANSWERS:
+            return
+        engine, name = self.cluster.engine, self.new.name
+        kill, start = engine.kill(name), engine.start(name)
+        try:
+            if start.done() and seen.kind is Kind.HUNG:
+                kill.do(tell)
+            if not start.done():
+                start.do(tell)
+            self.new.wait_ready()
+        except KeyboardInterrupt:
+            raise
+        except PgreplError as error:
+            error.remedy = self.cluster.addressed(self.without(name))
+            raise
+
+    def without(self, name: str) -> str:
+        """What to do where the chosen one cannot be started."""
+        others = [n for n in self.cluster.topology.replicas if n != name]
+        if not others:
+            return "correct the cause named above and run again"
+        way = f"`pgrepl failover --to {others[0]}` lets another one take over"
+        if self.promoted:
+            return f"{way}; what was written to {name} since its promotion is lost then"
+        return way
 
     def _wait_promoted(self) -> None:
         """It first replays what it has; as long as it does that, it is waited for."""
@@ -170,7 +247,19 @@ class RoleChange:
 
     def follow_action(self, other: Instance) -> Action:
         """A replica of the old primary follows the new one; one that does not run will when it starts."""
-        return move_action(other, self.new)
+        return self.without_need(other, move_action(other, self.new))
+
+    def without_need(self, other: Instance, move: Action) -> Action:
+        """The same for one that is left where it does not come along; `pgrepl run` does it later."""
+        engine, name = self.cluster.engine, other.name
+
+        def do(tell: Tell) -> None:
+            move.do(tell)
+            if not engine.running(name):
+                self.leave(name, engine.life(name))
+
+        action = Action(move.commands, do, move.done)
+        return bystanders.not_needed(action, partial(self.leave, name))
 
     def tidy_action(self) -> Action:
         """The new primary's file names no upstream any more, and its control file knows the new timeline.
@@ -186,8 +275,7 @@ class RoleChange:
             db.checkpoint(self.new.address)
 
         checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")
-        done = lambda: conf.without_block(path.read_text("utf-8"), "standby") == path.read_text("utf-8")  # noqa: E731
-        return Action((f"patch {name}", checkpoint), do, done)
+        return Action((f"patch {name}", checkpoint), do)
 
 
 def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:

@@ -16,7 +16,7 @@ from .command import Command, Completed, transcript
 from .engine import Action, Engine
 from .errors import CommandFailed, PgreplError, StepFailed
 from .lock import step_lock
-from .operations import underway
+from .operations import promotion, underway
 from .params import Params
 from .together import together
 from .topology import Topology
@@ -167,8 +167,10 @@ class Steps:
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change, so that nothing else is done until that has ended."""
-        begun = {"kind": kind, "from": old, "to": new}
-        self.topology.operation, self._operating = {**begun, **underway.facts()}, True
+        begun, known = {"kind": kind, "from": old, "to": new}, self.topology.operation
+        if not begun.items() <= known.items():
+            known = {}  # else it goes on, with what is known of it
+        self.topology.operation, self._operating = {**known, **begun, **underway.facts()}, True
         self.record()
 
     def end(self) -> None:
@@ -182,7 +184,7 @@ class Steps:
 
     def _refuse_unfinished(self) -> None:
         if (begun := self.topology.operation) and not self._operating:
-            remedy = self.addressed(f"finish it: `pgrepl {begun['kind']} --to {begun['to']}`")
+            remedy = promotion.ways_on(self.topology, self.params)
             cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
             raise StepFailed(cause, remedy=remedy)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 
-from . import conf, db, files, show, synchronous
+from . import db, show
 from .control import ControlFile, lsn
 from .doors.answer import Kind
-from .engine import CONFIGURATION, Action, Tell
+from .engine import Action, Tell
 from .errors import PgreplError, StepFailed
-from .operations import hindrances
+from .operations import bystanders, hindrances, promotion
 from .operations.hindrances import Hindrance
 from .operations.standing import STANDSTILL_SECONDS, look, standing
 from .postgres.recovery import Replay
@@ -90,7 +91,8 @@ class Switchover(RoleChange):
         """Step: all that can be done while writes go on."""
         self.require()
         self.begin()
-        return self.cluster.perform(title, self._prepare_action())
+        with self._taken_back_by_cancel():
+            return self.cluster.perform(title, self._prepare_action())
 
     def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
         """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again.
@@ -103,7 +105,8 @@ class Switchover(RoleChange):
             raise
         except PgreplError as error:
             reason = error
-        raise self._taken_back(reason) from reason
+        with self._taken_back_by_cancel():
+            raise self._taken_back(reason) from reason
 
     def _taken_back(self, reason: PgreplError) -> StepFailed:
         """Cancel it by itself; returns what to tell, with what stands in the way now."""
@@ -120,33 +123,18 @@ class Switchover(RoleChange):
         cause = f"The switchover was taken back: {self.old.name} accepts writes again."
         return StepFailed(cause, looked_at=seen, remedy="; ".join(remedies))
 
-    def cancel(self, title: str = "Take the switchover back") -> str:
-        """Step: before the promotion, the old primary comes back as it was. Raises `StepFailed` afterwards."""
-        control = ControlFile.parse(self.cluster.engine.control_file(self.new.name))
-        if self.promoted or not control.was_standby:
-            remedy = self.cluster.addressed(f"finish it: `pgrepl switchover --to {self.new.name}`")
-            raise StepFailed(f"{self.new.name} was promoted already.", remedy=remedy)
-        self.cluster.begin(self.kind, self.old.name, self.new.name)
-        engine = self.cluster.engine
-        parts = [] if self._old_runs_as_primary() else [engine.stop(self.old.name), engine.allow_writes(self.old.name)]
-        drops: list[Action] = []
-        if engine.running(self.new.name):
-            drops = [self.new.drop_slot_action(f.slot) for f in (*self.others(), self.old)]
-            drops.append(synchronous.action(self.new, "", []))  # a replica's file names nobody to wait for
-        path = self.cluster.folder / self.old.name / CONFIGURATION[0]
-        start = Action.sequence([*parts, engine.start(self.old.name)], done=self._old_runs_as_primary)
-
-        def do(tell: Tell) -> None:
-            if not start.done():
-                start.do(tell)
-            self.old.wait_ready()
-            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
-            self.old.take_over_configuration()
-            Action.sequence(drops).do(tell)
-
-        outcome = self.cluster.perform(title, Action((*start.commands, *(c for d in drops for c in d.commands)), do))
-        self.cluster.end()
-        return outcome
+    @contextmanager
+    def _taken_back_by_cancel(self) -> Iterator[None]:
+        """Before the promotion, whatever fails names the way back, too."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except PgreplError as error:
+            if self.resumed and "--cancel" not in error.remedy:
+                back = self.cluster.addressed("or take it back: `pgrepl switchover --cancel`")
+                error.remedy = f"{error.remedy or 'run again'}; {back}"
+            raise
 
     # --- pieces --------------------------------------------------------------------------------------------
 
@@ -164,10 +152,11 @@ class Switchover(RoleChange):
             slots.do(tell)
             write_standby(self.old, self.new)
 
-        def done() -> bool:
-            return self.promoted or self.cluster.engine.life(self.old.name).ended
+        return Action((*place.commands, *slots.commands, *standby_commands(self.old)), do, self._past_preparing)
 
-        return Action((*place.commands, *slots.commands, *standby_commands(self.old)), do, done)
+    def _past_preparing(self) -> bool:
+        """Whether the chosen one was told to become the primary: all was prepared before."""
+        return self.promoted or promotion.ASKED in self.cluster.topology.operation
 
     def _stop_action(self) -> Action:
         engine = self.cluster.engine
@@ -183,7 +172,7 @@ class Switchover(RoleChange):
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
 
-        return Action((*stop.commands, *forbid.commands), do, lambda: self.promoted)
+        return Action((*stop.commands, *forbid.commands), do, self._past_preparing)
 
     def _end_old(self, stop: Action, tell: Tell) -> None:
         """Stop it where it runs; a primary first gets its receiver back, or its end would not wait for what it wrote."""
@@ -195,6 +184,7 @@ class Switchover(RoleChange):
         self.old.wait_ready()
         if self._old_runs_as_primary():
             self.new.wait_streaming()
+            bystanders.cut_off_late(self.old, self.new)
         stop.do(tell)
 
     def _wait_replayed(self, checkpoint: int) -> None:
@@ -235,11 +225,27 @@ class Switchover(RoleChange):
             write_standby(self.old, self.new)
             self.old.start_action().do(tell)
 
-        return Action(engine_start.commands, do, lambda: self.promoted and self.old.start_action().done())
+        def done() -> bool:
+            if self.old.name in self.cluster.topology.fenced:  # it was left
+                return True
+            return self.promoted and self.old.start_action().done()
+
+        action = Action(engine_start.commands, do, done)
+        return bystanders.not_needed(action, self._leave_old)
+
+    def _leave_old(self, why: str) -> None:
+        """It does not come back now: it is fenced already, and so it is recorded."""
+        self.leave(self.old.name, why)
+        topology = self.cluster.topology
+        topology.upstreams.pop(self.old.name, None)
+        topology.fenced[self.old.name] = {"snapshot": "", "successor": self.new.name}
+        self.cluster.record()
 
     def tidy_action(self) -> Action:
+        tidy = super().tidy_action()
         gone = [self.new.slot, *(o.slot for o in self._moving())]
-        return Action.sequence([super().tidy_action(), *(self.old.drop_slot_action(s) for s in gone)])
+        drops = (c for slot in gone for c in self.old.drop_slot_action(slot).commands)
+        return Action((*tidy.commands, *drops), tidy.do)
 
     def _old_runs_as_primary(self) -> bool:
         try:

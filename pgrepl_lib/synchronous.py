@@ -12,7 +12,7 @@ from . import conf, db, files
 from .doors import momentary
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
-from .postgres.confirmation import COMMITS, METHOD, seen
+from .postgres.confirmation import COMMITS, METHOD, seen, waited_for
 from .postgres.sessions import CONFIRMED
 from .topology import Topology
 from .wait import wait_until
@@ -37,17 +37,22 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     names = standbys(cluster, cluster.primary.name)
     act = action(cluster.primary, method, names)
 
-    def do(tell: Tell) -> None:
-        act.do(tell)
-        _wait_taken_over(cluster, method, names)
+    def promise() -> None:
         cluster.topology.synchronous = method
         cluster.record()
 
+    def do(tell: Tell) -> None:
+        weaker = waited_for(method) < waited_for(cluster.topology.synchronous)
+        if weaker:  # what is promised is never more than what holds
+            promise()
+        act.do(tell)
+        _wait_taken_over(cluster, method, names)
+        promise()
+
     done = lambda: act.done() and cluster.topology.synchronous == method  # noqa: E731
     path = cluster.folder / cluster.primary.name / CONFIGURATION[0]
-    diff = conf.diff(
-        path.read_text("utf-8"), _wanted(path.read_text("utf-8"), method, names), f"{path.parent.name}/{path.name}"
-    )
+    text = path.read_text("utf-8")
+    diff = conf.diff(text, wanted(text, method, names), f"{path.parent.name}/{path.name}")
     title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
     return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
 
@@ -59,14 +64,6 @@ def require_method(cluster: Cluster, method: str) -> None:
         remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
         cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
-
-
-def waited_for(method: str) -> int:
-    """How many replicas a commit waits for."""
-    found = METHOD.fullmatch(method)
-    if not found:
-        return 0
-    return int(found[2])
 
 
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
@@ -132,10 +129,11 @@ def action(instance: Instance, method: str, names: list[str]) -> Action:
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
 
     def done() -> bool:
-        return path.read_text("utf-8") == _wanted(path.read_text("utf-8"), method, names) and not instance.stale()
+        text = path.read_text("utf-8")
+        return text == wanted(text, method, names) and not instance.stale()
 
     def do(tell: Tell) -> None:
-        files.write_atomic(path, _wanted(path.read_text("utf-8"), method, names))
+        files.write_atomic(path, wanted(path.read_text("utf-8"), method, names))
         instance.take_over_configuration()
 
     return Action((f"patch {instance.name}/{CONFIGURATION[0]}", *instance.reload_action().commands), do, done)
@@ -157,7 +155,8 @@ def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
     wait_until("the replicas' new priorities", probe, seconds=20)
 
 
-def _wanted(text: str, method: str, names: list[str]) -> str:
+def wanted(text: str, method: str, names: list[str]) -> str:
+    """The text of a file with the promise to these standbys; method "": with none."""
     if not method:
         return conf.without_block(text, "synchronous")
     quoted = ", ".join(f'"{n}"' for n in names)

@@ -25,6 +25,14 @@ select slot_name as slot, sender_host || ':' || sender_port as sender
 from pg_stat_wal_receiver where status = 'streaming'"""
 
 
+def waited_for(method: str) -> int:
+    """How many replicas a commit waits for."""
+    found = METHOD.fullmatch(method)
+    if not found:
+        return 0
+    return int(found[2])
+
+
 def promised(method: str) -> str:
     """What is true where commits wait as they shall. method: such as "ANY 1"; "" for nobody."""
     if not method:

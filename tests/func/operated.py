@@ -329,3 +329,17 @@ def crash(cluster: Cluster, name: str) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     wait_until(f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20)
+
+
+@contextmanager
+def frozen(cluster: Cluster, name: str) -> Iterator[None]:
+    """An instance hangs until the block ends: nobody ends its connections, nothing answers."""
+    stopped = processes_of(cluster, name)
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()

@@ -69,7 +69,8 @@ def primary_of(cluster: Cluster) -> str:
 
 def test_an_unfinished_switchover_is_finished_by_what_another_command_says(cluster: Cluster) -> None:
     Switchover(cluster, "replica").prepare()
-    (finish,) = refused("replica rebuild replica", cluster)
+    finish, back = refused("replica rebuild replica", cluster)
+    assert back.endswith("--cancel")
     assert copied(finish).returncode == 0
     assert primary_of(cluster) == "replica"
 
