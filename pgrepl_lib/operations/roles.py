@@ -61,14 +61,20 @@ def require_expendable(
 
 def require_another_writer(engine: Engine, topology: Topology, name: str) -> None:
     """Raise `StepFailed` where `name` alone accepts writes, whatever is recorded."""
-    if topology.primary != name and accepts_writes(engine, topology.primary):
-        return  # then nobody has to be asked who may hang
-    if accepts_writes(engine, name):
+    if _may_write(engine, name) and not accepts_writes(engine, topology.primary):
         raise StepFailed(
             f"{name} is the only server that accepts writes; nothing was changed.",
             looked_at=[f"the recorded primary, {topology.primary}, does not accept any"],
             remedy="cluster.json is not the newest one: put that back",
         )
+
+
+def _may_write(engine: Engine, name: str) -> bool:
+    """Whether it accepts writes, as far as it is known: one that hangs may do so."""
+    try:
+        return accepts_writes(engine, name)
+    except StepFailed:
+        return True
 
 
 def _foreign(engine: Engine, topology: Topology, name: str) -> list[str]:
