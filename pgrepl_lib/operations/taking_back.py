@@ -85,8 +85,8 @@ def _forget(new: Instance) -> None:
         why = str(new.cluster.engine.life(new.name))
     except (PgreplError, psycopg.Error, OSError) as error:
         why = str(error).strip().splitlines()[0][:160]
-    later = "its slots for the others hold WAL until the next change of roles drops them"
-    show.notice(f"{new.name} was not asked ({why}): {later}")
+    later = new.cluster.addressed("`pgrepl check` names the slots that it may keep for nobody")
+    show.notice(f"{new.name} was not asked ({why}): once it answers, {later}")
 
 
 def _silently(line: str) -> None:

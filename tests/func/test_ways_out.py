@@ -11,6 +11,7 @@ import pytest
 from pgrepl_lib import Cluster, db
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import promotion
+from pgrepl_lib.operations import slots as unused
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
@@ -126,6 +127,9 @@ def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(cluste
     now = reopen()
     assert now.primary.name == "primary" and not now.topology.operation
     now.instance("replica").start()
+    assert "replica: replica_0_slot inactive, of nobody" in failed_checks(now, *SOUND)["slot"]
+    for drop in unused.drops(now):
+        drop.do(print)
     assert failed_checks(now, *SOUND) == {}
 
 
