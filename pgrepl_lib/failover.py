@@ -8,10 +8,11 @@ import pandas
 
 from . import conf, db, files, show
 from .conf import FENCE
-from .doors.answer import DECISION_SECONDS, Answer, Kind
+from .doors.answer import Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .operations import promotion, restarts
+from .operations.choosing import answer_of, can_start, choice_is_open, earlier, more
 from .operations.partial import let_follow
 from .operations.standing import Standing, line, look, settled, wait_promotable, was_left
 from .postgres.recovery import Replay
@@ -55,7 +56,7 @@ class Failover(RoleChange):
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
         """As for every change; but another may be chosen where the one that was cannot be it."""
         begun = cluster.topology.operation
-        if begun and _open(cluster, begun, to):
+        if begun and choice_is_open(cluster, begun, to):
             return {}
         return super().unfinished(cluster, to)
 
@@ -114,7 +115,7 @@ class Failover(RoleChange):
 
     def lost(self) -> Answer:
         """What the old primary says, which gets time for it; nothing where it does not run."""
-        return _answer(self.old)
+        return answer_of(self.old)
 
     def _require_line(self) -> None:
         """A replica that never came to the lost primary's timeline lacks all of it."""
@@ -165,13 +166,13 @@ class Failover(RoleChange):
         alive = [s for s in self.seen if s.runs]
         forced = to and self.force and not alive
         if cluster.topology.operation or forced:  # it may have stopped one itself
-            alive += [s for s in self.seen if _can_start(cluster, s)]
+            alive += [s for s in self.seen if can_start(cluster, s)]
         if to:
             wanted = candidate(cluster, to)
             mine = next(s for s in self.seen if s.name == to)
             able = mine in alive or (self.force and (mine.left or mine.state == Replay.ENDED))
             reasons = [] if able else [f"{to}: {mine.state}"]
-            reasons += [_more(s, mine) for s in alive if s.has_more_than(mine)]
+            reasons += [more(s, mine) for s in alive if s.has_more_than(mine)]
             ahead = [f"choose the most advanced one: `pgrepl failover --to {s.name}`" for s in alive]
             remedy = cluster.addressed((ahead or ["`pgrepl status` says who is there"])[0])
             refuse(self.kind, to, reasons, remedy)
@@ -185,7 +186,7 @@ class Failover(RoleChange):
         remedy = "start a replica, or the primary: `pgrepl run`"
         if left := [s.name for s in self.seen if s.left]:
             remedy += f"; to lose all since then: `pgrepl failover --to {left[0]} --force`"
-        elif stand := [s.name for s in self.seen if _can_start(cluster, s)]:
+        elif stand := [s.name for s in self.seen if can_start(cluster, s)]:
             remedy += f"; with what it had: `pgrepl failover --to {stand[0]} --force` starts it"
         remedy = cluster.addressed(remedy)
         if cluster.topology.operation:
@@ -302,59 +303,3 @@ class Failover(RoleChange):
         upstreams = self.cluster.topology.upstreams
         names = [n for n in self.cluster.topology.replicas if upstreams[n] not in upstreams]
         return [self.cluster.instance(n) for n in names if n != self.new.name]
-
-
-def _more(one: Standing, other: Standing) -> str:
-    """Why one goes before another."""
-    if one.branch.timeline != other.branch.timeline:
-        timelines = f"{one.branch.timeline}, {other.name} on {other.branch.timeline}"
-        return f"{one.name} is on timeline {timelines}"
-    return f"{one.name} has received more ({one.received}, {other.name}: {other.received})"
-
-
-def earlier(snapshot: str, other: str) -> str:
-    """The one of two snapshots (`pg_snapshot`) with less in it; an unknown one, "", stays so."""
-    if not snapshot or not other:
-        return snapshot
-    return min(snapshot, other, key=_end_of)
-
-
-def _end_of(snapshot: str) -> int:
-    return int(snapshot.split(":")[1])
-
-
-def _open(cluster: Cluster, begun: dict[str, str], to: str) -> bool:
-    """Whether another primary may be chosen, although a change of roles has begun.
-
-    Until its promotion the chosen replica may be changed, or is where it is lost; afterwards it is
-    the primary, and like every other replaced where it is lost. A switchover is replaced where
-    whoever is the primary now is lost.
-    """
-    chosen, another = begun["to"], to not in ("", begun["to"])
-    promoted = chosen == cluster.topology.primary
-    if begun["kind"] == Failover.kind and not promoted:
-        return another or _is_lost(cluster.instance(chosen))
-    if begun["kind"] == Failover.kind and not another:
-        return not cluster.engine.has_data(chosen)
-    return _is_lost(cluster.primary)
-
-
-def _can_start(cluster: Cluster, replica: Standing) -> bool:
-    """Whether one that does not run is still a replica, which can be started."""
-    engine, name = cluster.engine, replica.name
-    if engine.running(name) or not engine.has_data(name):
-        return False
-    return not promotion.has_happened(engine, name)
-
-
-def _is_lost(instance: Instance) -> bool:
-    """Whether it is dead, or hangs; who refuses us lives, and of some nothing is known."""
-    seen = _answer(instance)
-    return not seen.lives and seen.kind is not Kind.UNKNOWN
-
-
-def _answer(instance: Instance) -> Answer:
-    """What it says, which gets time for it; nothing where it does not run."""
-    if not instance.cluster.engine.running(instance.name):
-        return Answer(Kind.NOBODY)
-    return instance.answer(DECISION_SECONDS)
