@@ -13,6 +13,10 @@ from pgrepl_lib.control import ControlFile, lsn
 from pgrepl_lib.doors.resources import COMPOSE_FILE
 from pgrepl_lib.engine.services import more_replicas
 from pgrepl_lib.lag import Thresholds, judge
+from pgrepl_lib.operations.choosing import earlier
+from pgrepl_lib.operations.promotion import ways_on
+from pgrepl_lib.params import Params
+from pgrepl_lib.postgres.confirmation import waited_for
 from pgrepl_lib.replicas import limits
 from pgrepl_lib.topology import Topology, name_of, number_of
 
@@ -139,3 +143,28 @@ def test_a_first_block_stands_before_another_not_inside_it() -> None:
     text = with_block("local all\n", "replication", ["host a"], first=True)
     both = with_block(text, "fence", ["host b"], first=True)
     assert both.index("<<< pgrepl: fence") < both.index(">>> pgrepl: replication")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "less"),
+    [
+        ("5:9:", "5:7:", "5:7:"),
+        ("5:7:6", "5:9:", "5:7:6"),
+        ("", "5:7:", ""),
+        ("5:7:", "", "5:7:"),
+    ],
+)
+def test_of_two_snapshots_the_one_that_lists_more_rows_counts(one: str, other: str, less: str) -> None:
+    assert earlier(one, other) == less
+
+
+@pytest.mark.parametrize(("primary", "back"), [("primary", True), ("replica", False)])
+def test_until_the_promotion_a_change_of_roles_can_be_taken_back(primary: str, back: bool) -> None:
+    found = Topology(primary, operation={"kind": "failover", "from": "primary", "to": "replica"})
+    told = ways_on(found, Params.parse({}))
+    assert "`pgrepl failover --to replica`" in told and ("`pgrepl failover --cancel`" in told) is back
+
+
+@pytest.mark.parametrize(("method", "count"), [("", 0), ("ANY 1", 1), ("FIRST 12", 12), ("ALL", 0)])
+def test_for_how_many_a_commit_waits(method: str, count: int) -> None:
+    assert waited_for(method) == count
