@@ -160,9 +160,9 @@ def _require_enough_left(cluster: Cluster, name: str) -> None:
     """Raise `ParameterError` where every commit would then wait for ever."""
     method, left = cluster.topology.synchronous, set(cluster.topology.replicas) - {name}
     if name in cluster.topology.upstreams and waited_for(method) > len(left):
-        remedy = cluster.addressed("add another one first: `pgrepl replica add`; or: `pgrepl sync off`")
+        ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")
         cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was removed."
-        raise ParameterError(cause, remedy=remedy)
+        raise ParameterError(cause, remedy=ways)
 
 
 def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
@@ -270,8 +270,7 @@ def standby_commands(instance: Instance) -> tuple[Command | str, ...]:
 def write_standby(instance: Instance, upstream: Instance) -> None:
     """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
 
-    Also what its server needs to log in there: a former primary is no copy that brought it along.
-    Who is the primary still keeps its promise to synchronous replicas.
+    Also what its server needs to log in there. Who still is the primary keeps its synchronous promise.
     """
     Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(_silently)
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
