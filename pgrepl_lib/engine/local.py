@@ -15,7 +15,7 @@ from .. import command, files
 from .. import ports as host_ports
 from ..command import Command
 from ..db import Address
-from ..errors import StepFailed
+from ..errors import StepFailed, WaitTimeout
 from ..postgres.sessions import FOR_PROGRAMS
 from . import (
     TEMPORARY_PRIMARY,
@@ -240,8 +240,8 @@ class LocalEngine(Folders):
         stops = [self.stop(n) for n in instances]
 
         def do(tell: Tell) -> None:
-            for each in stops:
-                each.do(tell)
+            for name in instances:
+                self._end(name, tell)
             processes.take_away(self.folder / self._data("small"))
             files.remove_below(self.folder, "data")
             files.remove_below(self.folder, "logs")
@@ -249,6 +249,13 @@ class LocalEngine(Folders):
         return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
 
     # --- pieces --------------------------------------------------------------------------------------------
+
+    def _end(self, name: str, tell: Tell) -> None:
+        """Also where it does not end by itself, as with an archiver that hangs: its data go anyway."""
+        try:
+            self.stop(name).do(tell)
+        except WaitTimeout:
+            self.kill(name).do(tell)
 
     def _server_options(self, name: str) -> str:
         options = {

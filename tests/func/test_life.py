@@ -13,13 +13,13 @@ import pytest
 from docker.errors import APIError
 
 from pgrepl_lib import Cluster, db, status
-from pgrepl_lib.engine import docker_host, processes
+from pgrepl_lib.engine import docker_host, ending, processes
 from pgrepl_lib.engine.life import Life
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.rejoin import Rejoin
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.wait import wait_until
-from tests.conftest import MakeCluster
+from tests.conftest import MakeCluster, set_up_primary
 from tests.func.operated import (
     again,
     container_of,
@@ -183,6 +183,18 @@ def test_a_paused_instance_is_let_go_on_by_a_start_and_ended_by_a_stop(cluster: 
     freeze(cluster, name)
     assert replica.stop() == "changed" and cluster.engine.life(name) is Life.STOPPED
     assert replica.start() == "changed"
+
+
+def test_down_also_ends_a_server_that_does_not_end(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its checkpointer a server waits for ever with its end."""
+    monkeypatch.setattr(ending, "STOP_SECONDS", 2)
+    lone = open_with("local")
+    set_up_primary(lone)
+    query = "select pid from pg_stat_activity where backend_type = 'checkpointer'"
+    checkpointer = psutil.Process(db.row(lone.primary.address, query)["pid"])
+    checkpointer.suspend()
+    lone.remove(confirm=True)
+    assert not lone.engine.existing() and not checkpointer.is_running()
 
 
 # --- only docker --------------------------------------------------------------------------------------------------
