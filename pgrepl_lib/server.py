@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90  # without progress
 HUNG_LOOKS = 10  # one after the other, before a server counts as one that hangs
+REFUSED_SECONDS = 20  # a replica may first have to replay a change of the password
 POSITION = """
 select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
 
@@ -106,10 +107,10 @@ class Server:
         )
 
     def _accepting(self) -> Callable[[], tuple[bool, str]]:
-        hung = 0
+        hung, let_in = 0, time.monotonic()
 
         def probe() -> tuple[bool, str]:
-            nonlocal hung
+            nonlocal hung, let_in
             found = self.answer()
             hung += 1
             if found.kind is not Kind.HUNG:
@@ -117,9 +118,19 @@ class Server:
             if hung >= HUNG_LOOKS:
                 remedy = "its log and its machine say why; a primary: `pgrepl failover`"
                 raise StepFailed(f"{self.name} {found}", remedy=self.cluster.addressed(remedy))
+            if found.kind is not Kind.REFUSES:
+                let_in = time.monotonic()
+            elif time.monotonic() - let_in > REFUSED_SECONDS:
+                raise self._refused(found)
             return found.kind is Kind.ANSWERS, str(found)
 
         return probe
+
+    def _refused(self, found: Answer) -> StepFailed:
+        right = f"put the password that its data know into {self.cluster.folder}/secrets/superuser"
+        rule = f"let {self.name}/pg_hba.conf admit postgres with it"
+        remedy = self.cluster.addressed(f"{right}, or {rule}; then `pgrepl run`")
+        return StepFailed(f"{self.name} {found}", remedy=remedy)
 
     def position(self) -> str:
         """How far this replica has received and replayed; empty while it does not answer."""

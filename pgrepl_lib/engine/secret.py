@@ -35,8 +35,9 @@ def content(path: Path) -> str:
     found = look(path)
     if found.wrong:
         name = f"{path.parent.name}/{path.name}"
-        back = f"put {path} back from a copy; without one, remove what is there"
-        remedy = f"{back}: `pgrepl run` makes it again where it can"
+        back = f"put {path} back from a copy"
+        again = f"where {path.parent}/pgpass is still there, `pgrepl run` makes it again"
+        remedy = f"{back}; without one, remove what is there: {again}"
         told = addressed_in(remedy, path.parent.parent)
         raise EnvironmentLacking(f"{name} {found.wrong}; nothing was changed.", remedy=told)
     return found.text

@@ -26,6 +26,7 @@ NONE = "none outside the data folder"
 MOVE = (
     "alter table all in tablespace {} set tablespace pg_default",
     "alter index all in tablespace {} set tablespace pg_default",
+    "alter materialized view all in tablespace {} set tablespace pg_default",
     "drop tablespace {}",
 )
 
@@ -57,6 +58,7 @@ def remedy(engine: Engine, topology: Topology, found: dict[str, str]) -> str:
         statements += [f"-c {shlex.quote(text.format(one))}" for text in MOVE]
     command = f"`pgrepl psql {topology.primary} -- {' '.join(statements)}`"
     move = f"move it into the data folder, in each database that uses it (-d NAME): {command}"
+    move += "; a database that lies there as a whole: `alter database NAME set tablespace pg_default`"
     running = [name for name in topology.replicas if engine.running(name)]
     if engine.name != "local" or not running:
         return f"{move}; then `pgrepl run`"

@@ -32,7 +32,7 @@ def settle(engine: Engine, primary: str) -> None:
         if not before:
             raise _gone(engine)
         files.write_atomic(path, f"{before}\n", 0o600)
-    elif before and secret.password(path) != before:
+    elif secret.password(path) != before:
         _tell(engine, primary, before)
 
 
@@ -43,14 +43,22 @@ def remembered(pgpass: Path) -> str:
 
 
 def _tell(engine: Engine, primary: str, before: str) -> None:
-    """Change it on the server, where that does not know it yet; the server never sees it."""
+    """Change it on the server, where that does not know it yet; the server never sees it.
+
+    before: empty where nobody knows it any more.
+    """
     if not engine.running(primary):
+        if not before:
+            return  # whether it is the right one, the server's start will show
         raise _not_told(engine, f"{primary} does not run")
     new = engine.address(primary)
     old = db.Address(new.host, new.port, new.user, before)
-    if not _refusal(new):
+    refusal = _refusal(new)
+    if not refusal:
         return
-    if refusal := _refusal(old):
+    if before:
+        refusal = _refusal(old)
+    if refusal:
         raise _not_told(engine, refusal)
     verifier = db.scram_verifier(old, new.password, NAME)
     change = sql.SQL("alter role {} password {}").format(sql.Identifier(NAME), verifier)

@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, db, drift, switchover
+from pgrepl_lib import Cluster, db, drift, server, switchover
 from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.control import ControlFile
 from pgrepl_lib.doors.answer import ask_all
@@ -807,7 +807,9 @@ def test_a_password_file_that_cannot_be_read_is_told(cluster: Cluster, command: 
     assert "Traceback" not in done.stderr and "pgrepl run" in done.stderr
 
 
-def test_a_superusers_password_is_changed_by_its_file_and_made_again_from_pgpass(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_superusers_password_is_changed_by_its_file_and_made_again_from_pgpass(
+    cluster: Cluster, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = cluster.folder / "secrets/superuser"
     before = path.read_bytes()
     path.write_text("another one\n")
@@ -818,6 +820,15 @@ def test_a_superusers_password_is_changed_by_its_file_and_made_again_from_pgpass
         path.unlink()
         assert reopen().make_secrets() == "changed"
         assert path.read_text() == "another one\n" and reopen().primary.answers()[0]
+        pgpass = path.with_name("pgpass").rename(path.with_name("kept"))
+        path.write_text("a guess\n")
+        with pytest.raises(StepFailed, match="no server could be told"):
+            reopen().make_secrets()
+        monkeypatch.setattr(server, "REFUSED_SECONDS", 1)
+        with pytest.raises(StepFailed, match="refuses us") as caught:
+            reopen().primary.wait_ready()
+        assert "secrets/superuser" in caught.value.remedy
+        pgpass.rename(path.with_name("pgpass"))
     finally:
         path.write_bytes(before)
         reopen().make_secrets()
