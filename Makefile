@@ -24,10 +24,10 @@ run: $(READY) ## Set up primary and replica, verify them, leave the evidence (fu
 	@$(BIN)/python -P -m pgrepl_lib run $(ARGS)
 
 test: $(READY) ## Run the tests (docker too, where an engine answers); `make long` runs the rest
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 long: $(READY) ## Run the tests that `make test` leaves out: runners killed again and again, many replicas
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)
 
 lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
 	@mkdir -p .venv/share/jupyter/lab/settings

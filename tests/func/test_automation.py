@@ -320,6 +320,7 @@ def test_a_run_that_cannot_begin_answers_too(airflow: Scheduler) -> None:
 # --- a CI job ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: Path) -> None:
     job = yaml.safe_load(examples("yaml")[0])["jobs"]["replication"]
     steps = {step["name"]: step for step in job["steps"] if "name" in step}

@@ -501,7 +501,7 @@ def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(clust
     """What the lost primary had sent may still arrive after the choice."""
     change = Failover(cluster, "replica-2", force=True)
     cluster.engine.stop("replica-2").do(print)
-    db.rows(cluster.primary.address, "create table more as select i from generate_series(1, 1000) i")
+    db.rows(cluster.primary.address, "create table later as select i from generate_series(1, 1000) i")
     lsn = db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"]
     cluster.instance("replica").wait_replayed(lsn, 30)
     cluster.primary.kill()
@@ -509,8 +509,8 @@ def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(clust
     cluster.instance("replica-2").wait_ready()
     change.run()
     assert cluster.primary.name == "replica" and not cluster.topology.operation
-    assert db.row(cluster.primary.address, "select count(*) as n from more")["n"] == 1000
-    db.rows(cluster.primary.address, "drop table more")
+    assert db.row(cluster.primary.address, "select count(*) as n from later")["n"] == 1000
+    db.rows(cluster.primary.address, "drop table later")
 
 
 def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> None:
