@@ -159,7 +159,7 @@ def promise(cluster: Cluster) -> None:
     ("prepare", "command", "told"),
     [
         (begin, "switchover --cancel", "the switchover from primary to replica is taken back"),
-        (lose, "rejoin primary", "primary becomes a replica of replica; rows that only it has are kept"),
+        (lose, "rejoin primary", "primary becomes a replica of replica (follow: primary has nothing"),
         (promise, "sync off", "commits wait for no replica, no longer for ANY 1; a failover may then lose"),
     ],
 )
