@@ -32,7 +32,8 @@ def test_the_guide_works_as_it_is_written(
     text = re.sub(r"REPLICA_PORT=\d+", f"REPLICA_PORT={port + 1}", text)
     text = text.replace("$HOME/pgrepl", f"$HOME/{project}").replace("--project pgrepl", f"--project {project}")
     *blocks, down = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    down = down.replace("pgrepl down", f"{sys.executable} -P -m pgrepl_lib down", 1)
+    program = f"PGREPL_IMAGE={IMAGE or 'postgres:14'} {sys.executable} -P -m pgrepl_lib"
+    down = down.replace("pgrepl down", f"{program} down", 1)
 
     def typed(script: str) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "typed.sh"  # not standard input, from which `exec -T` would read the rest of the script
