@@ -133,7 +133,7 @@ def says_why_not(run: Path, why: str) -> bool:
     return not (run / "replay.sh").exists() and why in (run / "report.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("password", ["it's", "a:b", "back\\slash", " led by a space", "sénha", "two\nlines", ""])
+@pytest.mark.parametrize("password", ["it's", "a:b", "back\\slash", " led by a space", "sénha", "two\nlines"])
 def test_a_password_that_would_not_work_is_refused_before_anything_is_done(open_with: MakeCluster, password: str) -> None:
     cluster = open_with("local", auth_method="scram-sha-256")
     secret = cluster.folder / "secrets/replication"
