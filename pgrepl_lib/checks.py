@@ -15,9 +15,9 @@ from psycopg import sql
 
 from . import db
 from .doors import momentary
-from .doors.answer import Answer, Kind, ask_all, first_line
+from .doors.answer import Answer, Kind, ask_all
 from .doors.contents import digests as contents_of
-from .errors import PgreplError
+from .errors import PgreplError, first_line
 from .operations import logins, slots, spaces, standbys, written
 from .operations.in_effect import wrong_settings
 from .operations.outcome import Check
@@ -81,8 +81,8 @@ def primary_writes(cluster: Cluster) -> Verdict:
     with momentary.schema(cluster.primary.address) as schema:
         create = sql.SQL("create table {}.t as select 1 as n").format(schema)
         db.rows(cluster.primary.address, create, settings=AS_A_CLIENT)
-        in_recovery = db.row(cluster.primary.address, "select pg_is_in_recovery() as r")["r"]
-    return "CREATE TABLE, pg_is_in_recovery = false", f"CREATE TABLE, pg_is_in_recovery = {str(in_recovery).lower()}"
+        recovers = str(cluster.primary.in_recovery()).lower()
+    return "CREATE TABLE, pg_is_in_recovery = false", f"CREATE TABLE, pg_is_in_recovery = {recovers}"
 
 
 @check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
@@ -91,7 +91,7 @@ def replica_refuses_writes(cluster: Cluster) -> Verdict:
     """Really tries to write."""
 
     def look(replica: Instance) -> str:
-        recovery = f"pg_is_in_recovery = {db.row(replica.address, 'select pg_is_in_recovery()::text as r')['r']}"
+        recovery = f"pg_is_in_recovery = {str(replica.in_recovery()).lower()}"
         try:
             db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
             return f"{recovery}, CREATE TABLE"
@@ -316,7 +316,7 @@ def _outcome(look: Look, cluster: Cluster) -> Verdict:
     try:
         return look(cluster)
     except (PgreplError, psycopg.Error, OSError, LookupError) as error:
-        return "an answer", f"{type(error).__name__}: {first_line(str(error))}"
+        return "an answer", f"{type(error).__name__}: {first_line(error)}"
 
 
 def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from .doors import outside
-from .errors import PgreplError
+from .errors import PgreplError, first_line
 from .legible import legible
 from .params import Params, from_environment, variable
 
@@ -308,7 +308,7 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
         begun = underway.told(cluster.topology.operation, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
     except Exception as error:
-        click.echo(legible(f"REPLICATION UNKNOWN - {str(error).splitlines()[0]}"), err=as_json)
+        click.echo(legible(f"REPLICATION UNKNOWN - {first_line(error)}"), err=as_json)
         sys.exit(3)
     give(as_json, found, line)
     sys.exit(code)

@@ -94,13 +94,17 @@ def transcript() -> Iterator[list[tuple[Command, Completed]]]:
         _transcript.reset(before)
 
 
+def silently(line: str) -> None:
+    """Progress that nobody looks at."""
+
+
 def run(
     command: Command,
     *,
     cwd: Path,
     seconds: float = 120,
     check: bool = True,
-    on_error_line: Callable[[str], None] = lambda line: None,
+    on_error_line: Callable[[str], None] = silently,
 ) -> Completed:
     """Run a command in `cwd`, as long as it says something at least every `seconds`.
 
@@ -112,7 +116,7 @@ def run(
     out: list[str] = []
     err: list[str] = []
     heard = Heard()
-    streams = ((process.stdout, out, lambda line: None), (process.stderr, err, on_error_line))
+    streams = ((process.stdout, out, silently), (process.stderr, err, on_error_line))
     readers = [Thread(target=_read, args=(heard, *each), daemon=True) for each in streams]
     for reader in readers:
         reader.start()

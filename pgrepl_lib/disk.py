@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from . import db
-from .errors import EnvironmentLacking
+from .errors import EnvironmentLacking, first_line
 
 if TYPE_CHECKING:
     import pandas
@@ -53,4 +53,4 @@ def _answer(at: db.Address, statement: str) -> str:
         db.rows(at, statement)
         return "ok"
     except psycopg.Error as error:
-        return f"SQLSTATE {error.sqlstate}: {str(error).strip().splitlines()[0]}"
+        return f"SQLSTATE {error.sqlstate}: {first_line(error)}"

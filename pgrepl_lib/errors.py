@@ -70,6 +70,14 @@ class Interrupted(PgreplError, KeyboardInterrupt):
     """The work was stopped from outside (Ctrl-C, SIGTERM); running again goes on."""
 
 
+def first_line(said: object) -> str:
+    """What of an error, or of its text, has room in a line; one without any is told by its kind."""
+    lines = str(said).strip().splitlines()
+    if not lines and isinstance(said, Exception):
+        lines = [type(said).__name__]
+    return "".join(lines[:1])[:160]
+
+
 def exit_code_of(error_name: str) -> int:
     """The exit code for an error known only by its class name, as a notebook's output gives it."""
     classes = {PgreplError}

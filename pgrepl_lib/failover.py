@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas
 
 from . import conf, db, files, show
+from .command import silently
 from .conf import FENCE
 from .doors.answer import Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
@@ -22,6 +23,7 @@ from .rolechange import RoleChange, Step, candidate, refuse
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
+    from .topology import Topology
 
 
 NOTHING_SEEN = "3:3:"  # the snapshot before the first transaction, where another is unknown
@@ -148,7 +150,7 @@ class Failover(RoleChange):
         """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
         self.require()
         if self.gives_up:
-            promotion.give_up(self.cluster.engine, self.cluster.topology, lambda line: None)
+            promotion.give_up(self.cluster.engine, self.cluster.topology, silently)
         self.begin()
         return self.cluster.perform(title, self._fence_action())
 
@@ -250,7 +252,7 @@ class Failover(RoleChange):
 
         def do(tell: Tell) -> None:
             self.revive(tell)
-            if self._in_recovery():
+            if self.new.in_recovery():
                 restarts.resume(self.new)  # a paused replica would never get there
                 slots.do(tell)
                 wait_promotable(self.new)
@@ -290,9 +292,10 @@ class Failover(RoleChange):
         self.cluster.topology.operation["seen"] = seen
         self.cluster.record()
 
-    def recorded(self) -> None:
-        fenced = self.cluster.topology.fenced
-        seen = self.cluster.topology.operation.get("seen", NOTHING_SEEN)
+    def note_promoted(self, topology: Topology) -> None:
+        super().note_promoted(topology)
+        fenced = topology.fenced
+        seen = topology.operation.get("seen", NOTHING_SEEN)
         for facts in fenced.values():
             if facts.get("successor") == self.old.name:  # what that one had may be lost with it
                 facts["snapshot"] = earlier(facts["snapshot"], seen)

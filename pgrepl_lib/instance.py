@@ -65,10 +65,6 @@ class Instance(Server):
         """What makes a server that starts in recovery follow this upstream, over its own slot."""
         return conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
 
-    def follow_nobody(self, title: str = "") -> str:
-        """Step: a primary's `postgresql.conf` names no upstream."""
-        return self._edit("postgresql.conf", "standby", title, lambda text: conf.without_block(text, "standby"))
-
     def conninfo(self, upstream: Server) -> str:
         """How this replica connects to another instance; a password is never in it, only the path of its file."""
         engine, params = self.cluster.engine, self.cluster.params

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from .errors import EnvironmentLacking, ParameterError
+from .errors import EnvironmentLacking, ParameterError, first_line
 from .files import content as bounded
 from .files import make_folder, write_atomic
 
@@ -49,7 +49,7 @@ def public(path: Path) -> SSlibKey:
         key = load_pem_public_key(content)
     except Exception as error:  # the library's own kinds differ between its versions
         private = b"PRIVATE KEY-----" in content
-        seen = "it holds a private key" if private else _first_line(error)
+        seen = "it holds a private key" if private else first_line(error)
         raise ParameterError(f"{path} is not a public key.", looked_at=[seen], remedy=remedy) from None
     if not isinstance(key, Ed25519PublicKey):
         raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=remedy)
@@ -94,7 +94,7 @@ def _own() -> CryptoSigner:
         write_atomic(_published(path), pem(found.public_key))
     except (EnvironmentLacking, OSError) as error:
         raise EnvironmentLacking(f"Runs are signed, and no signing key can be kept in {path.parent}.",
-                                 looked_at=[_first_line(error)],
+                                 looked_at=[first_line(error)],
                                  remedy=f"name a key with --key FILE or {VARIABLE}; {MAKE_ONE}") from error  # fmt: skip
     return found
 
@@ -123,7 +123,7 @@ def _read(path: Path) -> CryptoSigner:
         raise ParameterError(f"The signing key {path} is encrypted; nobody is asked for a password.",
                              remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE") from None  # fmt: skip
     except Exception as error:  # the library's own kinds differ between its versions
-        raise ParameterError(f"{path} is not a private key as PEM (PKCS #8).", looked_at=[_first_line(error)],
+        raise ParameterError(f"{path} is not a private key as PEM (PKCS #8).", looked_at=[first_line(error)],
                              remedy=MAKE_ONE) from None  # fmt: skip
     if not isinstance(key, Ed25519PrivateKey):
         raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=MAKE_ONE)
@@ -140,7 +140,3 @@ def _content(path: Path, what: str, remedy: str) -> bytes:
         raise ParameterError(
             f"Cannot read the {what} {path}.", looked_at=[error.strerror or str(error)], remedy=remedy
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from . import audit, conf, db, files, recorded, show
+from .command import silently
 from .conf import FENCE
 from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
@@ -116,7 +117,7 @@ class Rejoin:
             self.instance.take_over_configuration()
 
         def done() -> bool:
-            return self._alone() and self._answers() and self._recovers()
+            return self._alone() and self._answers() and self.instance.in_recovery()
 
         # What it replays after it has answered is its own WAL, up to the end.
         action = Action((*forbid.commands, *start.commands), do, done)
@@ -285,7 +286,7 @@ class Rejoin:
     def _drop_old_slots(self) -> None:
         for found in db.rows(self.instance.address, "select slot_name as n from pg_replication_slots where not active"):
             if any(found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names):
-                self.instance.drop_slot_action(found["n"]).do(lambda line: None)
+                self.instance.drop_slot_action(found["n"]).do(silently)
 
     def _answers(self) -> bool:
         return self.cluster.engine.running(self.instance.name) and self.instance.answers()[0]
@@ -297,10 +298,7 @@ class Rejoin:
 
     def _shut(self) -> bool:
         """Whether it runs and refuses writes; one that is paused may go on with one."""
-        return self.cluster.engine.running(self.instance.name) and self._recovers()
-
-    def _recovers(self) -> bool:
-        return bool(db.row(self.instance.address, "select pg_is_in_recovery() as r")["r"])
+        return self.cluster.engine.running(self.instance.name) and self.instance.in_recovery()
 
     @cached_property
     def former(self) -> Former:

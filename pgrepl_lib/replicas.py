@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from . import conf, db, drift, files
-from .command import Command
+from .command import Command, silently
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
 from .operations import replacing, restarts, roles
@@ -129,7 +129,7 @@ def _rebuilding_action(instance: Instance) -> Action:
 def _start_again(instance: Instance) -> None:
     """After a copy that failed, with the data it had; the failure is the error to tell."""
     with suppress(PgreplError):
-        instance.cluster.engine.start(instance.name).do(_silently)
+        instance.cluster.engine.start(instance.name).do(silently)
         instance.wait_ready()
 
 
@@ -272,7 +272,7 @@ def write_standby(instance: Instance, upstream: Instance) -> None:
 
     Also what its server needs to log in there. Who still is the primary keeps its synchronous promise.
     """
-    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(_silently)
+    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(silently)
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
     text = path.read_text("utf-8")
     if instance.is_replica:
@@ -323,7 +323,7 @@ def _renew_lost_slot(instance: Instance) -> None:
     """A slot that has lost WAL cannot be used again."""
     query = "select wal_status from pg_replication_slots where slot_name = %s"
     if db.row(instance.upstream.address, query, [instance.slot]).get("wal_status") == "lost":
-        instance.upstream.drop_slot_action(instance.slot).do(_silently)
+        instance.upstream.drop_slot_action(instance.slot).do(silently)
 
 
 def _above(cluster: Cluster, name: str) -> list[str]:
@@ -333,7 +333,3 @@ def _above(cluster: Cluster, name: str) -> list[str]:
         name = cluster.topology.upstreams[name]
         found.append(name)
     return found
-
-
-def _silently(line: str) -> None:
-    """Progress that nobody looks at."""

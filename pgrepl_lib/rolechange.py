@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
-
-import psycopg
 
 from . import conf, db, files, recorded, show, synchronous
 from .command import Command
@@ -20,6 +19,7 @@ from .wait import wait_until
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
+    from .topology import Topology
 
 PROMOTE_SECONDS = 60
 Step = tuple[str, Action]
@@ -121,8 +121,7 @@ class RoleChange:
 
     def tidy(self, title: str = "") -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
-        action = Action.sequence([self.tidy_action(), *slots.drops(self.cluster)])
-        outcome = self.cluster.perform(title or self.TITLES["tidy"], action)
+        outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
         self.cluster.end()
         for name, why in self.left.items():
             show.notice(f"{name} is left behind ({why}); {self.way_back(name)}")
@@ -171,21 +170,17 @@ class RoleChange:
         """`pg_promote`, and the record of who is the primary now."""
 
         def done() -> bool:
-            try:
-                return self.promoted and not self._in_recovery()
-            except (psycopg.Error, OSError):
-                return False
+            return self.promoted and self.new.runs_as_primary()
 
         def do(tell: Tell) -> None:
             self.revive(tell)
-            if self._in_recovery():
+            if self.new.in_recovery():
                 self.cluster.topology.operation[promotion.ASKED] = "yes"
                 self.cluster.record()
                 db.row(self.new.address, "select pg_promote(false)")
                 self._wait_promoted()
             if not self.promoted:
-                self.cluster.topology.promote(self.new.name)
-                self.recorded()
+                self.note_promoted(self.cluster.topology)
                 self.cluster.record()
 
         return Action(self._promote_commands(), do, done)
@@ -196,9 +191,6 @@ class RoleChange:
         promote = engine.client(name, "psql", "-c", "select pg_promote(false);")
         recovering = engine.client(name, "psql", "-Atc", "select pg_is_in_recovery()")
         return promote, f"until {recovering} | grep -qx f; do sleep 1; done"
-
-    def _in_recovery(self) -> bool:
-        return bool(db.row(self.new.address, "select pg_is_in_recovery() as r")["r"])
 
     def revive(self, tell: Tell) -> None:
         """Start the chosen one again where it died or hangs: what it confirmed is on its disk."""
@@ -231,19 +223,27 @@ class RoleChange:
 
     def _wait_promoted(self) -> None:
         """It first replays what it has; as long as it does that, it is waited for."""
-        query = "select pg_is_in_recovery() as r, pg_last_wal_replay_lsn()::text as at"
         engine, name = self.cluster.engine, self.new.name
 
         def probe() -> tuple[bool, str]:
-            seen = db.row(self.new.address, query)
-            return not seen["r"], f"in recovery, replayed up to {seen['at']}"
+            return not self.new.in_recovery(), f"in recovery, {self.new.position()}"
 
         wait_until(f"the promotion of {name}", probe, seconds=PROMOTE_SECONDS, progress=self.new.position,
                    alive=lambda: engine.running(name), log=lambda: engine.log_tail(name),
                    hint="the log's last lines say why; correct it and run again")  # fmt: skip
 
-    def recorded(self) -> None:
-        """What becomes of the old primary in the record."""
+    def note_promoted(self, topology: Topology) -> None:
+        """Put down who is the primary from then on, and what becomes of the old one."""
+        topology.promote(self.new.name)
+
+    def outcome(self) -> Topology:
+        """Who follows whom once this has ended; nothing is changed."""
+        after = deepcopy(self.cluster.topology)
+        if not self.promoted:
+            self.note_promoted(after)
+        moving = [other.name for other in self.others() if other.name not in self.left]
+        after.upstreams |= dict.fromkeys(moving, self.new.name)
+        return after
 
     def follow_action(self, other: Instance) -> Action:
         """A replica of the old primary follows the new one; one that does not run will when it starts."""
@@ -262,6 +262,10 @@ class RoleChange:
         return bystanders.not_needed(action, partial(self.leave, name))
 
     def tidy_action(self) -> Action:
+        """All that is left to do, as it is told before: settings, and every slot that nobody uses then."""
+        return Action.sequence([self._settle_action(), slots.drops(self.cluster, self.outcome())])
+
+    def _settle_action(self) -> Action:
         """The new primary's file names no upstream any more, and its control file knows the new timeline.
 
         Without that checkpoint, `pg_rewind` up to 15 would take it for a server of the old timeline.

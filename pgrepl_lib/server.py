@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psycopg import OperationalError
+import psycopg
 
 from . import db
 from .doors import answer
@@ -137,7 +137,7 @@ class Server:
         try:
             seen = db.row(self.address, POSITION)
             return f"received up to {seen['received']}, replayed up to {seen['replayed']}"
-        except OperationalError:
+        except psycopg.OperationalError:
             return ""
 
     def streams(self) -> tuple[bool, str]:
@@ -160,7 +160,7 @@ class Server:
         Raises `StepFailed` at once for one that was promoted: it never will, and what was written there is not ours to lose.
         """
         engine = self.cluster.engine
-        if not db.row(self.address, "select pg_is_in_recovery() as r")["r"]:
+        if not self.in_recovery():
             command = f"`pgrepl replica rebuild {self.name} --discard`"
             remedy = self.cluster.addressed(f"{command} throws away what was written there")
             cause = f"{self.name} accepts writes: somebody promoted it; nothing was changed there."
@@ -229,6 +229,17 @@ class Server:
     def address(self) -> db.Address:
         """How this machine reaches it as superuser."""
         return self.cluster.engine.address(self.name)
+
+    def in_recovery(self) -> bool:
+        """Whether it replays WAL and refuses writes; raises where it does not say (manual, 9.27.4)."""
+        return bool(db.row(self.address, "select pg_is_in_recovery() as r")["r"])
+
+    def runs_as_primary(self) -> bool:
+        """Whether it runs, answers and accepts writes."""
+        try:
+            return self.cluster.engine.running(self.name) and not self.in_recovery()
+        except (psycopg.Error, OSError):
+            return False
 
     def stale(self) -> bool:
         """Whether a file was edited after the server last read it, or an edit waits for a restart."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .command import Command
+from .command import Command, silently
 from .legible import legible
 from .wait import telling
 
@@ -145,7 +145,7 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
 def _terminal_progress(title: str) -> Callable[[str], None]:
     if not sys.stderr.isatty():
-        return lambda line: None
+        return silently
     before = f"\r\033[K{legible(title)}: "
     return lambda line: print(before + _one_line(line), end="", file=sys.stderr, flush=True)
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-import psycopg
-
-from . import db, show
+from . import show
+from .command import silently
 from .control import ControlFile, lsn
 from .doors.answer import Kind
 from .engine import Action, Tell
@@ -24,6 +23,7 @@ from .wait import wait_until
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
+    from .topology import Topology
 
 MAX_LAG = 16 * 1024 * 1024  # bytes, one WAL segment
 
@@ -111,8 +111,8 @@ class Switchover(RoleChange):
     def _taken_back(self, reason: PgreplError) -> StepFailed:
         """Cancel it by itself; returns what to tell, with what stands in the way now."""
         kill = self.cluster.engine.kill(self.old.name)
-        if not (self._old_runs_as_primary() or kill.done()):
-            kill.do(_silently)  # it was told to end, and waits: when it starts again, nothing is lost
+        if not (self.old.runs_as_primary() or kill.done()):
+            kill.do(silently)  # it was told to end, and waits: when it starts again, nothing is lost
         self.cancel()
         found = list(self._hindrances())
         if hindrances.ARCHIVES in str(reason):
@@ -182,7 +182,7 @@ class Switchover(RoleChange):
         if not begin.done():  # it is paused: until the promotion it may go on
             begin.do(tell)
         self.old.wait_ready()
-        if self._old_runs_as_primary():
+        if self.old.runs_as_primary():
             self.new.wait_streaming()
             bystanders.cut_off_late(self.old, self.new)
         stop.do(tell)
@@ -206,8 +206,9 @@ class Switchover(RoleChange):
             log=lambda: engine.log_tail(self.new.name),
         )
 
-    def recorded(self) -> None:
-        self.cluster.topology.upstreams[self.old.name] = self.new.name
+    def note_promoted(self, topology: Topology) -> None:
+        super().note_promoted(topology)
+        topology.upstreams[self.old.name] = self.new.name
 
     def follow_steps(self, title: str) -> list[Step]:
         moves = [(title.format(o.name), self.follow_action(o)) for o in self._moving()]
@@ -240,20 +241,3 @@ class Switchover(RoleChange):
         topology.upstreams.pop(self.old.name, None)
         topology.fenced[self.old.name] = {"snapshot": "", "successor": self.new.name}
         self.cluster.record()
-
-    def tidy_action(self) -> Action:
-        tidy = super().tidy_action()
-        gone = [self.new.slot, *(o.slot for o in self._moving())]
-        drops = (c for slot in gone for c in self.old.drop_slot_action(slot).commands)
-        return Action((*tidy.commands, *drops), tidy.do)
-
-    def _old_runs_as_primary(self) -> bool:
-        try:
-            running = self.cluster.engine.running(self.old.name)
-            return running and not db.row(self.old.address, "select pg_is_in_recovery() as r")["r"]
-        except (psycopg.Error, OSError):
-            return False
-
-
-def _silently(line: str) -> None:
-    """What goes on inside is not shown."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from .. import db
+from ..errors import first_line
 
 LOOK_SECONDS = 3  # for a look at how things are; monitoring gives up after ten
 DECISION_SECONDS = 5  # before something is done to a server because it says nothing
@@ -99,7 +100,7 @@ def _knock(at: db.Address, text: str, seconds: int) -> Answer:
     except ConnectionError:
         answer = b""
     except OSError as error:
-        return Answer(Kind.UNKNOWN, first_line(str(error)))
+        return Answer(Kind.UNKNOWN, first_line(error))
     if refusal := db.refusal(answer):
         return _refusal(refusal["C"], refusal.get("M", ""))
     if answer[:1] == b"R":
@@ -112,8 +113,3 @@ def _refusal(sqlstate: str, text: str) -> Answer:
     changing = sqlstate in ("57P01", "57P02", "57P03")
     kind = Kind.CHANGING if changing else Kind.REFUSES
     return Answer(kind, f"SQLSTATE {sqlstate}, {first_line(text)}")
-
-
-def first_line(text: str) -> str:
-    """What of an error's text has room in a table; a driver's own may have none."""
-    return (text.strip().splitlines() or [""])[0][:160]

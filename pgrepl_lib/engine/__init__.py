@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
-from ..command import Command, Completed
+from ..command import Command, Completed, silently
 from ..db import Address
 from ..errors import StepFailed
 from ..params import Params
@@ -203,7 +203,7 @@ class Engine(Protocol):
     def inside(self, name: str, *argv: str) -> Command:
         """The same without Compose, for what is not shown: quicker."""
 
-    def run(self, command: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+    def run(self, command: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
         """Run a command in the cluster's folder."""
 
     def has_data(self, name: str) -> bool:

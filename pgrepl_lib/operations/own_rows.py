@@ -15,6 +15,7 @@ import psycopg
 
 from .. import db
 from ..db import Address, BoundedConnection
+from ..errors import first_line
 from ..postgres.rowtext import line, shown
 from .own_wal import Place, Written
 
@@ -145,7 +146,7 @@ class OwnRows:
                     if self.first or not each["shared"]:
                         definitions += self._look_at(table, place)
         except psycopg.Error as error:
-            self.found.lacking.append(f"database {name}: {_first_line(error)}")
+            self.found.lacking.append(f"database {name}: {first_line(error)}")
         if definitions:
             what = f"database {name}: definitions and rights made there: {', '.join(definitions)}"
             self.found.told.append(what)
@@ -162,7 +163,7 @@ class OwnRows:
                 return [f"{table.name} {count}"] if count else []
             self._keep(table, conditions)
         except psycopg.Error as error:
-            what = f"database {table.database}, table {table.name}: {_first_line(error)}"
+            what = f"database {table.database}, table {table.name}: {first_line(error)}"
             self.found.lacking.append(what)
         if self.written and (deleted := self.written.deleted.get(place, 0)):
             what = f"database {table.database}, table {table.name}"
@@ -211,7 +212,3 @@ def _closed(base: dict[str, Any]) -> str:
     if base["most"] == INVALID:
         return "invalid, for its removal was interrupted: only DROP DATABASE is possible"
     return "it allows no connections"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160]

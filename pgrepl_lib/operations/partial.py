@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import db
+from ..command import silently
 from ..errors import WaitTimeout
 from ..postgres.recovery import Recovery, position
 from .standing import STANDSTILL_SECONDS
@@ -39,7 +40,7 @@ def let_follow(other: Instance, before: Recovery, primary: Instance, follow: Cal
     except WaitTimeout:
         if other.cluster.engine.running(other.name):
             raise
-        other.cluster.engine.start(other.name).do(lambda line: None)
+        other.cluster.engine.start(other.name).do(silently)
         other.wait_ready()
         other.wait_streaming()
         other.wait_replayed(there, STANDSTILL_SECONDS)

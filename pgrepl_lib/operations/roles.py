@@ -9,7 +9,7 @@ import psycopg
 from .. import db
 from ..control import ControlFile
 from ..engine import Engine
-from ..errors import StepFailed
+from ..errors import StepFailed, first_line
 from ..topology import Topology
 from ..words.commands import addressed
 from . import identity
@@ -107,6 +107,6 @@ def _asked(engine: Engine, name: str) -> dict[str, Any]:
     except (psycopg.Error, OSError) as error:
         raise StepFailed(
             f"{name} does not say what it is; nothing was changed.",
-            looked_at=[str(error).strip().splitlines()[0][:160]],
+            looked_at=[first_line(error)],
             remedy=addressed("`pgrepl status`; stop it, or wait until it answers", engine.params),
         ) from None

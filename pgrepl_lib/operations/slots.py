@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,49 +9,53 @@ import psycopg
 
 from .. import db, recorded
 from ..engine import Action
-from ..topology import owner_of
+from ..topology import Topology, owner_of
 from .hindrances import LOGICAL
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
     from ..server import Server
 
-IDLE = """
-select slot_name as name from pg_replication_slots
-where slot_type = 'physical' and not active and not temporary order by 1"""
+Held = dict[str, dict[str, bool]]  # each instance's physical slots, and whether one is in use
+PHYSICAL = """
+select slot_name as name, active from pg_replication_slots
+where slot_type = 'physical' and not temporary order by 1"""
 
 
-def unused(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    """Instances and slots there of replicas of this cluster that follow another one, or nobody.
+def unused(held: Held, now: Topology, after: Topology) -> list[tuple[str, str]]:
+    """Instances and slots there of those that follow another one after a change, or nobody.
 
-    A fenced instance's are none of them: it drops them when it rejoins.
+    now, after: who follows whom; the same where no change is to come. One that is in use counts
+    only where its owner will leave it. A fenced instance drops its own when it rejoins.
     """
-    topology = cluster.topology
-    for name in topology.names:
-        if name in topology.fenced or not cluster.engine.running(name):
-            continue
-        for slot in _idle(cluster.instance(name).address):
+    found = []
+    for name, slots in held.items():
+        for slot, active in slots.items():
             owner = owner_of(slot)
-            if owner in topology.names and topology.upstreams.get(owner) != name:
-                yield name, slot
+            leaves = owner in after.names and after.upstreams.get(owner) != name
+            if leaves and not (active and now.upstreams.get(owner) != name):
+                found.append((name, slot))
+    return found
 
 
-def drops(cluster: Cluster) -> list[Action]:
-    """They hold WAL for ever: away with them."""
-    return [cluster.instance(name).drop_slot_action(slot) for name, slot in unused(cluster)]
+def drops(cluster: Cluster, after: Topology) -> Action:
+    """They hold WAL for ever: away with them, each once. after: who then follows whom."""
+    found = unused(_held(cluster, after), cluster.topology, after)
+    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name, slot in found])
 
 
 def told(cluster: Cluster) -> list[str]:
     """Such slots as facts; while roles change there may be some that will be used."""
     if cluster.topology.operation:
         return []
-    return [f"{name}: {slot} inactive, of nobody" for name, slot in unused(cluster)]
+    return [f"{name}: {slot} inactive, of nobody" for name, slot in _unused_now(cluster)]
 
 
 def remedy(cluster: Cluster) -> str:
     """The commands that drop them."""
     text = "`pgrepl psql {} -- -c \"select pg_drop_replication_slot('{}')\"`"
-    return cluster.addressed("; ".join(text.format(name, slot) for name, slot in unused(cluster)))
+    found = _unused_now(cluster)
+    return cluster.addressed("; ".join(text.format(name, slot) for name, slot in found))
 
 
 def lost_with(old: Server, new: Server) -> list[str]:
@@ -84,7 +87,18 @@ def _names(server: Server, query: str) -> list[str] | None:
     return None
 
 
-def _idle(at: db.Address) -> list[str]:
+def _unused_now(cluster: Cluster) -> list[tuple[str, str]]:
+    topology = cluster.topology
+    return unused(_held(cluster, topology), topology, topology)
+
+
+def _held(cluster: Cluster, after: Topology) -> Held:
+    """What each instance that is asked has; one that does not answer may have any."""
+    running = (n for n in after.names if n not in after.fenced and cluster.engine.running(n))
+    return {name: _physical(cluster.instance(name).address) for name in running}
+
+
+def _physical(at: db.Address) -> dict[str, bool]:
     with suppress(psycopg.Error, OSError):
-        return [row["name"] for row in db.rows(at, IDLE)]
-    return []
+        return {row["name"]: row["active"] for row in db.rows(at, PHYSICAL)}
+    return {}

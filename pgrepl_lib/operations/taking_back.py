@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from .. import conf, db, files, show, synchronous
+from .. import conf, files, show, synchronous
+from ..command import silently
 from ..engine import CONFIGURATION, Action, Tell
-from ..errors import PgreplError, StepFailed
+from ..errors import PgreplError, StepFailed, first_line
 from . import promotion, slots
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def action(old: Instance, new: Instance) -> Action:
         _restore_files(old)  # before it starts: its first commit waits for whom it shall
         if not engine.life(old.name).ended and not engine.running(old.name):
             engine.start(old.name).do(tell)  # it is paused, and goes on
-        if not _writes(old):
+        if not old.runs_as_primary():
             _start(old, tell)
         old.take_over_configuration()
         _forget(new)
@@ -63,14 +64,6 @@ def _start(old: Instance, tell: Tell) -> None:
     old.wait_ready()
 
 
-def _writes(instance: Instance) -> bool:
-    try:
-        running = instance.cluster.engine.running(instance.name)
-        return running and not db.row(instance.address, "select pg_is_in_recovery() as r")["r"]
-    except (psycopg.Error, OSError):
-        return False
-
-
 def _forget(new: Instance) -> None:
     """Undo what was prepared on it; where it does not answer, that is only told."""
     path = new.cluster.folder / new.name / CONFIGURATION[0]
@@ -80,14 +73,10 @@ def _forget(new: Instance) -> None:
     try:
         if new.cluster.engine.running(new.name):
             new.take_over_configuration()
-            Action.sequence(slots.drops(new.cluster)).do(_silently)
+            slots.drops(new.cluster, new.cluster.topology).do(silently)
             return
         why = str(new.cluster.engine.life(new.name))
     except (PgreplError, psycopg.Error, OSError) as error:
-        why = str(error).strip().splitlines()[0][:160]
+        why = first_line(error)
     later = new.cluster.addressed("`pgrepl check` names the slots that it may keep for nobody")
     show.notice(f"{new.name} was not asked ({why}): once it answers, {later}")
-
-
-def _silently(line: str) -> None:
-    """Progress that nobody looks at."""

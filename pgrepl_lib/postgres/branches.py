@@ -6,12 +6,11 @@ the new one left it, has records that the cluster threw away, however far it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..control import lsn
-from .recovery import position
+from .timelines import forks
 
 # What was received last may have no checkpoint yet, which the control file would know it from: its
 # segments bear the timeline. The newest history file names all the places where it branched off.
@@ -22,7 +21,6 @@ select greatest((select timeline_id from pg_control_checkpoint()),
                   where name ~ '^[0-9A-F]{24}$')) as timeline,
        (select pg_read_file('pg_wal/' || max(name)) from pg_ls_waldir()
          where name ~ '^[0-9A-F]{8}\\.history$') as history"""
-LINE = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,7 @@ class Branch:
     @classmethod
     def of(cls, timeline: int, history: str | None) -> Branch:
         """From the row of `QUERY`."""
-        found = {int(old): position(where) for old, where in LINE.findall(history or "")}
-        return cls(timeline, found)
+        return cls(timeline, forks(history or ""))
 
 
 def left(one: Branch, replayed: int, known: Iterable[Branch]) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .recovery import position
+
 OPEN_END = 2**64  # of the timeline that is written now
+LINE = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,14 @@ class Piece:
     end: int
 
 
+def forks(history: str) -> dict[int, int]:
+    """Each earlier timeline, and the position in bytes where it was left; history: a file's text."""
+    return {int(timeline): position(where) for timeline, where in LINE.findall(history)}
+
+
 def lineage(history: str, current: int) -> list[Piece]:
     """What leads to the timeline `current`, the oldest first; history: its history file's text."""
-    lines = re.findall(r"^\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)", history, re.MULTILINE)
-    left = [Piece(int(t), (int(high, 16) << 32) + int(low, 16)) for t, high, low in lines]
-    return [*left, Piece(current, OPEN_END)]
+    return [*(Piece(t, end) for t, end in forks(history).items()), Piece(current, OPEN_END)]
 
 
 def fork(mine: list[Piece], theirs: list[Piece]) -> int:

@@ -39,6 +39,7 @@ from tests.func.operated import (
 )
 from tests.func.running import CHECKOUT, of_cluster, pgrepl
 
+TIDY = Switchover.TITLES["tidy"]
 STANDBY = "# >>> pgrepl: standby"
 REWINDS = pytest.mark.skipif(
     not Path("/usr/lib/postgresql/15/bin/pg_rewind").exists(),
@@ -94,11 +95,15 @@ def heal_file(cluster: Cluster, lost: str) -> None:
 
 
 def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster) -> None:
+    planned = dict(Switchover(cluster, "replica").plan())[TIDY]
     writer = Writer(cluster).start()
     with Writable(cluster) as watch:
         writer.wait_rows(50)
         Switchover(cluster, "replica").run()
         writer.wait_rows(50)
+        told = [e["commands"] for e in cluster.journal.entries() if e.get("title") == TIDY][-1]
+        assert told == [str(c) for c in planned.commands], "nothing else is done than was planned"
+        assert sum("pg_drop_replication_slot" in c for c in set(told)) == 2 == len(told) - 2
         assert cluster.primary.name == "replica" and cluster.topology.upstreams == {
             "primary": "replica",
             "replica-2": "replica",

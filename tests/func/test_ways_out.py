@@ -128,8 +128,7 @@ def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(cluste
     assert now.primary.name == "primary" and not now.topology.operation
     now.instance("replica").start()
     assert "replica: replica_0_slot inactive, of nobody" in failed_checks(now, *SOUND)["slot"]
-    for drop in unused.drops(now):
-        drop.do(print)
+    unused.drops(now, now.topology).do(print)
     assert failed_checks(now, *SOUND) == {}
 
 
@@ -224,8 +223,7 @@ def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(cluster: Cl
     now = reopen()
     assert now.primary.name == "replica-2"
     now.instance("replica").start()
-    for drop in unused.drops(now):  # what it was prepared with and never asked for again
-        drop.do(print)
+    unused.drops(now, now.topology).do(print)  # prepared with them, and never asked for again
     assert failed_checks(now, *SOUND) == {}
 
 

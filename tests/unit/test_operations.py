@@ -15,6 +15,7 @@ from pgrepl_lib.engine.services import more_replicas
 from pgrepl_lib.lag import Thresholds, judge
 from pgrepl_lib.operations.choosing import earlier
 from pgrepl_lib.operations.promotion import ways_on
+from pgrepl_lib.operations.slots import unused
 from pgrepl_lib.params import Params
 from pgrepl_lib.postgres.confirmation import waited_for
 from pgrepl_lib.replicas import limits
@@ -163,6 +164,28 @@ def test_until_the_promotion_a_change_of_roles_can_be_taken_back(primary: str, b
     found = Topology(primary, operation={"kind": "failover", "from": "primary", "to": "replica"})
     told = ways_on(found, Params.parse({}))
     assert "`pgrepl failover --to replica`" in told and ("`pgrepl failover --cancel`" in told) is back
+
+
+AFTER = Topology("replica", {"primary": "replica", "replica-2": "replica", "replica-3": "replica-2"})
+
+
+@pytest.mark.parametrize(
+    ("at", "slot", "active", "drops"),
+    [
+        ("primary", "replica_1_slot", True, True),  # its owner is about to leave it
+        ("primary", "replica_2_slot", False, True),
+        ("primary", "replica_0_slot", False, True),  # nobody follows himself
+        ("primary", "replica_3_slot", True, False),  # somebody uses it who is not recorded there
+        ("replica", "replica_0_slot", False, False),  # prepared for who will follow
+        ("replica-2", "replica_3_slot", True, False),
+        ("primary", "theirs", False, False),
+        ("primary", "replica_9_slot", False, False),  # of nobody here
+    ],
+)
+def test_a_slot_goes_once_its_owner_follows_another(at: str, slot: str, active: bool, drops: bool) -> None:
+    before = Topology(upstreams={"replica": "primary", "replica-2": "primary", "replica-3": "replica-2"})
+    assert unused({at: {slot: active}}, before, AFTER) == [(at, slot)] * drops
+    assert unused({at: {slot: True}}, AFTER, AFTER) == [], "what is in use then stays"
 
 
 @pytest.mark.parametrize(("method", "count"), [("", 0), ("ANY 1", 1), ("FIRST 12", 12), ("ALL", 0)])
