@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 ROWS = 100_000
 FEW = 200  # of a check that comes every minute: all that it writes is under 100 KB of WAL
 REPLAY_SECONDS = 60
+SLOT = """
+select concat_ws(', ', slot_type, case when active then 'active' else 'inactive' end,
+                 case when restart_lsn is null then 'restart_lsn null' else 'restart_lsn' end) as seen
+from pg_replication_slots where slot_name = %s"""
 LAGS = "the replica lags or has stopped replaying: look at `pgrepl status` and its log"
 
 
@@ -120,15 +124,10 @@ def streaming(cluster: Cluster) -> Verdict:
        "an inactive slot: the replica does not use it (primary_slot_name); no slot: repeat chapter 01")  # fmt: skip
 def slot(cluster: Cluster) -> Verdict:
     """`pg_replication_slots` (manual, System Views)."""
-    query = "select slot_type, active, restart_lsn is not null as reserved from pg_replication_slots where slot_name = %s"
 
     def look(replica: Instance) -> str:
-        found = db.row(replica.upstream.address, query, [replica.slot])
-        if not found:
-            return f"{replica.slot}: missing"
-        return f"{replica.slot}: {found['slot_type']}, {'active' if found['active'] else 'inactive'}, " + (
-            "restart_lsn" if found["reserved"] else "restart_lsn null"
-        )
+        found = db.row(replica.upstream.address, SLOT, [replica.slot])
+        return f"{replica.slot}: {found.get('seen', 'missing')}"
 
     wanted, seen = per_replica(cluster, look, lambda r: f"{r.slot}: physical, active, restart_lsn")
     if others := slots.told(cluster):

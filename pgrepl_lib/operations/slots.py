@@ -73,9 +73,10 @@ def _logical(old: Server) -> list[str]:
     found = _names(old, LOGICAL)
     if found is not None:
         return found
-    record = recorded.read(old.cluster)
-    known = record.state["instances"].get(old.name, {}).get("slots") if record else None
-    return sorted(name for name, kind in (known or {}).items() if kind == "logical")
+    if not (record := recorded.read(old.cluster)):
+        return []
+    known = record.state["instances"].get(old.name, {}).get("slots") or {}
+    return sorted(name for name, kind in known.items() if kind == "logical")
 
 
 def _names(server: Server, query: str) -> list[str] | None:
