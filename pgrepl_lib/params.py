@@ -32,7 +32,7 @@ MAX_REPLICAS = 16
 
 
 class Params(BaseModel):
-    """Validated, frozen parameters; see `README.md` for what each means to a user."""
+    """Validated, frozen parameters; see `docs/reference.md` for what each means to a user."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -60,7 +60,7 @@ class Params(BaseModel):
             raise ParameterError(
                 "The parameters are not usable; nothing was touched.",
                 looked_at=[_explain(e, values, called) for e in error.errors()],
-                remedy="correct the named parameters; the table of parameters is in README.md",
+                remedy="correct the named parameters; docs/reference.md has the table of parameters",
             ) from None
 
     @field_validator("project")

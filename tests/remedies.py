@@ -1,4 +1,4 @@
-"""What a message says to do, taken as a person takes it: copied, and typed in a shell."""
+"""What a message or a page says to do, taken as a person takes it: copied, and typed in a shell."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+
+import click
 
 Completed = subprocess.CompletedProcess[str]
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command of the program by its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def commands_in(text: str) -> list[str]:

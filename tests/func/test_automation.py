@@ -407,10 +407,6 @@ def test_papermill_alone_removes_the_cluster_and_leaves_the_evidence(airflow: Sc
 # --- the documents ----------------------------------------------------------------------------------------------
 
 
-def test_the_translation_has_the_same_examples_and_every_variable() -> None:
+def test_the_translation_has_the_same_examples() -> None:
     kinds = ("crontab", "sh", "yaml", "python")
     assert all(examples(kind) == examples(kind, "automacao.md") != [] for kind in kinds)
-    for name in ("automation.md", "automacao.md"):
-        text = (ROOT / "docs" / name).read_text("utf-8")
-        assert re.findall(r"^\| `(PGREPL_\w+)` \|", text, re.M) == [variable(n) for n in Params.model_fields]
-        assert all((ROOT / "docs" / target).exists() for target in re.findall(r"\]\(([^)#:]+)\)", text))

