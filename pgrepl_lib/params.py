@@ -60,7 +60,7 @@ class Params(BaseModel):
             raise ParameterError(
                 "The parameters are not usable; nothing was touched.",
                 looked_at=[_explain(e, values, called) for e in error.errors()],
-                remedy="correct the named parameters; docs/reference.md has the table of parameters",
+                remedy="correct the named parameters; docs/reference.md explains each",
             ) from None
 
     @field_validator("project")
