@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from threading import Timer
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LEVELS = ("off", "local", "remote_write", "on", "remote_apply")  # of synchronous_commit, each waits for more
 PATIENCE = 20  # seconds for one commit that is measured
+TRY = "select pg_logical_emit_message(true, 'pgrepl', 'try')"  # WAL, and nothing but WAL
+# A session that waits for no replica goes on: cancelled earlier, it would not have committed.
+GIVE_UP = "select pg_cancel_backend(pid) from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"
 
 
 def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
@@ -73,12 +76,14 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     """
     warned: list[Any] = []
     at, limit = cluster.primary.address, seconds + PATIENCE
-    with db.connect(at, limit=limit, settings=CONFIRMED) as connection:
+    with futures.ThreadPoolExecutor(1) as one, db.connect(at, limit=limit, settings=CONFIRMED) as connection:
         connection.add_notice_handler(warned.append)
-        patience = Timer(seconds, connection.cancel_safe)
-        patience.start()
-        connection.execute("select pg_logical_emit_message(true, 'pgrepl', 'try')")  # WAL, and nothing but WAL
-        patience.cancel()
+        commit = one.submit(connection.execute, TRY)
+        futures.wait([commit], seconds)
+        while not commit.done():  # it may be slow, and not wait for a replica yet
+            db.rows(at, GIVE_UP, [connection.info.backend_pid])
+            futures.wait([commit], 0.1)
+        commit.result()
     return "waiting" if warned else "confirmed"
 
 
