@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from pgrepl_lib import Cluster, open_cluster, ports
 from pgrepl_lib.engine import docker_host as docker_engine
@@ -22,6 +24,32 @@ DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_si
 IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
 REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
 MakeCluster = Callable[..., Cluster]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What need not run on both engines in `make test` is `long` on docker."""
+    for item in items:
+        if item.get_closest_marker("long_on_docker") and engine_of(item.nodeid) == "docker":
+            item.add_marker("long")
+
+
+def engine_of(nodeid: str) -> str:
+    """Which of the engines a test was collected for; "" for one that is not collected for each."""
+    found = re.search(r"[\[-](local|docker)[]-]", nodeid)
+    return found[1] if found else ""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return ByFileAndEngine(config, log)
+
+
+class ByFileAndEngine(LoadFileScheduling):
+    """A worker takes a file's tests for one engine together: they share their clusters."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return f"{nodeid.partition('::')[0]} {engine_of(nodeid)}"
 
 
 def docker_missing() -> str:

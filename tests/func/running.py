@@ -17,7 +17,9 @@ from typing import Any
 import psutil
 
 from pgrepl_lib import Cluster, runs
+from pgrepl_lib.doors.answer import ask_all
 from pgrepl_lib.runs import Run
+from pgrepl_lib.wait import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 Values = dict[str, str]
@@ -59,12 +61,30 @@ def of_cluster(cluster: Cluster) -> Values:
     return {"project": cluster.params.project, "workdir": str(cluster.params.workdir)}
 
 
+def pgrepl_at_once(cluster: Cluster, *commands: str) -> list[Completed]:
+    """What each command answers; they only look, so all are run at the same time."""
+    options = of_cluster(cluster)
+    return ask_all(lambda command: pgrepl(command, options), commands)
+
+
 def folder_of(values: Values) -> Path:
     return Path(values["workdir"]) / values["project"]
 
 
 def all_runs(values: Values) -> list[Run]:
     return runs.of_project(folder_of(values))
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it is gone; what nobody has reaped yet runs no more."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def wait_ended(process: psutil.Process) -> None:
+    """Until it is: whoever was killed takes a moment for it."""
+    wait_until(f"the end of process {process.pid}", lambda: (ended(process), "runs"), seconds=10)
 
 
 class Running:
@@ -89,9 +109,7 @@ class Running:
             self.process.__exit__(None, None, None)
 
     def alive(self) -> bool:
-        with suppress(psutil.NoSuchProcess):
-            return bool(self.process.status() != psutil.STATUS_ZOMBIE)
-        return False
+        return not ended(self.process)
 
     def run(self) -> Run | None:
         """The run as recorded up to now; None until it has written its first line."""

@@ -142,6 +142,7 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
     assert any("replication nosuperuser" in c for c in commands), commands
 
 
+@pytest.mark.long_on_docker
 def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster) -> None:
     ask(cluster, "replica", "alter system set work_mem = '6MB'")  # it shows only once the server runs again
     stop_by_hand(cluster, "replica")
@@ -165,6 +166,7 @@ def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster
         ask(cluster, "primary", "select pg_drop_replication_slot('theirs')")
 
 
+@pytest.mark.long_on_docker
 def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, cluster: Cluster) -> None:
     wait_caught_up(cluster)
     ask(cluster, "replica", "select pg_promote()")
@@ -180,6 +182,7 @@ def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, clust
     assert seen(cluster).startswith(AS_RECORDED)
 
 
+@pytest.mark.long_on_docker
 def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Values, cluster: Cluster) -> None:
     ask(cluster, "primary", "alter system set work_mem = '7MB'")
     edited = cluster.folder / "primary/postgresql.conf"
@@ -213,6 +216,7 @@ def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Valu
     assert seen(cluster).startswith(AS_RECORDED)
 
 
+@pytest.mark.long_on_docker
 def test_what_a_killed_process_did_counts_as_ours(values: Values, cluster: Cluster) -> None:
     program = f"""
 import os, signal

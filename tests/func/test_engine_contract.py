@@ -18,6 +18,7 @@ from pgrepl_lib.engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY
 from pgrepl_lib.errors import CommandFailed, StepFailed
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.func.running import wait_ended
 
 ENDS = {"postgresql.conf": "# Add settings for extensions here", "pg_hba.conf": "scram-sha-256"}
 
@@ -271,7 +272,8 @@ def test_starting_stopping_and_a_crash_keep_the_data(own: Cluster) -> None:
     process = postmaster(own, PRIMARY)
     children = process.children()
     process.kill()
-    psutil.wait_procs([process, *children], 10)
+    for each in (process, *children):
+        wait_ended(each)
     wait_until("the death to be seen", lambda: (not engine.running(PRIMARY), "running"), seconds=10)
     assert engine.has_data(PRIMARY)
     engine.start(PRIMARY).do(quiet)

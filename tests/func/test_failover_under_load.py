@@ -49,6 +49,7 @@ def received_a_part(cluster: Cluster) -> tuple[bool, str]:
     return all(f.received > f.replayed and f.received % SEGMENT == 0 for f in found), str(found)
 
 
+@pytest.mark.long_on_docker
 def test_where_what_was_received_ends_inside_a_record_the_failover_ends(cluster: Cluster) -> None:
     db.rows(cluster.primary.address, "create table kept as select 7 as n")
     with one_large_record(cluster):

@@ -22,7 +22,7 @@ from pgrepl_lib.state import read
 
 from ..conftest import REQUIRE_DOCKER
 from .interrupted import Interrupted, stopped_in_every_way
-from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl
+from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl, wait_ended
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: si
         time.sleep(seconds)
         code, errors = running.end(number)
     assert code == 130 and "run again to go on" in errors and "Traceback" not in errors, errors
-    assert not kernel.is_running() or kernel.status() == psutil.STATUS_ZOMBIE, "nobody may be there to reap it"
+    wait_ended(kernel)
     assert all_runs(values) == [] and not folder_of(values).exists()
 
 

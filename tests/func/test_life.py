@@ -28,7 +28,7 @@ from tests.func.operated import (
     processes_of,
     wait_caught_up,
 )
-from tests.func.running import of_cluster, pgrepl
+from tests.func.running import of_cluster, pgrepl, pgrepl_at_once, wait_ended
 
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
 BUSY = "do $$ begin for i in 1..2000000000 loop end loop; end $$"  # it never looks for its postmaster
@@ -194,16 +194,26 @@ def test_down_also_ends_a_server_that_does_not_end(open_with: MakeCluster, monke
     checkpointer = psutil.Process(db.row(lone.primary.address, query)["pid"])
     checkpointer.suspend()
     lone.remove(confirm=True)
-    assert not lone.engine.existing() and not checkpointer.is_running()
+    assert not lone.engine.existing()
+    wait_ended(checkpointer)
 
 
 # --- only docker --------------------------------------------------------------------------------------------------
+
+
+def look_at_one_that_is_cut_off(cluster: Cluster, to: str) -> None:
+    """No command ends in a traceback."""
+    done = pgrepl_at_once(cluster, "status", "lag", "check", f"switchover --to {to} --yes")
+    assert [d.returncode for d in done] == [0, 3, 1, 1]
+    assert not [d.args for d in done if "Traceback" in d.stderr + d.stdout]
+    assert f"UNKNOWN - {cluster.primary.name} nothing listens" in done[1].stdout
 
 
 def test_a_container_gets_its_place_in_the_network_back(cluster: Cluster, open_with: MakeCluster) -> None:
     only(cluster, "docker")
     primary, new = cluster.primary, cluster.topology.replicas[0]
     cut(cluster, primary.name)
+    look_at_one_that_is_cut_off(cluster, new)
     assert primary.start() == "changed" and primary.start() == "unchanged"
     wait_caught_up(cluster)
     container = container_of(cluster, new)

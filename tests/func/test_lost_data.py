@@ -136,6 +136,7 @@ def without_the_right(cluster: Cluster, *, there: bool) -> None:
     db.rows(cluster.primary.address, f"alter role repl {right}")
 
 
+@pytest.mark.long_on_docker
 @pytest.mark.parametrize("fault", [unreadable, without_the_right])
 def test_a_copy_that_fails_leaves_the_replica_as_it_was(cluster: Cluster, reopen: Reopen, fault: Callable[..., None]) -> None:
     db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
@@ -152,6 +153,7 @@ def test_a_copy_that_fails_leaves_the_replica_as_it_was(cluster: Cluster, reopen
     assert failed_checks(reopen(), *OPERATION) == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, reopen: Reopen) -> None:
     db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
     wait_caught_up(cluster)
@@ -174,6 +176,7 @@ def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, r
     assert failed_checks(reopen(), *OPERATION) == {}
 
 
+@pytest.mark.long_on_docker
 def test_where_there_is_no_room_for_a_copy_nothing_is_touched(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replacing, "SPARE", 10**15)
     before = everything_recorded(cluster)
@@ -225,6 +228,7 @@ def test_an_interrupted_exchange_goes_on(cluster: Cluster, reopen: Reopen) -> No
     assert failed_checks(now, *OPERATION) == {}
 
 
+@pytest.mark.long_on_docker
 def test_what_is_really_the_primary_is_not_thrown_away(cluster: Cluster, reopen: Reopen) -> None:
     """An older cluster.json is put back."""
     record = cluster.folder / "cluster.json"

@@ -50,7 +50,7 @@ REWINDS = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
     """With a password on one engine; `test_operate_faults.py` has it on the other."""
-    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "local" else "trust")
+    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "docker" else "trust")
 
 
 @pytest.fixture
@@ -123,6 +123,7 @@ def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster)
     assert failed_checks(cluster) == {}
 
 
+@pytest.mark.long_on_docker
 def test_after_a_switchover_running_again_changes_nothing(cluster: Cluster, open_with: MakeCluster) -> None:
     Switchover(cluster, "replica-2").run()
     now = again(cluster, open_with)
@@ -336,6 +337,7 @@ def test_with_a_synchronous_replica_a_failover_loses_nothing(cluster: Cluster) -
     assert db.row(cluster.primary.address, query)["n"] == 0
 
 
+@pytest.mark.long_on_docker
 @pytest.mark.parametrize("method", ["ANY 3", "FIRST 0", "ALL", "any 1", "ANY 1 (x)"])
 def test_a_commit_that_would_wait_for_ever_is_refused(cluster: Cluster, method: str) -> None:
     before = configuration(cluster, "primary")
@@ -344,6 +346,7 @@ def test_a_commit_that_would_wait_for_ever_is_refused(cluster: Cluster, method: 
     assert configuration(cluster, "primary") == before and cluster.topology.synchronous == ""
 
 
+@pytest.mark.long_on_docker
 def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     set_synchronous(cluster, "ANY 1")
     assert failed_checks(cluster, "synchronous") == {}
@@ -384,6 +387,7 @@ with momentary.schema(at), momentary.role(at, "x"):
 """
 
 
+@pytest.mark.long_on_docker
 def test_what_a_killed_check_has_left_is_removed_by_the_next(cluster: Cluster) -> None:
     at = cluster.primary.address
     there = ("select nspname as n from pg_namespace where nspname like 'pgrepl_check%' "
@@ -398,6 +402,7 @@ def test_what_a_killed_check_has_left_is_removed_by_the_next(cluster: Cluster) -
     db.rows(at, "drop schema pgrepl_check_somebodys")
 
 
+@pytest.mark.long_on_docker
 def test_a_server_that_hangs_is_told_and_not_awaited(cluster: Cluster) -> None:
     with db.connect(cluster.primary.address, limit=0.5) as connection:
         pid = connection.info.backend_pid
@@ -436,6 +441,7 @@ def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> 
     assert failed_checks(cluster, "streaming", "settings", "slot", "one-primary") == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_replica_that_lost_its_wal_is_made_anew(cluster: Cluster) -> None:
     drills.limit_slots(cluster, "32MB")
     try:
@@ -449,6 +455,7 @@ def test_a_replica_that_lost_its_wal_is_made_anew(cluster: Cluster) -> None:
     assert failed_checks(cluster) == {}
 
 
+@pytest.mark.long_on_docker
 def test_what_may_not_be_removed_is_refused(cluster: Cluster) -> None:
     with pytest.raises(ParameterError, match="primary is the primary"):
         remove(cluster, "primary", confirm=True)

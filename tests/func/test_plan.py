@@ -97,6 +97,7 @@ def edited(diff: str) -> list[str]:
     return [line for line in diff.splitlines() if line[:1] in ("+", "-")]
 
 
+@pytest.mark.long_on_docker
 def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     changed = run_and_compare(values, "nothing exists", "--to", "01")
     assert len(changed) == 13 and "Preparar a pasta do cluster" in changed

@@ -67,6 +67,7 @@ def primary_of(cluster: Cluster) -> str:
     return str(found["topology"]["primary"])
 
 
+@pytest.mark.long_on_docker
 def test_an_unfinished_switchover_is_finished_by_what_another_command_says(cluster: Cluster) -> None:
     Switchover(cluster, "replica").prepare()
     finish, back = refused("replica rebuild replica", cluster)
@@ -75,6 +76,7 @@ def test_an_unfinished_switchover_is_finished_by_what_another_command_says(clust
     assert primary_of(cluster) == "replica"
 
 
+@pytest.mark.long_on_docker
 def test_a_refused_failover_names_the_switchover(cluster: Cluster) -> None:
     instead, by_force = refused("failover", cluster)
     assert by_force.endswith("--force") and copied(f"{by_force} --plan").returncode == 0
@@ -82,6 +84,7 @@ def test_a_refused_failover_names_the_switchover(cluster: Cluster) -> None:
     assert primary_of(cluster) != "primary"
 
 
+@pytest.mark.long_on_docker
 def test_a_failover_says_how_the_old_primary_comes_back(cluster: Cluster) -> None:
     told = copied(refused("failover", cluster)[1])
     assert told.returncode == 0, told.stderr
@@ -120,6 +123,7 @@ def on_a_terminal(command: str, cluster: Cluster) -> Terminal:
     return Terminal(words(command, of_cluster(cluster)), PROMPT)
 
 
+@pytest.mark.long_on_docker
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -155,6 +159,7 @@ def promise(cluster: Cluster) -> None:
     set_synchronous(cluster, "ANY 1")
 
 
+@pytest.mark.long_on_docker
 @pytest.mark.parametrize(
     ("prepare", "command", "told"),
     [
@@ -175,6 +180,7 @@ def test_what_comes_after_a_change_of_roles_is_asked_first_too(
     assert (cluster.folder / "cluster.json").read_bytes() == before
 
 
+@pytest.mark.long_on_docker
 def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(cluster: Cluster) -> None:
     terminal = on_a_terminal("switchover --to replica", cluster)
     terminal.question()
@@ -185,6 +191,7 @@ def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(clus
     assert primary_of(cluster) == "primary"
 
 
+@pytest.mark.long_on_docker
 def test_a_question_is_left_by_an_interruption(cluster: Cluster) -> None:
     terminal = on_a_terminal("failover --force", cluster)
     terminal.question()

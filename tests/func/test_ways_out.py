@@ -87,6 +87,7 @@ def awaited(cluster: Cluster) -> str:
 # --- a promise in force --------------------------------------------------------------------------
 
 
+@pytest.mark.long_on_docker
 def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster: Cluster, reopen: Reopen) -> None:
     set_synchronous(cluster, "ANY 1")
     promised = awaited(cluster)
@@ -132,6 +133,7 @@ def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(cluste
     assert failed_checks(now, *SOUND) == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_switchover_whose_new_primary_dies_is_finished(cluster: Cluster, reopen: Reopen) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
@@ -179,6 +181,7 @@ def test_a_failover_whose_new_primary_dies_or_hangs_ends(cluster: Cluster, reope
     assert failed_checks(now, "one-primary") == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_failover_may_choose_another_one_until_the_promotion(cluster: Cluster, reopen: Reopen) -> None:
     cluster.primary.kill()
     begun = Failover(cluster, "replica")
@@ -198,6 +201,7 @@ def test_a_failover_may_choose_another_one_until_the_promotion(cluster: Cluster,
     assert failed_checks(now, *SOUND) == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_failover_without_anybody_to_choose_is_taken_back(cluster: Cluster, reopen: Reopen) -> None:
     set_synchronous(cluster, "ANY 1")
     cluster.primary.kill()
@@ -213,6 +217,7 @@ def test_a_failover_without_anybody_to_choose_is_taken_back(cluster: Cluster, re
     assert failed_checks(now, *SOUND) == {}
 
 
+@pytest.mark.long_on_docker
 def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(cluster: Cluster, reopen: Reopen) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
@@ -230,6 +235,7 @@ def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(cluster: Cl
 # --- the others ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long_on_docker
 def test_a_replica_that_hangs_is_left_by_a_switchover_and_follows_later(cluster: Cluster, reopen: Reopen) -> None:
     with frozen(cluster, "replica-2"):
         told = done("switchover --to replica", cluster)
@@ -241,6 +247,7 @@ def test_a_replica_that_hangs_is_left_by_a_switchover_and_follows_later(cluster:
     assert failed_checks(now, *SOUND) == {}
 
 
+@pytest.mark.long_on_docker
 def test_nobody_is_promoted_beside_a_replica_that_accepts_writes(cluster: Cluster, reopen: Reopen) -> None:
     record = cluster.folder / "cluster.json"
     older = record.read_bytes()
