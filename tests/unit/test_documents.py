@@ -93,6 +93,12 @@ def test_every_link_leads_to_a_page_and_its_section(name: str) -> None:
         assert not anchor or anchor in anchors(page.read_text("utf-8")), target
 
 
+def test_every_file_that_contributors_are_sent_to_exists() -> None:
+    named = re.findall(r"`([\w./-]+(?:\.py|\.ipynb|\.md))`", PAGES["CONTRIBUTING.md"])
+    places = (ROOT, ROOT / "pgrepl_lib")
+    assert [n for n in named if not any((place / n).exists() for place in places)] == []
+
+
 # --- commands, options and parameters -------------------------------------------------------------------------
 
 
