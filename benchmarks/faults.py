@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from docker.errors import APIError
 from pgrepl_lib import Cluster
 from pgrepl_lib.engine import docker_host
 from pgrepl_lib.wait import wait_until
+
+STREAMS = re.compile("postgres: wal(sender|receiver) ")
 
 
 @contextmanager
@@ -75,8 +78,31 @@ def freeze(cluster: Cluster, name: str) -> Iterator[None]:
         thaw(stopped)
 
 
+@contextmanager
+def cut(cluster: Cluster, name: str) -> Iterator[None]:
+    """Its network is gone until the end; on local, where nobody needs one, all that sends or receives its WAL hangs."""
+    if cluster.engine.name == "local":
+        children = psutil.Process(postmaster_of(cluster, name)).children()
+        stopped = [p for p in children if STREAMS.match(" ".join(p.cmdline()))]
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            thaw(stopped)
+        return
+    network = docker_host.client().networks.get(f"{cluster.params.project}_cluster")
+    container = container_of(cluster, name)
+    network.disconnect(container)
+    try:
+        yield
+    finally:
+        with suppress(APIError):  # it was put back, or is no more
+            network.connect(container, aliases=[name])
+
+
 FAULTS: dict[str, Callable[[Cluster, str], AbstractContextManager[None]]] = {
-    each.__name__: each for each in (kill, crash, pause, freeze)
+    each.__name__: each for each in (kill, crash, pause, freeze, cut)
 }
 
 

@@ -13,7 +13,7 @@ from pgrepl_lib.postgres.sessions import CONFIRMED
 from pgrepl_lib.wait import wait_until
 
 TABLE = "pgrepl_watched"
-PAUSE = 0.02  # seconds between two tries on one instance
+PAUSE = 0.02  # seconds
 # It works for some 10 ms, so that a server which is stopped often has one under way.
 INSERT = f"""insert into {TABLE} select %s, clock_timestamp() from generate_series(1, 50000)
 having count(*) > 0"""
@@ -24,11 +24,11 @@ class Watcher:
 
     tries: all of them. writers: who confirmed, in that order, each once in a row. Who has lost its
     role confirms nothing any more once its successor has: not even what it was asked before it
-    froze, and not when it is thawed.
+    froze, and not when it is thawed. pause: seconds between two tries on one instance.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.tries = 0
+    def __init__(self, cluster: Cluster, pause: float = PAUSE) -> None:
+        self.tries, self.pause = 0, pause
         self.writers: list[str] = []
         self._lock, self._end = Lock(), Event()
         db.rows(cluster.primary.address, f"create table if not exists {TABLE} (name text, at timestamptz)")
@@ -60,11 +60,11 @@ class Watcher:
         return max(len(self.writers) - len(primaries), 0)
 
     def _work(self, name: str, at: db.Address) -> None:
-        while not self._end.wait(PAUSE):
+        while not self._end.wait(self.pause):
             with suppress(psycopg.Error, OSError), db.connect(at, seconds=2, settings=CONFIRMED) as connection:
                 warned: list[Any] = []
                 connection.add_notice_handler(warned.append)
-                while not self._end.wait(PAUSE):
+                while not self._end.wait(self.pause):
                     self._try(connection, name, warned)
 
     def _try(self, connection: db.BoundedConnection, name: str, warned: list[Any]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
 
 TABLE = "pgrepl_writer"
-PAUSE = 0.002  # seconds between two rows, so that the writer is no load of its own
+PAUSE = 0.002  # seconds, so that the writer is no load of its own
 ATTEMPT = 0.02  # seconds between two attempts to find the primary
 
 
@@ -52,10 +52,13 @@ class Report:
 
 
 class Writer:
-    """Writes numbered rows into the cluster, one transaction each, and follows the primary wherever it goes."""
+    """Writes numbered rows into the cluster, one transaction each, and follows the primary wherever it goes.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+    pause: seconds between two rows.
+    """
+
+    def __init__(self, cluster: Cluster, pause: float = PAUSE) -> None:
+        self.cluster, self.pause = cluster, pause
         self.acknowledged: list[tuple[int, float]] = []
         self._stop, self._number = Event(), 0
         self._connection: db.BoundedConnection | None = None
@@ -120,7 +123,7 @@ class Writer:
                         if not warned:  # a cancelled wait for a synchronous replica warns, and confirms nothing
                             self.acknowledged.append((self._number, time.monotonic()))
                         warned.clear()
-                        self._stop.wait(PAUSE)
+                        self._stop.wait(self.pause)
             except (psycopg.Error, OSError):
                 self._stop.wait(ATTEMPT)
 

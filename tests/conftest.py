@@ -23,6 +23,7 @@ DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_si
                      "wal_log_hints": "on", "wal_retrieve_retry_interval": "100ms"}  # fmt: skip
 IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
 REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
+PATIENCE = float(os.environ.get("PGREPL_PATIENCE", "1"))  # by which limits are longer, on a busy machine
 MakeCluster = Callable[..., Cluster]
 
 

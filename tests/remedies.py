@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import click
 
+from tests.conftest import PATIENCE
+
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -37,5 +39,5 @@ def copied(command: str) -> Completed:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=240 * PATIENCE,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import tempfile
@@ -19,18 +20,21 @@ from benchmarks.watcher import Watcher
 from pgrepl_lib import Cluster, db
 from pgrepl_lib.errors import PgreplError
 from pgrepl_lib.workload import TABLE, Writer
-from tests.conftest import MakeCluster
+from tests.conftest import PATIENCE, MakeCluster
 from tests.remedies import commands_in, copied
 
+from .disks import leave_free, resize
 from .operated import again, bring_home, failed_checks
 from .running import CHECKOUT, Values, of_cluster, pgrepl, words
 
-LIMIT = 120  # seconds for one command, and for the whole way out
+LIMIT = 120 * PATIENCE  # seconds for one command, and for the whole way out
+ROOM = 8000  # megabytes of the disk that becomes full, which are used only once they are written
 FEWEST, MOST = 3, 4  # instances
 TWICE = 2  # times that one command is tried: it may have been too early
 LOOKS = ("check", "status", "lag", "projects", "runs", "report", "psql", "plan", "down")
 # Those of the checks that neither write much nor compare tables that are written meanwhile.
 VERIFIED = ("one-primary", "primary-writes", "streaming", "slot", "receiver", "same-cluster", "synchronous")
+PAUSE = 0.1  # seconds between two writes, so that what writes all the time is no load of its own
 THAWED = 1  # seconds in which one that goes on again may show what it still does
 
 # What is done to any replica and any other instance. One that is fenced comes back first.
@@ -47,7 +51,7 @@ OPERATIONS = (
     "sync off",
 )
 # What happens to one instance, or to the command itself, while it is at work.
-EVENTS = ("nothing", "kill", "freeze", "pause", "kill the runner")
+EVENTS = ("nothing", "kill", "freeze", "pause", "cut", "full disk", "kill the runner")
 DELAYS = (0.0, 0.4, 0.8, 1.2, 1.8, 2.5, 4.0)  # seconds; a command takes half a second to begin
 
 
@@ -61,7 +65,7 @@ class States:
         self.given, self.open_with = cluster, open_with
         self.values = of_cluster(cluster)
         bring_home(self.cluster)
-        self.writer = Writer(self.cluster).start()
+        self.writer = Writer(self.cluster, PAUSE).start()
         self.promised: set[int] = set()
         self.since: int | None = None  # the first row that a replica must have, too
 
@@ -80,8 +84,8 @@ class States:
         command, event, victim = self._chosen(cluster, drawn)
         delay = drawn.choice(DELAYS)
         print(f"{datetime.now():%H:%M:%S} {command}; {event} ({victim}) after {delay} s", flush=True)
-        hangs = event in ("freeze", "pause")
-        with Watcher(cluster) as watcher:
+        hangs = event in silencing(cluster)
+        with Watcher(cluster, PAUSE) as watcher:
             with ExitStack() as until:
                 said = self._perform(command, event, victim, delay, until)
                 if hangs and victim == self.cluster.topology.primary:  # nobody waits for that one
@@ -162,7 +166,7 @@ class States:
     def _require_promises(self) -> None:
         """Every row that was confirmed by a replica, too, is there; and somebody accepts new ones."""
         self.writer.cluster = self.cluster
-        self.writer.wait_rows(3)
+        self.writer.wait_rows(3, LIMIT)
         found = {r["id"] for r in db.rows(self.cluster.primary.address, f"select id from {TABLE}")}
         assert not self.promised - found, f"lost: {sorted(self.promised - found)[:9]}"
 
@@ -185,10 +189,30 @@ def ended(process: subprocess.Popen[str]) -> int:
 @contextmanager
 def struck(cluster: Cluster, name: str, event: str) -> Iterator[None]:
     """It happens to this instance, if that runs, and ends with the block."""
+    events = {**FAULTS, "full disk": full}
     with ExitStack() as stack:
         with suppress(psutil.Error, OSError, ValueError, PgreplError, APIError):  # it does not run just now
-            stack.enter_context(FAULTS[event](cluster, name))
+            stack.enter_context(events[event](cluster, name))
         yield
+
+
+@contextmanager
+def full(cluster: Cluster, _: str) -> Iterator[None]:
+    """The disk of the cluster's folder is full until the block ends: on local that of all data, too."""
+    disk = cluster.params.workdir
+    if not os.path.ismount(disk):  # who runs the tests may make none
+        yield
+        return
+    leave_free(disk, 1)
+    try:
+        yield
+    finally:
+        resize(disk, ROOM)
+
+
+def silencing(cluster: Cluster) -> tuple[str, ...]:
+    """The events during which nobody hears of an instance."""
+    return ("freeze", "pause") if cluster.engine.name == "local" else ("freeze", "pause", "cut")
 
 
 def leads_on(command: str) -> bool:

@@ -24,6 +24,7 @@ from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 
+from .disks import mounted, resize
 from .running import of_cluster, pgrepl
 
 ODD_SETTINGS = {"log_line_prefix": "a'b\\c#d %m ", "timezone": "America/Sao_Paulo", "datestyle": "ISO, DMY",
@@ -216,19 +217,16 @@ def test_an_image_of_another_version(docker_ready: None, empty: Path) -> None:
 
 
 @contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
+def small(folder: Path, options: str) -> Iterator[None]:
     """A small file system of its own in this folder."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this user may not mount: {done.stderr.strip()}")
-    try:
+    with mounted(folder, options) as why_not:
+        if why_not:
+            pytest.skip(f"this user may not mount: {why_not}")
         yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_read_only_work_folder(empty: Path) -> None:
-    with mounted(empty, "ro,size=1m"):
+    with small(empty, "ro,size=1m"):
         made = open_cluster("test", project="ro", engine="local", workdir=str(empty))
         for step in (made.preflight, made.make_secrets):
             with pytest.raises(EnvironmentLacking) as caught:
@@ -240,7 +238,7 @@ def test_a_read_only_work_folder(empty: Path) -> None:
 
 
 def test_what_fills_the_disk_can_be_removed(empty: Path) -> None:
-    with mounted(empty, "size=1m,mode=755"):
+    with small(empty, "size=1m,mode=755"):
         made = open_cluster("test", project="full", engine="local", workdir=str(empty))
         files.make_folder(made.folder)
         made.record()
@@ -265,7 +263,7 @@ def test_a_work_folder_that_is_a_file(empty: Path) -> None:
 
 
 def test_a_nearly_full_work_folder_is_found_before(empty: Path) -> None:
-    with mounted(empty, "size=50m,mode=755"):
+    with small(empty, "size=50m,mode=755"):
         made = open_cluster("test", project="full", engine="local", workdir=str(empty))
         with pytest.raises(EnvironmentLacking, match="disk: 0") as caught:
             made.make_secrets()
@@ -284,12 +282,12 @@ def test_room_is_looked_for_where_the_data_go(cluster: Cluster) -> None:
 def test_a_work_folder_that_fills_up_on_the_way(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running again goes on once there is room."""
     monkeypatch.setattr(preflight, "SPACE_NEEDED", 0)
-    with mounted(empty, "size=12m,mode=755"):
+    with small(empty, "size=12m,mode=755"):
         made = open_cluster("test", project="full", engine="local", workdir=str(empty))
         with pytest.raises(PgreplError) as caught:
             set_up(made)
         assert "space" in str(caught.value).lower() and caught.value.remedy
-        subprocess.run(["mount", "-o", "remount,size=600m", str(empty)], check=True)
+        resize(empty, 600)
         made = open_cluster("test", project="full", engine="local", workdir=str(empty))
         try:
             set_up(made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pgrepl_lib import attestation, audit, lock, open_cluster
 from pgrepl_lib.state import read
 
 from ..conftest import REQUIRE_DOCKER
+from .disks import leave_free, mounted, resize
 from .interrupted import Interrupted, stopped_in_every_way
 from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl, wait_ended
 
@@ -174,17 +174,10 @@ def small_disk(workdir: Path) -> Iterator[Path]:
     """A file system of its own, whose size can be changed."""
     folder = workdir / "small"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500m,mode=755", "tmpfs", str(folder)], capture_output=True)
-    if made.returncode:
-        missing(f"this user may not make a file system: {made.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def leave_free(disk: Path, megabytes: int) -> None:
-    """As if somebody else had filled the disk but for this."""
-    size = shutil.disk_usage(disk).used + megabytes * 1024**2
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+    with mounted(folder, "size=1500m,mode=755") as why_not:
+        if why_not:
+            missing(f"this user may not make a file system: {why_not}")
+        yield folder
 
 
 @pytest.mark.long
@@ -201,7 +194,7 @@ def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(values:
         run = all_runs(values)[-1]
         assert run.status in ("failed", *([] if megabytes else ["killed"])), title  # where not even its end could be written
         assert audit.Journal(run.folder).first_broken_line() is None
-        leave_free(small_disk, 1500)
+        resize(small_disk, 1500)
     done = pgrepl("run", values, "--resume")
     assert done.returncode == 0, done.stderr
     assert pgrepl("check", values).returncode == 0

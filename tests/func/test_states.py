@@ -1,13 +1,16 @@
 """Any operation, and anything that happens meanwhile: one primary, no promise broken, always a way out.
 
 Each step is drawn by hypothesis from a seed (PGREPL_SEED, else 1): the same seed does the same things
-at the same moments, so that a failure can be tried again.
+at the same moments, so that a failure can be tried again. PGREPL_STEPS is the number of steps of the
+long test, PGREPL_PATIENCE a factor for its limits, for a machine that has other work to do.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -18,18 +21,30 @@ from hypothesis.strategies import integers
 from pgrepl_lib import Cluster
 from tests.conftest import MakeCluster
 
-from .operated import make
-from .states import States
+from .disks import mounted
+from .operated import again, make
+from .states import ROOM, States
 
 SEED = int(os.environ.get("PGREPL_SEED", "1"))
 SHORT = 15  # commits wait for a replica, the primary hangs, another one takes its place
-STEPS = 10  # of one example, which begins with the cluster as it was made
-EXAMPLES = {"local": 50, "docker": 20}
+EACH = 25  # steps of one example, which begins with the cluster as it was made
+STEPS = {"local": 500, "docker": 200}
 
 
 @pytest.fixture(scope="module")
-def cluster(engine_name: str, open_with: MakeCluster) -> Cluster:
-    return make(open_with, engine_name)
+def disk(workdir: Path) -> Iterator[Path]:
+    """A file system that may become full; for a user who may make none, a folder."""
+    folder = workdir / "states"
+    folder.mkdir(exist_ok=True)
+    with mounted(folder, f"size={ROOM}m,mode=755"):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def cluster(engine_name: str, open_with: MakeCluster, disk: Path) -> Iterator[Cluster]:
+    made = make(open_with, engine_name, workdir=str(disk))
+    yield made
+    again(made, open_with).remove(confirm=True)
 
 
 def explore(cluster: Cluster, open_with: MakeCluster, *, examples: int, steps: int, chosen: int = SEED) -> None:
@@ -83,4 +98,5 @@ def test_some_steps(cluster: Cluster, open_with: MakeCluster) -> None:
 def test_whatever_happens_there_is_one_primary_and_a_way_out(
     engine_name: str, cluster: Cluster, open_with: MakeCluster
 ) -> None:
-    explore(cluster, open_with, examples=EXAMPLES[engine_name], steps=STEPS)
+    steps = int(os.environ.get("PGREPL_STEPS", STEPS[engine_name]))
+    explore(cluster, open_with, examples=steps // EACH, steps=EACH)
