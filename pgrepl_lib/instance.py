@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,11 @@ from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
 from .operations import identity, logins, replacing, restarts
-from .replicas import limits
+from .postgres import progress
+from .postgres.limits import limits
+from .replicas import bring_up_above
 from .server import Server
+from .topology import owner_of
 from .wait import wait_until
 
 
@@ -119,7 +121,9 @@ class Instance(Server):
 
     def create_slot(self, slot: str, title: str = "") -> str:
         """Step: the physical slot of a replica, which reserves WAL at once (correction 6)."""
-        return self.cluster.perform(title or f"Create the slot {slot}", self.slot_action(slot))
+        follows = self.cluster.topology.upstreams.get(owner_of(slot), self.name)  # maybe another
+        action = self.slot_action(slot) if follows == self.name else NOTHING
+        return self.cluster.perform(title or f"Create the slot {slot}", action)
 
     def slot_action(self, slot: str) -> Action:
         """The same as an action, for steps that do more."""
@@ -190,7 +194,7 @@ class Instance(Server):
             engine.discard_backup(self.name)
             self.upstream.wait_slot_free(self.slot)
             for command in commands:
-                engine.run(command, lambda line: tell(_percent(line)))
+                engine.run(command, lambda line: tell(progress.percent(line)))
 
         return Action(commands, do, lambda: self.prepared() or engine.backup_complete(self.name))
 
@@ -236,6 +240,7 @@ class Instance(Server):
         action = cluster.engine.start(self.name, initialise=self._is_first())
 
         def do(tell: Tell) -> None:
+            bring_up_above(self, tell)
             if not action.done():
                 identity.require_own_data(cluster.engine, cluster.topology, self.name)
                 replacing.forget_copy(cluster.engine, self.name, cluster.mark(self.name))
@@ -328,8 +333,3 @@ class Instance(Server):
     def _run(self, *commands: Command) -> None:
         for command in commands:
             self.cluster.engine.run(command)
-
-
-def _percent(line: str) -> str:
-    found = re.search(r"(\d+)%", line)
-    return f"{found[1]} %" if found else line.strip()[:60]

@@ -13,18 +13,11 @@ from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
 from .operations import replacing, restarts, roles
 from .postgres.confirmation import waited_for
+from .postgres.limits import PARALLEL, limits
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
-
-PARALLEL = 4  # base backups at once; each takes two of the primary's WAL senders
-
-
-def limits(count: int) -> dict[str, int]:
-    """What the settings need for this many replicas, where that is more than the document's or the server's ten."""
-    senders, slots = count + 2 * min(count, PARALLEL), count + 2
-    return {name: need for name, need in (("max_wal_senders", senders), ("max_replication_slots", slots)) if need > 10}
 
 
 def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()) -> list[str]:
@@ -194,9 +187,8 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
     old = instance.upstream
     if old.name == upstream:
         return cluster.perform(title.format(name, upstream), NOTHING)
-    move = move_action(instance, target)
     drops = [old.drop_slot_action(instance.slot)] if cluster.engine.running(old.name) else []
-    action = Action.sequence([move, *drops], done=lambda: False)
+    action = Action.sequence([move_action(instance, target), *drops], done=lambda: False)
     return cluster.perform(title.format(name, upstream), action)
 
 
@@ -240,6 +232,15 @@ def whole_action(instance: Instance) -> Action:
     copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
     taken_back = drift.settings_action(instance).commands
     return Action((*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands))
+
+
+def bring_up_above(instance: Instance, tell: Tell) -> None:
+    """Before a replica starts, the replica that it follows runs and has its slot."""
+    above = instance.upstream
+    if above.is_replica:
+        for each in (whole_action(above), above.slot_action(instance.slot)):
+            if not each.done():
+                each.do(tell)
 
 
 def configuration_action(instance: Instance) -> Action:
@@ -291,9 +292,8 @@ def _difference(instance: Instance) -> str:
     source = cluster.text_of(cluster.folder / cluster.primary.name / name)
     if instance.has_file(name):
         return ""
-    return conf.diff(
-        source, conf.with_block(source, "standby", instance.standby_lines(instance.upstream)), f"{instance.name}/{name}"
-    )
+    wanted = conf.with_block(source, "standby", instance.standby_lines(instance.upstream))
+    return conf.diff(source, wanted, f"{instance.name}/{name}")
 
 
 def _addition(instance: Instance) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 START_SECONDS = 90  # without progress
 HUNG_LOOKS = 10  # one after the other, before a server counts as one that hangs
 REFUSED_SECONDS = 20  # a replica may first have to replay a change of the password
+NOT_CONNECTED = "not connected"
+RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
 POSITION = """
 select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
 
@@ -140,13 +142,20 @@ class Server:
         except psycopg.OperationalError:
             return ""
 
+    def _approach(self) -> str:
+        """As `position`; who receives from somebody else comes no nearer to its upstream."""
+        elsewhere = self.streams()[1] == NOT_CONNECTED and self.look(RECEIVES)
+        if elsewhere and not isinstance(elsewhere, Answer):
+            return ""
+        return self.position()
+
     def streams(self) -> tuple[bool, str]:
         """Whether its upstream sees this replica streaming, and the state seen."""
         query = "select state from pg_stat_replication where application_name = %s"
         seen = self.upstream.look(query, [self.application_name])
         if isinstance(seen, Answer):
             return False, f"{self.upstream.name} {seen}"
-        state = str(seen.get("state", "not connected"))
+        state = str(seen.get("state", NOT_CONNECTED))
         return state == "streaming", state
 
     def follows(self) -> bool:
@@ -173,7 +182,7 @@ class Server:
             f"{self.name} to stream from {self.upstream.name}",
             self.streams,
             seconds=60,
-            progress=self.position,
+            progress=self._approach,
             alive=lambda: engine.running(self.name) and engine.running(self.upstream.name),
             log=lambda: engine.log_tail(self.name),
             hint=self.cluster.addressed(hint),

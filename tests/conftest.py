@@ -163,7 +163,7 @@ def set_up_replica(cluster: Cluster) -> list[str]:
     done += [replica.copy_configuration(f) for f in ("postgresql.conf", "pg_hba.conf")]
     done += [replica.forget_recovery_settings(), replica.remove_temporary()]
     done += [replica.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
-    done += [replica.configure(DOCUMENT_SETTINGS), replica.allow_replication(), replica.follow(cluster.primary)]
+    done += [replica.configure(DOCUMENT_SETTINGS), replica.allow_replication(), replica.follow(replica.upstream)]
     return [*done, replica.start()]
 
 

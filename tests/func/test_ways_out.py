@@ -12,10 +12,11 @@ from pgrepl_lib import Cluster, db
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import promotion
 from pgrepl_lib.operations import slots as unused
+from pgrepl_lib.replicas import follow
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
-from tests.conftest import MakeCluster
+from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
     again,
     bring_home,
@@ -108,6 +109,22 @@ def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster:
     for replica in now.replicas:
         replica.wait_streaming()
     assert failed_checks(now, *SOUND) == {} and not slots(now)["replica"]
+
+
+# --- one below the other -------------------------------------------------------------------------
+
+
+def test_a_run_brings_up_from_above_whom_the_first_replica_follows(cluster: Cluster, reopen: Reopen) -> None:
+    """And leaves it there: chapters 01 and 02 make the first replica, which may follow another one by now."""
+    follow(cluster, "replica", "replica-2")
+    cluster.instance("replica").kill()
+    cluster.instance("replica-2").drop_slot_action("replica_1_slot").do(print)
+    cluster.instance("replica-2").kill()
+    set_up_primary(cluster)
+    set_up_replica(cluster)
+    assert cluster.topology.upstreams == {"replica": "replica-2", "replica-2": "primary"}
+    assert slots(cluster)["primary"] == ["replica_2_slot"]
+    assert failed_checks(reopen(), *SOUND) == {}
 
 
 # --- the chosen one ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pgrepl_lib.operations.promotion import ways_on
 from pgrepl_lib.operations.slots import unused
 from pgrepl_lib.params import Params
 from pgrepl_lib.postgres.confirmation import waited_for
-from pgrepl_lib.replicas import limits
+from pgrepl_lib.postgres.limits import limits
 from pgrepl_lib.topology import Topology, name_of, number_of
 
 
