@@ -19,7 +19,8 @@ PLATFORMS = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
 MAJORS = range(14, 19)
 
 
-# No registry that the tests reach holds these packages, so their checksum is npm's to verify (README, Engines).
+# No registry that the tests reach holds these packages: their checksum is npm's to verify
+# (docs/reference.md, Engines).
 LEFT_TO_NPM = {(key, 14) for key in PLATFORMS if key != "linux-x64"}
 
 
@@ -35,7 +36,7 @@ def test_a_pin_is_an_exact_version_of_that_major_with_a_sha512(key: str, major: 
     pin = PINS[key][str(major)]
     assert re.fullmatch(rf"{major}\.\d+\.\d+(-[\w.]+)?", pin["version"])
     if (key, major) in LEFT_TO_NPM:
-        assert not pin["integrity"], "it can be pinned now: remove it from LEFT_TO_NPM and from the README"
+        assert not pin["integrity"], "it can be pinned now: remove it from LEFT_TO_NPM and from docs/reference.md"
         return
     scheme, _, digest = pin["integrity"].partition("-")
     assert scheme == "sha512", f"{key} {major} has no checksum"
