@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,7 +19,7 @@ from .doors import momentary
 from .doors.answer import Answer, Kind, ask_all
 from .doors.contents import digests as contents_of
 from .errors import PgreplError, first_line
-from .operations import logins, slots, spaces, standbys, written
+from .operations import logins, slots, spaces, standbys, unanswered, written
 from .operations.in_effect import wrong_settings
 from .operations.outcome import Check
 from .postgres.sessions import AS_A_CLIENT
@@ -34,6 +35,7 @@ SLOT = """
 select concat_ws(', ', slot_type, case when active then 'active' else 'inactive' end,
                  case when restart_lsn is null then 'restart_lsn null' else 'restart_lsn' end) as seen
 from pg_replication_slots where slot_name = %s"""
+HANGS = "a paused one: `pgrepl run`; a primary that stays so: `pgrepl failover`"
 LAGS = "the replica lags or has stopped replaying: look at `pgrepl status` and its log"
 
 
@@ -54,23 +56,23 @@ Look = Callable[["Cluster"], Verdict]
 def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
     """Register a function that returns what is expected and what is seen.
 
-    While roles change, what fails may be right a moment later: the advice is to end that first.
+    told, advice: title and hint in the reader's language. What was found has its own ways on.
     """
 
     def register(look: Look) -> Made:
-        def made(cluster: Cluster, hung: str = "") -> Check:
+        def made(cluster: Cluster, hung: str = "", told: str = "", advice: str = "") -> Check:
+            outcome, general = partial(Check, name, told or title), cluster.addressed(advice or hint)
             if hung:
-                ways = "a paused one: `pgrepl run`; a primary that stays so: `pgrepl failover`"
-                return Check(name, title, "an answer", hung, False, cluster.addressed(ways))
+                return outcome("an answer", hung, False, cluster.addressed(HANGS))
             try:
                 expected, seen, *now = _outcome(look, cluster)
             except NotTried as error:
                 expected, seen = error.args[0], cluster.addressed(f"not tried, {error.args[1]}")
-                return Check(name, title, expected, seen, True, cluster.addressed(hint), tried=False)
-            passed, advice = expected == seen, cluster.addressed(*now or [hint])
-            if not passed:
-                advice = cluster.underway() or advice
-            return Check(name, title, expected, seen, passed, advice)
+                return outcome(expected, seen, True, general, tried=False)
+            if expected == seen:
+                return outcome(expected, seen, True, general)
+            way = cluster.underway() or unanswered.ways_on(cluster.engine, cluster.topology, now)
+            return outcome(expected, seen, False, way or general)
 
         CHECKS[name] = made
         return made
@@ -223,6 +225,7 @@ def right_needed(cluster: Cluster) -> Verdict:
        "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
 def rule_needed(cluster: Cluster) -> Verdict:
     """Asks the server, from an address that only other rules could admit."""
+    db.row(cluster.primary.address, "select 1")  # one that does not answer refuses nobody
     host, port, source = cluster.engine.outside_the_rule(cluster.primary.name)
     try:
         rule, user = cluster.engine.rule_network(), cluster.params.replication_user
@@ -322,9 +325,10 @@ def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str
     """The same question to each replica; with more than one, each answer carries the replica's name."""
     if not cluster.replicas:
         return "a replica", "none"
-    named = (lambda r, text: f"{r.name}: {text}") if len(cluster.replicas) > 1 else (lambda r, text: text)
-    wanted = [named(r, expected if isinstance(expected, str) else expected(r)) for r in cluster.replicas]
-    return "; ".join(wanted), "; ".join(named(r, look(r)) for r in cluster.replicas)
+    named = {f"{r.name}: " * (len(cluster.replicas) > 1): r for r in cluster.replicas}
+    wanted = (expected if isinstance(expected, str) else expected(r) for r in named.values())
+    told = "; ".join(map(str.__add__, named, wanted))
+    return told, "; ".join(f"{name}{look(r)}" for name, r in named.items())
 
 
 def _refusal(answer: str) -> str:

@@ -211,10 +211,7 @@ class Cluster(Steps):
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
-        result = CHECKS[name](self)
-        if self.topology.operation:  # the notebook's advice is for a cluster whose roles stand
-            hint = ""
-        result = result.told(title, self.addressed(hint))
+        result = CHECKS[name](self, told=title, advice=hint)
         self.record_check(result, time.monotonic() - started)
         return result
 

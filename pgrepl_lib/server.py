@@ -16,7 +16,7 @@ from .doors import answer
 from .doors.answer import Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .operations import restarts, spaces
+from .operations import restarts, spaces, unanswered
 from .topology import application_name, slot_of
 from .wait import wait_until
 
@@ -129,9 +129,8 @@ class Server:
         return probe
 
     def _refused(self, found: Answer) -> StepFailed:
-        right = f"put the password that its data know into {self.cluster.folder}/secrets/superuser"
-        rule = f"let {self.name}/pg_hba.conf admit postgres with it"
-        remedy = self.cluster.addressed(f"{right}, or {rule}; then `pgrepl run`")
+        way = unanswered.let_in(self.cluster.folder, self.name)
+        remedy = self.cluster.addressed(f"{way}; then `pgrepl run`")
         return StepFailed(f"{self.name} {found}", remedy=remedy)
 
     def position(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -29,10 +29,6 @@ class Check:
         if self.tried:
             del found["tried"]
         return found
-
-    def told(self, title: str, hint: str) -> Check:
-        """The same outcome with the notebook's title and hint."""
-        return replace(self, title=title or self.title, hint=hint or self.hint)
 
     def _ipython_display_(self) -> None:
         """A notebook has shown the outcome already."""

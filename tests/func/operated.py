@@ -24,6 +24,7 @@ from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.remedies import commands_in
 
 from .running import CHECKOUT, of_cluster, words
 
@@ -49,6 +50,16 @@ def failed_checks(cluster: Cluster, *names: str) -> dict[str, str]:
     made = [CHECKS[n](cluster) for n in names or CHECKS]
     assert made
     return {c.name: f"expected {c.expected}; seen {c.seen}" for c in made if not c.passed}
+
+
+def ways_named(cluster: Cluster, *names: str) -> set[str]:
+    """The checks that fail, each of which names a command about this project, and these instances."""
+    failed = [c for c in (check(cluster) for check in CHECKS.values()) if not c.passed]
+    for made in failed:
+        commands = commands_in(made.hint)
+        assert commands and all(f" --project {cluster.params.project}" in c for c in commands), made
+        assert all(f"{name} (" in made.hint for name in names), made
+    return {made.name for made in failed}
 
 
 def bring_home(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from pgrepl_lib.operations.outcome import Check
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
+from .operated import ways_named
 from .running import of_cluster, pgrepl
 
 NAMES = {"primary-writes", "replica-refuses-writes", "streaming", "slot", "receiver", "same-cluster", "settings", "contents",
@@ -297,11 +298,7 @@ def rejecting(text: str) -> str:
 
 BREAKS: dict[str, tuple[str, Break, str]] = {
     "the primary is read-only": ("primary-writes", read_only, "read-only"),
-    "the primary is stopped": ("primary-writes", lambda c, m: stopped(c.primary), "refused"),
-    "the replica is stopped (1)": ("replica-refuses-writes", lambda c, m: stopped(c.replica), "refused"),
-    "the replica is stopped (2)": ("streaming", lambda c, m: stopped(c.replica), ""),
-    "the replica is stopped (3)": ("slot", lambda c, m: stopped(c.replica), "inactive"),
-    "the replica is stopped (4)": ("receiver", lambda c, m: stopped(c.replica), "refused"),
+    "the replica is stopped": ("replica-refuses-writes", lambda c, m: stopped(c.replica), "refused"),
     "another name": ("streaming", lambda c, m: altered(c.replica, "primary_conninfo", other_name(c)), "walreceiver"),
     "the slot is missing": ("slot", lambda c, m: without_slot(c), "missing"),
     "the slot reserves nothing": ("slot", lambda c, m: with_unreserved_slot(c), "null"),
@@ -379,6 +376,19 @@ def test_a_check_fails_where_it_should(victim: Cluster, what: str, monkeypatch: 
         assert [e for e in victim.journal.entries() if e["kind"] == "check"][-1]["passed"] is False
     assert made(victim, name, True).passed
     assert leftovers(victim) == []
+
+
+ASKING_NOBODY = {"drift", "images"}
+OF_THE_PRIMARY = {"primary-writes", "one-primary", "right-needed", "rule-needed", "tablespaces", "synchronous"}
+
+
+def test_each_check_says_what_starts_who_stands(victim: Cluster) -> None:
+    with stopped(victim.replica):
+        assert ways_named(victim, "replica") == set(CHECKS) - OF_THE_PRIMARY - ASKING_NOBODY
+    made(victim, "streaming", True)
+    with stopped(victim.primary):
+        assert ways_named(victim, "primary") == set(CHECKS) - {"replica-refuses-writes"} - ASKING_NOBODY
+    made(victim, "streaming", True)
 
 
 def test_another_projects_replica_is_not_the_same_cluster(

@@ -35,6 +35,7 @@ from tests.func.operated import (
     slots,
     stop_by_hand,
     wait_caught_up,
+    ways_named,
     ways_to_start,
 )
 from tests.func.running import CHECKOUT, of_cluster, pgrepl
@@ -175,6 +176,7 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
     cluster.primary.kill()
     cluster.engine.start("replica").do(print)
     cluster.instance("replica").wait_ready()
+    assert {"primary-writes", "streaming", "one-primary"} <= ways_named(cluster, "primary")
     change = Failover(cluster)
     choice = change.choice()
     assert list(choice["name"]) == ["replica-2", "replica"] and list(choice["chosen"]) == ["✔", ""]
@@ -354,6 +356,7 @@ def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster,
     for name in NAMES[1:]:
         cluster.engine.stop(name).do(print)
     assert try_commit(cluster, 0.5) == "waiting"
+    assert {"streaming", "login", "synchronous"} <= ways_named(cluster, "replica", "replica-2")
     report = writer.stop()
     assert (report.lost, report.in_doubt) == (0, 1), "the row whose wait was given up is there, and is not confirmed"
     done = pgrepl("check", of_cluster(cluster))
