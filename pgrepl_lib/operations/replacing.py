@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import db, files
+from ..command import silently
 from ..engine import Action, Engine, Tell
 from ..errors import EnvironmentLacking
 from ..words.commands import addressed
@@ -61,7 +62,7 @@ def copy_action(
 def go_on(engine: Engine, name: str, mark: Path) -> None:
     """Finish an exchange that was interrupted."""
     if mark.exists() and mark.read_text("utf-8") == EXCHANGING:
-        engine.exchange(name).do(_silently)
+        engine.exchange(name).do(silently)
         files.remove(mark)
 
 
@@ -71,7 +72,3 @@ def forget_copy(engine: Engine, name: str, mark: Path) -> bool:
         engine.discard_copy(name)
         files.remove(copying(mark))
     return engine.has_data(name) and not mark.exists()
-
-
-def _silently(line: str) -> None:
-    """Progress that nobody looks at."""

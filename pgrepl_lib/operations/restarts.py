@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from .. import conf, db, files
+from ..command import silently
 from ..engine import CONFIGURATION, Action, Tell
 from ..errors import PgreplError
 from ..wait import wait_until
@@ -99,7 +100,7 @@ def resume(replica: Server) -> None:
 
     with suppress(PgreplError):  # what is left then is a part of a record
         wait_until(f"replay on {replica.name} to go on", probe, seconds=RESUME_SECONDS)
-    start(replica, replica.cluster.engine.start(replica.name), _silently)
+    start(replica, replica.cluster.engine.start(replica.name), silently)
 
 
 def superfluous(instance: Server) -> bool:
@@ -188,8 +189,8 @@ def _learn(replica: Server) -> None:
 
 def _again(instance: Server) -> None:
     engine = instance.cluster.engine
-    engine.stop(instance.name).do(_silently)
-    start(instance, engine.start(instance.name), _silently)
+    engine.stop(instance.name).do(silently)
+    start(instance, engine.start(instance.name), silently)
 
 
 def _raised(instance: Server) -> Limits:
@@ -207,7 +208,3 @@ def _lines_of_block(instance: Server) -> tuple[int, int]:
 
 def _file(instance: Server) -> Path:
     return instance.cluster.folder / instance.name / CONFIGURATION[0]
-
-
-def _silently(line: str) -> None:
-    """Progress that nobody looks at."""
