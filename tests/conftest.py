@@ -29,7 +29,8 @@ MakeCluster = Callable[..., Cluster]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What need not run on both engines in `make test` is `long` on docker."""
+    """What need not run on both engines in `make test` is `long` on docker; what may take longest begins first."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     for item in items:
         if item.get_closest_marker("long_on_docker") and engine_of(item.nodeid) == "docker":
             item.add_marker("long")

@@ -471,7 +471,11 @@ def answers(*program: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("there", "missing"), [("docker compose", "docker-compose"), ("docker-compose", "docker compose")])
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [("docker compose", "docker-compose"), ("docker-compose", "docker compose")],
+    ids=["v2", "v1"],
+)
 def test_11_compose_that_exists(docker_cluster: Cluster, only: Callable[[str], None], there: str, missing: str) -> None:
     """11: the document mixes two spellings, of which one may not exist; the steps show and use the one that does."""
     only(there)

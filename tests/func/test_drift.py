@@ -81,6 +81,8 @@ def changed_titles(cluster: Cluster) -> list[str]:
 
 def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Values, cluster: Cluster) -> None:
     assert drift_of(values) == (0, [])
+    listed = {row["project"]: row["state"] for row in json.loads(pgrepl("projects --json").stdout)}
+    assert listed[values["project"]] == "running"
     state = next(e for e in audit.Journal(of_project(cluster.folder)[-1].folder).entries() if e["kind"] == "state")
     assert {n: (i["role"], i["running"]) for n, i in state["instances"].items()} == {
         "primary": ("primary", True), "replica": ("replica", True)}  # fmt: skip

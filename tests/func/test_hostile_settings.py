@@ -12,6 +12,7 @@ from pgrepl_lib.synchronous import set_synchronous, try_commit
 from pgrepl_lib.workload import Load, Writer
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
+pytestmark = pytest.mark.long_on_docker  # they are the server's; what programs are given, test_engine_contract.py sees
 SERVER_WIDE = {
     "statement_timeout": "30s",
     "client_min_messages": "error",

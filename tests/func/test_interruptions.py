@@ -48,8 +48,13 @@ def test_a_run_that_is_stopped_says_how_and_is_gone_on_with(values: Values) -> N
     stopped_in_every_way(values)
 
 
-@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [
+        *((signal.SIGINT, seconds) for seconds in (0, 0.05, 0.2)),
+        *((signal.SIGTERM, seconds) for seconds in (0.02, 0.1)),
+    ],
+)
 def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: signal.Signals, seconds: float) -> None:
     with Running(values) as running:
         running.wait("the kernel", lambda: len(running.process.children()) == 1)
