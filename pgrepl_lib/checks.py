@@ -123,7 +123,7 @@ def streaming(cluster: Cluster) -> Verdict:
 
 
 @check("slot", "The replica's slot is physical, active and holds WAL",
-       "an inactive slot: the replica does not use it (primary_slot_name); no slot: repeat chapter 01")  # fmt: skip
+       "no slot, or an inactive one, which the replica does not use: `pgrepl run`")  # fmt: skip
 def slot(cluster: Cluster) -> Verdict:
     """`pg_replication_slots` (manual, System Views)."""
 
@@ -139,7 +139,7 @@ def slot(cluster: Cluster) -> Verdict:
 
 
 @check("receiver", "The replica receives through that slot from the configured primary",
-       "primary_conninfo or primary_slot_name has another owner: look at postgresql.auto.conf on the replica")  # fmt: skip
+       "its file is not read yet, or primary_conninfo has another owner (postgresql.auto.conf): `pgrepl run`")  # fmt: skip
 def receiver(cluster: Cluster) -> Verdict:
     """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
     query = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
@@ -176,7 +176,7 @@ def same_cluster(cluster: Cluster) -> Verdict:
 
 
 @check("settings", "Every configured setting is in effect, from the file it was written to",
-       "the named settings have another owner, an error, or wait for a restart: run chapter 01 or 02 again")  # fmt: skip
+       "the named settings have another owner, an error, or are not read yet: `pgrepl run`")  # fmt: skip
 def settings(cluster: Cluster) -> Verdict:
     """`pg_file_settings`, `pg_hba_file_rules` and `pg_settings` of every instance (manual, System Views)."""
     instances = (cluster.primary, *cluster.replicas)

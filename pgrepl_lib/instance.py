@@ -12,7 +12,7 @@ from . import conf, db, drift, files, snapshot
 from .command import Command
 from .engine import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from .errors import StepFailed
-from .operations import identity, logins, replacing, restarts
+from .operations import identity, logins, replacing, restarts, slots
 from .postgres import progress
 from .postgres.limits import limits
 from .replicas import bring_up_above
@@ -231,7 +231,7 @@ class Instance(Server):
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         self.cluster.settle_port(self.name)
         action = drift.renewed(self, drift.with_settings(self, self.start_action()))
-        return self.cluster.perform(title or f"Start {self.name}", action)
+        return self.cluster.perform(title or f"Start {self.name}", slots.tidied(self, action))
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""

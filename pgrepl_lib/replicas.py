@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import conf, db, drift, files
+from . import conf, db, drift, files, show
 from .command import Command, silently
-from .engine import CONFIGURATION, NOTHING, Action, Tell
+from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
-from .operations import replacing, restarts, roles
+from .operations import bystanders, own_lines, replacing, restarts, roles, slots
 from .postgres.confirmation import waited_for
 from .postgres.limits import PARALLEL, limits
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
+
+Prepared = tuple[str, Action, Callable[[], str], Callable[[], str]]
 
 
 def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()) -> list[str]:
@@ -39,12 +41,17 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
         wave = [r for r in chosen if r.upstream.name in ready]
-        whole = [(r, drift.renewed(r, whole_action(r))) for r in wave]
-        steps = [(title.format(r.name), action, partial(_difference, r), partial(_addition, r)) for r, action in whole]
-        outcomes += cluster.perform_all(steps, at_once=PARALLEL)
+        outcomes += cluster.perform_all([_whole_step(r, title) for r in wave], at_once=PARALLEL)
         ready |= {r.name for r in wave}
         chosen = [r for r in chosen if r not in wave]
     return outcomes
+
+
+def _whole_step(replica: Instance, title: str) -> Prepared:
+    """A replica's step of `prepare_all`, with what its file has of its own."""
+    action = slots.tidied(replica, drift.renewed(replica, whole_action(replica)))
+    difference, addition = partial(own_lines.difference, replica), partial(own_lines.addition, replica)
+    return title.format(replica.name), action, difference, addition
 
 
 def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Instance:
@@ -184,12 +191,14 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
         raise ParameterError(f"{name} is no replica; nothing was touched.")
     if upstream == name or name in _above(cluster, upstream):
         raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
-    old = instance.upstream
-    if old.name == upstream:
-        return cluster.perform(title.format(name, upstream), NOTHING)
-    drops = [old.drop_slot_action(instance.slot)] if cluster.engine.running(old.name) else []
-    action = Action.sequence([move_action(instance, target), *drops], done=lambda: False)
+    drops = bystanders.not_needed(slots.elsewhere(instance, upstream), partial(_left_slot, instance))
+    action = Action.sequence([move_action(instance, target), drops])
     return cluster.perform(title.format(name, upstream), action)
+
+
+def _left_slot(instance: Instance, why: str) -> None:
+    later = instance.cluster.addressed("`pgrepl run` drops it once its server answers")
+    show.notice(f"{instance.slot} is left behind ({why}): {later}")
 
 
 def move_action(instance: Instance, target: Instance) -> Action:
@@ -206,9 +215,13 @@ def move_action(instance: Instance, target: Instance) -> Action:
             restarts.hold(instance, restarts.in_use(target))
             instance.take_over_configuration()
             instance.wait_streaming()
+        elif not (life := cluster.engine.life(instance.name)).ended:
+            remedy = cluster.addressed("`pgrepl run` lets it go on, and follow")
+            raise StepFailed(f"{instance.name} is {life}, and does not follow yet.", remedy=remedy)
 
     def done() -> bool:
-        return cluster.topology.upstreams.get(instance.name) == target.name and instance.streams()[0]
+        follows = cluster.topology.upstreams.get(instance.name) == target.name
+        return follows and instance.streams()[0] and not instance.stale()
 
     reload = instance.reload_action().commands
     return Action((*slot.commands, *standby_commands(instance), *reload), do, done)
@@ -284,22 +297,6 @@ def write_standby(instance: Instance, upstream: Instance) -> None:
 def _standby(instance: Instance) -> str:
     text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
     return conf.with_block(conf.without_block(text, "synchronous"), "standby", instance.standby_lines(instance.upstream))
-
-
-def _difference(instance: Instance) -> str:
-    """What makes this replica's `postgresql.conf` another than the primary's."""
-    cluster, name = instance.cluster, CONFIGURATION[0]
-    source = cluster.text_of(cluster.folder / cluster.primary.name / name)
-    if instance.has_file(name):
-        return ""
-    wanted = conf.with_block(source, "standby", instance.standby_lines(instance.upstream))
-    return conf.diff(source, wanted, f"{instance.name}/{name}")
-
-
-def _addition(instance: Instance) -> str:
-    """What its file has that the primary's does not; nothing where a failed step has not made it."""
-    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-    return conf.addition(path.read_text("utf-8"), "standby", f"{instance.name}/{path.name}") if path.exists() else ""
 
 
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:

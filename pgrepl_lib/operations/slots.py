@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from .. import db, recorded
-from ..engine import Action
+from ..engine import Action, Tell
 from ..topology import Topology, owner_of
 from .hindrances import LOGICAL
 
@@ -42,6 +42,34 @@ def drops(cluster: Cluster, after: Topology) -> Action:
     """They hold WAL for ever: away with them, each once. after: who then follows whom."""
     found = unused(_held(cluster, after), cluster.topology, after)
     return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name, slot in found])
+
+
+def elsewhere(instance: Server, upstream: str) -> Action:
+    """An instance's slot goes where it is no more to be used; whoever uses it there is waited for."""
+    cluster, slot = instance.cluster, instance.slot
+    held = _held(cluster, cluster.topology)
+    places = [name for name, its in held.items() if slot in its and name != upstream]
+    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in places])
+
+
+def tidied(instance: Server, start: Action) -> Action:
+    """A start after which an instance's slot, where nobody uses it, is nowhere but at its upstream."""
+    cluster, slot = instance.cluster, instance.slot
+
+    def strays() -> Action:
+        found = [name for name, its in _unused_now(cluster) if its == slot]
+        return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in found])
+
+    def do(tell: Tell) -> None:
+        if not start.done():
+            start.do(tell)
+        strays().do(tell)
+
+    def done() -> bool:
+        return start.done() and strays().done()
+
+    commands = (*start.commands, *strays().commands)
+    return Action(commands, do, done, anew=start.anew or start.commands)
 
 
 def told(cluster: Cluster) -> list[str]:

@@ -217,4 +217,5 @@ def silencing(cluster: Cluster) -> tuple[str, ...]:
 
 def leads_on(command: str) -> bool:
     """Whether a command changes something, and says of what."""
-    return command.split()[1] not in LOOKS and "NAME" not in command
+    looks = command.split()[1] in LOOKS and "drop" not in command
+    return not looks and "NAME" not in command

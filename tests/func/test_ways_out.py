@@ -8,11 +8,11 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from benchmarks.faults import pause
 from pgrepl_lib import Cluster, db
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import promotion
 from pgrepl_lib.operations import slots as unused
-from pgrepl_lib.replicas import follow
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.synchronous import set_synchronous
 from pgrepl_lib.wait import wait_until
@@ -114,17 +114,23 @@ def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster:
 # --- one below the other -------------------------------------------------------------------------
 
 
-def test_a_run_brings_up_from_above_whom_the_first_replica_follows(cluster: Cluster, reopen: Reopen) -> None:
-    """And leaves it there: chapters 01 and 02 make the first replica, which may follow another one by now."""
-    follow(cluster, "replica", "replica-2")
-    cluster.instance("replica").kill()
-    cluster.instance("replica-2").drop_slot_action("replica_1_slot").do(print)
-    cluster.instance("replica-2").kill()
-    set_up_primary(cluster)
-    set_up_replica(cluster)
-    assert cluster.topology.upstreams == {"replica": "replica-2", "replica-2": "primary"}
-    assert slots(cluster)["primary"] == ["replica_2_slot"]
-    assert failed_checks(reopen(), *SOUND) == {}
+def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(cluster: Cluster, reopen: Reopen) -> None:
+    """Chapters 01 and 02 make the first replica; it may follow another one by now, which comes up before it."""
+    with pause(cluster, "replica"):
+        message = refused("replica follow replica replica-2", cluster).stderr
+    assert "replica is paused, and does not follow yet" in message and named(message, "run")
+    done("replica follow replica replica-2", cluster)
+    assert failed_checks(reopen(), *SOUND, "receiver") == {}
+    now = reopen()
+    now.instance("replica").kill()
+    now.instance("replica-2").drop_slot_action("replica_1_slot").do(print)
+    now.primary.slot_action("replica_1_slot").do(print)  # as where it did not run when that moved
+    now.instance("replica-2").kill()
+    set_up_primary(now)
+    set_up_replica(now)
+    assert now.topology.upstreams == {"replica": "replica-2", "replica-2": "primary"}
+    assert slots(now)["primary"] == ["replica_2_slot"]
+    assert failed_checks(reopen(), *SOUND, "receiver") == {}
 
 
 # --- the chosen one ------------------------------------------------------------------------------
