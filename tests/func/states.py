@@ -18,7 +18,9 @@ from docker.errors import APIError
 from benchmarks.faults import FAULTS
 from benchmarks.watcher import Watcher
 from pgrepl_lib import Cluster, db
-from pgrepl_lib.errors import PgreplError
+from pgrepl_lib.errors import PgreplError, WaitTimeout
+from pgrepl_lib.operations.examination import who_hangs
+from pgrepl_lib.wait import wait_until
 from pgrepl_lib.workload import TABLE, Writer
 from tests.conftest import PATIENCE, MakeCluster
 from tests.remedies import commands_in, copied
@@ -35,6 +37,7 @@ LOOKS = ("check", "status", "lag", "projects", "runs", "report", "psql", "plan",
 # Those of the checks that neither write much nor compare tables that are written meanwhile.
 VERIFIED = ("one-primary", "primary-writes", "streaming", "slot", "receiver", "same-cluster", "synchronous")
 PAUSE = 0.1  # seconds between two writes, so that what writes all the time is no load of its own
+PASSES = 5  # seconds in which what has happened may heal by itself, before a command is asked for
 THAWED = 1  # seconds in which one that goes on again may show what it still does
 
 # What is done to any replica and any other instance. One that is fenced comes back first.
@@ -139,6 +142,8 @@ class States:
         """Do what the messages say, one after the other, until all is verified; each leads on, or the next one does."""
         until = time.monotonic() + LIMIT
         told, tried = [said], list[str]()
+        with suppress(WaitTimeout):
+            wait_until("a cluster that heals", self._sound, seconds=PASSES, every=1)
         while not self._verified(told):
             wanted = [c for text in reversed(told) for c in commands_in(text) if leads_on(c)]
             left = [c for c in wanted if tried.count(c) < TWICE]
@@ -149,9 +154,15 @@ class States:
             told.append(done.stdout + done.stderr)
             assert "Traceback" not in told[-1], told[-1]
 
+    def _sound(self) -> tuple[bool, str]:
+        if hung := who_hangs(self.cluster):
+            return False, hung
+        failed = failed_checks(self.cluster, *VERIFIED)
+        return not failed, str(failed)
+
     def _verified(self, told: list[str]) -> bool:
         """Whether all is as it should be; if not, what `pgrepl check` says is added."""
-        if not failed_checks(self.cluster, *VERIFIED):
+        if self._sound()[0]:
             return True
         done = pgrepl("check", self.values)
         told.append(done.stdout + done.stderr)
