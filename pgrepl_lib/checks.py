@@ -19,7 +19,7 @@ from .doors import momentary
 from .doors.answer import Answer, Kind, ask_all
 from .doors.contents import digests as contents_of
 from .errors import PgreplError, first_line
-from .operations import logins, slots, spaces, standbys, unanswered, written
+from .operations import logins, slots, spaces, standbys, written
 from .operations.in_effect import wrong_settings
 from .operations.outcome import Check
 from .postgres.sessions import AS_A_CLIENT
@@ -71,8 +71,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
                 return outcome(expected, seen, True, general, tried=False)
             if expected == seen:
                 return outcome(expected, seen, True, general)
-            way = cluster.underway() or unanswered.ways_on(cluster.engine, cluster.topology, now)
-            return outcome(expected, seen, False, way or general)
+            return outcome(expected, seen, False, cluster.ways_on(name, now) or general)
 
         CHECKS[name] = made
         return made

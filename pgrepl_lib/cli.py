@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from .doors import outside
+from .doors import outside, terminal
 from .errors import PgreplError, first_line
 from .legible import legible
 from .params import Params, from_environment, variable
@@ -38,15 +38,15 @@ class Guarded(click.Group):
         try:
             return super().invoke(context)
         except PgreplError as error:
-            click.echo(legible(f"pgrepl: {error}"), err=True)
+            terminal.tell(f"pgrepl: {error}")
             sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.exit_code)
         except KeyboardInterrupt:
-            click.echo("pgrepl: interrupted; run again to go on", err=True)
+            terminal.tell("pgrepl: interrupted; run again to go on")
             sys.exit(INTERRUPTED)
         except Exception as error:
             if (told := outside.told(error)) is None:
                 raise
-            click.echo(legible(f"pgrepl: {told}"), err=True)
+            terminal.tell(f"pgrepl: {told}")
             sys.exit(told.exit_code)
         finally:
             exec("")  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
@@ -96,27 +96,27 @@ def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None
     """
     if as_json:
         text = json.dumps(result, indent=2, default=str)
-    elif not styled:
-        text = legible(text)
-    click.echo(text)
+    terminal.give(text, styled=styled)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Rows with the same keys, as columns; whatever a value holds, it stays in its row."""
     table = [list(rows[0]), *(["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()] for r in rows)]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
-    click.echo("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+    terminal.give("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
 
 
 def print_status(seen: dict[str, Any]) -> None:
     """The document of `status.status`, for people."""
     where = f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}"
-    click.echo(legible(where))
+    terminal.give(where)
     if seen["operation"]:
-        click.echo(legible(seen["operation"]["told"]))
+        terminal.give(seen["operation"]["told"])
+    if seen["outdated"]:
+        terminal.give(seen["outdated"])
     for table in (seen["instances"], seen["replication"]):
-        click.echo()
-        print_table(table) if table else click.echo("(no replica is connected)")
+        terminal.give()
+        print_table(table) if table else terminal.give("(no replica is connected)")
 
 
 @contextlib.contextmanager
@@ -127,7 +127,7 @@ def held_back(quiet: bool) -> Iterator[None]:
         with contextlib.redirect_stderr(told) if quiet else contextlib.nullcontext():
             yield
     except BaseException:
-        click.echo(told.getvalue(), nl=False, err=True)
+        terminal.tell(told.getvalue(), end="")
         raise
 
 
@@ -151,7 +151,7 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
     text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
             f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}")  # fmt: skip
     if error and not as_json:
-        click.echo(legible(text), err=True)
+        terminal.tell(text)
         return
     give(as_json, {**summary, **told, "folder": folder, "report": report if report.exists() else None}, text)
 
@@ -211,7 +211,7 @@ def run(
             return
         if not task.chapters:
             if not quiet:
-                click.echo(f"pgrepl: nothing to resume: run {task.resumes} completed", err=True)
+                terminal.tell(f"pgrepl: nothing to resume: run {task.resumes} completed")
             if as_json:
                 give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
             return
@@ -247,11 +247,11 @@ def status(
     def once() -> None:
         seen = look(existing_cluster(values(project, engine, given)))
         if as_json:
-            click.echo(json.dumps(seen, indent=None if watch else 2))
+            terminal.give(json.dumps(seen, indent=None if watch else 2))
             return
         if watch:
             click.clear()
-            click.echo(f"every {interval:g} s; Ctrl-C ends it", err=True)
+            terminal.tell(f"every {interval:g} s; Ctrl-C ends it")
         print_status(seen)
 
     if not watch:
@@ -283,7 +283,7 @@ def check(
     counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
     failed = counts["failed"]
     for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
-        click.echo(legible(f"notice: {notice}"), err=True)
+        terminal.tell(f"notice: {notice}")
     if as_json or failed or not quiet:
         told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
         give(as_json, [vars(r) for r in results], ", ".join(told))
@@ -305,10 +305,12 @@ def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], .
 
         cluster = existing_cluster(values(project, engine, given))
         found = lags.now(cluster)
-        begun = underway.told(cluster.topology.operation, cluster.params)
+        begun = underway.told(cluster.topology, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
     except Exception as error:
-        click.echo(legible(f"REPLICATION UNKNOWN - {first_line(error)}"), err=as_json)
+        cause = getattr(error, "cause", "") or first_line(error)
+        say = terminal.tell if as_json else terminal.give
+        say(f"REPLICATION UNKNOWN - {cause}")
         sys.exit(3)
     give(as_json, found, line)
     sys.exit(code)

@@ -265,6 +265,7 @@ class Cluster(Steps):
             files.make_folder(self.folder / name)
             replacing.go_on(self.engine, name, self.mark(name))
         self.learn_identity()
+        self._refuse_other_roles()
         self._ready = True
 
     def learn_identity(self) -> None:

@@ -12,10 +12,10 @@ from .conf import FENCE
 from .doors.answer import Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
-from .operations import promotion, restarts
+from .operations import left, outdated, promotion, restarts
 from .operations.choosing import answer_of, can_start, choice_is_open, earlier, more
 from .operations.partial import let_follow
-from .operations.standing import Standing, line, look, settled, wait_promotable, was_left
+from .operations.standing import Standing, line, look, settled, wait_promotable
 from .postgres.recovery import Replay
 from .replicas import move_action, write_standby
 from .rolechange import RoleChange, Step, candidate, refuse
@@ -49,7 +49,10 @@ class Failover(RoleChange):
         begun = self.unfinished(cluster, to)
         self.force = force
         self.seen: list[Standing] = []
+        self.real = ""  # who is the primary already, although it is not recorded as such
         if not begun:
+            self.real = outdated.writer(cluster.engine, cluster.topology)
+            self._settle_roles(cluster, to)
             self.seen = settled(cluster)
         old = cluster.instance(begun["from"]) if begun else cluster.primary
         super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
@@ -74,6 +77,8 @@ class Failover(RoleChange):
         """What is about to be done, and lost."""
         old = self.old.name
         lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
+        if self.real:
+            lost = f"{self.real} is it already; {old} is fenced, and what only {old} has is not in the cluster"
         change = f"failover: the primary changes from {old} to {self.new.name}"
         return "; ".join(filter(None, [self.gives_up, change, lost]))
 
@@ -164,7 +169,15 @@ class Failover(RoleChange):
 
     # --- pieces --------------------------------------------------------------------------------------------
 
+    def _settle_roles(self, cluster: Cluster, to: str) -> None:
+        """Raise `StepFailed` where another is the primary already, unless it is to be recorded."""
+        if self.real and not (to == self.real and self.force):
+            raise outdated.refusal(cluster.params, cluster.topology, self.real)
+        outdated.adopt(cluster.topology, self.real)
+
     def _chosen(self, cluster: Cluster, to: str) -> Instance:
+        if self.real:
+            return cluster.instance(to)
         alive = [s for s in self.seen if s.runs]
         forced = to and self.force and not alive
         if cluster.topology.operation or forced:  # it may have stopped one itself
@@ -271,7 +284,7 @@ class Failover(RoleChange):
             if not self.cluster.engine.running(other.name) or not other.answers()[0]:
                 move.do(tell)
                 return
-            if why := was_left(other, self.new):
+            if why := left.why(self.cluster.engine, other.name, self.new.name):
                 self._leave(other, why)
                 return
             let_follow(other, look(other), self.new, lambda: move.do(tell))
@@ -283,8 +296,8 @@ class Failover(RoleChange):
         write_standby(other, self.new)
         self.cluster.topology.upstreams[other.name] = self.new.name
         self.cluster.record()
-        way = self.cluster.addressed(f"`pgrepl replica rebuild {other.name} --discard`")
-        show.notice(f"{other.name} does not follow: {why}; make it anew: {way}")
+        way = left.remedy(self.cluster.engine, other.name)
+        show.notice(f"{other.name} does not follow: {why}; {way}")
 
     def _note_last_seen(self) -> None:
         """Which transactions the new primary has: what the old one committed beyond them is lost with it."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-import pandas
 import psycopg
 
 from . import db
-from .doors.answer import Answer, ask_all
+from .doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
 from .errors import StepFailed
+from .operations import left
 from .wait import wait_until
 
 if TYPE_CHECKING:
+    import pandas
+
     from .cluster import Cluster
     from .instance import Instance
 
@@ -59,23 +61,23 @@ class Thresholds:
 def senders(cluster: Cluster) -> pandas.DataFrame:
     """What every upstream says of its replicas: write, flush and replay lag, in bytes and seconds."""
     upstreams = {r.upstream.name: r.upstream for r in cluster.replicas}
-    return pandas.DataFrame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
+    return _frame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
 
 
 def receivers(cluster: Cluster) -> pandas.DataFrame:
     """`pg_stat_wal_receiver` of every replica."""
     query = "select status, sender_host, sender_port, slot_name, received_tli as timeline from pg_stat_wal_receiver"
-    return pandas.DataFrame([{"name": r.name, **db.row(r.address, query)} for r in cluster.replicas])
+    return _frame([{"name": r.name, **db.row(r.address, query)} for r in cluster.replicas])
 
 
 def slots(cluster: Cluster) -> pandas.DataFrame:
     """The primary's slots: used or not, how much WAL each holds back, and how much more it may."""
-    return pandas.DataFrame(db.rows(cluster.primary.address, SLOTS))
+    return _frame(db.rows(cluster.primary.address, SLOTS))
 
 
 def backups(cluster: Cluster) -> pandas.DataFrame:
     """`pg_stat_progress_basebackup`: the base backups that are being made from the primary now."""
-    return pandas.DataFrame(db.rows(cluster.primary.address, BACKUPS))
+    return _frame(db.rows(cluster.primary.address, BACKUPS))
 
 
 def now(cluster: Cluster) -> list[dict[str, Any]]:
@@ -83,11 +85,7 @@ def now(cluster: Cluster) -> list[dict[str, Any]]:
 
     None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
     """
-    primary = cluster.primary.look(HERE)
-    if isinstance(primary, Answer):
-        remedy = cluster.addressed("`pgrepl status` says who answers")
-        raise StepFailed(f"{cluster.primary.name} {primary}", remedy=remedy)
-    here = primary["lsn"]
+    here = _here(cluster)
 
     def seen(replica: Instance) -> dict[str, Any]:
         return _of_replica(replica, here)
@@ -95,12 +93,33 @@ def now(cluster: Cluster) -> list[dict[str, Any]]:
     return ask_all(seen, cluster.replicas)
 
 
+def _here(cluster: Cluster) -> str:
+    """How far the primary is; whoever hangs is asked once."""
+    primary, engine = cluster.primary, cluster.engine
+    life = engine.life(primary.name)
+    if not (life.ended or engine.running(primary.name)):
+        said = [f"{primary.name} is {life}"]
+    else:
+        seen = primary.look(HERE, seconds=SHOWN_SECONDS)
+        if not isinstance(seen, Answer):
+            return str(seen["lsn"])
+        said = [f"{primary.name} {seen}"]
+        if seen.kind is not Kind.HUNG:
+            said.append(cluster.underway())
+    remedy = cluster.addressed("`pgrepl status` says who answers")
+    raise StepFailed("; ".join(filter(None, said)), remedy=remedy)
+
+
 def _of_replica(replica: Instance, here: str) -> dict[str, Any]:
     known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
-    seen = replica.look(READER, [here, here])
+    seen = replica.look(READER, [here, here], SHOWN_SECONDS)
     if isinstance(seen, Answer):
         return {**known, "state": str(seen)}
-    known |= {**seen, "state": replica.streams()[1]}
+    streams, state = replica.streams()
+    if not streams:
+        cluster = replica.cluster
+        state = left.why(cluster.engine, replica.name, cluster.topology.primary) or state
+    known |= {**seen, "state": state}
     if seen["bytes"] is not None:
         known["bytes"] = max(0, seen["bytes"])
     return known
@@ -122,7 +141,7 @@ def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping
         return at >= seconds and not left, f"{at:.1f} s"
 
     wait_until("the samples", sample, seconds=seconds + 30, every=every)
-    return pandas.DataFrame(samples)
+    return _frame(samples)
 
 
 def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
@@ -143,7 +162,14 @@ def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0
     finally:
         ended.set()
         watcher.join()
-    return pandas.DataFrame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
+    return _frame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> pandas.DataFrame:
+    """As a table; pandas takes longer to load than a look at the lag."""
+    import pandas
+
+    return pandas.DataFrame(rows, columns=list(columns) or None)
 
 
 def judge(lags: list[dict[str, Any]], limits: Thresholds, begun: str = "") -> tuple[int, str]:

@@ -9,9 +9,9 @@ import click
 
 from . import show
 from .cli import EPILOG, JSON, existing_cluster, give, main, parameters, values
+from .doors import terminal
 from .doors.question import agreed
 from .errors import ParameterError, PgreplError
-from .legible import legible
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -37,8 +37,8 @@ def psql(project: str | None, engine: str | None, given: Given, instance: str, a
         remedy = cluster.addressed("`pgrepl run` starts it")
         cause = f"{instance} is not running: {cluster.engine.life(instance)}."
         raise PgreplError(cause, remedy=remedy)
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=terminal), cwd=cluster.folder)
+    person = sys.stdin.isatty() and sys.stdout.isatty()
+    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=person), cwd=cluster.folder)
 
 
 @main.command(epilog=EPILOG)
@@ -55,7 +55,7 @@ def down(project: str | None, engine: str | None, given: Given, yes: bool, as_js
     kept = [f"not this project's, and left as it is: {other}" for other in others]
     if not there and not cluster.folder.joinpath(state.FILE).exists():
         for line in kept:
-            click.echo(legible(line), err=True)
+            terminal.tell(line)
         give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
         return
     if not _agreed(cluster, yes, *there, *kept, "all of it is removed, but for the runs' evidence"):
@@ -83,9 +83,10 @@ def replica() -> None:
 def add(project: str | None, engine: str | None, given: Given, upstream: str, as_json: bool) -> None:
     """Prepare one more replica; one whose preparation was interrupted is finished first."""
     from . import replicas
+    from .operations import finished
 
     cluster = existing_cluster(values(project, engine, given))
-    name = replicas.add(cluster, upstream).name
+    name = finished.added(cluster, upstream) or replicas.add(cluster, upstream).name
     _give(cluster, as_json, name, name=name)
 
 
@@ -97,15 +98,14 @@ def add(project: str | None, engine: str | None, given: Given, upstream: str, as
 def remove(project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool) -> None:
     """Remove the replica NAME with its data, files and slot."""
     from . import replicas
+    from .operations import finished
+    from .words import removed
 
     cluster = existing_cluster(values(project, engine, given))
-    replicas.require_removable(cluster, name, confirm=True)
-    told = [f"{name} is removed with its data, files and slot"]
-    if cluster.topology.replicas == [name]:
-        told.append("it is the last copy of the primary's data")
-    if name in cluster.topology.fenced:
-        told.append("it was the primary: rows that nobody else has would be lost with it")
-    replicas.remove(cluster, name, confirm=_agreed(cluster, yes, *told))
+    if not finished.removed(cluster, name):
+        replicas.require_removable(cluster, name, confirm=True)
+        told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
+        replicas.remove(cluster, name, confirm=_agreed(cluster, yes, *told))
     _give(cluster, as_json, f"{name} is removed", name=name)
 
 
@@ -159,14 +159,17 @@ def follow(project: str | None, engine: str | None, given: Given, name: str, ups
 @JSON
 def switchover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> None:
     """Change the primary on purpose; no confirmed row is lost. An interrupted one is finished by running it again."""
+    from .operations.choosing import only_replica
     from .switchover import Switchover
 
     cluster = existing_cluster(values(project, engine, given))
     if how["cancel"]:
         _take_back(cluster, Switchover.kind, yes, as_json)
         return
+    if _finished(cluster, to, as_json):
+        return
     begun = cluster.topology.operation
-    change = Switchover(cluster, to if to or begun else _only_replica(cluster), how["max_lag"])
+    change = Switchover(cluster, to if to or begun else only_replica(cluster), how["max_lag"])
     if how["plan"]:
         _give_plan(as_json, change.plan(), change.losses())
         return
@@ -178,6 +181,17 @@ def switchover(project: str | None, engine: str | None, given: Given, to: str, y
     _give(cluster, as_json, f"{cluster.primary.name} is the primary", left_behind=change.left)
 
 
+def _finished(cluster: Cluster, to: str, as_json: bool) -> bool:
+    """Whether the roles have changed already; then only that is left to record and say."""
+    from .operations import finished
+
+    if not finished.changed_roles(cluster, to):
+        return False
+    show.notice("nothing was left to do")
+    _give(cluster, as_json, f"{cluster.primary.name} is the primary", left_behind={})
+    return True
+
+
 def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
     """Cancel what has begun and not ended."""
     from .rolechange import RoleChange
@@ -187,17 +201,6 @@ def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
     _agreed(cluster, yes, f"the {kind} {way} is taken back")
     change.cancel()
     _give(cluster, as_json, f"{cluster.primary.name} is the primary")
-
-
-def _only_replica(cluster: Cluster) -> str:
-    names = cluster.topology.replicas
-    if len(names) == 1:
-        return names[0]
-    one = names[0] if names else "NAME"
-    remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
-    looked_at = [", ".join(names) or "no replica"]
-    cause = "Which replica shall become the primary?"
-    raise ParameterError(cause, looked_at=looked_at, remedy=remedy)
 
 
 @main.command(epilog=EPILOG)
@@ -216,6 +219,8 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     if how["cancel"]:
         _take_back(cluster, Failover.kind, yes, as_json)
         return
+    if _finished(cluster, to, as_json):
+        return
     with show.progress("How far the replicas are"):
         change = Failover(cluster, to, how["force"])
     if how["plan"]:
@@ -224,7 +229,7 @@ def failover(project: str | None, engine: str | None, given: Given, to: str, yes
     change.require()
     choice = change.choice()
     if len(choice):
-        click.echo(legible(choice.to_string(index=False)), err=True)
+        terminal.tell(choice.to_string(index=False))
     old = change.old.name
     _agreed(cluster, yes, change.told(), *change.losses())
     change.run()
@@ -264,7 +269,7 @@ def rejoin(
 
     back.run(agree)
     files = (back.kept, back.kept_data)
-    text = legible(kept.thrown_away(name, back.found.kept, *files))
+    text = kept.thrown_away(name, back.found.kept, *files)
     _give(cluster, as_json, text, name=name, **kept.facts(back.found, *files))
 
 
@@ -306,4 +311,4 @@ def _give_plan(as_json: bool, steps: list[tuple[str, Any]], losses: list[str]) -
     lines = [f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"]) for n, s in enumerate(plan, 1)]
     give(as_json, plan, "\n".join(lines))
     for line in (*losses, "nothing was changed"):
-        click.echo(legible(line), err=True)
+        terminal.tell(line)

@@ -17,11 +17,11 @@ from .conf import FENCE
 from .control import ControlFile
 from .engine import CONFIGURATION, NOTHING, Action, Tell
 from .errors import CommandFailed, ParameterError, PgreplError, StepFailed
-from .operations import former, keeping, own_wal, replacing, roles
+from .operations import finished, former, keeping, outdated, own_wal, replacing, roles
 from .operations.former import Former
 from .operations.own_rows import Found
 from .replicas import standby_commands, whole_action, write_standby
-from .words.kept import to_be_thrown_away
+from .words.kept import NOT_COMPARED, to_be_thrown_away
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -68,11 +68,14 @@ class Rejoin:
     def finished(self) -> bool:
         """Whether it follows already, as one killed at its very end has left it."""
         name = self.instance.name
-        return name not in self.cluster.topology.fenced and self.instance.streams()[0]
+        if name in self.cluster.topology.fenced:
+            return False
+        return self.instance.streams()[0] or finished.rejoining(self.cluster, name)
 
     def require(self) -> None:
         """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
         name, engine = self.instance.name, self.cluster.engine
+        outdated.require_none(engine, self.cluster.topology)
         self.cluster.require_primary()
         if self.finished:
             return
@@ -170,7 +173,9 @@ class Rejoin:
         """Step: rewind it or copy the new primary, and let it follow, over a slot of its own; says which and why."""
         self.require()
         if self.finished:
-            return self.cluster.perform(title.format(self.instance.name), NOTHING)
+            follows = self.instance.streams()[0]
+            action = NOTHING if follows else self.instance.start_action()
+            return self.cluster.perform(title.format(self.instance.name), action)
         if self.keep_data and not self.resumed and self._whole():
             keeping.require_room(self.cluster.engine, self.instance.name, self.kept_data)
         way, why = self.way()
@@ -199,6 +204,8 @@ class Rejoin:
         lines = [f"{name} becomes a replica of {self.cluster.primary.name} ({way}: {why})"]
         if self.keep_data:
             lines.append(f"its data folder is kept in {self.kept_data}, then thrown away")
+        elif way != "follow" and not self.resumed and self._whole():
+            lines.append(NOT_COMPARED.format(name))
         return [*lines, *to_be_thrown_away(name, self.found.kept, self.kept)]
 
     def _ask(self, agree: Callable[[], object]) -> None:

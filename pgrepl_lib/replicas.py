@@ -7,11 +7,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import conf, db, drift, files, show
+from . import conf, db, drift, files, recorded, show
 from .command import Command, silently
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
-from .operations import bystanders, own_lines, replacing, restarts, roles, slots
+from .operations import bystanders, outdated, own_lines, replacing, restarts, roles, slots
 from .postgres.confirmation import waited_for
 from .postgres.limits import PARALLEL, limits
 
@@ -59,14 +59,16 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
 
     An interrupted one is continued: what has a name but no complete data comes first.
     """
+    outdated.require_none(cluster.engine, cluster.topology)
     source = cluster.instance(upstream) if upstream else cluster.primary
     unfinished = [r.name for r in cluster.replicas if not r.prepared()]
     name = unfinished[0] if unfinished else cluster.topology.next_name()
     _require_room(cluster, [name])
     source.require_copyable()
-    cluster.topology.upstreams.setdefault(name, source.name)
-    cluster.change_instances()
-    prepare_all(cluster, title, [name])
+    with recorded.following(cluster):
+        cluster.topology.upstreams.setdefault(name, source.name)
+        cluster.change_instances()
+        prepare_all(cluster, title, [name])
     return cluster.instance(name)
 
 
@@ -80,11 +82,12 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
     if name in cluster.topology.upstreams:
         parts.append(instance.upstream.drop_slot_action(instance.slot))
-    outcome = cluster.perform(title.format(name), Action.sequence(parts))
-    files.remove_below(cluster.folder, name)
-    cluster.topology.upstreams.pop(name, None)
-    cluster.topology.fenced.pop(name, None)
-    cluster.change_instances()
+    with recorded.following(cluster):
+        outcome = cluster.perform(title.format(name), Action.sequence(parts))
+        files.remove_below(cluster.folder, name)
+        cluster.topology.upstreams.pop(name, None)
+        cluster.topology.fenced.pop(name, None)
+        cluster.change_instances()
     return outcome
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli import EPILOG, FILE, GIVEN, JSON, give, main, parameters, print_table, values
-from .legible import legible
+from .doors import terminal
 from .params import Params
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def projects(given: Given, as_json: bool) -> None:
 
     rows = [vars(p) for p in known(Params.parse(values(None, None, given)).workdir)]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        terminal.give(json.dumps(rows, indent=2))
     elif rows:
         print_table(rows)
     else:
-        click.echo("there is no project yet")
+        terminal.give("there is no project yet")
 
 
 @main.command(epilog=EPILOG)
@@ -53,16 +53,16 @@ def runs(project: str | None, engine: str | None, given: Given, every: bool, as_
         older = max(0, len(found) - SHOWN_RUNS)
     found = found[older:]
     if older:
-        click.echo(f"pgrepl: {older} older runs are not shown: --all", err=True)
+        terminal.tell(f"pgrepl: {older} older runs are not shown: --all")
     rows = [_row(r) for r in found]
     for run in (r for r in found if r.unusable):
-        click.echo(legible(f"pgrepl: run {run.name}: {run.unusable} lines of its journal are no records"), err=True)
+        terminal.tell(f"pgrepl: run {run.name}: {run.unusable} lines of its journal are no records")
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        terminal.give(json.dumps(rows, indent=2))
     elif rows:
         print_table(rows)
     else:
-        click.echo("there is no run yet")
+        terminal.give("there is no run yet")
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def report(project: str | None, engine: str | None, given: Given, run: str, outp
 
     found = find(Params.parse(values(project, engine, given)).folder, run)
     path = report.write(found, output)
-    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, legible(str(path)))
+    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, str(path))
 
 
 @main.command(epilog=EPILOG)
@@ -106,7 +106,7 @@ def guide(output: Path | None) -> None:
     if output:
         write_atomic(output, text())
     else:
-        click.echo(text(), nl=False)
+        terminal.give(text(), end="")
 
 
 @main.command(epilog=EPILOG)

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from . import audit, evidence, keys, provenance, recorded
 from .ask import Declined
 from .cluster import Cluster, open_cluster
+from .doors import terminal
 from .doors.resources import NOTEBOOKS
 from .errors import Interrupted, PgreplError, exit_code_of
 from .files import make_folder, write_atomic
@@ -256,14 +257,14 @@ def _each(*parts: Callable[[], object]) -> None:
     if errors and not on_its_way:
         raise errors[0]
     for each in errors:
-        print(legible(f"pgrepl: the evidence is not complete: {each}"), file=sys.stderr)
+        terminal.tell(f"pgrepl: the evidence is not complete: {each}")
 
 
 def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
     target = folder / f"{chapter}.ipynb"
     journal.record("chapter", chapter=chapter, status="running")
     given = {**params.plain(), "workdir": str(params.workdir)}
-    print(chapter, file=sys.stderr)
+    terminal.tell(chapter)
     try:
         execute_notebook(NOTEBOOKS / f"{chapter}.ipynb", target, given, engine_name="pgrepl", progress_bar=bar,
                          autosave_cell_every=0, params=params)  # fmt: skip

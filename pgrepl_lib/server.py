@@ -13,10 +13,10 @@ import psycopg
 
 from . import db
 from .doors import answer
-from .doors.answer import Answer, Kind
+from .doors.answer import LOOK_SECONDS, Answer, Kind
 from .engine import CONFIGURATION, Action, Tell
-from .errors import StepFailed
-from .operations import restarts, spaces, unanswered
+from .errors import StepFailed, WaitTimeout
+from .operations import left, outdated, restarts, spaces, unanswered
 from .topology import application_name, slot_of
 from .wait import wait_until
 
@@ -167,12 +167,24 @@ class Server:
 
         Raises `StepFailed` at once for one that was promoted: it never will, and what was written there is not ours to lose.
         """
-        engine = self.cluster.engine
         if not self.in_recovery():
             command = f"`pgrepl replica rebuild {self.name} --discard`"
             remedy = self.cluster.addressed(f"{command} throws away what was written there")
             cause = f"{self.name} accepts writes: somebody promoted it; nothing was changed there."
             raise StepFailed(cause, remedy=self.cluster.underway() or remedy)
+        engine = self.cluster.engine
+        if why := left.why(engine, self.name, self.cluster.topology.primary):
+            cause = f"{self.name} does not follow: it is {why}; nothing was changed there."
+            raise StepFailed(cause, remedy=left.remedy(engine, self.name))
+        try:
+            self._wait_streaming()
+        except WaitTimeout as error:
+            real = outdated.told(engine, self.cluster.topology)
+            error.remedy = real or error.remedy
+            raise
+
+    def _wait_streaming(self) -> None:
+        engine = self.cluster.engine
         hint = (
             "look for primary_conninfo, the slot and pg_hba.conf in the log's last lines; where a WAL "
             f"segment has already been removed: `pgrepl replica rebuild {self.name}`"
@@ -216,14 +228,19 @@ class Server:
         found = self.answer()
         return found.kind is Kind.ANSWERS, str(found)
 
-    def answer(self, seconds: int = answer.LOOK_SECONDS) -> Answer:
+    def answer(self, seconds: int = LOOK_SECONDS) -> Answer:
         """What the server says to us. seconds: how long it may say nothing."""
         return answer.ask(self.address, seconds)
 
-    def look(self, query: db.Query, values: Sequence[Any] = ()) -> dict[str, Any] | Answer:
-        """The first row of a query, or what the server says instead, within a few seconds."""
+    def look(
+        self,
+        query: db.Query,
+        values: Sequence[Any] = (),
+        seconds: int = LOOK_SECONDS,
+    ) -> dict[str, Any] | Answer:
+        """The first row of a query, or what the server says instead, within so many seconds."""
         try:
-            return answer.look(self.address, query, values)
+            return answer.look(self.address, query, values, seconds)
         except OSError as error:  # no password to ask with
             return Answer(Kind.UNKNOWN, str(error))
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .command import Command, silently
+from .doors import terminal
 from .legible import legible
 from .wait import telling
 
@@ -36,7 +37,7 @@ def note(text: str) -> None:
     if in_notebook():
         markdown(text)
     else:
-        print(legible(text), file=sys.stderr)
+        terminal.tell(text)
 
 
 def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str = "") -> None:
@@ -45,7 +46,7 @@ def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str 
     Outside a notebook it is told on standard error: progress, not a result.
     """
     if not in_notebook():
-        print(legible(f"{outcome:>9}  {title}"), file=sys.stderr)
+        terminal.tell(f"{outcome:>9}  {title}")
         return
     shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
     parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
@@ -57,7 +58,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table of short facts."""
     if not in_notebook():
         for row in rows:
-            print(legible("  ".join(str(c) for c in row)))
+            terminal.give("  ".join(str(c) for c in row))
         return
     lines = [heads, ["---"] * len(heads), *rows]
     markdown("\n".join("| " + " | ".join(_cell(str(c)) for c in line) + " |" for line in lines))
@@ -68,7 +69,7 @@ def notice(text: str) -> None:
     if in_notebook():
         markdown(f"**{text}**")
     else:
-        print(legible(text), file=sys.stderr)
+        terminal.tell(text)
 
 
 def svg(source: str) -> None:
@@ -94,9 +95,9 @@ def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None
     """A check: verdict (passed, failed or not tried), expected, seen; the hint only where it failed."""
     sign, failed = VERDICTS[verdict], verdict == "failed"
     if not in_notebook():
-        print(legible(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}"))
+        terminal.give(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}")
         if failed:
-            print(legible(f"    hint:     {hint}"))
+            terminal.give(f"    hint:     {hint}")
         return
     head = f"{sign} **{title}**" + (" (não tentado)" if verdict == "not tried" else "")
     text = f"{head}\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
@@ -115,7 +116,7 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
         with telling(tell_terminal):
             yield tell_terminal
         if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr)
+            terminal.tell_anew()
         return
     handle: Any = None
 
@@ -146,13 +147,11 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 def _terminal_progress(title: str) -> Callable[[str], None]:
     if not sys.stderr.isatty():
         return silently
-    before = f"\r\033[K{legible(title)}: "
-    return lambda line: print(before + _one_line(line), end="", file=sys.stderr, flush=True)
 
+    def tell(line: str) -> None:
+        terminal.tell_anew(f"{title}: {line[:60]}")
 
-def _one_line(text: str) -> str:
-    """What a program says, as a part of the line that tells how far it is."""
-    return legible(text).replace("\n", "␊")[:60]
+    return tell
 
 
 def wrapped(text: str) -> str:

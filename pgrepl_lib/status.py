@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from . import db
-from .doors.answer import LOOK_SECONDS, Answer, ask_all
+from .doors.answer import SHOWN_SECONDS, Answer, ask_all
 from .engine.life import Life
-from .operations import underway
+from .operations import left, outdated, underway
 from .state import FILE
+from .topology import application_name
 
 if TYPE_CHECKING:
     import pandas
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
+ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
 # Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of the last replayed
 # commit, 0 where everything is replayed (manual, 28.2.4 pg_stat_replication and 9.27 recovery functions).
 REPLICATION = """
@@ -37,13 +40,15 @@ def status(cluster: Cluster) -> dict[str, Any]:
     answered = {i["name"] for i in instances if i["role"]}
     upstreams = dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)])
     replication = ask_all(_senders, [u for u in upstreams if u.name in answered])
+    _tell_left(cluster, instances, [r["application_name"] for r in chain(*replication) if r["state"] == "streaming"])
     operation = cluster.topology.operation
-    begun = underway.told(operation, cluster.params)
+    begun = underway.told(cluster.topology, cluster.params)
     return {
         "project": cluster.params.project,
         "engine": cluster.engine.name,
         "folder": str(cluster.folder),
         "operation": {**operation, "told": begun} if operation else None,
+        "outdated": _outdated(cluster, instances) or None,
         "instances": instances,
         "replication": [row for rows in replication for row in rows],
     }
@@ -57,6 +62,23 @@ def roles(cluster: Cluster) -> pandas.DataFrame:
     return pandas.DataFrame(found, columns=["name", "role", "state"])
 
 
+def _outdated(cluster: Cluster, instances: list[dict[str, Any]]) -> str:
+    """Who is the primary instead of the recorded one, and the way on, where that may be so."""
+    writing = [i["name"] for i in instances if i["role"] == "primary"]
+    if not writing or cluster.topology.primary in writing:
+        return ""
+    return outdated.told(cluster.engine, cluster.topology)
+
+
+def _tell_left(cluster: Cluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
+    """Say of each that runs and does not stream whether it can follow no more."""
+    for found in instances:
+        name, primary = found["name"], cluster.topology.primary
+        follows = application_name(name) in streaming or name not in cluster.topology.upstreams
+        if found["state"] == "running" and not follows:
+            found["state"] = left.why(cluster.engine, name, primary) or found["state"]
+
+
 def _instances(cluster: Cluster) -> list[dict[str, Any]]:
     def seen(name: str) -> dict[str, Any]:
         return _instance(cluster, cluster.instance(name))
@@ -67,7 +89,7 @@ def _instances(cluster: Cluster) -> list[dict[str, Any]]:
 def _senders(upstream: Instance) -> list[dict[str, Any]]:
     """Nobody where it does not answer any more: its own state says so the next time."""
     try:
-        found = db.rows(upstream.address, REPLICATION, seconds=LOOK_SECONDS, limit=LOOK_SECONDS)
+        found = db.rows(upstream.address, REPLICATION, seconds=SHOWN_SECONDS, limit=SHOWN_SECONDS)
         return [{**r, "upstream": upstream.name} for r in found]
     except (psycopg.Error, OSError):
         return []
@@ -78,7 +100,7 @@ def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
     if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
         return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
-    seen = instance.look("select pg_is_in_recovery() as r, current_setting('server_version') as v")
+    seen = instance.look(ROLE, seconds=SHOWN_SECONDS)
     if isinstance(seen, Answer):
         return {**known, "state": str(seen)}
     known["state"] = _fenced(cluster, instance) or "running"

@@ -16,7 +16,7 @@ from .command import Command, Completed, transcript
 from .engine import Action, Engine
 from .errors import CommandFailed, PgreplError, StepFailed
 from .lock import step_lock
-from .operations import promotion, underway
+from .operations import left, outdated, promotion, unanswered, underway
 from .params import Params
 from .together import together
 from .topology import Topology
@@ -62,8 +62,19 @@ class Steps:
         return addressed(text, self.params)
 
     def underway(self) -> str:
-        """What is recorded of a change of roles that has not ended, and how to go on."""
-        return underway.now(self.folder, self.params, self.topology)
+        """Why roles are not as they are recorded, and how to go on; empty where they are.
+
+        Whatever advice goes by the roles is for when this is empty.
+        """
+        now = underway.now(self.folder, self.params, self.topology)
+        return now or outdated.told(self.engine, self.topology)
+
+    def ways_on(self, check: str, also: Sequence[str]) -> str:
+        """What comes before a failed check's own advice. also: what leads on from what it saw."""
+        way = self.underway()
+        if not way and check in left.CHECKS:
+            way = left.told(self.engine, self.topology)
+        return way or unanswered.ways_on(self.engine, self.topology, also)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -187,6 +198,13 @@ class Steps:
             remedy = promotion.ways_on(self.topology, self.params)
             cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
             raise StepFailed(cause, remedy=remedy)
+
+    def _refuse_other_roles(self) -> None:
+        """Raise `StepFailed` where another instance is the primary than the recorded one."""
+        if not self._operating and (real := outdated.writer(self.engine, self.topology)):
+            error = outdated.refusal(self.params, self.topology, real)
+            error.remedy = underway.now(self.folder, self.params, self.topology) or error.remedy
+            raise error
 
     def _record_step(
         self, title: str, action: Action, diff: str, outcome: str, ran: Sequence[tuple[Command, Completed]],

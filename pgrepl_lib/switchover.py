@@ -12,7 +12,7 @@ from .control import ControlFile, lsn
 from .doors.answer import Kind
 from .engine import Action, Tell
 from .errors import PgreplError, StepFailed
-from .operations import bystanders, hindrances, promotion
+from .operations import bystanders, hindrances, outdated, promotion
 from .operations.hindrances import Hindrance
 from .operations.standing import STANDSTILL_SECONDS, look, standing
 from .postgres.recovery import Replay
@@ -62,6 +62,7 @@ class Switchover(RoleChange):
 
     def _require_answer(self) -> None:
         """Of the old primary: without it, there is nothing to change over from."""
+        outdated.require_none(self.cluster.engine, self.cluster.topology)
         self.cluster.require_primary()
         seen = self.old.answer()
         if seen.kind is Kind.ANSWERS:

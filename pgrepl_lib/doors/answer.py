@@ -6,6 +6,7 @@ that says nothing may go on at any moment, and where nothing can be heard nothin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ import psycopg
 from .. import db
 from ..errors import first_line
 
+SHOWN_SECONDS = 2  # for a look that is only shown, soon; libpq knows no shorter one
 LOOK_SECONDS = 3  # for a look at how things are; monitoring gives up after ten
 DECISION_SECONDS = 5  # before something is done to a server because it says nothing
+SHORTEST = 0.5  # seconds that are left for a result, however late the connection came
 MOST_AT_ONCE = 32
 One = TypeVar("One")
 Seen = TypeVar("Seen")
@@ -52,7 +55,7 @@ class Answer:
 
 
 def ask(at: db.Address, seconds: int = LOOK_SECONDS) -> Answer:
-    """Ask a server for a query's result. seconds: for each of the connection and the result."""
+    """Ask a server for a query's result. seconds: for connection and result together."""
     seen = look(at, "select 1", seconds=seconds)
     return seen if isinstance(seen, Answer) else Answer(Kind.ANSWERS)
 
@@ -63,9 +66,16 @@ def look(
     values: Sequence[Any] = (),
     seconds: int = LOOK_SECONDS,
 ) -> dict[str, Any] | Answer:
-    """The first row of a query, empty where there is none; or what the server says instead."""
+    """The first row of a query, empty where there is none; or what the server says instead.
+
+    seconds: for connection and result together.
+    """
+    end = time.monotonic() + seconds
     try:
-        return db.row(at, query, values, seconds=seconds, limit=seconds)
+        with db.connect(at, seconds=seconds, limit=seconds) as connection:
+            connection.limit = max(SHORTEST, end - time.monotonic())
+            cursor = connection.execute(query, values or None)  # type: ignore[arg-type]
+            return next(iter(cursor.fetchall()), {})
     except (psycopg.Error, OSError) as error:
         return meaning(error, at, seconds)
 

@@ -7,7 +7,7 @@ import termios
 from collections.abc import Sequence
 
 from ..errors import ParameterError
-from ..legible import legible
+from . import terminal
 
 PROMPT = "Go on? [y/N]: "
 AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
@@ -18,11 +18,12 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
 
     False where there is nobody to ask: in cron, in a pipe. Raises `ParameterError` for a no.
     """
-    print(*map(legible, told), sep="\n", file=sys.stderr)
+    for line in told:
+        terminal.tell(line)
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return yes
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
-    print(PROMPT, end="", file=sys.stderr, flush=True)
+    terminal.tell(PROMPT, end="")
     if sys.stdin.readline().strip().lower() not in AGREED:
         raise ParameterError("Nothing was changed: it was not confirmed.")
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..doors.answer import DECISION_SECONDS, Answer, Kind
+from ..errors import ParameterError
 from . import promotion
 from .standing import Standing
 
@@ -56,6 +57,18 @@ def can_start(cluster: Cluster, replica: Standing) -> bool:
     if engine.running(name) or not engine.has_data(name):
         return False
     return not promotion.has_happened(engine, name)
+
+
+def only_replica(cluster: Cluster) -> str:
+    """The one that there is to choose; raises `ParameterError` where there are more, or none."""
+    names = cluster.topology.replicas
+    if len(names) == 1:
+        return names[0]
+    one = names[0] if names else "NAME"
+    remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
+    looked_at = [", ".join(names) or "no replica"]
+    cause = "Which replica shall become the primary?"
+    raise ParameterError(cause, looked_at=looked_at, remedy=remedy)
 
 
 def is_lost(instance: Instance) -> bool:

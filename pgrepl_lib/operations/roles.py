@@ -12,7 +12,7 @@ from ..engine import Engine
 from ..errors import StepFailed, first_line
 from ..topology import Topology
 from ..words.commands import addressed
-from . import identity
+from . import identity, left, outdated
 
 # The control file knows a new timeline only from the next checkpoint on.
 ROLE = """
@@ -48,6 +48,7 @@ def require_expendable(
     """
     identity.require_own_data(engine, topology, source)
     reasons = [*_foreign(engine, topology, name), *_newer(engine, name, source)]
+    reasons += left.reasons(engine, name, source)
     if accepts_writes(engine, name):
         require_another_writer(engine, topology, name)
         reasons.append(f"{name} accepts writes")
@@ -65,7 +66,7 @@ def require_another_writer(engine: Engine, topology: Topology, name: str) -> Non
         raise StepFailed(
             f"{name} is the only server that accepts writes; nothing was changed.",
             looked_at=[f"the recorded primary, {topology.primary}, does not accept any"],
-            remedy="cluster.json is not the newest one: put that back",
+            remedy=addressed(outdated.remedy(topology, name), engine.params),
         )
 
 

@@ -107,19 +107,6 @@ def _told_left(one: Standing, known: Sequence[Branch]) -> Standing:
     return replace(one, state=why, left=True)
 
 
-def was_left(replica: Instance, primary: Instance) -> str:
-    """Why a replica cannot follow the new primary, whose timeline left it; empty where it can."""
-    seen, mine, theirs = (
-        replica.look(recovery.QUERY),
-        replica.look(branches.QUERY),
-        primary.look(branches.QUERY),
-    )
-    if isinstance(seen, Answer) or isinstance(mine, Answer) or isinstance(theirs, Answer):
-        return ""
-    replayed = Recovery.of(seen).replayed
-    return branches.left(Branch.of(**mine), replayed, [Branch.of(**theirs)])
-
-
 def line(cluster: Cluster) -> int:
     """The timeline of the recorded primary's data; 0 where they are gone."""
     engine, name = cluster.engine, cluster.topology.primary

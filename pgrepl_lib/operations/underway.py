@@ -26,14 +26,15 @@ def facts() -> dict[str, str]:
     return {"since": now, "host": socket.gethostname(), "pid": str(os.getpid())}
 
 
-def told(operation: dict[str, Any], params: Params) -> str:
-    """One line about a recorded operation, with the ways on; empty where there is none."""
+def told(topology: Topology, params: Params) -> str:
+    """One line about the recorded operation, with the ways on; empty where there is none."""
+    operation = topology.operation
     if not operation:
         return ""
     kind, old, new = operation["kind"], operation["from"], operation["to"]
     since = f" since {operation['since']}" if operation.get("since") else ""
     way = f"`pgrepl {kind} --to {new}` finishes it"
-    if kind == "switchover":
+    if new != topology.primary:
         way += f", before the promotion `pgrepl {kind} --cancel` takes it back"
     if _goes_on(operation):
         who = f"(process {operation['pid']})"
@@ -47,7 +48,7 @@ def now(folder: Path, params: Params, known: Topology) -> str:
     """The same as it is recorded at this moment; also where roles are no more what was `known`."""
     made = state.read(folder)
     recorded = Topology.of(made, 0) if made else known
-    if line := told(recorded.operation or known.operation, params):
+    if line := told(recorded, params) or told(known, params):
         return line
     moved = [n for n, up in recorded.upstreams.items() if known.upstreams.get(n) != up]
     if moved or recorded.primary != known.primary:

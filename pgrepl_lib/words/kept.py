@@ -9,6 +9,8 @@ from typing import Any
 
 Rows = Iterable[Mapping[str, Any]]  # each table's rows: database, table, rows
 
+NOT_COMPARED = "sequences and unlogged tables of {} are not compared: what only they have goes"
+
 
 def tables(kept: Rows) -> list[str]:
     """A line for each table."""

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster, db, files
+from pgrepl_lib.checks import CHECKS
 from pgrepl_lib.engine import docker_host
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking, StepFailed
 from pgrepl_lib.failover import Failover
 from pgrepl_lib.operations import replacing
+from pgrepl_lib.operations.examination import asked_for
 from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import rebuild
+from pgrepl_lib.replicas import prepare_all, rebuild
 from pgrepl_lib.switchover import Switchover
 from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster
@@ -35,6 +37,7 @@ from tests.func.operated import (
     wait_caught_up,
 )
 from tests.func.running import of_cluster, pgrepl
+from tests.remedies import commands_in, copied
 
 Reopen = Callable[[], Cluster]
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
@@ -228,28 +231,62 @@ def test_an_interrupted_exchange_goes_on(cluster: Cluster, reopen: Reopen) -> No
     assert failed_checks(now, *OPERATION) == {}
 
 
+REFUSED_BESIDE_ANOTHER_PRIMARY = (
+    "replica rebuild replica --discard",
+    "replica remove replica --yes",
+    "replica rebuild replica-2",
+    "replica add",
+    "rejoin replica",
+    "switchover --to replica-2",
+    "failover --to replica-2 --force",
+)
+
+
 @pytest.mark.long_on_docker
-def test_what_is_really_the_primary_is_not_thrown_away(cluster: Cluster, reopen: Reopen) -> None:
-    """An older cluster.json is put back."""
+def test_what_is_really_the_primary_is_named_and_not_thrown_away(cluster: Cluster, reopen: Reopen) -> None:
+    """An older cluster.json is put back: first with the real primary as a replica, then as a fenced one."""
     record = cluster.folder / "cluster.json"
     older = record.read_bytes()
     Switchover(cluster, "replica").run()
-    newer = record.read_bytes()
     record.write_bytes(older)
-    now = reopen()
-    assert now.primary.name == "primary"
-    for attempt in ("replica rebuild replica", "replica rebuild replica --discard", "replica remove replica --yes"):
-        done = pgrepl(attempt, of_cluster(cluster))
-        assert done.returncode == 1 and "replica is the only server that accepts writes" in done.stderr
-    cluster.engine.stop("replica").do(print)
-    done = pgrepl("replica rebuild replica", of_cluster(cluster))
-    assert done.returncode == 1 and "replica is the only server that accepts writes" in done.stderr
-    assert cluster.engine.has_data("replica")
+    told = pgrepl("status", of_cluster(cluster)).stdout
+    ways = commands_in(told)
+    assert "replica accepts writes, not primary" in told and len(ways) == 2, told
+    made = [CHECKS[name](reopen()) for name in asked_for()]
+    assert {c.hint for c in made if not c.passed} == {told.splitlines()[1]}
+    assert told.splitlines()[1] in pgrepl("lag", of_cluster(cluster)).stdout
+    code, said = run_again(cluster)
+    assert code == 1 and commands_in(said)[:2] == ways, said
+    for attempt in REFUSED_BESIDE_ANOTHER_PRIMARY:
+        refused = pgrepl(attempt, of_cluster(cluster))
+        assert refused.returncode == 1 and not {*commands_in(refused.stderr)} - {*ways}, refused.stderr
+        assert "replica" in reopen().topology.upstreams and "replica-3" not in reopen().topology.names
+    for name in cluster.topology.names:
+        cluster.engine.stop(name).do(print)
+    attempts = (pgrepl("replica rebuild replica", of_cluster(cluster)).stderr, run_again(cluster)[1])
+    assert all(commands_in(said)[:2] == ways for said in attempts) and cluster.engine.has_data("replica")
     cluster.engine.start("replica").do(print)
     cluster.instance("replica").wait_ready()
-    record.write_bytes(newer)
-    wait_caught_up(reopen())
-    assert failed_checks(reopen(), "one-primary", "streaming") == {}
+    fenced = copied(ways[0])
+    assert fenced.returncode == 0 and "replica is it already" in fenced.stderr, fenced.stderr
+    older = record.read_bytes()
+    led_on(ways[1:], reopen)
+    Switchover(reopen(), "primary").run()
+    record.write_bytes(older)
+    refused = pgrepl("rejoin primary", of_cluster(cluster))
+    assert refused.returncode == 1 and "primary accepts writes, not replica" in refused.stderr
+    led_on(commands_in(refused.stderr), reopen)
+    assert reopen().primary.name == "primary"
+
+
+def led_on(ways: list[str], reopen: Reopen) -> None:
+    """The commands that were named, one after the other, end with a whole cluster."""
+    for way in ways:
+        done = copied(way)
+        assert done.returncode == 0, done.stderr
+    now = reopen()
+    prepare_all(now, names=now.topology.replicas)
+    assert failed_checks(now, "one-primary", "streaming", "slot", "same-cluster") == {}
 
 
 # --- what only a former primary has --------------------------------------------------------------
@@ -326,6 +363,7 @@ def test_what_only_a_former_primary_has_is_kept_or_said(cluster: Cluster, reopen
     assert re.search(r"`pgrepl rejoin .*--keep-data`", done.stderr), done.stderr
     assert not list(cluster.folder.glob("*diverged-*")) and "primary" in reopen().topology.fenced
     done = pgrepl("rejoin primary --discard --json", of_cluster(cluster))
+    assert "sequences and unlogged tables of primary are not compared" in done.stderr
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     rows = {(k["database"], k["table"]): k["rows"] for k in told["thrown_away"]}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,17 +19,22 @@ from pgrepl_lib.topology import Topology
 BEGUN = {"kind": "switchover", "from": "primary", "to": "replica"}
 
 
+def told(params: Params, primary: str = "primary", **facts: Any) -> str:
+    """What is said of an operation that was recorded like this."""
+    return underway.told(Topology(primary, operation={**BEGUN, **facts}), params)
+
+
 @pytest.fixture
 def params(tmp_path: Path) -> Params:
     return Params.parse({"project": "demo", "workdir": str(tmp_path), "engine": "local"})
 
 
 def test_nothing_is_told_where_nothing_has_begun(params: Params) -> None:
-    assert underway.told({}, params) == ""
+    assert underway.told(Topology(), params) == ""
 
 
 def test_one_whose_process_runs_is_under_way(params: Params) -> None:
-    line = underway.told({**BEGUN, **underway.facts()}, params)
+    line = told(params, **underway.facts())
     assert line.startswith("a switchover from primary to replica is under way since 2")
     assert f"(process {os.getpid()}): wait for it" in line
     assert "pgrepl switchover --project demo" in line and "--to replica` finishes it" in line
@@ -38,19 +44,25 @@ def test_one_whose_process_has_ended_was_interrupted(params: Params) -> None:
     code = "from pgrepl_lib.operations import underway; print(underway.facts()['pid'])"
     gone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     facts = {**underway.facts(), "pid": gone.stdout.strip()}
-    line = underway.told({**BEGUN, **facts}, params)
+    line = told(params, **facts)
     assert "was interrupted, unfinished since 2" in line and "--cancel` takes it back" in line
 
 
 @pytest.mark.parametrize("facts", [{}, {"since": "x", "host": 7, "pid": []}, {"pid": "-1"}])
 def test_a_record_without_who_and_when_is_told_as_interrupted(params: Params, facts: dict[str, str]) -> None:
-    line = underway.told({**BEGUN, "kind": "failover", **facts}, params)
-    assert "was interrupted, unfinished" in line and "--cancel" not in line
+    assert "was interrupted, unfinished" in told(params, **facts)
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failover"])
+def test_the_way_back_is_named_until_the_promotion(params: Params, kind: str) -> None:
+    assert f"`pgrepl {kind} --project demo" in told(params, kind=kind)
+    assert "--cancel` takes it back" in told(params, kind=kind)
+    assert "--cancel" not in told(params, primary="replica", kind=kind)
 
 
 def test_another_process_of_that_number_is_not_it(params: Params) -> None:
     facts = {**underway.facts(), "since": "2001-01-01T00:00:00+00:00"}
-    assert "was interrupted" in underway.told({**BEGUN, **facts}, params)
+    assert "was interrupted" in told(params, **facts)
 
 
 def test_what_is_recorded_now_counts_not_what_was_known_before(params: Params) -> None:
