@@ -7,6 +7,7 @@ long test, PGREPL_PATIENCE a factor for its limits, for a machine that has other
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from hypothesis.strategies import integers
 
 from pgrepl_lib import Cluster
-from tests.conftest import MakeCluster
+from tests.conftest import PATIENCE, MakeCluster
 
 from .disks import mounted
 from .operated import again, make
@@ -51,18 +52,19 @@ def cluster(engine_name: str, open_with: MakeCluster, disk: Path) -> Iterator[Cl
 def explore(cluster: Cluster, open_with: MakeCluster, *, examples: int, steps: int, chosen: int = SEED) -> None:
     """So many examples of so many steps; the first failure ends it, and is not tried again: time cannot be turned back."""
     failures: list[BaseException] = []
+    numbers = itertools.count(1)  # of the steps of all examples
 
     class AnythingAtAnyMoment(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             if failures:
                 raise failures[0]
-            self.states, self.steps = States(cluster, open_with), 0
+            self.states = States(cluster, open_with)
 
         @rule(number=integers(0, 2**32 - 1))
         def step(self, number: int) -> None:
-            self.steps += 1  # hypothesis begins with 0 again and again, whatever its seed
-            drawn = random.Random(f"{chosen}, {number}, {self.steps}")
+            # Whatever its seed, hypothesis begins each example with the same numbers.
+            drawn = random.Random(f"{chosen}, {number}, {next(numbers)}")
             try:
                 self.states.step(drawn)
             except BaseException as error:
@@ -94,7 +96,7 @@ def test_some_steps(engine_name: str, cluster: Cluster, open_with: MakeCluster) 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * 3600)
+@pytest.mark.timeout(4 * 3600 * PATIENCE)
 def test_whatever_happens_there_is_one_primary_and_a_way_out(
     engine_name: str, cluster: Cluster, open_with: MakeCluster
 ) -> None:
