@@ -26,7 +26,7 @@ run: $(READY) ## Set up primary and replica, verify them, leave the evidence (fu
 test: $(READY) ## Run the tests (docker too, where an engine answers); `make long` runs the rest
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
-long: $(READY) ## Run the tests that `make test` leaves out: runners killed again and again, many replicas
+long: $(READY) ## Run the tests that `make test` leaves out: runners killed again and again, more of them on docker
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)
 
 lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter

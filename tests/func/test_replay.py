@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from .running import Values, pgrepl
 
 OWN = 'a password of the reader, his $own `one` "here"\n'
 PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
+PLAIN |= {name: os.environ[name] for name in ["DOCKER_CONFIG"] if name in os.environ}  # where Compose v2 may be
 
 
 @pytest.fixture(
