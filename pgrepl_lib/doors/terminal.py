@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from ..legible import legible
 
+COLOUR = re.compile(r"\033\[[0-9;]*m")
 NEW_LINE = "\r\033[K"  # over the one that is there
 
 
 def give(text: str = "", *, end: str = "\n", styled: bool = False) -> None:
-    """A result, on standard output. styled: with our own colours, around what was made legible."""
+    """A result, on standard output.
+
+    styled: with our own colours, around what was made legible; only a terminal gets them.
+    """
     if not styled:
         text = legible(text)
+    elif not sys.stdout.isatty():
+        text = COLOUR.sub("", text)
     print(text, end=end, flush=True)
 
 
