@@ -14,7 +14,7 @@ from .engine import CONFIGURATION, Action, Tell
 from .errors import EnvironmentLacking
 from .operations import restarts
 from .snapshot import ALTER_SYSTEM, server_settings, snapshot
-from .topology import owner_of
+from .topology import Topology, owner_of
 from .wait import wait_until
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
 LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
 TAKEN_BACK = "`pgrepl run` takes it back"
+OLD = "put that back, or remove it: the next `pgrepl run` records anew"
 KEEP = "; to keep it, give it with the parameter settings"
 
 
@@ -47,9 +48,12 @@ def verdict(cluster: Cluster) -> tuple[str, str, str] | None:
     record = recorded.known(cluster)
     if record is None:
         return None
-    found = list(differences(record.state, snapshot(cluster)))
+    now = snapshot(cluster)
+    found = list(differences(record.state, now))
     expected = f"as recorded by {record.run}"
     hint = "; ".join(dict.fromkeys(d.remedy for d in found)) or TAKEN_BACK
+    if _is_old(cluster.topology, record.state, now):
+        hint = f"{recorded.FILE} is not the newest one: {OLD}"
     return expected, "; ".join(map(str, found)) or expected, hint
 
 
@@ -63,6 +67,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[D
             yield Difference("", f"the replication user's {right}", _plain(value), _plain(seen.get(right)),
                              "`pgrepl run` gives it back")  # fmt: skip
     yield from _of_files("", before, now)
+
+
+def _is_old(topology: Topology, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether the record is of other roles than the servers have, which are those of `cluster.json`."""
+    primary = [name for name, i in now["instances"].items() if i["role"] == "primary"]
+    recorded = [name for name, i in before["instances"].items() if i["role"] == "primary"]
+    return primary == [topology.primary] and primary != recorded
 
 
 def _in_use(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import audit, conf, files, state
+from . import audit, conf, files, state, synchronous
 from .engine import CONFIGURATION, Action, Tell
 from .errors import StepFailed
 from .snapshot import digest, snapshot
@@ -156,15 +156,24 @@ def restoring(cluster: Cluster) -> tuple[Action, str]:
 
 
 def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
-    """Files that are not as recorded, with the text (None: it is as recorded, or not ours to keep) and the mode to have."""
-    if not (record := known(cluster)):
-        return
-    for key, text in record.texts.items():
-        path, mode = cluster.folder / key, _mode_of(record, key)
+    """Files that are not as they shall be, with the text (None: it stays) and the mode to have.
+
+    As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is old or missing.
+    """
+    record = known(cluster)
+    texts = dict(record.texts) if record else {}
+    primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
+    if before := texts.get(primary) or _text(cluster.folder / primary):
+        texts[primary] = synchronous.as_promised(cluster, before)
+    for key, text in texts.items():
+        path = cluster.folder / key
+        mode = _mode_of(record, key) if record and key in record.texts else _mode(path)
         if _text(path) != text:
             yield path, text, mode
         elif _mode(path) != mode:
             yield path, None, mode
+    if not record:
+        return
     for key in record.state["modes"]:
         if (path := cluster.folder / key).exists() and _mode(path) != (mode := _mode_of(record, key)):
             yield path, None, mode

@@ -7,12 +7,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import conf, db, drift, files, recorded, show
+from . import conf, db, drift, files, recorded, show, synchronous
 from .command import Command, silently
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, PgreplError, StepFailed
 from .operations import bystanders, outdated, own_lines, replacing, restarts, roles, slots
-from .postgres.confirmation import waited_for
 from .postgres.limits import PARALLEL, limits
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
         cluster.topology.upstreams.setdefault(name, source.name)
         cluster.change_instances()
         prepare_all(cluster, title, [name])
+        synchronous.renew(cluster)
     return cluster.instance(name)
 
 
@@ -88,6 +88,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
         cluster.topology.upstreams.pop(name, None)
         cluster.topology.fenced.pop(name, None)
         cluster.change_instances()
+        synchronous.renew(cluster)
     return outcome
 
 
@@ -155,17 +156,8 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
         cause = f"{name} is the last copy of the primary's data; nothing was removed."
         raise ParameterError(cause, remedy=remedy)
-    _require_enough_left(cluster, name)
+    synchronous.require_enough_left(cluster, name)
     roles.require_another_writer(cluster.engine, cluster.topology, name)
-
-
-def _require_enough_left(cluster: Cluster, name: str) -> None:
-    """Raise `ParameterError` where every commit would then wait for ever."""
-    method, left = cluster.topology.synchronous, set(cluster.topology.replicas) - {name}
-    if name in cluster.topology.upstreams and waited_for(method) > len(left):
-        ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")
-        cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was removed."
-        raise ParameterError(cause, remedy=ways)
 
 
 def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
@@ -194,6 +186,9 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
         raise ParameterError(f"{name} is no replica; nothing was touched.")
     if upstream == name or name in _above(cluster, upstream):
         raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
+    outdated.require_none(cluster.engine, cluster.topology)
+    if upstream != cluster.primary.name:
+        synchronous.require_enough_left(cluster, name)
     drops = bystanders.not_needed(slots.elsewhere(instance, upstream), partial(_left_slot, instance))
     action = Action.sequence([move_action(instance, target), drops])
     return cluster.perform(title.format(name, upstream), action)

@@ -12,6 +12,7 @@ from . import conf, db, files
 from .doors import momentary
 from .engine import CONFIGURATION, Action, Tell
 from .errors import ParameterError, StepFailed
+from .operations import outdated
 from .postgres.confirmation import COMMITS, METHOD, seen, waited_for
 from .postgres.sessions import CONFIRMED
 from .topology import Topology
@@ -62,11 +63,25 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
 
 def require_method(cluster: Cluster, method: str) -> None:
     """Raise `ParameterError` for a method that is none, or waits for more than stream now."""
+    outdated.require_none(cluster.engine, cluster.topology)
     streaming = _streaming(cluster)
     if method and not 0 < waited_for(method) <= streaming:
         remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
         cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
+
+
+def require_enough_left(cluster: Cluster, name: str) -> None:
+    """Raise `ParameterError` where every commit would wait for ever without this one.
+
+    Commits wait for those that follow the primary itself.
+    """
+    method, direct = cluster.topology.synchronous, cluster.topology.followers(cluster.primary.name)
+    left = set(direct) - {name}
+    if name in direct and waited_for(method) > len(left):
+        ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")
+        cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was changed."
+        raise ParameterError(cause, remedy=ways)
 
 
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
@@ -129,6 +144,22 @@ def standbys(cluster: Cluster, primary: str) -> list[str]:
     return [cluster.instance(n).application_name for n in topology.names if n != primary]
 
 
+def renew(cluster: Cluster) -> None:
+    """Step, where a promise names other instances than there are now: who came confirms, too."""
+    method, primary = cluster.topology.synchronous, cluster.primary
+    if not method or not primary.runs_as_primary():  # `pgrepl run` puts it right then
+        return
+    act = action(primary, method, standbys(cluster, primary.name))
+    if not act.done():
+        cluster.perform(f"Commits wait for {method}", act)
+
+
+def as_promised(cluster: Cluster, text: str) -> str:
+    """The text of the primary's file with the promise of `cluster.json`, whoever took it out."""
+    names = standbys(cluster, cluster.topology.primary)
+    return wanted(text, cluster.topology.synchronous, names)
+
+
 def action(instance: Instance, method: str, names: list[str]) -> Action:
     """Write it into an instance's file, or take it out, and let the server read it."""
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
@@ -145,7 +176,9 @@ def action(instance: Instance, method: str, names: list[str]) -> Action:
 
 
 def _streaming(cluster: Cluster) -> int:
-    return sum(r.streams()[0] for r in cluster.replicas)
+    """How many stream from the primary itself: for the others no commit waits (manual, 27.2.7)."""
+    direct = cluster.topology.followers(cluster.primary.name)
+    return sum(cluster.instance(name).streams()[0] for name in direct)
 
 
 def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 
 from .. import db
-from ..postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen
+from ..postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
+from ..topology import Topology
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,34 @@ class Standby:
 
 def verdict(
     primary: db.Address,
-    method: str,
+    topology: Topology,
     ours: Sequence[Standby],
     sender: tuple[str, int],
 ) -> tuple[str, ...]:
-    """Expected, seen and, where somebody else answers, a hint of the check `synchronous`.
+    """Expected, seen and hint of the check `synchronous`.
 
-    method: what is promised; sender: host and port of the primary as its replicas reach it.
+    topology: what is promised, and who follows whom; sender: host and port of the primary as its
+    replicas reach it.
     """
+    method = topology.synchronous
     found = seen(db.row(primary, COMMITS))
     others = strangers(primary, ours, sender)
     if not others:
-        return promised(method), found
+        return promised(method), found, way_back(topology)
     told = [f"{r['address']} answers as {r['name']} and is none of ours" for r in others]
     remedy = "end who is none of ours; with scram-sha-256 nobody without the password can answer"
     return promised(method), "; ".join([found, *told]), remedy
+
+
+def way_back(topology: Topology) -> str:
+    """How enough replicas come to follow the primary itself: for others no commit waits."""
+    direct, primary = topology.followers(topology.primary), topology.primary
+    if waited_for(topology.synchronous) <= len(direct):
+        return "`pgrepl run` starts replicas that stand, and puts the promise back"
+    ways = [f"`pgrepl rejoin {name}`" for name in topology.fenced]
+    ways += [f"`pgrepl replica follow {n} {primary}`" for n in topology.replicas if n not in direct]
+    few = f"only {len(direct)} follow {primary} itself"
+    return f"{few}: {', '.join([*ways, '`pgrepl replica add`'])}, or `pgrepl sync off`"
 
 
 def strangers(primary: db.Address, ours: Sequence[Standby], sender: tuple[str, int]) -> list[dict[str, Any]]:

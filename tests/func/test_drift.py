@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -197,17 +198,39 @@ def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Valu
         assert [d.split(":")[1] for d in seen(now).split("; ")] == [d.split(":")[1] for d in theirs.split("; ")], what
         assert not (recorded.read(now) or pytest.fail("no record")).before, what
 
-    add(cluster)
-    unchanged("add")
     set_synchronous(cluster, "ANY 1")
     unchanged("sync")
+    add(cluster)
+    unchanged("add")
+    assert '"replica-1", "replica-2"' in show(cluster, "primary", "synchronous_standby_names"), "it confirms, too"
     text = (cluster.folder / "recorded/primary/postgresql.conf").read_text("utf-8")
     assert "synchronous_standby_names" in text and "log_connections = on" not in text, "our block, and not their line"
     set_synchronous(cluster, "")
     unchanged("sync off")
+    older = cluster.folder / "older"
+    shutil.copytree(cluster.folder / "recorded", older / "recorded")
+    shutil.copy(cluster.folder / "recorded.json", older)
+    set_synchronous(cluster, "ANY 1")
+    edited = cluster.folder / "primary/postgresql.conf"
+    promised = edited.read_text("utf-8")
+    shutil.copytree(older, cluster.folder, dirs_exist_ok=True)  # a record from before the promise
+    cluster.restore()
+    assert "synchronous_standby_names = 'ANY 1" in edited.read_text("utf-8")
+    (cluster.folder / "recorded.json").unlink()
+    edited.write_text(promised.replace("synchronous_standby_names = 'ANY", "# 'ANY"), "utf-8")
+    cluster.restore()
+    assert edited.read_text("utf-8") == promised, "also without any record"
+    shutil.copytree(older, cluster.folder, dirs_exist_ok=True)
+    set_synchronous(cluster, "")
     wait_caught_up(cluster)
     Switchover(cluster, "replica").run()
     unchanged("switchover")
+    newer = (cluster.folder / "recorded.json").read_bytes()
+    shutil.copy(older / "recorded.json", cluster.folder)
+    told = CHECKS["drift"](cluster).hint
+    assert "not the newest" in told and "rebuild" not in told and "standby.signal" not in told
+    (cluster.folder / "recorded.json").write_bytes(newer)
+    shutil.rmtree(older)
     Switchover(cluster, "primary").run()
     unchanged("switchover back")
     remove(cluster, "replica-2")

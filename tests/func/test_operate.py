@@ -423,13 +423,19 @@ def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> 
     assert new.name == "replica-3" and cluster.topology.upstreams["replica-3"] == "replica-2"
     assert slots(cluster)["replica-2"] == ["replica_3_slot"]
     assert failed_checks(cluster) == {}
+    with pytest.raises(ParameterError, match="the 2 that stream now"):  # no commit waits for one below another
+        set_synchronous(cluster, "ANY 3")
+    set_synchronous(cluster, "ANY 2")
+    with pytest.raises(ParameterError, match="ANY 2, and 1 would be left"):
+        follow(cluster, "replica", "replica-2")
     with pytest.raises(ParameterError, match="replica-3 follow replica-2"):
         remove(cluster, "replica-2", confirm=True)
     with pytest.raises(ParameterError, match="replica-3 follows replica-2"):
         follow(cluster, "replica-2", "replica-3")
     with pytest.raises(ParameterError, match="replica-3 follow replica-2"):  # a new copy has not the WAL that it needs
         rebuild(cluster, "replica-2")
-    assert failed_checks(cluster, "streaming", "slot", "receiver") == {}
+    assert failed_checks(cluster, "streaming", "slot", "receiver", "synchronous") == {}
+    set_synchronous(cluster, "")
     assert follow(cluster, "replica-3", "primary") == "changed"
     assert slots(cluster) == {"primary": ["replica_1_slot", "replica_2_slot", "replica_3_slot"], "replica": [], "replica-2": [],
                               "replica-3": []}  # fmt: skip
