@@ -306,7 +306,7 @@ def synchronous(cluster: Cluster) -> Verdict:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
     ours = [standbys.Standby(r.application_name, r.slot, r.address) for r in cluster.replicas]
     sender = cluster.engine.upstream(cluster.primary.name)
-    return standbys.verdict(cluster.primary.address, cluster.topology, ours, sender)
+    return standbys.verdict(cluster.primary.address, cluster.topology, ours, sender, cluster.params)
 
 
 # --- pieces -----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
 LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
 TAKEN_BACK = "`pgrepl run` takes it back"
-OLD = "put that back, or remove it: the next `pgrepl run` records anew"
+OLD = "put that back, or remove it: the next run records anew"
 KEEP = "; to keep it, give it with the parameter settings"
 
 

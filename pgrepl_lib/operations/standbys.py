@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 
 from .. import db
+from ..params import Params
 from ..postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
 from ..topology import Topology
+from ..words.commands import addressed
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ def verdict(
     topology: Topology,
     ours: Sequence[Standby],
     sender: tuple[str, int],
+    params: Params,
 ) -> tuple[str, ...]:
     """Expected, seen and hint of the check `synchronous`.
 
@@ -37,21 +40,23 @@ def verdict(
     found = seen(db.row(primary, COMMITS))
     others = strangers(primary, ours, sender)
     if not others:
-        return promised(method), found, way_back(topology)
+        return promised(method), found, way_back(topology, params)
     told = [f"{r['address']} answers as {r['name']} and is none of ours" for r in others]
     remedy = "end who is none of ours; with scram-sha-256 nobody without the password can answer"
     return promised(method), "; ".join([found, *told]), remedy
 
 
-def way_back(topology: Topology) -> str:
+def way_back(topology: Topology, params: Params) -> str:
     """How enough replicas come to follow the primary itself: for others no commit waits."""
     direct, primary = topology.followers(topology.primary), topology.primary
     if waited_for(topology.synchronous) <= len(direct):
-        return "`pgrepl run` starts replicas that stand, and puts the promise back"
+        way = "`pgrepl run` starts replicas that stand, and puts the promise back"
+        return addressed(way, params)
     ways = [f"`pgrepl rejoin {name}`" for name in topology.fenced]
     ways += [f"`pgrepl replica follow {n} {primary}`" for n in topology.replicas if n not in direct]
     few = f"only {len(direct)} follow {primary} itself"
-    return f"{few}: {', '.join([*ways, '`pgrepl replica add`'])}, or `pgrepl sync off`"
+    way = f"{few}: {', '.join([*ways, '`pgrepl replica add`'])}, or `pgrepl sync off`"
+    return addressed(way, params)
 
 
 def strangers(primary: db.Address, ours: Sequence[Standby], sender: tuple[str, int]) -> list[dict[str, Any]]:
