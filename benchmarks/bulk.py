@@ -10,7 +10,8 @@ from types import TracebackType
 
 import psycopg
 
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
 
 TABLES = ("bulk_rows", "bulk_kept")
 # One statement that goes on until its server is killed: rows of 640 bytes, never committed.

@@ -81,10 +81,11 @@ def again(source: Path) -> dict[str, float]:
     seconds = {}
     import nbconvert  # noqa: F401 - the chapters' HTML needs it, whatever else a run leaves
 
-    from pgrepl_lib import provenance, runner  # noqa: F401
-    from pgrepl_lib.audit import Journal
-    from pgrepl_lib.runs import Run
-    from pgrepl_lib.snapshot import snapshot
+    from pgrepl_lib.drift.snapshot import snapshot
+    from pgrepl_lib.journal import provenance
+    from pgrepl_lib.journal.audit import Journal
+    from pgrepl_lib.journal.runs import Run
+    from pgrepl_lib.runner import runner  # noqa: F401
 
     started = time.perf_counter()
     provenance.facts()
@@ -99,13 +100,13 @@ def again(source: Path) -> dict[str, float]:
     seconds["state"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    from pgrepl_lib import evidence
+    from pgrepl_lib.evidence import evidence
 
     evidence.write(Run(folder))
     seconds["report"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    from pgrepl_lib import attestation, keys
+    from pgrepl_lib.evidence import attestation, keys
 
     attestation.seal(Run(folder), keys.signer())
     seconds["signature"] = time.perf_counter() - started

@@ -12,8 +12,8 @@ import psutil
 from docker.errors import APIError
 
 from pgrepl_lib import Cluster
-from pgrepl_lib.engine import docker_host
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.docker import host as docker_host
 
 STREAMS = re.compile("postgres: wal(sender|receiver) ")
 

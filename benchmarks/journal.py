@@ -17,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from pgrepl_lib import attestation, audit, evidence, keys
-from pgrepl_lib.checks import BESIDES, CHECKS, ON_REQUEST
-from pgrepl_lib.journal import pieces
-from pgrepl_lib.runs import Run
+from pgrepl_lib.checks.checks import BESIDES, CHECKS, ON_REQUEST
+from pgrepl_lib.evidence import attestation, evidence, keys
+from pgrepl_lib.journal import audit, pieces
+from pgrepl_lib.journal.runs import Run
 
 DAY = 24 * 3600
 NAMES = ", ".join(n for n in (*CHECKS, *BESIDES) if n not in ON_REQUEST)

@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.setup import cluster_of, set_up_primary
-from pgrepl_lib import Cluster, db, open_cluster, replicas
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine.local import LocalEngine
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.workload import Writer
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.doors import db
+from pgrepl_lib.drills.workload import Writer
+from pgrepl_lib.engine.local.engine import LocalEngine
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.steps import replicas
 
 FLOOR = Path(__file__).with_name("replicas.sh")
 Pair = tuple[float, float]

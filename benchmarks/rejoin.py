@@ -14,9 +14,10 @@ from typing import Any
 
 from benchmarks.operate_vs_shell import folder, parameters, quietly, timed
 from benchmarks.setup import cluster_of
-from pgrepl_lib import Cluster, db
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.rejoin import Rejoin
+from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 
 FILL = """
 create table big as

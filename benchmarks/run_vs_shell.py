@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from pgrepl_lib import open_cluster
-from pgrepl_lib.engine.local import LocalEngine
+from pgrepl_lib.engine.local.engine import LocalEngine
 
 FLOOR = Path(__file__).with_name("floor.sh")
 

@@ -41,14 +41,14 @@ from benchmarks.faults import FAULTS
 from benchmarks.setup import cluster_of
 from benchmarks.watcher import Watcher
 from pgrepl_lib import Cluster
-from pgrepl_lib.checks import CHECKS
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.drills.workload import Report, Writer
 from pgrepl_lib.errors import PgreplError
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import follow
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
-from pgrepl_lib.workload import Report, Writer
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
+from pgrepl_lib.steps.replicas import follow
 
 LONGEST_FAILOVER = 5  # seconds, under bulk load
 LONGEST = 120  # seconds, for any operation

@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.postgres.sessions import CONFIRMED
-from pgrepl_lib.wait import wait_until
 
 TABLE = "pgrepl_watched"
 PAUSE = 0.02  # seconds

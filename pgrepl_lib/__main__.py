@@ -1,5 +1,5 @@
 """`python -m pgrepl_lib`: the same as `pgrepl`."""
 
-from .cli import main
+from .cli.main import main
 
 main(prog_name="pgrepl")

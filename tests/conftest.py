@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from pgrepl_lib import Cluster, open_cluster, ports
-from pgrepl_lib.engine import docker_host as docker_engine
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.engine import ports
+from pgrepl_lib.engine.docker import host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
 

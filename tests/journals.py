@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pgrepl_lib.audit import FILE, ORIGIN
-from pgrepl_lib.runs import Run
+from pgrepl_lib.journal.audit import FILE, ORIGIN
+from pgrepl_lib.journal.runs import Run
 
 BEGAN = datetime(2026, 11, 23, 20, 0, 0, tzinfo=UTC)
 Line = dict[str, Any]

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from .. import db
 from ..errors import first_line
+from . import db
 
 SHOWN_SECONDS = 2  # for a look that is only shown, soon; libpq knows no shorter one
 LOOK_SECONDS = 3  # for a look at how things are; monitoring gives up after ten

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..wait import wait_until
+from ..doors.wait import wait_until
 
 KILL_SECONDS = 20.0
 STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)

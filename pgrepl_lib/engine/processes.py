@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from .. import command, files
-from ..command import Command
+from ..doors import command, files
+from ..doors.command import Command
+from ..doors.wait import wait_until
 from ..errors import EnvironmentLacking, WaitTimeout
-from ..wait import wait_until
 from .ending import KILL_SECONDS
 from .life import Life
 

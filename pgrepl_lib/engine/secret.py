@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..doors.redact import register
 from ..errors import EnvironmentLacking
-from ..redact import register
 from ..words.commands import addressed_in
 
 MISSING, EMPTY = "is missing", "is empty"

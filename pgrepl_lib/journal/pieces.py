@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import complete_lines, make_folder, move
+from ..doors.files import complete_lines, make_folder, move
 
 FOLDER = "journal"  # beside the file that is written
 NAME = re.compile(r"(\d{6,9})\.jsonl")

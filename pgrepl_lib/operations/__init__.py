@@ -1,4 +1,4 @@
-"""Several steps that change roles or versions: switchover, failover, rejoin, synchronous.
+"""Several steps that change roles or versions: switchover, failover, synchronous replication.
 
 They know the cluster, its engine and steps; checks, evidence and the command line stand above
 them.

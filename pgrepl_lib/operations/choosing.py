@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cluster.changes import promotion
 from ..doors.answer import DECISION_SECONDS, Answer, Kind
 from ..errors import ParameterError
-from . import promotion
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
-    from ..instance import Instance
+    from ..steps.cluster import Cluster
+    from ..steps.instance import Instance
 
 FAILOVER = "failover"
 

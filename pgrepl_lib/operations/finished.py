@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import recorded
+from ..drift import recorded
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
+    from ..steps.cluster import Cluster
 
 
 def changed_roles(cluster: Cluster, to: str) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .. import db
+from ..doors import db
 from ..errors import StepFailed
 from ..postgres.recovery import Replay
 
 if TYPE_CHECKING:
-    from ..instance import Instance
+    from ..steps.instance import Instance
     from .standing import Standing
 
 # A fast shutdown waits until the last segment is archived, however long that takes (26.3.1).

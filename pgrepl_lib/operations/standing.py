@@ -7,19 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .. import db, show
-from ..control import ControlFile, lsn
+from ..doors import db, show
 from ..doors.answer import Answer, ask_all
+from ..doors.wait import wait_until
 from ..engine.life import Life
 from ..errors import PgreplError, WaitTimeout
 from ..postgres import branches, recovery
 from ..postgres.branches import Branch
+from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Recovery, Replay
-from ..wait import wait_until
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
-    from ..instance import Instance
+    from ..steps.cluster import Cluster
+    from ..steps.instance import Instance
 
 RUNNING = "running"
 STANDSTILL_SECONDS = 60  # without any progress; as long as there is some, it is waited for

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from .. import conf, files, show, synchronous
-from ..command import silently
-from ..engine import CONFIGURATION, Action, Tell
+from ..checks import slots
+from ..cluster.changes import promotion
+from ..doors import files, show
+from ..doors.command import silently
+from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import PgreplError, StepFailed, first_line
-from . import promotion, slots
+from ..postgres import conf
+from . import synchronous
 
 if TYPE_CHECKING:
-    from ..instance import Instance
+    from ..steps.instance import Instance
 
 
 def action(old: Instance, new: Instance) -> Action:

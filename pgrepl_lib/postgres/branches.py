@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..control import lsn
+from .control import lsn
 from .timelines import forks
 
 # What was received last may have no checkpoint yet, which the control file would know it from: its

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..control import lsn
+from .control import lsn
 
 QUERY = """
 select pg_is_in_recovery() as recovering,

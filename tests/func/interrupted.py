@@ -16,10 +16,12 @@ import psutil
 import psycopg
 from docker.errors import DockerException
 
-from pgrepl_lib import Cluster, audit, db, open_cluster
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host
-from pgrepl_lib.runs import SUMMARY, Run
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.doors import db
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.runs import SUMMARY, Run
 
 from .running import Forks, Running, Values, all_runs, folder_of, pgrepl
 

@@ -14,15 +14,17 @@ from typing import Any
 import psutil
 import psycopg
 
-from pgrepl_lib import Cluster, db, files
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host, processes
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import follow, prepare_all, remove
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.doors import db, files
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine import processes
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
+from pgrepl_lib.steps.replicas import follow, prepare_all, remove
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.remedies import commands_in
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import psutil
 
-from pgrepl_lib import Cluster, runs
+from pgrepl_lib import Cluster
 from pgrepl_lib.doors.answer import ask_all
-from pgrepl_lib.runs import Run
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.journal import runs
+from pgrepl_lib.journal.runs import Run
 
 CHECKOUT = Path(__file__).parents[2]
 Values = dict[str, str]
@@ -163,8 +164,8 @@ class Forks:
 
     SOURCE = """
 import json, os, signal, sys
-import pgrepl_lib.kernel, pgrepl_lib.runner, pgrepl_lib.task
-from pgrepl_lib.cli import main
+import pgrepl_lib.runner.kernel, pgrepl_lib.runner.runner, pgrepl_lib.runner.task
+from pgrepl_lib.cli.main import main
 for line in sys.stdin:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever has ended is gone
     if not (child := os.fork()):

@@ -17,11 +17,12 @@ from docker.errors import APIError
 
 from benchmarks.faults import FAULTS
 from benchmarks.watcher import Watcher
-from pgrepl_lib import Cluster, db
+from pgrepl_lib import Cluster
+from pgrepl_lib.cli.examination import who_hangs
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drills.workload import TABLE, Writer
 from pgrepl_lib.errors import PgreplError, WaitTimeout
-from pgrepl_lib.operations.examination import who_hangs
-from pgrepl_lib.wait import wait_until
-from pgrepl_lib.workload import TABLE, Writer
 from tests.conftest import PATIENCE, MakeCluster
 from tests.remedies import commands_in, copied
 

@@ -11,7 +11,7 @@ import termios
 import time
 from fcntl import ioctl
 
-from pgrepl_lib.ask import PROMPT
+from pgrepl_lib.steps.ask import PROMPT
 
 SECONDS = 120
 

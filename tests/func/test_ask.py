@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import audit, open_cluster
+from pgrepl_lib import open_cluster
+from pgrepl_lib.journal import audit
 
 from .running import words
 from .terminal import SECONDS, Terminal

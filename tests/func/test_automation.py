@@ -21,12 +21,13 @@ import nbformat
 import pytest
 import yaml
 
-from pgrepl_lib import audit, open_cluster
-from pgrepl_lib.chapter import SET_UP
-from pgrepl_lib.cli import main
-from pgrepl_lib.lock import run_lock
+from pgrepl_lib import open_cluster
+from pgrepl_lib.cli.main import main
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.chapter import SET_UP
+from pgrepl_lib.journal.lock import run_lock
+from pgrepl_lib.journal.runs import SUMMARY
 from pgrepl_lib.params import Params, variable
-from pgrepl_lib.runs import SUMMARY
 
 from .running import Completed, pgrepl
 

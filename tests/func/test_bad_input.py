@@ -17,10 +17,13 @@ import docker.types
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, PgreplError, db, files, open_cluster, preflight, server, state
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.db import Address
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib import Cluster, PgreplError, open_cluster
+from pgrepl_lib.checks import preflight
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.cluster import server, state
+from pgrepl_lib.doors import db, files
+from pgrepl_lib.doors.db import Address
+from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 

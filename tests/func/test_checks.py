@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, checks, db
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.cli import existing_cluster
-from pgrepl_lib.engine import Engine, docker_host
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import checks
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.outcome import Check
+from pgrepl_lib.cli.examination import asked_for, examine
+from pgrepl_lib.cli.options import existing_cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.engine.protocol import Engine
 from pgrepl_lib.errors import CheckFailed
-from pgrepl_lib.instance import Instance
-from pgrepl_lib.operations import logins
-from pgrepl_lib.operations.examination import asked_for, examine
-from pgrepl_lib.operations.outcome import Check
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.logins import logins
+from pgrepl_lib.steps.instance import Instance
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
 from .operated import ways_named

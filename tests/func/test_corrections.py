@@ -21,15 +21,16 @@ from typing import Any
 import pytest
 import yaml
 
-from pgrepl_lib import Cluster, db, files
-from pgrepl_lib.command import Command, Completed, run
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks.preflight import END_OF_LIFE
+from pgrepl_lib.doors import db, files
+from pgrepl_lib.doors.command import Command, Completed, run
 from pgrepl_lib.doors.resources import COMPOSE_FILE
-from pgrepl_lib.engine import CONFIGURATION
-from pgrepl_lib.engine.docker_host import client, compose
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.action import CONFIGURATION
+from pgrepl_lib.engine.docker.host import client, compose
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from pgrepl_lib.params import Params
-from pgrepl_lib.preflight import END_OF_LIFE
-from pgrepl_lib.wait import wait_until
 
 from ..conftest import REQUIRE_DOCKER, MakeCluster, set_up_primary, set_up_replica
 

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import Cluster, audit, db, open_cluster, recorded
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.drift import notices
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drift import recorded
+from pgrepl_lib.drift.drift import notices
 from pgrepl_lib.errors import StepFailed
-from pgrepl_lib.replicas import add, rebuild, remove
-from pgrepl_lib.runs import of_project
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.runs import of_project
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
+from pgrepl_lib.steps.replicas import add, rebuild, remove
 from tests.remedies import commands_in
 
 from ..conftest import IMAGE
@@ -245,7 +248,7 @@ def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Valu
 def test_what_a_killed_process_did_counts_as_ours(values: Values, cluster: Cluster) -> None:
     program = f"""
 import os, signal
-from pgrepl_lib import open_cluster, recorded
+from pgrepl_lib import open_cluster; from pgrepl_lib.drift import recorded
 cluster = open_cluster("test", **{values!r})
 with recorded.following(cluster):
     (cluster.folder / "replica/pg_hba.conf").chmod(0o600)

@@ -12,11 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from pgrepl_lib import Cluster, db
-from pgrepl_lib.command import Command
-from pgrepl_lib.engine import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA, docker_host
+from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.command import Command
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.action import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA
+from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import CommandFailed, StepFailed
-from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.running import wait_ended
 
@@ -285,7 +287,7 @@ def test_a_server_that_is_not_ready_when_its_starter_gives_up_is_waited_for(
     own: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a crash with much to replay: it runs, and nobody else holds its port."""
-    monkeypatch.setattr("pgrepl_lib.engine.local.START_SECONDS", 1)
+    monkeypatch.setattr("pgrepl_lib.engine.local.engine.START_SECONDS", 1)
     rows = "select i, md5(i::text) from generate_series(1, 600000) i"
     db.rows(own.primary.address, f"create table much as {rows}")
     own.engine.kill(PRIMARY).do(quiet)

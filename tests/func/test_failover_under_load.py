@@ -9,11 +9,12 @@ from threading import Thread
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, db
-from pgrepl_lib.failover import Failover
+from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.standing import look, settled
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster
 from tests.func.operated import crash, failed_checks, make
 

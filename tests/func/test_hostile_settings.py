@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgrepl_lib import Cluster, db
-from pgrepl_lib.checks import CHECKS, ON_REQUEST
-from pgrepl_lib.synchronous import set_synchronous, try_commit
-from pgrepl_lib.workload import Load, Writer
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks.checks import CHECKS, ON_REQUEST
+from pgrepl_lib.doors import db
+from pgrepl_lib.drills.workload import Load, Writer
+from pgrepl_lib.operations.synchronous import set_synchronous, try_commit
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
 pytestmark = pytest.mark.long_on_docker  # they are the server's; what programs are given, test_engine_contract.py sees

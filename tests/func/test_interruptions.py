@@ -16,8 +16,10 @@ import nbformat
 import psutil
 import pytest
 
-from pgrepl_lib import attestation, audit, lock, open_cluster
-from pgrepl_lib.state import read
+from pgrepl_lib import open_cluster
+from pgrepl_lib.cluster.state import read
+from pgrepl_lib.evidence import attestation
+from pgrepl_lib.journal import audit, lock
 
 from ..conftest import REQUIRE_DOCKER
 from .disks import leave_free, mounted, resize
@@ -67,7 +69,7 @@ def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: si
 
 
 IN_AN_EXEC = """
-from pgrepl_lib.cli import main
+from pgrepl_lib.cli.main import main
 @main.command()
 def stopped(): exec("raise KeyboardInterrupt")
 main(["stopped"])

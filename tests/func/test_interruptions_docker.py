@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pgrepl_lib import open_cluster
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.doors.wait import wait_until
 
 from ..conftest import IMAGE, REQUIRE_DOCKER
 from .interrupted import Interrupted, stopped_in_every_way

@@ -12,13 +12,16 @@ import psutil
 import pytest
 from docker.errors import APIError
 
-from pgrepl_lib import Cluster, db, status
-from pgrepl_lib.engine import docker_host, ending, processes
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import status
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine import ending, processes
+from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.life import Life
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
 from tests.conftest import MakeCluster, set_up_primary
 from tests.func.operated import (
     again,

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db, files
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.cli.examination import asked_for
+from pgrepl_lib.doors import db, files
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking, StepFailed
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.operations import replacing
-from pgrepl_lib.operations.examination import asked_for
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import prepare_all, rebuild
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.steps import replacing
+from pgrepl_lib.steps.replicas import prepare_all, rebuild
 from tests.conftest import MakeCluster
 from tests.func.operated import (
     again,

@@ -10,17 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, conf, db, drills, lag, synchronous
-from pgrepl_lib.doors import momentary
-from pgrepl_lib.engine import Action, Tell
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import lag, momentary
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drills import drills
+from pgrepl_lib.drills.workload import Writer
+from pgrepl_lib.engine.action import Action, Tell
 from pgrepl_lib.errors import ParameterError, StepFailed
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import add, follow, prepare_all, rebuild, remove
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import latencies, set_synchronous, try_commit
-from pgrepl_lib.wait import wait_until
-from pgrepl_lib.workload import Writer
+from pgrepl_lib.operations import synchronous
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import latencies, set_synchronous, try_commit
+from pgrepl_lib.postgres import conf
+from pgrepl_lib.steps.replicas import add, follow, prepare_all, rebuild, remove
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
     NAMES,
@@ -382,8 +386,8 @@ def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster,
 
 KILLED = """
 import json, os, signal, sys
-from pgrepl_lib import db
-from pgrepl_lib.doors import momentary
+from pgrepl_lib.doors import db
+from pgrepl_lib.checks import momentary
 at = db.Address(**json.loads(sys.stdin.read()))
 with momentary.schema(at), momentary.role(at, "x"):
     os.kill(os.getpid(), signal.SIGKILL)

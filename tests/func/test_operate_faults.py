@@ -16,22 +16,25 @@ import psutil
 import psycopg
 import pytest
 
-from pgrepl_lib import Cluster, db, drift, server, switchover
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.control import ControlFile
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.status import status
+from pgrepl_lib.cluster import server
+from pgrepl_lib.doors import db
 from pgrepl_lib.doors.answer import LOOK_SECONDS, SHOWN_SECONDS
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drift import drift
+from pgrepl_lib.drills.workload import Writer
 from pgrepl_lib.engine import ending
 from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.instance import Instance
-from pgrepl_lib.operations import standing
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import add, rebuild
-from pgrepl_lib.status import status
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous, try_commit
-from pgrepl_lib.wait import wait_until
-from pgrepl_lib.workload import Writer
+from pgrepl_lib.operations import standing, switchover
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous, try_commit
+from pgrepl_lib.postgres.control import ControlFile
+from pgrepl_lib.steps.instance import Instance
+from pgrepl_lib.steps.replicas import add, rebuild
 from tests.conftest import MakeCluster
 from tests.func.operated import (
     NAMES,

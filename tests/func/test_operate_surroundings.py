@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db, files, preflight, recorded
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host, volumes
-from pgrepl_lib.engine.docker import DockerEngine
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import preflight
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.cluster import restarts
+from pgrepl_lib.doors import db, files
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drift import recorded
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.engine.docker import volumes
+from pgrepl_lib.engine.docker.engine import DockerEngine
 from pgrepl_lib.errors import PgreplError, StepFailed
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.operations import restarts
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import add, follow, prepare_all, rebuild
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.steps.replicas import add, follow, prepare_all, rebuild
 from tests.conftest import DOCUMENT_SETTINGS, IMAGE, OPENED, MakeCluster
 from tests.func.operated import (
     again,

@@ -13,10 +13,13 @@ from pathlib import Path
 import docker.types
 import pytest
 
-from pgrepl_lib import Cluster, db, open_cluster, state
-from pgrepl_lib.engine import docker_host, owner
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.cluster import state
+from pgrepl_lib.doors import db
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.engine.docker import owner
 from pgrepl_lib.errors import EnvironmentLacking, StepFailed
-from pgrepl_lib.replicas import prepare_all, rebuild
+from pgrepl_lib.steps.replicas import prepare_all, rebuild
 from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 
 from .running import CHECKOUT, of_cluster, pgrepl

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.chapter import OPERATE, SET_UP
-from pgrepl_lib.engine import binaries
+from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.journal.chapter import OPERATE, SET_UP
+from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.params import variable
-from pgrepl_lib.runs import Run
 
 from .running import do, pgrepl
 
@@ -85,7 +85,7 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
         original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/templates")) else name.partition("/")[2]
         assert held[name] == (ROOT / original).read_bytes()
     about = {n.partition("/")[2]: held[n].decode() for n in held if ".dist-info/" in n}
-    assert "pgrepl = pgrepl_lib.cli:main" in about["entry_points.txt"]
+    assert "pgrepl = pgrepl_lib.cli.main:main" in about["entry_points.txt"]
     assert about["licenses/LICENSE"] == (ROOT / "LICENSE").read_text("utf-8")
     assert (ROOT / "README.md").read_text("utf-8") in about["METADATA"]
 

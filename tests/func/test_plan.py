@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import Cluster, db, open_cluster
-from pgrepl_lib.chapter import SET_UP
-from pgrepl_lib.engine import binaries, docker_host
-from pgrepl_lib.plan import plan
-from pgrepl_lib.runs import of_project
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.doors import db
+from pgrepl_lib.engine.docker import host as docker_host
+from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.journal.chapter import SET_UP
+from pgrepl_lib.journal.runs import of_project
+from pgrepl_lib.runner.plan import plan
 
 from ..conftest import IMAGE
 from .operated import stop_by_hand

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import Cluster, db, ports, state
+from pgrepl_lib import Cluster
+from pgrepl_lib.cluster import state
+from pgrepl_lib.doors import db
+from pgrepl_lib.engine import ports
 from pgrepl_lib.errors import StepFailed
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
@@ -115,7 +118,7 @@ def test_several_users_begin_at_once() -> None:
 
 
 def test_a_claimed_port_is_nobody_elses_as_long_as_who_claimed_it_lives() -> None:
-    program = "from pgrepl_lib import ports; print(ports.claim(1)); input()"
+    program = "from pgrepl_lib.engine import ports; print(ports.claim(1)); input()"
     with subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, text=True, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:  # fmt: skip
         assert other.stdout and other.stdout.readline() == "True\n"

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pgrepl_lib import Cluster
-from pgrepl_lib.doors.question import PROMPT
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.operations.projects import NO_ANSWER
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
+from pgrepl_lib.cli.projects import NO_ANSWER
+from pgrepl_lib.cli.question import PROMPT
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
 from tests.conftest import MakeCluster
 from tests.remedies import commands_in, copied
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from pgrepl_lib import db, open_cluster
+from pgrepl_lib import open_cluster
+from pgrepl_lib.doors import db
 from pgrepl_lib.errors import EnvironmentLacking
-from pgrepl_lib.replicas import follow
+from pgrepl_lib.steps.replicas import follow
 
 from ..conftest import IMAGE, MakeCluster
 from .running import Values, pgrepl

@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 import matplotlib.image
 import pytest
 
-from pgrepl_lib import open_cluster, report
-from pgrepl_lib.attestation import STATEMENT
-from pgrepl_lib.chapter import SET_UP
-from pgrepl_lib.runs import Run
+from pgrepl_lib import open_cluster
+from pgrepl_lib.evidence import report
+from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.journal.chapter import SET_UP
+from pgrepl_lib.journal.runs import Run
 
 from ..journals import completed, journal
 from .running import pgrepl

@@ -14,8 +14,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pgrepl_lib import audit, open_cluster
-from pgrepl_lib.chapter import SET_UP
+from pgrepl_lib import open_cluster
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.chapter import SET_UP
 
 from ..conftest import IMAGE
 from .running import Values, pgrepl
@@ -161,7 +162,7 @@ def test_an_engine_that_is_not_there_is_named(values: Values) -> None:
 
 
 def test_headless_use_does_not_import_jupyterlab() -> None:
-    program = """import sys, pgrepl_lib.runner
+    program = """import sys, pgrepl_lib.runner.runner
 roots = {m.split(".")[0] for m, loaded in sys.modules.items() if loaded is not None}
 print(sorted(roots & {"jupyterlab", "jupyter_server", "notebook", "rfc3987_syntax"}))"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

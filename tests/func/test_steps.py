@@ -19,11 +19,12 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
-from pgrepl_lib import Cluster, PgreplError, command, db, files
-from pgrepl_lib.checks import CHECKS
-from pgrepl_lib.engine import docker_host
+from pgrepl_lib import Cluster, PgreplError
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.doors import command, db, files
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import StepFailed
-from pgrepl_lib.wait import wait_until
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import container_of
 

@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from securesystemslib.dsse import Envelope
 
-from pgrepl_lib import keys, open_cluster
-from pgrepl_lib.cli import main
+from pgrepl_lib import open_cluster
+from pgrepl_lib.cli.main import main
+from pgrepl_lib.evidence import keys
 
 from .test_runner import Values, pgrepl, run_folder
 

@@ -9,15 +9,17 @@ import psutil
 import pytest
 
 from benchmarks.faults import pause
-from pgrepl_lib import Cluster, db, recorded
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.operations import promotion
-from pgrepl_lib.operations import slots as unused
-from pgrepl_lib.rejoin import Rejoin
-from pgrepl_lib.replicas import add, remove
-from pgrepl_lib.switchover import Switchover
-from pgrepl_lib.synchronous import set_synchronous
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import slots as unused
+from pgrepl_lib.cluster.changes import promotion
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.drift import recorded
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
+from pgrepl_lib.steps.replicas import add, remove
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
     again,

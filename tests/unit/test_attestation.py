@@ -25,12 +25,13 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from pgrepl_lib import attestation, audit, evidence, keys, verification
-from pgrepl_lib.attestation import CHECKS, SIGNER, STATEMENT
-from pgrepl_lib.audit import FILE as JOURNAL
 from pgrepl_lib.errors import StepFailed
-from pgrepl_lib.runs import SUMMARY, Run
-from pgrepl_lib.verification import Finding, Verification
+from pgrepl_lib.evidence import attestation, evidence, keys, verification
+from pgrepl_lib.evidence.attestation import CHECKS, SIGNER, STATEMENT
+from pgrepl_lib.evidence.verification import Finding, Verification
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.audit import FILE as JOURNAL
+from pgrepl_lib.journal.runs import SUMMARY, Run
 
 CHAPTER = "03-verificacao"
 FILES = {JOURNAL, SUMMARY, CHECKS, SIGNER, f"{CHAPTER}.ipynb", "configuration/primary/postgresql.conf"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.engine import binaries
+from pgrepl_lib.engine.local import binaries
 from pgrepl_lib.errors import EnvironmentLacking
 
 PINS = json.loads(binaries.PINS.read_text())

@@ -14,11 +14,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib import cli, state
-from pgrepl_lib.command import environment
+from pgrepl_lib.cli import main as cli
+from pgrepl_lib.cluster import state
+from pgrepl_lib.cluster.topology import Topology
+from pgrepl_lib.doors.command import environment
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.params import Params, from_environment, variable
-from pgrepl_lib.topology import Topology
 
 OTHERS = {"project": "other", "engine": "local", "pg_version": "15", "image": "postgres:15", "replicas": "2",
           "network": "10.1.2.0/24", "port": "6000", "replication_user": "streamer", "auth_method": "scram-sha-256",
@@ -160,7 +161,7 @@ def test_what_is_held_back_is_told_when_it_fails(capsys: pytest.CaptureFixture[s
 
 
 def test_a_terminal_without_our_characters_is_no_reason_to_fail() -> None:
-    program = "from pgrepl_lib.cli import main\n@main.command()\ndef sign(): print('✔')\nmain(['sign'])"
+    program = "from pgrepl_lib.cli.main import main\n@main.command()\ndef sign(): print('✔')\nmain(['sign'])"
     for encoding in ("ascii", "latin-1"):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                               env={**os.environ, "PYTHONIOENCODING": encoding})  # fmt: skip

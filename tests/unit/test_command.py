@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pgrepl_lib.command import Command, environment, run, transcript
+from pgrepl_lib.doors.command import Command, environment, run, transcript
+from pgrepl_lib.doors.redact import MASK, register
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
-from pgrepl_lib.redact import MASK, register
 
 ROOT = os.geteuid() == 0
 
@@ -148,9 +148,9 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
 SIDE_BY_SIDE = """
 import json, signal, sys
 from pathlib import Path
-from pgrepl_lib.command import Command, run
-from pgrepl_lib.engine import Action
-from pgrepl_lib.together import together
+from pgrepl_lib.doors.command import Command, run
+from pgrepl_lib.engine.action import Action
+from pgrepl_lib.engine.together import together
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def action(number):
     command = Command(("sh", "-c", f"echo begun {number}; touch {number}; exec sleep {60 if number else 0}"))
@@ -261,7 +261,7 @@ def test_replacing_this_process_keeps_arguments_and_environment(tmp_path: Path, 
     monkeypatch.setenv("PGHOST", "elsewhere")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = "import os, sys; print(os.getcwd(), sys.argv[1:], os.environ.get('PGHOST'), os.environ['PGPASSFILE'])"
-    code = ("import sys; from pathlib import Path; from pgrepl_lib.command import Command, replace_process\n"
+    code = ("import sys; from pathlib import Path; from pgrepl_lib.doors.command import Command, replace_process\n"
             f"c = Command((sys.executable, '-c', {shown!r}, 'a b', '*'), env={{'PGPASSFILE': 'p'}})\n"
             f"replace_process(c, cwd=Path({str(tmp_path)!r}))")  # fmt: skip
     assert run(python(code), cwd=Path("/")).out == f"{tmp_path} ['a b', '*'] None p\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pgrepl_lib.cli import main
+from pgrepl_lib.cli.main import main
 from pgrepl_lib.params import Params, default_workdir
 from pgrepl_lib.words.commands import COMMAND, VERBS, addressed, addressed_in
 from tests.remedies import commands, commands_in

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib import compare
-from pgrepl_lib.cli import main
-from pgrepl_lib.compare import NOTED, Difference
-from pgrepl_lib.runs import Run
+from pgrepl_lib.cli.main import main
+from pgrepl_lib.journal import compare
+from pgrepl_lib.journal.compare import NOTED, Difference
+from pgrepl_lib.journal.runs import Run
 
 from .. import journals
 from ..journals import SET_UP, Line

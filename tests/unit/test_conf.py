@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import conf
+from pgrepl_lib.postgres import conf
 
 NET = IPv4Network("192.168.55.0/24")
 SAMPLE = "# a comment\n#work_mem = 4MB\nmax_connections = 100\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.command import Command, run
 from pgrepl_lib.doors import docker_context
+from pgrepl_lib.doors.command import Command, run
 from pgrepl_lib.errors import EnvironmentLacking
 
 

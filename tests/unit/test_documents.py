@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pgrepl_lib.cli import main
+from pgrepl_lib.cli.main import main
 from pgrepl_lib.params import Params, variable
 from tests.remedies import commands, commands_in
 
@@ -100,7 +100,7 @@ def test_every_file_that_contributors_are_sent_to_exists() -> None:
 
 
 def test_the_index_of_the_chapters_translates_what_check_says() -> None:
-    source = (ROOT / "pgrepl_lib/checks.py").read_text("utf-8")
+    source = (ROOT / "pgrepl_lib/checks/checks.py").read_text("utf-8")
     titles = dict(re.findall(r'^@check\("([\w-]+)", f?"([^"]+)"', source, re.M))
     rows = re.findall(r"^\| \*([^*|]+)\* \|", (ROOT / "notebooks/README.md").read_text("utf-8"), re.M)
     for name in titles.keys() - {"contents", "one-primary", "tables"}:  # which it does not make

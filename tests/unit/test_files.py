@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import files
+from pgrepl_lib.doors import files
 from pgrepl_lib.errors import StepFailed
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from pgrepl_lib import guide
-from pgrepl_lib.chapter import NOTEBOOKS, SET_UP
+from pgrepl_lib.evidence import guide
+from pgrepl_lib.journal.chapter import NOTEBOOKS, SET_UP
 
 GUIDE = Path(__file__).parents[2] / "docs/guia.md"
 

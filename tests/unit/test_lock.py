@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from pgrepl_lib.audit import RUN_FOLDER, Journal
+from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.engine import processes
 from pgrepl_lib.errors import ProjectBusy
-from pgrepl_lib.lock import run_holder, run_lock, step_lock
-from pgrepl_lib.runs import Run
-from pgrepl_lib.wait import wait_until
+from pgrepl_lib.journal.audit import RUN_FOLDER, Journal
+from pgrepl_lib.journal.lock import run_holder, run_lock, step_lock
+from pgrepl_lib.journal.runs import Run
 
 CHECKOUT = Path(__file__).parents[2]
 HOLD = """
@@ -108,8 +108,8 @@ def test_a_stale_holder_file_alone_holds_nothing(tmp_path: Path) -> None:
 
 WORK = """
 import sys, pathlib
-from pgrepl_lib import command, files
-from pgrepl_lib.lock import step_lock
+from pgrepl_lib.doors import command, files
+from pgrepl_lib.journal.lock import step_lock
 folder = pathlib.Path(sys.argv[1])
 with step_lock(folder):
     (folder / "secrets").mkdir()

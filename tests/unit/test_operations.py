@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from pgrepl_lib.conf import with_block, without_block
-from pgrepl_lib.control import ControlFile, lsn
+from pgrepl_lib.checks.lag import Thresholds, judge
+from pgrepl_lib.checks.slots import unused
+from pgrepl_lib.cluster.changes.promotion import ways_on
+from pgrepl_lib.cluster.topology import Topology, name_of, number_of
 from pgrepl_lib.doors.resources import COMPOSE_FILE
-from pgrepl_lib.engine.services import more_replicas
-from pgrepl_lib.lag import Thresholds, judge
+from pgrepl_lib.engine.docker.services import more_replicas
 from pgrepl_lib.operations.choosing import earlier
-from pgrepl_lib.operations.promotion import ways_on
-from pgrepl_lib.operations.slots import unused
 from pgrepl_lib.params import Params
+from pgrepl_lib.postgres.conf import with_block, without_block
 from pgrepl_lib.postgres.confirmation import waited_for
+from pgrepl_lib.postgres.control import ControlFile, lsn
 from pgrepl_lib.postgres.limits import limits
-from pgrepl_lib.topology import Topology, name_of, number_of
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "primary"), (1, "replica"), (2, "replica-2"), (16, "replica-16")])

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from pgrepl_lib.operations.own_rows import ranges
-from pgrepl_lib.postgres.rowtext import line, shown
+from pgrepl_lib.operations.rejoin.own_rows import ranges
+from pgrepl_lib.operations.rejoin.rowtext import line, shown
 from pgrepl_lib.postgres.timelines import OPEN_END, fork, lineage
 
 

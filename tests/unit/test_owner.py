@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pgrepl_lib.cluster.owner import require_owner
 from pgrepl_lib.errors import EnvironmentLacking
-from pgrepl_lib.operations.owner import require_owner
 from pgrepl_lib.params import Params
 
 ROOT, ANA, BETO = 0, 65534, 65533

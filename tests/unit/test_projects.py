@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import state
-from pgrepl_lib.operations import projects
+from pgrepl_lib.cli import projects
+from pgrepl_lib.cluster import state
 from pgrepl_lib.params import Params
 
 

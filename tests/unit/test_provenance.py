@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import provenance
+from pgrepl_lib.journal import provenance
 
 
 def git(folder: Path, *arguments: str) -> str:

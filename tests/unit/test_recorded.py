@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import conf
-from pgrepl_lib.conf import masked
-from pgrepl_lib.drift import differences
-from pgrepl_lib.recorded import merged
+from pgrepl_lib.drift.drift import differences
+from pgrepl_lib.drift.recorded import merged
+from pgrepl_lib.postgres import conf
+from pgrepl_lib.postgres.conf import masked
 
 
 @pytest.mark.parametrize(

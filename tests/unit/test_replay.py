@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import passwords, replay
-from pgrepl_lib.redact import MASK
+from pgrepl_lib.doors.redact import MASK
+from pgrepl_lib.evidence import replay
+from pgrepl_lib.logins import passwords
 
 from ..journals import SET_UP, Line, begun, chapter, engine, journal, step
 

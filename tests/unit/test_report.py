@@ -18,13 +18,15 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib import audit, corrections, junit, lock, picture, report, timeline, verdict
-from pgrepl_lib.attestation import STATEMENT
-from pgrepl_lib.chapter import NOTEBOOKS
-from pgrepl_lib.cli import main
+from pgrepl_lib.cli.main import main
+from pgrepl_lib.doors.legible import legible
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.legible import legible
-from pgrepl_lib.runs import Run
+from pgrepl_lib.evidence import corrections, junit, report, verdict
+from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.journal import audit, lock, timeline
+from pgrepl_lib.journal.chapter import NOTEBOOKS
+from pgrepl_lib.journal.runs import Run
+from pgrepl_lib.words import picture
 
 from ..journals import SET_UP, Line, at, begun, chapter, check, completed, engine, journal, step, stopped
 
@@ -476,7 +478,7 @@ def test_the_command_writes_it_again_from_the_journal_alone(tmp_path: Path) -> N
 
 
 def test_writing_is_quick_and_nothing_is_imported_for_it_before(tmp_path: Path) -> None:
-    program = "import sys, pgrepl_lib.evidence; print([m for m in ('jinja2', 'markupsafe') if m in sys.modules])"
+    program = "import sys, pgrepl_lib.evidence.evidence; print([m for m in ('jinja2', 'markupsafe') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
     lines = completed()

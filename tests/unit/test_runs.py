@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pgrepl_lib import attestation, audit, compare, evidence, junit, keys, report, review, runs, task, verdict
-from pgrepl_lib.attestation import STATEMENT
-from pgrepl_lib.audit import FILE as JOURNAL
-from pgrepl_lib.cli import main
+from pgrepl_lib.cli import review
+from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.runs import Run
+from pgrepl_lib.evidence import attestation, evidence, junit, keys, report, verdict
+from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.journal import audit, compare, runs
+from pgrepl_lib.journal.audit import FILE as JOURNAL
+from pgrepl_lib.journal.runs import Run
+from pgrepl_lib.runner import task
 
 from ..journals import Line, begun, completed, journal, stopped
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.doors import scratch
 from pgrepl_lib.errors import EnvironmentLacking
+from pgrepl_lib.runner import scratch
 
 HOLD = """
-from pgrepl_lib.doors.scratch import own_folder
+from pgrepl_lib.runner.scratch import own_folder
 with own_folder() as folder:
     (folder / "connection.json").touch()
     print(folder, flush=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pgrepl_lib import cli, show
-from pgrepl_lib.plan import Planned
-from pgrepl_lib.preview import _text
+from pgrepl_lib.cli import main as cli
+from pgrepl_lib.cli.preview import _text
+from pgrepl_lib.doors import show
+from pgrepl_lib.runner.plan import Planned
 
 # Clears the screen, sets the window's title, reorders what follows, goes back in the line.
 HOSTILE = "t\x1b[2J\x1b]0;pwned\x07\u202eable\rx"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import state
+from pgrepl_lib.cluster import state
+from pgrepl_lib.cluster.topology import Topology
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.params import Params
-from pgrepl_lib.topology import Topology
 
 NAMES = ["primary", "replica"]
 

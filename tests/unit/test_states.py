@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from pgrepl_lib.cli import main
-from pgrepl_lib.failover import Failover
-from pgrepl_lib.switchover import Switchover
+from pgrepl_lib.cli.main import main
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.switchover import Switchover
 from tests.remedies import commands_in
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pgrepl_lib.cluster.unanswered import way, way_of_fenced
 from pgrepl_lib.doors.answer import Answer, Kind
 from pgrepl_lib.engine.life import Life
-from pgrepl_lib.operations.unanswered import way, way_of_fenced
 from pgrepl_lib.params import Params
 from tests.remedies import commands_in
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import lag, state
+from pgrepl_lib.checks import lag
+from pgrepl_lib.cluster import state
+from pgrepl_lib.cluster.changes import underway
+from pgrepl_lib.cluster.topology import Topology
 from pgrepl_lib.doors import outside
-from pgrepl_lib.operations import underway
 from pgrepl_lib.params import Params
-from pgrepl_lib.topology import Topology
 
 BEGUN = {"kind": "switchover", "from": "primary", "to": "replica"}
 
@@ -41,7 +42,7 @@ def test_one_whose_process_runs_is_under_way(params: Params) -> None:
 
 
 def test_one_whose_process_has_ended_was_interrupted(params: Params) -> None:
-    code = "from pgrepl_lib.operations import underway; print(underway.facts()['pid'])"
+    code = "from pgrepl_lib.cluster.changes import underway; print(underway.facts()['pid'])"
     gone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     facts = {**underway.facts(), "pid": gone.stdout.strip()}
     line = told(params, **facts)

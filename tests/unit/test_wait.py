@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgrepl_lib.doors.redact import MASK, register
+from pgrepl_lib.doors.wait import telling, wait_until
 from pgrepl_lib.errors import WaitTimeout
-from pgrepl_lib.redact import MASK, register
-from pgrepl_lib.wait import telling, wait_until
 
 
 def states(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
@@ -94,7 +94,7 @@ def test_what_no_longer_moves_ends_it_and_is_told_as_that() -> None:
 
 
 def test_a_long_wait_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgrepl_lib.wait.PATIENCE", 0.1)
+    monkeypatch.setattr("pgrepl_lib.doors.wait.PATIENCE", 0.1)
     told: list[str] = []
     answers = states(*((False, f"at {n}") for n in range(10)), (True, ""))
     with telling(told.append):

@@ -1,0 +1,46 @@
+"""Instances that run and say nothing: found by one look at all of them at the same time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..doors.answer import Answer, Kind, ask_all
+from ..errors import StepFailed
+
+if TYPE_CHECKING:
+    from ..steps.cluster import Cluster
+    from ..steps.instance import Instance
+
+
+def hanging(cluster: Cluster) -> list[str]:
+    """Each instance that hangs, with what was seen of it."""
+
+    def told(instance: Instance) -> str:
+        if not cluster.engine.running(instance.name):
+            return ""
+        seen = instance.look("select 1")
+        hangs = isinstance(seen, Answer) and seen.kind is Kind.HUNG
+        return f"{instance.name} {seen}" if hangs else ""
+
+    return [line for line in ask_all(told, [cluster.primary, *cluster.replicas]) if line]
+
+
+def silent(cluster: Cluster) -> list[str]:
+    """The same, and each one that is paused or half dead: nobody who asks it gets an answer."""
+    engine = cluster.engine
+    found = {n: engine.life(n) for n in (cluster.topology.primary, *cluster.topology.replicas)}
+    still = [f"{n} is {life}" for n, life in found.items() if not (life.ended or engine.running(n))]
+    return [*still, *hanging(cluster)]
+
+
+def require_none(cluster: Cluster) -> None:
+    """Raise `StepFailed` that names who hangs, before each step waits for it."""
+    if found := hanging(cluster):
+        raise StepFailed(
+            "What was to be done needs an answer, and somebody hangs; nothing was changed.",
+            looked_at=found,
+            remedy=cluster.addressed(
+                "its log, and the machine's disk and load, say why it hangs; where its processes are "
+                "stopped, let them go on; a primary that stays so: `pgrepl failover`"
+            ),
+        )

@@ -1,0 +1,201 @@
+"""Lag: how far each replica is behind, in bytes and in seconds, now and over time, and when that is too much."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from ..cluster.changes import left
+from ..doors import db
+from ..doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
+from ..doors.wait import wait_until
+from ..errors import StepFailed
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..steps.cluster import Cluster
+    from ..steps.instance import Instance
+
+# Bytes: WAL that the upstream has and the replica has not yet written, flushed, replayed. Seconds: `write_lag` and the
+# others, which the upstream measures on recent WAL and forgets when the replica has caught up (manual, 28.2.4).
+SENDER = """
+select application_name as name, state, sync_state,
+       pg_wal_lsn_diff(here, write_lsn)::bigint as write_bytes, pg_wal_lsn_diff(here, flush_lsn)::bigint as flush_bytes,
+       pg_wal_lsn_diff(here, replay_lsn)::bigint as replay_bytes,
+       extract(epoch from write_lag)::float as write_seconds, extract(epoch from flush_lag)::float as flush_seconds,
+       extract(epoch from replay_lag)::float as replay_seconds
+from pg_stat_replication,
+     (select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as here) h
+where application_name not in ('pg_basebackup', 'walreceiver') order by application_name"""
+# What a reader of the replica sees: the age of the last transaction replayed, 0 where there is nothing to replay.
+READER = """
+select case when pg_last_wal_replay_lsn() >= %s::pg_lsn then 0
+            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float as seconds,
+       pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn())::bigint as bytes, pg_is_wal_replay_paused() as paused"""
+HERE = "select pg_current_wal_lsn()::text as lsn"
+SLOTS = """
+select slot_name as slot, active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes,
+       safe_wal_size::bigint as bytes_left from pg_replication_slots order by slot_name"""
+BACKUPS = """
+select phase, backup_streamed as streamed_bytes, backup_total as total_bytes,
+       round(100.0 * backup_streamed / nullif(backup_total, 0), 1)::float as percent from pg_stat_progress_basebackup"""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which lag on a replica is worth a warning, and from which it is critical."""
+
+    warning_bytes: int = 16 * 1024**2
+    critical_bytes: int = 256 * 1024**2
+    warning_seconds: float = 10
+    critical_seconds: float = 60
+
+
+def senders(cluster: Cluster) -> pandas.DataFrame:
+    """What every upstream says of its replicas: write, flush and replay lag, in bytes and seconds."""
+    upstreams = {r.upstream.name: r.upstream for r in cluster.replicas}
+    return _frame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
+
+
+def receivers(cluster: Cluster) -> pandas.DataFrame:
+    """`pg_stat_wal_receiver` of every replica."""
+    query = "select status, sender_host, sender_port, slot_name, received_tli as timeline from pg_stat_wal_receiver"
+    return _frame([{"name": r.name, **db.row(r.address, query)} for r in cluster.replicas])
+
+
+def slots(cluster: Cluster) -> pandas.DataFrame:
+    """The primary's slots: used or not, how much WAL each holds back, and how much more it may."""
+    return _frame(db.rows(cluster.primary.address, SLOTS))
+
+
+def backups(cluster: Cluster) -> pandas.DataFrame:
+    """`pg_stat_progress_basebackup`: the base backups that are being made from the primary now."""
+    return _frame(db.rows(cluster.primary.address, BACKUPS))
+
+
+def now(cluster: Cluster) -> list[dict[str, Any]]:
+    """Each replica's lag as its readers see it: name, state, bytes, seconds, paused.
+
+    None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
+    """
+    here = _here(cluster)
+
+    def seen(replica: Instance) -> dict[str, Any]:
+        return _of_replica(replica, here)
+
+    return ask_all(seen, cluster.replicas)
+
+
+def _here(cluster: Cluster) -> str:
+    """How far the primary is; whoever hangs is asked once."""
+    primary, engine = cluster.primary, cluster.engine
+    life = engine.life(primary.name)
+    if not (life.ended or engine.running(primary.name)):
+        said = [f"{primary.name} is {life}"]
+    else:
+        seen = primary.look(HERE, seconds=SHOWN_SECONDS)
+        if not isinstance(seen, Answer):
+            return str(seen["lsn"])
+        said = [f"{primary.name} {seen}"]
+        if seen.kind is not Kind.HUNG:
+            said.append(cluster.underway())
+    remedy = cluster.addressed("`pgrepl status` says who answers")
+    raise StepFailed("; ".join(filter(None, said)), remedy=remedy)
+
+
+def _of_replica(replica: Instance, here: str) -> dict[str, Any]:
+    known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
+    seen = replica.look(READER, [here, here], SHOWN_SECONDS)
+    if isinstance(seen, Answer):
+        return {**known, "state": str(seen)}
+    streams, state = replica.streams()
+    if not streams:
+        cluster = replica.cluster
+        state = left.why(cluster.engine, replica.name, cluster.topology.primary) or state
+    known |= {**seen, "state": state}
+    if seen["bytes"] is not None:
+        known["bytes"] = max(0, seen["bytes"])
+    return known
+
+
+def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping[float, Any] | None = None) -> pandas.DataFrame:
+    """Look at the lag for some seconds; returns time, name, bytes, seconds for a plot.
+
+    events: what to do at which second, as functions without arguments (pause a replica, resume it).
+    """
+    samples: list[dict[str, Any]] = []
+    started, left = time.monotonic(), dict(sorted((events or {}).items()))
+
+    def sample() -> tuple[bool, str]:
+        at = time.monotonic() - started
+        for moment in [m for m in left if m <= at]:
+            left.pop(moment)()
+        samples.extend({"time": round(at, 2), **{k: s[k] for k in ("name", "bytes", "seconds")}} for s in now(cluster))
+        return at >= seconds and not left, f"{at:.1f} s"
+
+    wait_until("the samples", sample, seconds=seconds + 30, every=every)
+    return _frame(samples)
+
+
+def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
+    """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
+    samples: list[dict[str, Any]] = []
+    started, ended = time.monotonic(), Event()
+
+    def look() -> None:
+        with suppress(psycopg.Error, OSError):  # what ends the primary is `work`'s to report
+            while not ended.wait(every):
+                found = db.rows(cluster.primary.address, BACKUPS)
+                samples.extend({"time": round(time.monotonic() - started, 2), **row} for row in found)
+
+    watcher = Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        work()
+    finally:
+        ended.set()
+        watcher.join()
+    return _frame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> pandas.DataFrame:
+    """As a table; pandas takes longer to load than a look at the lag."""
+    import pandas
+
+    return pandas.DataFrame(rows, columns=list(columns) or None)
+
+
+def judge(lags: list[dict[str, Any]], limits: Thresholds, begun: str = "") -> tuple[int, str]:
+    """A verdict as monitoring plug-ins give it: 0 OK, 1 WARNING, 2 CRITICAL, and one line.
+
+    The line ends with performance data. begun: the change of roles that has begun and not ended, for people.
+    """
+    words, worst, facts, data = ("OK", "WARNING", "CRITICAL"), 0, [], []
+    for lag in lags:
+        if lag["bytes"] is None or lag["state"] != "streaming":
+            level = 2
+        else:
+            level = max(_level(lag["bytes"], limits.warning_bytes, limits.critical_bytes),
+                        _level(lag["seconds"], limits.warning_seconds, limits.critical_seconds))  # fmt: skip
+        worst = max(worst, level)
+        fact = f"{lag['name']}: {lag['state']}"
+        facts.append(fact.replace("|", "/"))  # with which performance data begin
+        if lag["bytes"] is not None:
+            facts[-1] += f", {lag['bytes']} B, {lag['seconds']:.1f} s"
+            data.append(f"'{lag['name']}_bytes'={lag['bytes']}B;{limits.warning_bytes};{limits.critical_bytes};0")
+            data.append(f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{limits.warning_seconds};{limits.critical_seconds};0")
+    if not lags:
+        worst, facts = 2, ["no replica"]
+    facts += [begun] if begun else []
+    return worst, f"REPLICATION {words[worst]} - {'; '.join(facts)}" + (f" | {' '.join(data)}" if data else "")
+
+
+def _level(value: float, warning: float, critical: float) -> int:
+    return 2 if value >= critical else 1 if value >= warning else 0

@@ -1,0 +1,165 @@
+"""What the machine has to offer before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..cluster import identity, spaces
+from ..cluster.state import FILE
+from ..engine import ports
+from ..errors import EnvironmentLacking
+from ..logins import passwords
+
+if TYPE_CHECKING:
+    from ..steps.cluster import Cluster
+
+SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
+SPACE_PER_REPLICA = 150_000_000  # for each further one
+SPACE_FOR_FILES = 50_000_000  # configuration and evidence
+# Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
+END_OF_LIFE = {14: date(2026, 11, 12), 15: date(2027, 11, 11), 16: date(2028, 11, 9), 17: date(2029, 11, 8),
+               18: date(2030, 11, 14)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is as needed, what was seen, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+
+
+def findings(cluster: Cluster) -> list[Finding]:
+    """Everything that can be known before a change."""
+    data = (_leftovers, _lost_data, _tablespaces)
+    looks = (_folder, _disk, _passwords, ownership, *data, _ports, _network)
+    return [finding for look in looks for finding in look(cluster)]
+
+
+def require(found: Sequence[Finding]) -> None:
+    """Raise `EnvironmentLacking` that names every finding that is not as needed."""
+    if bad := [f for f in found if not f.ok]:
+        raise EnvironmentLacking(
+            "The machine is not ready; nothing was changed.",
+            looked_at=[f"{f.name}: {f.seen}" for f in bad],
+            remedy="; ".join(dict.fromkeys(f.remedy for f in bad)),
+        )
+
+
+def _folder(cluster: Cluster) -> Iterator[Finding]:
+    there = _existing(cluster.folder)
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
+    shut_out = cluster.engine.shut_out() if writable else ""
+    seen = shut_out or (f"{cluster.folder}" if writable else f"{there} cannot be written")
+    remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
+    yield Finding("folder", writable and not shut_out, seen, remedy)
+
+
+def _disk(cluster: Cluster) -> Iterator[Finding]:
+    """Room where the data go: on docker the engine's own folder, where that is known."""
+    there, needed = _existing(cluster.folder), _space_needed(cluster)
+    looked = [_room(there, needed, ", or choose another workdir")]
+    if cluster.engine.name == "docker":
+        from ..engine.docker.host import data_root
+
+        looked = [_room(there, min(needed, SPACE_FOR_FILES), ", or choose another workdir")]
+        if root := data_root():
+            looked.append(_room(root, needed, " there, where Docker keeps its images and volumes"))
+    yield next((finding for finding in looked if not finding.ok), looked[-1])
+
+
+def _room(folder: Path, needed: int, where: str) -> Finding:
+    space = shutil.disk_usage(folder).free
+    remedy = f"free at least {needed / 1e9:.3g} GB{where}"
+    return Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {folder}", remedy)
+
+
+def _space_needed(cluster: Cluster) -> int:
+    """Bytes for what is still to be made: what has its data needs no more."""
+    engine, names = cluster.engine, cluster.topology.names
+    missing = [name for name in names if engine.life(name).ended and not engine.has_data(name)]
+    if len(missing) < len(names):
+        return SPACE_PER_REPLICA * len(missing)
+    return SPACE_NEEDED + SPACE_PER_REPLICA * (len(names) - 2)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(p for p in [folder, *folder.parents] if p.exists())
+
+
+def _passwords(cluster: Cluster) -> Iterator[Finding]:
+    """Of one's own, put there before there is a cluster."""
+    if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
+        seen = f"the password in {' and '.join(bad)} cannot be used"
+        remedy = f"{passwords.RULE}; remove the file, and one is made"
+        yield Finding("passwords", False, seen, remedy)
+
+
+def ownership(cluster: Cluster) -> list[Finding]:
+    """What somebody else has made under a name of ours: it is neither used nor removed."""
+    begun = (cluster.folder / FILE).exists()
+    found = cluster.engine.strangers(temporaries=not begun)
+    remedy = "use another project name (--project); what is named here stays as it is"
+    return [Finding("project", False, line, remedy) for line in found]
+
+
+def _leftovers(cluster: Cluster) -> Iterator[Finding]:
+    """Data of this very folder without the record of what it was made with: kept, and named."""
+    if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
+        remedy = f"put {FILE} back, use another project, or remove it: `pgrepl down`"
+        seen = "; ".join(cluster.engine.existing())
+        yield Finding("leftovers", False, seen, cluster.addressed(remedy))
+
+
+def _lost_data(cluster: Cluster) -> Iterator[Finding]:
+    """A primary whose data are gone, or another cluster's, is not made anew as an empty one."""
+    engine, topology = cluster.engine, cluster.topology
+    if not engine.life(topology.primary).ended:
+        return
+    if wrong := identity.astray(engine, topology, topology.primary):
+        yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
+
+
+def _tablespaces(cluster: Cluster) -> Iterator[Finding]:
+    """What a replica would have to share with its primary, or would not have at all."""
+    engine, topology = cluster.engine, cluster.topology
+    if found := spaces.seen_now(engine, topology.primary):
+        remedy = cluster.addressed(spaces.remedy(engine, topology, found))
+        yield Finding("tablespaces", False, spaces.told(found), remedy)
+
+
+def _ports(cluster: Cluster) -> Iterator[Finding]:
+    for name, port in cluster.engine.ports.items():
+        mine = (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended
+        who = "" if mine else ports.holder(port)
+        seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
+        yield Finding(
+            "ports",
+            not who,
+            f"{seen} ({name})" if not mine else seen,
+            "stop what holds the port, or choose another with the parameter port",
+        )
+
+
+def _network(cluster: Cluster) -> Iterator[Finding]:
+    network = cluster.engine.rule_network()
+    if cluster.engine.name != "docker":
+        yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")
+        return
+    from ..engine.docker.host import network_holder
+    from ..engine.docker.owner import ID
+
+    who = network_holder(cluster.params.network, {ID: cluster.engine.id})
+    if not who and not cluster.engine.existing():
+        who = ports.overlapping_interface(cluster.params.network)
+    yield Finding("network", not who, f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",
+                  "choose another one, for example -p network 192.168.56.0/24, or remove what holds it")  # fmt: skip

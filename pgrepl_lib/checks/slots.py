@@ -1,0 +1,134 @@
+"""Slots that a change of roles leaves without anybody to use them, or takes with it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from ..cluster.topology import Topology, owner_of
+from ..doors import db
+from ..drift import recorded
+from ..engine.action import Action, Tell
+from ..operations.hindrances import LOGICAL
+
+if TYPE_CHECKING:
+    from ..cluster.server import Server
+    from ..steps.cluster import Cluster
+
+Held = dict[str, dict[str, bool]]  # each instance's physical slots, and whether one is in use
+PHYSICAL = """
+select slot_name as name, active from pg_replication_slots
+where slot_type = 'physical' and not temporary order by 1"""
+
+
+def unused(held: Held, now: Topology, after: Topology) -> list[tuple[str, str]]:
+    """Instances and slots there of those that follow another one after a change, or nobody.
+
+    now, after: who follows whom; the same where no change is to come. One that is in use counts
+    only where its owner will leave it. A fenced instance drops its own when it rejoins.
+    """
+    found = []
+    for name, slots in held.items():
+        for slot, active in slots.items():
+            owner = owner_of(slot)
+            leaves = owner in after.names and after.upstreams.get(owner) != name
+            if leaves and not (active and now.upstreams.get(owner) != name):
+                found.append((name, slot))
+    return found
+
+
+def drops(cluster: Cluster, after: Topology) -> Action:
+    """They hold WAL for ever: away with them, each once. after: who then follows whom."""
+    found = unused(_held(cluster, after), cluster.topology, after)
+    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name, slot in found])
+
+
+def elsewhere(instance: Server, upstream: str) -> Action:
+    """An instance's slot goes where it is no more to be used; whoever uses it there is waited for."""
+    cluster, slot = instance.cluster, instance.slot
+    held = _held(cluster, cluster.topology)
+    places = [name for name, its in held.items() if slot in its and name != upstream]
+    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in places])
+
+
+def tidied(instance: Server, start: Action) -> Action:
+    """A start after which an instance's slot, where nobody uses it, is nowhere but at its upstream."""
+    cluster, slot = instance.cluster, instance.slot
+
+    def strays() -> Action:
+        found = [name for name, its in _unused_now(cluster) if its == slot]
+        return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in found])
+
+    def do(tell: Tell) -> None:
+        if not start.done():
+            start.do(tell)
+        strays().do(tell)
+
+    def done() -> bool:
+        return start.done() and strays().done()
+
+    commands = (*start.commands, *strays().commands)
+    return Action(commands, do, done, anew=start.anew or start.commands)
+
+
+def told(cluster: Cluster) -> list[str]:
+    """Such slots as facts; while roles change there may be some that will be used."""
+    if cluster.topology.operation:
+        return []
+    return [f"{name}: {slot} inactive, of nobody" for name, slot in _unused_now(cluster)]
+
+
+def remedy(cluster: Cluster) -> str:
+    """The commands that drop them."""
+    text = "`pgrepl psql {} -- -c \"select pg_drop_replication_slot('{}')\"`"
+    found = _unused_now(cluster)
+    return cluster.addressed("; ".join(text.format(name, slot) for name, slot in found))
+
+
+def lost_with(old: Server, new: Server) -> list[str]:
+    """Logical slots that do not change over with the role (manual, 29.6), to be said before."""
+    kept = _names(new, LOGICAL) or []
+    slots = [name for name in _logical(old) if name not in kept]
+    if not slots:
+        return []
+    told = f"{old.name} has logical slots that the new primary will not have: {', '.join(slots)}"
+    return [f"{told}; their consumers need new ones there"]
+
+
+def _logical(old: Server) -> list[str]:
+    """Those of a server that does not answer any more are known from what was recorded."""
+    found = _names(old, LOGICAL)
+    if found is not None:
+        return found
+    if not (record := recorded.read(old.cluster)):
+        return []
+    known = record.state["instances"].get(old.name, {}).get("slots") or {}
+    return sorted(name for name, kind in known.items() if kind == "logical")
+
+
+def _names(server: Server, query: str) -> list[str] | None:
+    """The names that a query finds; None of a server that does not answer."""
+    if not server.cluster.engine.running(server.name):
+        return None
+    with suppress(psycopg.Error, OSError):
+        return [row["n"] for row in db.rows(server.address, query)]
+    return None
+
+
+def _unused_now(cluster: Cluster) -> list[tuple[str, str]]:
+    topology = cluster.topology
+    return unused(_held(cluster, topology), topology, topology)
+
+
+def _held(cluster: Cluster, after: Topology) -> Held:
+    """What each instance that is asked has; one that does not answer may have any."""
+    running = (n for n in after.names if n not in after.fenced and cluster.engine.running(n))
+    return {name: _physical(cluster.instance(name).address) for name in running}
+
+
+def _physical(at: db.Address) -> dict[str, bool]:
+    with suppress(psycopg.Error, OSError):
+        return {row["name"]: row["active"] for row in db.rows(at, PHYSICAL)}
+    return {}

@@ -1,0 +1,121 @@
+"""The cluster's state now, as plain data."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from ..cluster.changes import left, outdated, underway
+from ..cluster.state import FILE
+from ..cluster.topology import application_name
+from ..doors import db
+from ..doors.answer import SHOWN_SECONDS, Answer, ask_all
+from ..engine.life import Life
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..steps.cluster import Cluster
+    from ..steps.instance import Instance
+
+ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
+# Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of the last replayed
+# commit, 0 where everything is replayed (manual, 28.2.4 pg_stat_replication and 9.27 recovery functions).
+REPLICATION = """
+select application_name, state, sync_state, s.slot_name as slot,
+       pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end,
+                       replay_lsn)::bigint as lag_bytes,
+       round(coalesce(extract(epoch from replay_lag), 0)::numeric, 3)::float as lag_seconds
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by application_name"""
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    """Project, engine, each instance, each replica as its upstream sees it, and what has begun.
+
+    All are asked at the same time, so that those that hang cost a few seconds together.
+    """
+    instances = _instances(cluster)
+    answered = {i["name"] for i in instances if i["role"]}
+    upstreams = dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)])
+    replication = ask_all(_senders, [u for u in upstreams if u.name in answered])
+    _tell_left(cluster, instances, [r["application_name"] for r in chain(*replication) if r["state"] == "streaming"])
+    operation = cluster.topology.operation
+    begun = underway.told(cluster.topology, cluster.params)
+    return {
+        "project": cluster.params.project,
+        "engine": cluster.engine.name,
+        "folder": str(cluster.folder),
+        "operation": {**operation, "told": begun} if operation else None,
+        "outdated": _outdated(cluster, instances) or None,
+        "instances": instances,
+        "replication": [row for rows in replication for row in rows],
+    }
+
+
+def roles(cluster: Cluster) -> pandas.DataFrame:
+    """Who is what now: each instance's name, role and state."""
+    import pandas
+
+    found = _instances(cluster)
+    return pandas.DataFrame(found, columns=["name", "role", "state"])
+
+
+def _outdated(cluster: Cluster, instances: list[dict[str, Any]]) -> str:
+    """Who is the primary instead of the recorded one, and the way on, where that may be so."""
+    writing = [i["name"] for i in instances if i["role"] == "primary"]
+    if not writing or cluster.topology.primary in writing:
+        return ""
+    return outdated.told(cluster.engine, cluster.topology)
+
+
+def _tell_left(cluster: Cluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
+    """Say of each that runs and does not stream whether it can follow no more."""
+    for found in instances:
+        name, primary = found["name"], cluster.topology.primary
+        follows = application_name(name) in streaming or name not in cluster.topology.upstreams
+        if found["state"] == "running" and not follows:
+            found["state"] = left.why(cluster.engine, name, primary) or found["state"]
+
+
+def _instances(cluster: Cluster) -> list[dict[str, Any]]:
+    def seen(name: str) -> dict[str, Any]:
+        return _instance(cluster, cluster.instance(name))
+
+    return ask_all(seen, cluster.topology.names)
+
+
+def _senders(upstream: Instance) -> list[dict[str, Any]]:
+    """Nobody where it does not answer any more: its own state says so the next time."""
+    try:
+        found = db.rows(upstream.address, REPLICATION, seconds=SHOWN_SECONDS, limit=SHOWN_SECONDS)
+        return [{**r, "upstream": upstream.name} for r in found]
+    except (psycopg.Error, OSError):
+        return []
+
+
+def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
+    known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
+             "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
+    if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
+        return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
+    seen = instance.look(ROLE, seconds=SHOWN_SECONDS)
+    if isinstance(seen, Answer):
+        return {**known, "state": str(seen)}
+    known["state"] = _fenced(cluster, instance) or "running"
+    return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"]}
+
+
+def _life(cluster: Cluster, instance: Instance) -> str:
+    """What one is at that cannot be asked; without a container it may have its data."""
+    engine = cluster.engine
+    if not (cluster.folder / FILE).exists():
+        return Life.ABSENT
+    if not (life := engine.life(instance.name)).ended:
+        return life
+    return Life.STOPPED if engine.has_data(instance.name) else Life.ABSENT
+
+
+def _fenced(cluster: Cluster, instance: Instance) -> str:
+    return "fenced" if instance.name in cluster.topology.fenced else ""

@@ -1,0 +1,57 @@
+"""The checks that `pgrepl check` makes, and the little that it records of them: it may come each minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..checks.checks import BESIDES, CHECKS, ON_REQUEST
+from ..checks.hanging import silent
+from ..checks.outcome import Check
+
+if TYPE_CHECKING:
+    from ..steps.cluster import Cluster
+
+
+def asked_for(*, deep: bool = False) -> list[str]:
+    """What `pgrepl check` makes. deep: with as many rows as chapter 03."""
+    names = [n for n in CHECKS if n not in ON_REQUEST]
+    if not deep:
+        names[names.index("contents")] = "sample"
+    return [*names, *BESIDES]
+
+
+def who_hangs(cluster: Cluster) -> str:
+    """Who hangs, or empty; raises `StepFailed` where there is no cluster to look at."""
+    if not cluster.engine.has_data(cluster.primary.name):
+        cluster.require_primary()
+    return "; ".join(silent(cluster))
+
+
+def examine(cluster: Cluster, names: Sequence[str], hung: str = "") -> Iterator[Check]:
+    """Make checks one after the other. Each that did not pass is recorded as a line of its own.
+
+    Those that passed are one line together, also where the rest was interrupted. hung: who hangs,
+    where that is known: then nobody is asked, and all have failed.
+    """
+    passed: list[Check] = []
+    began = time.monotonic()
+    try:
+        for name in names:
+            started = time.monotonic()
+            made = CHECKS[name](cluster, hung)
+            if made.verdict == "passed":
+                passed.append(made)
+            else:
+                cluster.record_check(made, time.monotonic() - started)
+            yield made
+    finally:
+        if passed:
+            cluster.record_check(_together(passed), time.monotonic() - began)
+
+
+def _together(passed: Sequence[Check]) -> Check:
+    """Checks that passed as one."""
+    named = ", ".join(made.name for made in passed)
+    return Check("passed", f"{len(passed)} checks passed", named, named, True, "")

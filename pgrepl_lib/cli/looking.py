@@ -1,0 +1,100 @@
+"""The command line's verbs that look at a running cluster: status, check, lag."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+
+import click
+
+from ..doors import terminal
+from ..errors import first_line
+from .group import EPILOG, main
+from .options import JSON, QUIET, existing_cluster, parameters, values
+from .output import give, print_status
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@JSON
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch.")
+def status(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, watch: bool, interval: float
+) -> None:
+    """Show the instances and their roles, and each replica as its upstream sees it."""
+    from ..checks.status import status as look
+    from ..doors.wait import repeat
+
+    def once() -> None:
+        seen = look(existing_cluster(values(project, engine, given)))
+        if as_json:
+            terminal.give(json.dumps(seen, indent=None if watch else 2))
+            return
+        if watch:
+            click.clear()
+            terminal.tell(f"every {interval:g} s; Ctrl-C ends it")
+        print_status(seen)
+
+    if not watch:
+        once()
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        repeat(once, every=max(0.2, interval))
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@JSON
+@QUIET
+@click.option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
+def check(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, quiet: bool, deep: bool
+) -> None:
+    """Make the checks of chapter 03, look whether commits wait for whom they shall, and say what is
+    not as the last run recorded it. Changes nothing in the databases, costs under 100 KB of WAL."""
+    from ..doors import show
+    from ..drift import drift
+    from .examination import asked_for, examine, who_hangs
+
+    cluster = existing_cluster(values(project, engine, given))
+    hung, results = who_hangs(cluster), []
+    for result in examine(cluster, asked_for(deep=deep), hung):
+        results.append(result)
+        if not (as_json or (quiet and result.passed)):
+            show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
+    counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
+    failed = counts["failed"]
+    for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
+        terminal.tell(f"notice: {notice}")
+    if as_json or failed or not quiet:
+        told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
+        give(as_json, [vars(r) for r in results], ", ".join(told))
+    sys.exit(1 if failed else 0)
+
+
+@main.command(epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.")
+@parameters
+@click.option("--warning-bytes", default=16 * 1024**2, show_default=True, help="Lag in bytes that is worth a warning.")
+@click.option("--critical-bytes", default=256 * 1024**2, show_default=True, help="Lag in bytes that is critical.")
+@click.option("--warning-seconds", default=10.0, show_default=True, help="Lag in seconds that is worth a warning.")
+@click.option("--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical.")
+@JSON
+def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, **limits: float) -> None:
+    """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
+    try:
+        from ..checks import lag as lags
+        from ..cluster.changes import underway
+
+        cluster = existing_cluster(values(project, engine, given))
+        found = lags.now(cluster)
+        begun = underway.told(cluster.topology, cluster.params)
+        code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
+    except Exception as error:
+        cause = getattr(error, "cause", "") or first_line(error)
+        say = terminal.tell if as_json else terminal.give
+        say(f"REPLICATION UNKNOWN - {cause}")
+        sys.exit(3)
+    give(as_json, found, line)
+    sys.exit(code)

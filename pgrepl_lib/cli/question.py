@@ -1,0 +1,29 @@
+"""A question before something is done: what it is, said first, and on a terminal asked."""
+
+from __future__ import annotations
+
+import sys
+import termios
+from collections.abc import Sequence
+
+from ..doors import terminal
+from ..errors import ParameterError
+
+PROMPT = "Go on? [y/N]: "
+AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
+
+
+def agreed(told: Sequence[str], *, yes: bool) -> bool:
+    """Say on standard error what is about to be done; whether somebody agreed, by `yes` or typed.
+
+    False where there is nobody to ask: in cron, in a pipe. Raises `ParameterError` for a no.
+    """
+    for line in told:
+        terminal.tell(line)
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return yes
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
+    terminal.tell(PROMPT, end="")
+    if sys.stdin.readline().strip().lower() not in AGREED:
+        raise ParameterError("Nothing was changed: it was not confirmed.")
+    return True

@@ -1,0 +1,50 @@
+"""Replicas that can follow no more: they went on along a timeline that the primary has left.
+
+Each has records that the cluster threw away, and asks for a place that its upstream does not know:
+it connects again and again, and may look as if it followed.
+"""
+
+from __future__ import annotations
+
+from ...doors.answer import SHOWN_SECONDS, Answer, look
+from ...engine.protocol import Engine
+from ...errors import EnvironmentLacking
+from ...postgres import branches, recovery
+from ...postgres.branches import Branch
+from ...postgres.recovery import Recovery
+from ...words.commands import addressed
+from ..topology import Topology
+
+CHECKS = ("streaming", "slot", "receiver", "same-cluster", "contents", "sample", "tables")
+
+
+def why(engine: Engine, name: str, primary: str) -> str:
+    """Why a replica cannot follow the primary, whose timeline left it; empty where it can, or nobody says."""
+    try:
+        if not (engine.running(name) and engine.running(primary)):
+            return ""
+        seen = look(engine.address(name), recovery.QUERY, seconds=SHOWN_SECONDS)
+        mine, theirs = (look(engine.address(n), branches.QUERY, seconds=SHOWN_SECONDS) for n in (name, primary))
+    except (OSError, EnvironmentLacking):  # no password to ask with
+        return ""
+    if isinstance(seen, Answer) or isinstance(mine, Answer) or isinstance(theirs, Answer):
+        return ""
+    return branches.left(Branch.of(**mine), Recovery.of(seen).replayed, [Branch.of(**theirs)])
+
+
+def reasons(engine: Engine, name: str, primary: str) -> list[str]:
+    """The same in a list, which is empty where it can."""
+    left = why(engine, name, primary)
+    return [f"{name} is {left}"] if left else []
+
+
+def remedy(engine: Engine, name: str) -> str:
+    """What makes it follow: without what it alone has."""
+    command = f"`pgrepl replica rebuild {name} --discard`"
+    return addressed(f"{command} makes it anew, without what it alone has", engine.params)
+
+
+def told(engine: Engine, topology: Topology) -> str:
+    """All such replicas as advice, which takes the place of looking for another cause."""
+    found = {name: why(engine, name, topology.primary) for name in topology.replicas}
+    return "; ".join(f"{name} is {left}: {remedy(engine, name)}" for name, left in found.items() if left)

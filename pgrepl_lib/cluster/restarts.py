@@ -1,0 +1,211 @@
+"""Restarts in the order that replicas need.
+
+A replica may not have lower limits than its primary: it pauses replay where it learns of higher
+ones, and does not start again with its own (manual, 27.4.3 Hot Standby, Administrator's Overview).
+So what is raised is raised on the replicas first, and what is lowered is lowered there last. What a
+replica needs beyond its own settings stands in a block of its own at the end of its file.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from ..doors import db, files
+from ..doors.command import silently
+from ..doors.wait import wait_until
+from ..engine.action import CONFIGURATION, Action, Tell
+from ..errors import PgreplError
+from ..postgres import conf
+
+if TYPE_CHECKING:
+    from .server import Server
+
+Limits = dict[str, int]
+LIMITS = ["max_connections", "max_worker_processes", "max_wal_senders"]
+LIMITS += ["max_prepared_transactions", "max_locks_per_transaction"]
+BLOCK = "limits"
+IN_USE = "select name, setting::int as value from pg_settings where name = any(%s)"
+# What stands last in the files counts, also while it cannot be applied without a restart.
+COMING = r"""
+select s.name, coalesce((
+    select f.setting::int from pg_file_settings f
+    where lower(f.name) = s.name and f.setting ~ '^\d{1,9}$' and s.source <> 'command line'
+      and not (f.sourcefile = %s and f.sourceline between %s and %s)
+    order by f.seqno desc limit 1),
+    case s.source when 'command line' then s.setting else s.boot_val end::int) as value
+from pg_settings s where s.name = any(%s)"""
+KNOWS = """
+select pg_last_wal_replay_lsn() >= %s::pg_lsn
+       or pg_get_wal_replay_pause_state() = 'paused' as knows"""
+POSITION = """
+select pg_get_wal_replay_pause_state() as state, pg_last_wal_replay_lsn()::text as at,
+       pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() as all"""
+# The names and numbers of the server's complaint are the same in each language.
+LOWER = re.compile(rf"({'|'.join(LIMITS)}) = \d+\D+(\d+)")
+SECONDS = 90  # without progress
+RESUME_SECONDS = 5
+
+
+def restart(instance: Server) -> None:
+    """Restart a server that runs, for what its files say now."""
+    needed = _higher(in_use(instance), coming(instance))
+    for name in instance.cluster.topology.followers(instance.name):
+        hold(instance.cluster.instance(name), needed)
+    if instance.is_replica:
+        _learn(instance)
+    _again(instance)
+
+
+def start(instance: Server, action: Action, tell: Tell) -> None:
+    """Start a server unless it runs; a replica also where it knows of higher limits than its own."""
+    for _ in LIMITS:
+        try:
+            _start(instance, action, tell)
+            return
+        except PgreplError:
+            if not _raise(instance, _complaint(instance)):
+                raise
+    _start(instance, action, tell)
+
+
+def _start(instance: Server, action: Action, tell: Tell) -> None:
+    if not action.done():
+        tell("…")
+        action.do(tell)
+    instance.wait_ready()
+
+
+def resume(replica: Server) -> None:
+    """Let a replica whose replay is paused go on.
+
+    One that had paused for its limits ends with that, and starts with what it needs.
+    """
+    before = db.row(replica.address, POSITION)
+    if before["state"] != "paused":
+        return
+    db.row(replica.address, "select pg_wal_replay_resume()")
+    running = replica.cluster.engine.running
+
+    def probe() -> tuple[bool, str]:
+        if not running(replica.name):
+            return True, "ended"
+        with suppress(psycopg.Error):
+            now = db.row(replica.address, POSITION)
+            return now["at"] != before["at"] or bool(now["all"]), str(now["at"])
+        return False, "ends"
+
+    with suppress(PgreplError):  # what is left then is a part of a record
+        wait_until(f"replay on {replica.name} to go on", probe, seconds=RESUME_SECONDS)
+    start(replica, replica.cluster.engine.start(replica.name), silently)
+
+
+def superfluous(instance: Server) -> bool:
+    """Whether its block can go: its own settings are as high as what the primary has now.
+
+    One that was promoted with it is bound to nobody.
+    """
+    if not _raised(instance):
+        return False
+    with suppress(psycopg.Error, OSError):
+        own, needed = coming(instance, without_block=True), in_use(instance.cluster.primary)
+        enough = all(own[name] >= value for name, value in needed.items())
+        return enough or not instance.is_replica
+    return False
+
+
+def release(instance: Server) -> None:
+    """Back to its own limits, where they are enough and it knows that they are."""
+    if not superfluous(instance):
+        return
+    path = _file(instance)
+    files.write_atomic(path, conf.without_block(path.read_text("utf-8"), BLOCK))
+    instance.take_over_configuration()
+    if instance.is_replica:
+        instance.wait_streaming()
+
+
+def in_use(instance: Server) -> Limits:
+    """What the server has now."""
+    return {r["name"]: r["value"] for r in db.rows(instance.address, IN_USE, [LIMITS])}
+
+
+def coming(instance: Server, *, without_block: bool = False) -> Limits:
+    """What it will have after a restart."""
+    first, last = _lines_of_block(instance) if without_block else (0, 0)
+    path = instance.cluster.engine.configuration_path(instance.name, CONFIGURATION[0])
+    found = db.rows(instance.address, COMING, [path, first, last, LIMITS])
+    return {r["name"]: r["value"] for r in found}
+
+
+def hold(replica: Server, needed: Limits) -> None:
+    """A running replica, and who follows it, gets limits that are as high as this."""
+    if not (replica.cluster.engine.running(replica.name) and replica.answers()[0]):
+        return
+    for name in replica.cluster.topology.followers(replica.name):
+        hold(replica.cluster.instance(name), needed)
+    has = in_use(replica)
+    if _raise(replica, {name: value for name, value in needed.items() if value > has[name]}):
+        _again(replica)
+
+
+def _raise(instance: Server, needed: Limits) -> bool:
+    """Write these limits where they are higher than those written; whether it changed a thing."""
+    path = _file(instance)
+    had = _raised(instance)
+    wanted = _higher(had, needed)
+    if wanted == had:
+        return False
+    text = path.read_text("utf-8")
+    files.write_atomic(path, conf.with_block(text, BLOCK, conf.setting_lines(wanted)))
+    return True
+
+
+def _higher(one: Limits, other: Limits) -> Limits:
+    """Of each the higher value."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
+
+
+def _complaint(instance: Server) -> Limits:
+    """What a server that has just ended says to need."""
+    found = LOWER.findall(instance.cluster.engine.log_tail(instance.name))
+    return {name: int(value) for name, value in found if instance.is_replica}
+
+
+def _learn(replica: Server) -> None:
+    """Wait until it has replayed the primary's change, or has paused for it."""
+    query = "select pg_current_wal_flush_lsn()::text as lsn"
+    lsn = db.row(replica.cluster.primary.address, query)["lsn"]
+
+    def probe() -> tuple[bool, str]:
+        knows = bool(db.row(replica.address, KNOWS, [lsn])["knows"])
+        return knows, f"has not replayed up to {lsn}"
+
+    replica.wait_on_replay(f"{replica.name} to see the primary's limits", probe, SECONDS)
+
+
+def _again(instance: Server) -> None:
+    engine = instance.cluster.engine
+    engine.stop(instance.name).do(silently)
+    start(instance, engine.start(instance.name), silently)
+
+
+def _raised(instance: Server) -> Limits:
+    """What its block holds."""
+    found = conf.settings_of_block(_file(instance).read_text("utf-8"), BLOCK)
+    return {name: int(value) for name, value in found.items()}
+
+
+def _lines_of_block(instance: Server) -> tuple[int, int]:
+    """The numbers of the block's first and last line, as the server counts them."""
+    lines = _file(instance).read_text("utf-8").split("\n")
+    marks = [number for number, line in enumerate(lines, 1) if line in conf.marks(BLOCK)]
+    return marks[0], marks[-1]
+
+
+def _file(instance: Server) -> Path:
+    return instance.cluster.folder / instance.name / CONFIGURATION[0]

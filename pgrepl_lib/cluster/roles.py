@@ -1,0 +1,114 @@
+"""What an instance really is: asked from its server before anything of it is thrown away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from ..doors import db
+from ..engine.protocol import Engine
+from ..errors import StepFailed, first_line
+from ..postgres.control import ControlFile
+from ..words.commands import addressed
+from . import identity
+from .changes import left, outdated
+from .topology import Topology
+
+# The control file knows a new timeline only from the next checkpoint on.
+ROLE = """
+select pg_is_in_recovery() as recovering,
+       case when pg_is_in_recovery()
+            then greatest(timeline_id, (select received_tli from pg_stat_wal_receiver))
+            else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
+       end as timeline
+from pg_control_checkpoint()"""
+
+
+def accepts_writes(engine: Engine, name: str) -> bool:
+    """Whether its server accepts writes; of one that does not run, whether it would."""
+    if not engine.life(name).ended:
+        return not _asked(engine, name)["recovering"]
+    if not engine.has_data(name) or engine.forbid_writes(name).done():
+        return False
+    return not ControlFile.parse(engine.control_file(name)).was_standby
+
+
+def require_expendable(
+    engine: Engine,
+    topology: Topology,
+    name: str,
+    source: str,
+    *,
+    discard: bool = False,
+) -> None:
+    """Raise `StepFailed` where the data of `name` are more than another copy of what `source` has.
+
+    discard: what was written to a server that was promoted by hand may go; never the only server
+    that accepts writes.
+    """
+    identity.require_own_data(engine, topology, source)
+    reasons = [*_foreign(engine, topology, name), *_newer(engine, name, source)]
+    reasons += left.reasons(engine, name, source)
+    if accepts_writes(engine, name):
+        require_another_writer(engine, topology, name)
+        reasons.append(f"{name} accepts writes")
+    if reasons and not discard:
+        raise StepFailed(
+            f"{name} has data that {source} does not have; nothing was changed.",
+            looked_at=reasons,
+            remedy="to throw them away all the same, run it again with --discard",
+        )
+
+
+def require_another_writer(engine: Engine, topology: Topology, name: str) -> None:
+    """Raise `StepFailed` where `name` alone accepts writes, whatever is recorded."""
+    if _may_write(engine, name) and not accepts_writes(engine, topology.primary):
+        raise StepFailed(
+            f"{name} is the only server that accepts writes; nothing was changed.",
+            looked_at=[f"the recorded primary, {topology.primary}, does not accept any"],
+            remedy=addressed(outdated.remedy(topology, name), engine.params),
+        )
+
+
+def _may_write(engine: Engine, name: str) -> bool:
+    """Whether it accepts writes, as far as it is known: one that hangs may do so."""
+    try:
+        return accepts_writes(engine, name)
+    except StepFailed:
+        return True
+
+
+def _foreign(engine: Engine, topology: Topology, name: str) -> list[str]:
+    found, known = identity.identifier_of(engine, name), topology.system_identifier
+    if not (found and known) or found == known:
+        return []
+    return [f"{name} has another cluster's data (system identifier {found}, not {known})"]
+
+
+def _newer(engine: Engine, name: str, source: str) -> list[str]:
+    """A timeline that the other one has not reached: this one, or whom it follows, was promoted."""
+    if not engine.has_data(name):
+        return []
+    mine, theirs = _timeline(engine, name), _timeline(engine, source)
+    if mine <= theirs:
+        return []
+    return [f"{name} is on timeline {mine}, {source} on {theirs}"]
+
+
+def _timeline(engine: Engine, name: str) -> int:
+    if not engine.life(name).ended:
+        return int(_asked(engine, name)["timeline"])
+    return ControlFile.parse(engine.control_file(name)).timeline
+
+
+def _asked(engine: Engine, name: str) -> dict[str, Any]:
+    """Role and timeline; a server that runs and does not answer may be anything."""
+    try:
+        return db.row(engine.address(name), ROLE)
+    except (psycopg.Error, OSError) as error:
+        raise StepFailed(
+            f"{name} does not say what it is; nothing was changed.",
+            looked_at=[first_line(error)],
+            remedy=addressed("`pgrepl status`; stop it, or wait until it answers", engine.params),
+        ) from None

@@ -1,0 +1,267 @@
+"""The door for SQL: short connections on this machine, with every address and time limit given explicitly."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from threading import Lock
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from ..postgres.sessions import AS_CONFIGURED, OURS, SINCE
+from ..postgres.sessions import options as as_options
+
+Query = str | sql.Composable
+# A primary's timeline now; its control file knows a new one only from the next checkpoint on.
+TIMELINE = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
+
+
+# A database's own tables.
+TABLES = """
+select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+order by 1, 2"""
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach an instance as superuser: host address, port, user, password."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+ALWAYS = {"dbname": "postgres", "sslmode": "disable", "application_name": "pgrepl"}
+ANSWER = 65.0  # seconds for one answer; the server's own limit (`sessions.OURS`) comes first
+WHOLE_TABLE = 6 * 3600.0  # the same where as many rows are read as there are
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time; what it was asked to do may be done all the same."""
+
+
+class BoundedConnection(psycopg.Connection[dict[str, Any]]):
+    """A connection on which no answer is awaited for ever.
+
+    No `statement_timeout` ends a commit's wait for a synchronous replica (manual, 27.2.8), and a
+    server that hangs ends nothing. limit: seconds for one answer.
+    """
+
+    limit = ANSWER
+
+    def wait(self, gen: Any, *arguments: Any, **more: Any) -> Any:
+        """What psycopg calls for every answer; raises `NoAnswer`."""
+        try:
+            return super().wait(_until(time.monotonic() + self.limit, gen), *arguments, **more)
+        except _TooLate:
+            with suppress(psycopg.Error):  # else the backend would keep its locks
+                self.cancel_safe(timeout=2)
+            self.close()
+            raise NoAnswer(f"no answer within {self.limit:g} s") from None
+
+
+class _TooLate(Exception):
+    """The time for an answer is over."""
+
+
+def _until(end: float, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """The steps of psycopg's protocol, ended where nothing has come by then."""
+    try:
+        wanted = next(steps)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > end:
+                raise _TooLate
+            wanted = steps.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
+def connect(
+    at: Address,
+    *,
+    seconds: int = 5,
+    limit: float = ANSWER,
+    settings: Mapping[str, str] = OURS,
+    options: str = "",
+    **more: Any,
+) -> BoundedConnection:
+    """An autocommit connection that no variable of the caller, no setting of the server redirects.
+
+    seconds, limit: to connect, and for one answer. settings: what the session sets for itself, so
+    that no setting of server, database or role decides what we see. options: further ones, as libpq
+    takes them; they come last. more: other words of a connection string.
+    """
+    options = f"{as_options(settings)} {options}"
+    words = {**vars(at), **ALWAYS, "connect_timeout": seconds, "options": options}
+    with _no_libpq_variables():
+        words |= more
+        made = BoundedConnection.connect(**words, autocommit=True, row_factory=dict_row)
+    made.limit = limit
+    if settings is OURS:
+        _set_since(made)
+    return made
+
+
+def _set_since(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """The settings that older servers do not know."""
+    for major, settings in SINCE.items():
+        if connection.info.server_version >= major * 10000:
+            for name, value in settings.items():
+                connection.execute("select set_config(%s, %s, false)", [name, value])
+
+
+_hidden: dict[str, str] = {}
+_inside = 0
+_guard = Lock()
+
+
+@contextmanager
+def _no_libpq_variables() -> Iterator[None]:
+    """PGSERVICE, PGHOSTADDR and their like are read whatever is given explicitly; threads share the environment."""
+    global _inside
+    with _guard:
+        _inside += 1
+        _hidden.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG") and "_" not in name})
+    try:
+        yield
+    finally:
+        with _guard:
+            _inside -= 1
+            if not _inside:
+                os.environ.update(_hidden)
+                _hidden.clear()
+
+
+def rows(
+    at: Address,
+    query: Query,
+    values: Sequence[Any] = (),
+    *,
+    settings: Mapping[str, str] = OURS,
+    seconds: int = 5,
+    limit: float = ANSWER,
+) -> list[dict[str, Any]]:
+    """The rows of one statement, as dictionaries. settings, seconds, limit: as in `connect`."""
+    with connect(at, settings=settings, seconds=seconds, limit=limit) as connection:
+        cursor = connection.execute(query, values or None)  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description else []
+
+
+def rows_as_configured(at: Address, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The rows of one query in a session that sets nothing for itself, as those of others are.
+
+    Only where the server's own time limit leaves no time even for this is that one lifted.
+    """
+    try:
+        return _as_configured(at, query, values)
+    except psycopg.errors.QueryCanceled:
+        return _as_configured(at, query, values, "-c statement_timeout=0")
+
+
+def _as_configured(
+    at: Address,
+    query: str,
+    values: Sequence[Any],
+    options: str = "",
+) -> list[dict[str, Any]]:
+    """In one message, for a transaction may not idle; not serializable, which replicas refuse."""
+    with connect(at, settings=AS_CONFIGURED, options=options) as connection:
+        cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
+        whole = f"begin isolation level read committed; {query}; commit"
+        cursor.execute(whole, values or None)
+        cursor.nextset()
+        return cursor.fetchall()
+
+
+def row(
+    at: Address,
+    query: Query,
+    values: Sequence[Any] = (),
+    *,
+    seconds: int = 5,
+    limit: float = ANSWER,
+) -> dict[str, Any]:
+    """The first row of one statement; an empty dictionary where there is none."""
+    return next(iter(rows(at, query, values, seconds=seconds, limit=limit)), {})
+
+
+def checkpoint(at: Address) -> None:
+    """Make a checkpoint: as long as it takes to write what is in memory."""
+    with connect(at, options="-c statement_timeout=0") as connection:
+        connection.execute("checkpoint")
+
+
+def scram_verifier(at: Address, password: str, user: str) -> str:
+    """What the server stores for a SCRAM password, made by libpq here, so that the server never sees the password."""
+    with connect(at) as connection:
+        return connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+
+
+def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Network) -> str:
+    """The server's answer to a replication start-up packet sent from the address `source`.
+
+    rule: the network that it is not to come from. Returns the SQLSTATE of the refusal, or
+    "accepted" (also when it goes on to ask for a password). libpq cannot choose its source address,
+    hence the packet. Raises `OSError` where this machine cannot send from that address, or what it
+    sends arrives from another one inside the rule.
+    """
+    seen = _seen_as(host, port, source)
+    if seen and IPv4Address(seen) in rule:
+        raise OSError(f"it arrives from {seen}")
+    words = {"user": user, "replication": "true"}
+    return refusal(start_up(host, port, words, source=source)).get("C", "accepted")
+
+
+def _seen_as(host: str, port: int, source: str) -> str:
+    """From which address the server sees it come, where it says so.
+
+    A network on the way may change it. A role that does not exist is refused, with the address
+    where no rule admits it.
+    """
+    words = {"user": f"pgrepl_{secrets.token_hex(8)}", "replication": "true"}
+    said = refusal(start_up(host, port, words, source=source)).get("M", "")
+    return next(iter(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", said)), "")
+
+
+def start_up(
+    host: str,
+    port: int,
+    words: Mapping[str, str],
+    *,
+    seconds: float = 5,
+    source: str = "",
+) -> bytes:
+    """The beginning of a server's answer to a start-up packet (PostgreSQL manual, 55.2.1, 55.7).
+
+    Empty where the connection is closed without a word. seconds: for each of connection and answer.
+    Raises `OSError`.
+    """
+    plain = b"".join(w.encode() + b"\0" for word in words.items() for w in word) + b"\0"
+    with socket.create_connection((host, port), seconds, (source, 0)) as connection:
+        connection.sendall(struct.pack("!ii", len(plain) + 8, 196608) + plain)
+        return connection.recv(4096)
+
+
+def refusal(answer: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse by their letter: C the SQLSTATE, M the message (manual, 55.8).
+
+    Empty where the answer is none.
+    """
+    if answer[:1] != b"E":
+        return {}
+    fields = answer[5:].decode(errors="replace").split("\0")
+    return {"C": "unknown", **{field[0]: field[1:] for field in fields if field}}

@@ -1,0 +1,226 @@
+"""What the last run left, so that drift is seen and can be taken back: `recorded.json`, and copies of the configuration files.
+
+Only a completed run makes the first record. Afterwards it follows what pgrepl itself does, by one rule: what differs
+between the beginning and the end of an operation, of a later run, or of a step done by hand in a notebook is recorded;
+what differed before it stays as it was recorded, and so stays drift. The beginning is written down, too: what was done
+since, by a process that was killed, cannot be told from what others did, and all of it counts as ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..cluster import state
+from ..cluster.topology import NAME, Topology
+from ..doors import files
+from ..engine.action import CONFIGURATION, Action, Tell
+from ..errors import StepFailed
+from ..journal import audit
+from ..operations import synchronous
+from ..postgres import conf
+from .snapshot import digest, snapshot
+
+if TYPE_CHECKING:
+    from ..steps.cluster import Cluster
+
+FILE, COPIES = "recorded.json", "recorded"
+State = dict[str, Any]
+ABSENT = object()
+
+
+@dataclass
+class Record:
+    """What is recorded: by which run at first, the state, and the configuration files' contents by their path.
+
+    before: the state at the beginning of what goes on now, or was killed.
+    """
+
+    run: str
+    state: State
+    texts: dict[str, str] = field(default_factory=dict)
+    before: State | None = None
+
+
+def read(cluster: Cluster) -> Record | None:
+    """The record as it is on the disk; None where no run has completed yet."""
+    path = cluster.folder / FILE
+    if not path.exists():
+        return None
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+        _refuse_strange_names(plain["state"])
+        texts = {key: _text(cluster.folder / COPIES / key) for key in _keys(plain["state"])}
+        mine = {key: text for key, text in texts.items() if digest(text.encode()) == _digest_of(plain["state"], key)}
+        return Record(plain["run"], plain["state"], mine, plain.get("before"))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
+        raise StepFailed(f"{path} is damaged.", remedy="remove it; the next run records anew") from None
+
+
+def known(cluster: Cluster) -> Record | None:
+    """The record, with what an operation has changed that goes on now or was killed."""
+    record = read(cluster)
+    if record is None or record.before is None:
+        return record
+    return replace(_followed(cluster, record, record.before, snapshot(cluster)), before=record.before)
+
+
+@contextmanager
+def following(cluster: Cluster, run: str = "") -> Iterator[State]:
+    """Record what the block changes; the mapping it gives holds the whole state afterwards.
+
+    run: the name of a run, which makes the first record if it completes. Inside another block, and in the kernel of a
+    run, nothing is done here: who began does it.
+    """
+    seen: State = {}
+    record = None if cluster.followed or (os.environ.get(audit.RUN_FOLDER) and not run) else known(cluster)
+    if not (record or run):
+        yield seen
+        return
+    cluster.followed = True
+    before = _beginning(cluster, record) if record else {}
+    try:
+        if record:
+            _write(cluster, record, before)
+        yield seen
+    except BaseException:
+        with suppress(Exception):  # what failed is the error to tell; the beginning stays written down
+            _finish(cluster, record, before, run, completed=False)
+        raise
+    else:
+        seen |= _finish(cluster, record, before, run, completed=True)
+    finally:
+        cluster.followed = False
+
+
+def _beginning(cluster: Cluster, record: Record) -> State:
+    """The state now, and the texts of files that are not as recorded."""
+    texts = {key: seen for key, text in record.texts.items() if (seen := _text(cluster.folder / key)) != text}
+    return {**snapshot(cluster), "texts": texts}
+
+
+def _finish(cluster: Cluster, record: Record | None, before: State, run: str, *, completed: bool) -> State:
+    if record and not (cluster.folder / FILE).exists():
+        return {}  # the cluster was removed
+    if run and (made := state.read(cluster.folder)):  # its kernel may have changed roles
+        cluster.topology, cluster.engine.ports = Topology.of(made, 0), made["ports"]
+    now = snapshot(cluster)
+    if record:
+        _write(cluster, _followed(cluster, record, before, now, run if completed else ""))
+    elif completed:
+        _write(cluster, Record(run, now, {key: _text(cluster.folder / key) for key in _keys(now)}))
+    return now
+
+
+def _followed(cluster: Cluster, record: Record, before: State, now: State, run: str = "") -> Record:
+    """The record with what has changed between two states; a completed run also records instances that it lacks."""
+    made, texts = merged(record.state, before, now), dict(record.texts)
+    made["instances"] = {n: made["instances"].get(n, i) for n, i in now["instances"].items() if run or n in made["instances"]}
+    for key in _keys(made):
+        if _digest_of(now, key) in (_digest_of(before, key), ""):
+            continue
+        text = _text(cluster.folder / key)
+        if key in texts and key in before.get("texts", {}):  # what others had changed in it before stays theirs
+            text = conf.with_changed_blocks(texts[key], before["texts"][key], text, first=key.endswith("hba.conf"))
+        name, _, file = key.partition("/")
+        texts[key], made["instances"][name]["files"][file] = text, digest(text.encode())
+    return Record(run or record.run, made, {key: texts[key] for key in _keys(made) if key in texts})
+
+
+def merged(recorded: Any, before: Any, now: Any) -> Any:
+    """The recorded values with those that have changed; None among the new ones is unknown and changes nothing."""
+    if now is None or before == now:
+        return recorded
+    if not (isinstance(recorded, dict) and isinstance(before, dict) and isinstance(now, dict)):
+        return now
+    made = {k: merged(*(m.get(k, ABSENT) for m in (recorded, before, now))) for k in {**recorded, **now}}
+    return {k: v for k, v in made.items() if v is not ABSENT}
+
+
+def restoring(cluster: Cluster) -> tuple[Action, str]:
+    """Put the configuration files back as they are recorded, their modes and those of the passwords' files too; the diff."""
+    found = list(astray(cluster))
+    names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
+
+    def do(tell: Tell) -> None:
+        for path, text, mode in found:
+            if text is not None:
+                files.write_atomic(path, text, mode)
+            path.chmod(mode)  # a file that needs no more stays as old as it is: no server has to read it again
+
+    modes = tuple(f"chmod {mode:o} {names[path]}" for path, _, mode in found if path.exists() and _mode(path) != mode)
+    diff = "".join(conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None)
+    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()), diff
+
+
+def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
+    """Files that are not as they shall be, with the text (None: it stays) and the mode to have.
+
+    As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is old or missing.
+    """
+    record = known(cluster)
+    texts = dict(record.texts) if record else {}
+    primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
+    if before := texts.get(primary) or _text(cluster.folder / primary):
+        texts[primary] = synchronous.as_promised(cluster, before)
+    for key, text in texts.items():
+        path = cluster.folder / key
+        mode = _mode_of(record, key) if record and key in record.texts else _mode(path)
+        if _text(path) != text:
+            yield path, text, mode
+        elif _mode(path) != mode:
+            yield path, None, mode
+    if not record:
+        return
+    for key in record.state["modes"]:
+        if (path := cluster.folder / key).exists() and _mode(path) != (mode := _mode_of(record, key)):
+            yield path, None, mode
+
+
+def _write(cluster: Cluster, record: Record, before: State | None = None) -> None:
+    for key, text in record.texts.items():
+        files.write_atomic(cluster.folder / COPIES / key, text, _mode_of(record, key))
+    for folder in (cluster.folder / COPIES).glob("*"):
+        if folder.name not in record.state["instances"]:
+            files.remove_below(cluster.folder, f"{COPIES}/{folder.name}")
+    plain = {"run": record.run, "state": record.state, **({"before": before} if before else {})}
+    files.write_atomic(cluster.folder / FILE, json.dumps(plain, indent=1, ensure_ascii=False))
+
+
+def _refuse_strange_names(recorded: State) -> None:
+    """Raise `ValueError` for a name that leads elsewhere than to a file of the cluster's folder."""
+    named = [*_keys(recorded), *recorded["modes"]]
+    file = "|".join(map(re.escape, CONFIGURATION))
+    allowed = re.compile(rf"({NAME.pattern})/({file})|secrets/[^/]*[^/.][^/]*")
+    if strange := [name for name in named if not allowed.fullmatch(name)]:
+        raise ValueError(strange[0])
+
+
+def _keys(recorded: State) -> list[str]:
+    """The configuration files of a state, as paths in the cluster's folder."""
+    return [f"{name}/{file}" for name, i in recorded["instances"].items() for file in i["files"]]
+
+
+def _digest_of(found: State, key: str) -> str:
+    name, _, file = key.partition("/")
+    return str(found.get("instances", {}).get(name, {}).get("files", {}).get(file, ""))
+
+
+def _mode_of(record: Record, key: str) -> int:
+    name, _, file = key.partition("/")
+    return int(record.state["modes"].get(key) or record.state["instances"][name]["modes"][file], 8)
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def _text(path: Path) -> str:
+    """As it is, with its line ends; of a file that is missing nothing."""
+    return path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""

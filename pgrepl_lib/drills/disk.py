@@ -1,0 +1,56 @@
+"""The drill of the full disk, on a small server of its own: what is seen, what still works, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from ..doors import db
+from ..errors import EnvironmentLacking, first_line
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..steps.cluster import Cluster
+
+MEGABYTES = 160  # an empty cluster, its WAL, and room for the reserve and for something to fill
+RESERVE = "create unlogged table reserve as select repeat('x', 1000) as filler from generate_series(1, 16000)"
+FILL = "insert into filling select repeat('x', 1000) from generate_series(1, 1000)"
+
+
+def full_disk(cluster: Cluster, titles: tuple[str, str, str, str, str]) -> pandas.DataFrame:
+    """Fill a small disk until the server has no space, look, free the reserve, and write again.
+
+    titles: in the reader's language: a write while there is space, one on the full disk, a read then, the reserve
+    dropped, a write after it. Returns what each answered; where this machine lets nobody make a file system, why.
+    The tables are unlogged: so the table meets the limit, which is an error. WAL without space ends the server (PANIC).
+    """
+    import pandas
+
+    try:
+        with cluster.engine.small_server(MEGABYTES) as at:
+            db.rows(at, RESERVE)
+            db.rows(at, "create unlogged table filling (filler text)")
+            answers = [_answer(at, FILL), _fill(at), _answer(at, "select count(*) > 0 as there from filling"),
+                       _answer(at, "drop table reserve"), _answer(at, FILL)]  # fmt: skip
+    except EnvironmentLacking as error:
+        answers = [f"{error.cause} {error.remedy}"] * len(titles)
+    cluster.journal.record("drill", chapter=cluster.chapter, name="full disk", seen=dict(zip(titles, answers, strict=True)))
+    return pandas.DataFrame({"title": titles, "answer": answers})
+
+
+def _fill(at: db.Address) -> str:
+    """Write until the server refuses; returns how."""
+    for _ in range(MEGABYTES * 2):
+        if (answer := _answer(at, FILL)) != "ok":
+            return answer
+    return "never full"
+
+
+def _answer(at: db.Address, statement: str) -> str:
+    try:
+        db.rows(at, statement)
+        return "ok"
+    except psycopg.Error as error:
+        return f"SQLSTATE {error.sqlstate}: {first_line(error)}"

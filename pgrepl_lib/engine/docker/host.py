@@ -1,0 +1,263 @@
+"""The Docker host: the engine's connection, which Compose there is, and what containers and networks exist."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import socket
+import tarfile
+from collections.abc import Mapping
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import docker
+import psutil
+import requests
+from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.utils import kwargs_from_env
+
+from ...doors import command, docker_context
+from ...doors.command import Command
+from ...doors.wait import wait_until
+from ...errors import EnvironmentLacking
+from ...params import Params
+from .. import life
+from ..life import Life
+
+
+class Connection(docker.APIClient):
+    """The engine's interface; an engine that has gone away is named as such."""
+
+    def send(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().send(*arguments, **options)
+        except requests.ConnectionError as error:
+            raise EnvironmentLacking("The Docker engine does not answer any more.", looked_at=[str(error)[:200]],
+                                     remedy="start Docker, then run again: it goes on where it stopped") from None  # fmt: skip
+
+
+@cache
+def client() -> docker.DockerClient:
+    """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
+    try:
+        named = docker_context.variables()
+        found = docker.from_env(timeout=60, environment=named)
+        found.ping()
+        found.api = Connection(timeout=60, **kwargs_from_env(environment=named))
+        return found
+    except (DockerException, OSError) as error:
+        raise EnvironmentLacking(
+            "No Docker engine answers.",
+            looked_at=[f"{_endpoint()}: {error}"],
+            remedy="start Docker (and allow this user to use it), or use the parameter engine = local",
+        ) from None
+
+
+def _endpoint() -> str:
+    return docker_context.variables().get(docker_context.HOST, "unix:///var/run/docker.sock")
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
+    plug_in = ("docker", "compose")
+    if shutil.which("docker") and command.run(Command((*plug_in, "version")), cwd=Path("/"), check=False).code == 0:
+        return plug_in
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
+    raise EnvironmentLacking("Docker Compose is missing.", looked_at=["docker compose", "docker-compose"],
+                             remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
+
+
+_asking = Lock()
+
+
+def compose_version() -> str:
+    """What Compose says its version is; version 1 takes half a second to say it, so it is asked once."""
+    with _asking:
+        return _compose_version()
+
+
+@cache
+def _compose_version() -> str:
+    return command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
+
+
+def why_not(params: Params) -> str:
+    """Why docker cannot be used for these parameters; empty where it can."""
+    try:
+        require(params)
+    except EnvironmentLacking as error:
+        return error.cause
+    return ""
+
+
+def require(params: Params, *, made: bool = False) -> None:
+    """Raise `EnvironmentLacking` unless an engine and Compose answer and the image can be had.
+
+    made: there is a cluster already; what runs is operated without the image.
+    """
+    client()
+    compose()
+    try:
+        image = client().images.get(params.image)
+    except ImageNotFound:
+        if not made:
+            _require_in_registry(params)
+        return
+    found = image_environment(image.attrs).get("PG_MAJOR", str(params.pg_version))
+    if found != str(params.pg_version):
+        raise EnvironmentLacking(
+            f"The image {params.image} holds PostgreSQL {found}, not {params.pg_version}.",
+            remedy=f"choose an image of {params.pg_version}, or -p pg_version {found}",
+        )
+
+
+def _require_in_registry(params: Params) -> None:
+    try:
+        client().api.inspect_distribution(params.image)
+    except (DockerException, OSError) as error:
+        raise EnvironmentLacking(
+            f"The image {params.image} is not here and cannot be pulled.",
+            looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
+            remedy="check the parameter image and the connection to its registry, load the image "
+            "with `docker image load`, or use the parameter engine = local",
+        ) from None
+
+
+def image_here(image: str) -> bool:
+    """Whether the engine has an image, by its name or id."""
+    try:
+        return bool(client().images.get(image))
+    except ImageNotFound:
+        return False
+
+
+def create(image: str, **options: Any) -> Any:
+    """A container that is not started; raises `EnvironmentLacking` where its image is gone."""
+    try:
+        return client().containers.create(image, **options)
+    except ImageNotFound:
+        raise EnvironmentLacking(
+            f"The image {image} is gone, and a container of it is needed.",
+            remedy="load it with `docker image load`, or pull it, then run again",
+        ) from None
+
+
+def data_root() -> Path | None:
+    """Where the engine keeps images and volumes; None where that is no folder of this machine."""
+    root = Path(client().info().get("DockerRootDir", ""))
+    by_socket = client().api.base_url.startswith("http+docker://")
+    if by_socket and root.is_absolute() and root.is_dir():
+        return root
+    return None
+
+
+def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
+    """The Docker network that overlaps, without this project's labels; empty where there is none."""
+    for found in client().networks.list():
+        for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
+            if mine.items() <= (found.attrs.get("Labels") or {}).items():
+                continue
+            subnet = entry.get("Subnet", ":")
+            if ":" not in subnet and IPv4Network(subnet).overlaps(network):
+                return f"Docker network {found.name} ({entry['Subnet']})"
+    return ""
+
+
+def find_container(name: str) -> Any:
+    """The container of this name or id, or None."""
+    try:
+        return client().containers.get(name)
+    except NotFound:
+        return None
+
+
+def container_life(container_id: str) -> Life:
+    """What a container is at, by its name or id."""
+    found = find_container(container_id)
+    return life.of_container(found.status) if found else Life.ABSENT
+
+
+def image_environment(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that an image sets, such as PG_MAJOR."""
+    pairs = (attributes.get("Config") or {}).get("Env") or []
+    return dict(p.split("=", 1) for p in pairs if "=" in p)
+
+
+def host_address_outside(network: IPv4Network) -> str:
+    """An address of this host that is not in the network, nor in another one of Docker's.
+
+    What is sent from one of Docker's into another arrives from an address inside it.
+    """
+    networks = [network, *_subnets()]
+    for addresses in psutil.net_if_addrs().values():
+        for a in (a.address for a in addresses if a.family == socket.AF_INET):
+            if not a.startswith("127.") and not any(IPv4Address(a) in n for n in networks):
+                return a
+    return "127.0.0.2"
+
+
+def _subnets() -> list[IPv4Network]:
+    """What Docker's networks have."""
+    configured = ((n.attrs.get("IPAM") or {}).get("Config") or [] for n in client().networks.list())
+    subnets = [entry.get("Subnet", ":") for entries in configured for entry in entries]
+    return [IPv4Network(subnet) for subnet in subnets if ":" not in subnet]
+
+
+def wait_accepting(container_id: str) -> None:
+    """Wait until the server in a container accepts TCP connections, which it does only once it is set up (correction 2)."""
+    container = client().containers.get(container_id)
+
+    def probe() -> tuple[bool, str]:
+        try:
+            code, _ = container.exec_run(["pg_isready", "--host=127.0.0.1", "--quiet"])
+            return code == 0, f"pg_isready answers {code}"
+        except DockerException as error:
+            return False, str(error)[:120]
+
+    wait_until("the temporary server to accept connections", probe, seconds=90, hint="the log's last lines say why",
+               log=lambda: container.logs(tail=12).decode(errors="replace"),
+               alive=lambda: container_life(container_id) is Life.RUNNING)  # fmt: skip
+
+
+def read_file(container: Any, path: str) -> bytes:
+    """A file's content out of a container, running or not, its volumes included."""
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        member = archive.extractfile(archive.getmembers()[0])
+        assert member, "the engine answers with the file or an error"
+        return member.read()
+
+
+def is_private(container: Any, path: str, content: bytes, *, like: str) -> bool:
+    """Whether a file in a container has this content, the owner of the file `like` and mode 0600."""
+    try:
+        found, owner = _member(container, path), _member(container, like)
+    except NotFound:
+        return False
+    if found.uid != owner.uid or found.mode & 0o777 != 0o600:
+        return False
+    return read_file(container, path) == content
+
+
+def write_file(container: Any, path: str, text: str, *, like: str) -> None:
+    """A file into a container, running or not, with the owner of the file `like` and mode 0600."""
+    owner, (folder, _, name) = _member(container, like), path.rpartition("/")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as made:
+        entry = tarfile.TarInfo(name)
+        entry.uid, entry.gid, entry.mode, entry.size = owner.uid, owner.gid, 0o600, len(text.encode())
+        made.addfile(entry, io.BytesIO(text.encode()))
+    container.put_archive(folder, packed.getvalue())
+
+
+def _member(container: Any, path: str) -> tarfile.TarInfo:
+    """A file's owner, mode and size in a container, running or not."""
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        return archive.getmembers()[0]

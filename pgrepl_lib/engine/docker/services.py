@@ -1,0 +1,70 @@
+"""Compose's files: the one definition of the services, a cluster's values, and what further replicas add to it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import yaml
+
+from ...doors.resources import COMPOSE_FILE
+from ...params import Params
+from ..action import PRIMARY, REPLICA
+from .owner import FOLDER, ID, USER
+
+ENV = ".env"
+VARIABLES = {"PGREPL_ID": ID, "PGREPL_FOLDER": FOLDER, "PGREPL_USER": USER}
+
+ENV = ".env"
+
+
+def compose_files(params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str) -> dict[str, str]:
+    """The texts of Compose's files in the cluster's folder; an empty one: no such file."""
+    values = {
+        "COMPOSE_PROJECT_NAME": params.project,
+        "PGREPL_IMAGE": params.image,
+        "PGREPL_NETWORK": params.network,
+        "PGREPL_PGDATA": pgdata,
+        "PGREPL_DATA_MOUNT": data_mount,
+        **{f"PGREPL_{name.upper().replace('-', '_')}_PORT": port for name, port in ports.items()},
+    }
+    more = [name for name in ports if name not in (PRIMARY, REPLICA)]
+    return {
+        ENV: "".join(f"{name}={value}\n" for name, value in values.items()),
+        "docker-compose.yaml": COMPOSE_FILE.read_text("utf-8"),
+        "docker-compose.override.yaml": more_replicas(more) if more else "",
+    }
+
+
+def owner_lines(labels: Mapping[str, str]) -> str:
+    """The end of `.env`: what the services, volumes and networks carry as labels."""
+    return "".join(f"{name}={labels[label]}\n" for name, label in VARIABLES.items())
+
+
+def owner_command(labels: Mapping[str, str]) -> str:
+    """What a person would type to add these lines, with an id of his own."""
+    folder, user = '"$PWD"', '"$(id -un)"'
+    if "%" in labels[FOLDER]:  # encoded, since `.env` cannot hold it as it is
+        folder = shlex.quote(labels[FOLDER])
+    if "%" in labels[USER]:
+        user = shlex.quote(labels[USER])
+    words = f'ID "$(openssl rand -hex 16)" FOLDER {folder} USER {user}'
+    return f"printf 'PGREPL_%s=%s\\n' {words} >> {ENV}"
+
+
+def more_replicas(names: Sequence[str]) -> str:
+    """Compose's override file with services for further replicas, derived from the service `replica`."""
+    defined = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))
+    template = yaml.safe_dump({REPLICA: defined["services"][REPLICA]}, sort_keys=False)
+    services: dict[str, Any] = {}
+    for name in names:
+        variable = f"PGREPL_{name.upper().replace('-', '_')}_PORT"
+        text = re.sub(r"PGREPL_REPLICA_PORT:-\d+", variable, template)
+        services |= yaml.safe_load(re.sub(rf"(^|[ /]){REPLICA}:", rf"\1{name}:", text, flags=re.MULTILINE))
+    volumes = {name: deepcopy(defined["volumes"][REPLICA]) for name in names}
+    made = {"services": services, "volumes": volumes}
+    head = "# Written by pgrepl: further replicas, as the service `replica` of docker-compose.yaml.\n"
+    return head + yaml.safe_dump(made, sort_keys=False)

@@ -1,0 +1,268 @@
+"""The `local` engine: PostgreSQL processes of an unprivileged user on 127.0.0.1, nothing but registry packages."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from ...doors import command, files
+from ...doors.command import Command
+from ...doors.db import Address
+from ...errors import StepFailed, WaitTimeout
+from ...postgres.sessions import FOR_PROGRAMS
+from .. import ports as host_ports
+from .. import processes
+from ..action import TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..complaints import first_complaint, no_data, settings_probe
+from ..ending import wait_stopped
+from ..life import Life
+from ..secret import password
+from . import binaries
+from .folders import Folders
+from .programs import HOST
+
+START_SECONDS = 60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
+
+
+class LocalEngine(Folders):
+    """Instances as processes: data in `data/NAME`, log in `logs/NAME.log` of the cluster's folder."""
+
+    name = "local"
+
+    def facts(self) -> dict[str, str]:
+        found, user = self.binaries, self.user or pwd.getpwuid(os.getuid()).pw_name
+        return {"engine": "local", "postgres": found.version(), "origin": found.origin, "checksum": found.checksum(),
+                "server user": user}  # fmt: skip
+
+    def fetch(self) -> Action:
+        major = self.params.pg_version
+        path, passfile = map(shlex.quote, (binaries.search_path(major), str(self.folder / "secrets/pgpass")))
+        shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
+        return Action((shown,), lambda tell: binaries.fetch(major, tell), lambda: binaries.find(major) is not None)
+
+    def prepare(self) -> None:
+        owner = self._owner()
+        for name, mode in (("data", 0o711), ("logs", 0o755), ("secrets", 0o700)):
+            files.make_folder(self.folder / name, mode, owner)
+        for secret in (self.folder / "secrets").iterdir():
+            if owner and secret.stat().st_uid != owner[0]:
+                os.chown(secret, *owner)
+
+    def preparation(self) -> tuple[str, ...]:
+        return (f"mkdir -p {' '.join(self.ports)} logs", "mkdir -p -m 711 data", "mkdir -p -m 700 secrets",
+                *self.hand_over("data", "logs", "secrets"))  # fmt: skip
+
+    def hand_over(self, *folders: str) -> tuple[str, ...]:
+        return (f"chown -R {self.user} {' '.join(folders)}",) if self.user else ()
+
+    def shut_out(self) -> str:
+        parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
+        if self.user and not binaries.enterable_by_all(parent):
+            return f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}"
+        return ""
+
+    def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
+        complaints = []
+        for name, value in settings.items():
+            done = self.run(self._tool("postgres", *settings_probe(name, value)), check=False)
+            if done.code:
+                complaints.append(first_complaint(done.err))
+        return complaints
+
+    # --- temporary instances -------------------------------------------------------------------------------
+
+    def start_temporary(self) -> Action:
+        target = self._data(TEMPORARY_PRIMARY)
+
+        def do(tell: Tell) -> None:
+            tell("…")
+            files.remove_below(self.folder, target)
+            self.run(self._initdb(target))
+
+        return Action((self._initdb(target),), do)
+
+    def start_temporary_replica(self, name: str) -> Action:
+        target = self._data(temporary_of(name))
+        make = self._tool("mkdir", "-m", "700", target)
+
+        return Action((make,), lambda tell: self.run(make), lambda: (self.folder / target).exists())
+
+    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
+        source = self.folder / self._data(temporary) / file
+        shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
+        return Action((shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600))
+
+    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
+        source, target = self._data(temporary), self._data(keep_for)
+        if not keep_for:
+            return Action((f"rm -r {source}",), lambda tell: files.remove_below(self.folder, source),
+                          lambda: not (self.folder / source).exists())  # fmt: skip
+        move = self._tool("mv", source, target)
+
+        def do(tell: Tell) -> None:
+            there = self.folder / target
+            if there.exists() and not (there / "backup_manifest").exists():  # no earlier backup
+                raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
+            self._put(source, target)
+
+        return Action((move,), do, lambda: not (self.folder / source).exists())
+
+    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+        host, port = self.upstream(source)
+        target = self._data(temporary_of(name))
+        where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
+        return (self._tool("pg_basebackup", *where),)
+
+    def backup_complete(self, name: str) -> bool:
+        return (self.folder / self._data(temporary_of(name)) / "backup_manifest").exists()
+
+    def discard_backup(self, name: str) -> None:
+        target = self._data(temporary_of(name))
+        processes.end_orphans(self.folder)
+        files.remove_below(self.folder, target)
+        self.run(self._tool("mkdir", "-m", "700", target))
+
+    # --- instances -----------------------------------------------------------------------------------------
+
+    def start(self, name: str, *, initialise: bool = False) -> Action:
+        data, part = self._data(name), f"{self._data(name)}.new"
+        start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait",
+                           f"--timeout={START_SECONDS}", f"--options={self._server_options(name)}", "start")  # fmt: skip
+        first = (self._initdb(part), self._tool("mv", part, data)) if initialise else ()
+        make = [replace(c, unless=data) for c in first]
+
+        def do(tell: Tell) -> None:
+            if self.life(name) is Life.PAUSED:
+                processes.go_on(self.folder / data)
+                return
+            if not self.has_data(name):
+                if not initialise:
+                    raise no_data(name, self.params)
+                files.remove_below(self.folder, part)
+                for each in make:
+                    self.run(each)
+            processes.forget_dead(self.folder / data)
+            if self.run(start, check=False).code and not self.running(name):
+                raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
+                                 remedy=self._start_remedy(name))  # fmt: skip
+
+        return Action((*make, start), do, lambda: self.running(name))
+
+    def stop(self, name: str) -> Action:
+        data = self.folder / self._data(name)
+        how = ("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast")
+        shown = command.shell_text((*how, "--wait", "stop"))
+        stop = replace(self._tool(*how, "--no-wait", "stop"), shown=shown)
+
+        def do(tell: Tell) -> None:
+            if self.life(name) is Life.ORPHANED:
+                processes.kill(data, name)
+                return
+            if self.life(name) is Life.PAUSED:
+                processes.go_on(data)
+            self.run(stop, check=False)
+            wait_stopped(self, name, lambda: self.life(name).ended)
+
+        return Action((stop,), do, lambda: self.life(name).ended)
+
+    def kill(self, name: str) -> Action:
+        data = self._data(name)
+        shown = f"{data}/postmaster.pid); kill -KILL $P $(pgrep -P $P)"
+
+        def do(tell: Tell) -> None:
+            processes.kill(self.folder / data, name)
+
+        return Action((f"P=$(head -n 1 {shown}",), do, lambda: self.life(name).ended)
+
+    @contextmanager
+    def small_server(self, megabytes: int) -> Iterator[Address]:
+        data = self.folder / self._data("small")
+        port = host_ports.pick(1, 0, set(self.ports.values()))[0]
+        with processes.small_file_system(data, megabytes, self._owner()):
+            self.run(self._initdb("data/small/pgdata"))
+            options = f"-c port={port} -c listen_addresses={HOST} -c unix_socket_directories=''"
+            control = ("--pgdata=data/small/pgdata", "--log=logs/small.log", "--wait")
+            self.run(self._tool("pg_ctl", *control, f"--options={options}", "start"))
+            try:
+                yield Address(HOST, port, "postgres", password(self.folder / "secrets/superuser"))
+            finally:
+                self.run(self._tool("pg_ctl", *control, "--mode=immediate", "stop"), check=False)
+
+    def tool(self, name: str, program: str, *arguments: str) -> Command:
+        folders = (self.binaries.server, self.binaries.client)
+        if program not in binaries.CLIENT and not any((f / program).exists() for f in folders):
+            binaries.copy_wheel_clients()
+        client = self.client(name, program, *arguments)
+        return replace(client, env={**client.env, "PGOPTIONS": FOR_PROGRAMS})
+
+    def inside(self, name: str, *argv: str) -> Command:
+        return self.client(name, *argv)
+
+    def address(self, name: str) -> Address:
+        secret = password(self.folder / "secrets/superuser")
+        return Address(HOST, self.ports[name], "postgres", secret)
+
+    def rule_network(self) -> IPv4Network:
+        return IPv4Network(f"{HOST}/32")
+
+    def configuration_path(self, name: str, file: str) -> str:
+        return str(self.folder / name / file)
+
+    def outside_the_rule(self, name: str) -> tuple[str, int, str]:
+        return HOST, self.ports[name], "127.0.0.2"
+
+    def strangers(self, *, temporaries: bool = False) -> list[str]:
+        return []  # all that it makes lies in the project's folder
+
+    def find_id(self) -> str:
+        return ""
+
+    def existing(self) -> list[str]:
+        data = self.folder / "data"
+        found = sorted(p.name for p in data.iterdir()) if data.exists() else []
+        return [f"data/{n} ({self.life(n)})" for n in found]
+
+    def remove_all(self) -> Action:
+        instances = [n for n in self.ports if not self.life(n).ended]
+        stops = [self.stop(n) for n in instances]
+
+        def do(tell: Tell) -> None:
+            for name in instances:
+                self._end(name, tell)
+            processes.take_away(self.folder / self._data("small"))
+            files.remove_below(self.folder, "data")
+            files.remove_below(self.folder, "logs")
+
+        return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _end(self, name: str, tell: Tell) -> None:
+        """Also where it does not end by itself, as with an archiver that hangs: its data go anyway."""
+        try:
+            self.stop(name).do(tell)
+        except WaitTimeout:
+            self.kill(name).do(tell)
+
+    def _server_options(self, name: str) -> str:
+        options = {
+            "config_file": self.configuration_path(name, "postgresql.conf"),
+            "hba_file": self.configuration_path(name, "pg_hba.conf"),
+            "port": str(self.ports[name]),
+            "listen_addresses": HOST,
+            "unix_socket_directories": "",  # no path to be too long, and no way in without a password
+        }
+        return " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in options.items())
+
+    def _start_remedy(self, name: str) -> str:
+        from ..ports import holder
+
+        if who := holder(self.ports[name]):
+            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
+        return f"the log is {self.folder}/logs/{name}.log; correct the cause and run again"

@@ -1,0 +1,137 @@
+"""The data of instances that are processes: what is read, written and removed in their folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ...doors import files
+from ...doors.command import Command, into_file
+from .. import processes
+from ..action import NOTHING, PASSFILE, SIGNAL, Action, Tell, temporary_of
+from ..secret import content
+from .programs import HOST, Programs
+
+
+class Folders(Programs):
+    """What is done to an instance's data while it does not run."""
+
+    def has_data(self, name: str) -> bool:
+        return (self.folder / self._data(name) / "global/pg_control").exists()
+
+    def forbid_writes(self, name: str) -> Action:
+        target = f"{self._data(name)}/{SIGNAL}"
+        touch = self._tool("touch", target)
+
+        def done() -> bool:
+            return (self.folder / target).exists() or not self.has_data(name)
+
+        return Action((touch,), lambda tell: self.run(touch), done)
+
+    def allow_writes(self, name: str) -> Action:
+        target = f"{self._data(name)}/{SIGNAL}"
+        return Action((f"rm {target}",), lambda tell: files.remove(self.folder / target),
+                      lambda: not (self.folder / target).exists())  # fmt: skip
+
+    def discard_data(self, name: str) -> Action:
+        data = self._data(name)
+        return Action((f"rm -r {data}",), lambda tell: files.remove_below(self.folder, data),
+                      lambda: not (self.folder / data).exists())  # fmt: skip
+
+    def other_image(self, name: str) -> str:
+        return ""
+
+    def renew(self, name: str) -> Action:
+        return NOTHING
+
+    # --- a copy beside the data ---------------------------------------------------------------
+
+    def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
+        copy, (host, port) = f"{self._data(name)}.copy", self.upstream(source)
+        where = (f"--host={host}", f"--port={port}")
+        backup = self._tool("pg_basebackup", "--pgdata", copy, *arguments, *where)
+        own = f"{copy}/postgresql.auto.conf"
+        one_owner = self._tool("sed", "-i.basebackup", "/^primary_/d", own)
+
+        def do(tell: Tell) -> None:
+            self.discard_copy(name)
+            self.run(backup, tell)
+            self.run(one_owner)
+
+        return Action((backup, one_owner), do)
+
+    def discard_copy(self, name: str) -> None:
+        processes.end_orphans(self.folder)
+        files.remove_below(self.folder, f"{self._data(name)}.copy")
+
+    def exchange(self, name: str) -> Action:
+        data = self._data(name)
+        moves = self._tool("mv", data, f"{data}.before"), self._tool("mv", f"{data}.copy", data)
+
+        def do(tell: Tell) -> None:
+            self._put(f"{data}.copy", data)
+
+        return Action((*moves, f"rm -r {data}.before"), do)
+
+    def _put(self, source: str, target: str) -> None:
+        """A folder takes another one's place, which goes once it is there; can be done again."""
+        before = f"{target}.before"
+        if (self.folder / source).exists():
+            if (self.folder / target).exists():
+                files.remove_below(self.folder, before)
+                self.run(self._tool("mv", target, before))
+            self.run(self._tool("mv", source, target))
+        files.remove_below(self.folder, before)
+
+    def archive(self, name: str, target: Path) -> Command:
+        place = self.folder / self._data(name)
+        return into_file(("tar", "-cv", f"--directory={place}", "."), target)
+
+    def free_space(self, name: str) -> int:
+        seen = os.statvfs(self.folder / "data")
+        return seen.f_bavail * seen.f_frsize
+
+    # --- its data -----------------------------------------------------------------------------
+
+    def control_file(self, name: str) -> bytes:
+        return (self.folder / self._data(name) / "global/pg_control").read_bytes()
+
+    def rewind(self, name: str, source: str) -> tuple[Command, ...]:
+        program = self.binaries.server / "pg_rewind"
+        if not program.exists():
+            return ()
+        host, port = self.upstream(source)
+        server = f"host={host} port={port} user=postgres dbname=postgres"
+        both = (f"--target-pgdata={self._data(name)}", f"--source-server={server}")
+        rewind = self._tool("pg_rewind", *both, "--write-recovery-conf", "--progress")
+        return rewind, self.forget_recovery_settings(name, temporary=False)
+
+    def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
+        file = f"{self._data(temporary_of(name) if temporary else name)}/postgresql.auto.conf"
+        return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
+
+    def passfile(self, name: str) -> str:
+        return str(self.folder / self._data(name) / PASSFILE)
+
+    def give_password(self, name: str) -> Action:
+        if self.params.auth_method == "trust":
+            return NOTHING
+        source, target = self.folder / "secrets" / PASSFILE, Path(self.passfile(name))
+        copy = self._tool("install", "-m", "600", f"secrets/{PASSFILE}", self._data(name))
+
+        def done() -> bool:
+            if not target.is_file() or target.read_bytes() != content(source).encode():
+                return False
+            seen = target.stat()  # libpq ignores one that others may read
+            return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid
+
+        return Action((copy,), lambda tell: self.run(copy), done)
+
+    def join(self, name: str) -> Action:
+        return NOTHING
+
+    def reaches(self, name: str, other: str) -> bool:
+        return True  # all are on this machine's own address
+
+    def upstream(self, name: str) -> tuple[str, int]:
+        return HOST, self.ports[name]

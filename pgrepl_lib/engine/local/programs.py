@@ -1,0 +1,91 @@
+"""PostgreSQL's programs as commands: what the local engine is made of."""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from ...doors import command
+from ...doors.command import Command, Completed, silently
+from ...params import Params
+from .. import processes
+from ..action import SILENCE, Tell
+from ..life import Life
+from . import binaries
+
+HOST = "127.0.0.1"
+
+
+class Programs:
+    """The programs of one project, in its folder, as the server's user."""
+
+    def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
+        self.params, self.ports, self.had_data = params, ports, False
+        self.folder = params.folder
+        self.id = ""
+        self.user = processes.server_user()
+
+    def look_only(self) -> None:
+        """Fetch nothing: programs that are not here are named as if they were."""
+        if binaries.find(self.params.pg_version) is None:
+            self.binaries = binaries.expected(self.params.pg_version)
+
+    @cached_property
+    def binaries(self) -> binaries.Binaries:
+        """The programs; fetched when they are not here yet."""
+        if found := binaries.find(self.params.pg_version):
+            return found
+        binaries.fetch(self.params.pg_version)
+        found = binaries.find(self.params.pg_version)
+        assert found, "fetch either succeeds or raises"
+        return found
+
+    def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
+        where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
+        return self._tool(argv[0], *where, *argv[1:])
+
+    def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
+        cwd = self.folder if self.folder.exists() else Path("/")
+        return command.run(each, cwd=cwd, seconds=SILENCE, check=check, on_error_line=tell)
+
+    def has_data(self, name: str) -> bool:
+        """Whether a complete data folder exists."""
+        return (self.folder / self._data(name) / "global/pg_control").exists()
+
+    def life(self, name: str) -> Life:
+        """What its processes are at."""
+        return processes.life(self.folder / self._data(name))
+
+    def running(self, name: str) -> bool:
+        """Whether its server can be asked."""
+        return self.life(name) is Life.RUNNING
+
+    def log_tail(self, name: str) -> str:
+        """The server's last log lines."""
+        log = self.folder / "logs" / f"{name}.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
+
+    def activity(self, name: str) -> str:
+        """The server's processes: titles, seconds of work, and what they have written."""
+        return processes.activity(self.folder / self._data(name))
+
+    def _data(self, name: str) -> str:
+        return f"data/{name}"
+
+    def _tool(self, program: str, *arguments: str) -> Command:
+        found = self.binaries
+        folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)
+        argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
+        env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
+        return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
+
+    def _initdb(self, target: str) -> Command:
+        return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",
+                          "--auth=scram-sha-256", "--pwfile=secrets/superuser")  # fmt: skip
+
+    def _owner(self) -> tuple[int, int] | None:
+        entry = pwd.getpwnam(self.user) if self.user else None
+        return (entry.pw_uid, entry.pw_gid) if entry else None

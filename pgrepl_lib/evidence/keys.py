@@ -1,0 +1,142 @@
+"""Signing keys: one that the user names, or the user's own, made at first use; Ed25519 (RFC 8032) as PEM."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from ..doors.files import content as bounded
+from ..doors.files import make_folder, write_atomic
+from ..errors import EnvironmentLacking, ParameterError, first_line
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+VARIABLE = "PGREPL_SIGNING_KEY"
+FILE = "signing-key.pem"
+MAKE_ONE = "make one: openssl genpkey -algorithm ed25519 -out FILE; chmod 600 FILE"
+
+
+def folder() -> Path:
+    """Where the user's own key is kept."""
+    from platformdirs import user_config_path
+
+    return user_config_path("pgrepl")
+
+
+def signer(named: Path | None = None) -> CryptoSigner:
+    """What signs runs: the key named here or by PGREPL_SIGNING_KEY, else the user's own, made where there is none.
+
+    Raises `ParameterError` where the file is not an unencrypted Ed25519 key (PKCS #8, PEM) that only its owner may read;
+    `EnvironmentLacking` where the user's own cannot be made.
+    """
+    path = named or _named_by_environment()
+    return _read(path) if path else _own()
+
+
+def public(path: Path) -> SSlibKey:
+    """The public key in a PEM file; raises `ParameterError` where it holds none, or one that is not Ed25519."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from securesystemslib.signer import SSlibKey
+
+    remedy = "name the signer's public key, such as signing-key.pub beside their signing key"
+    content = _content(path, "public key", remedy)
+    try:
+        key = load_pem_public_key(content)
+    except Exception as error:  # the library's own kinds differ between its versions
+        private = b"PRIVATE KEY-----" in content
+        seen = "it holds a private key" if private else first_line(error)
+        raise ParameterError(f"{path} is not a public key.", looked_at=[seen], remedy=remedy) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=remedy)
+    return SSlibKey.from_crypto(key)
+
+
+def own_public() -> SSlibKey | None:
+    """The public half of what this user signs with; None where there is none yet."""
+    if path := _named_by_environment():
+        return _read(path).public_key
+    published = _published(folder() / FILE)
+    return public(published) if published.exists() else None
+
+
+def pem(key: SSlibKey) -> str:
+    """A public key as PEM text, as `openssl` reads it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    raw = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.keyval["public"]))
+    return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _named_by_environment() -> Path | None:
+    return Path(value) if (value := os.environ.get(VARIABLE)) else None
+
+
+def _published(path: Path) -> Path:
+    return path.with_suffix(".pub")
+
+
+def _own() -> CryptoSigner:
+    """The user's own key; two runs that start at once make one key."""
+    path = folder() / FILE
+    try:
+        if not path.exists():
+            make_folder(path.parent, 0o700)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    write_atomic(path, _new(), 0o600)
+        found = _read(path)
+        write_atomic(_published(path), pem(found.public_key))
+    except (EnvironmentLacking, OSError) as error:
+        raise EnvironmentLacking(f"Runs are signed, and no signing key can be kept in {path.parent}.",
+                                 looked_at=[first_line(error)],
+                                 remedy=f"name a key with --key FILE or {VARIABLE}; {MAKE_ONE}") from error  # fmt: skip
+    return found
+
+
+def _new() -> str:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _read(path: Path) -> CryptoSigner:
+    """The signer of a private key's file; nobody but its owner may read it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from securesystemslib.signer import CryptoSigner
+
+    content = _content(path, "signing key", MAKE_ONE)
+    if (mode := path.stat().st_mode & 0o777) & 0o077:
+        raise ParameterError(f"The signing key {path} can be used by others than its owner.", looked_at=[f"mode {mode:04o}"],
+                             remedy=f"chmod 600 {path}; if others may have read it, make a new one")  # fmt: skip
+    key: Any
+    try:
+        key = load_pem_private_key(content, password=None)
+    except TypeError:
+        raise ParameterError(f"The signing key {path} is encrypted; nobody is asked for a password.",
+                             remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE") from None  # fmt: skip
+    except Exception as error:  # the library's own kinds differ between its versions
+        raise ParameterError(f"{path} is not a private key as PEM (PKCS #8).", looked_at=[first_line(error)],
+                             remedy=MAKE_ONE) from None  # fmt: skip
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=MAKE_ONE)
+    return CryptoSigner(key)
+
+
+def _content(path: Path, what: str, remedy: str) -> bytes:
+    """What the file holds. Anything but a file is refused unread: a pipe would never end."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a file")
+        return bounded(path)
+    except OSError as error:
+        raise ParameterError(
+            f"Cannot read the {what} {path}.", looked_at=[error.strerror or str(error)], remedy=remedy
+        ) from None

@@ -1,0 +1,42 @@
+"""The chapters: their files, and which cell of one is running now."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+from ..doors.resources import NOTEBOOKS
+
+SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
+OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
+
+
+def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
+    """The chapters from one to another; each is named by its number or its name. Raises `ValueError`."""
+
+    def place(name: str) -> int:
+        found = [i for i, c in enumerate(known) if c == name or c.split("-")[0] == name.zfill(2)]
+        if not found:
+            raise ValueError(f"no chapter {name!r}; there are {', '.join(known)}")
+        return found[0]
+
+    return list(known[place(first) : place(last) + 1])
+
+
+@cache
+def _cells(chapter: str) -> dict[str, str]:
+    path = NOTEBOOKS / f"{chapter}.ipynb"
+    if not chapter or not path.exists():
+        return {}
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return {"".join(c["source"]).strip(): c.get("id", "") for c in cells if c["cell_type"] == "code"}
+
+
+def cell_id(chapter: str) -> str:
+    """The id of the cell that runs now, found by its source: front ends differ in whether they say it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    history = shell.user_ns.get("In", [""]) if shell else [""]
+    return _cells(chapter).get(history[-1].strip(), "")

@@ -1,0 +1,111 @@
+"""One run at a time on a project, and one step at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..doors.files import make_folder, remove_parts, require_ours, write_atomic
+from ..engine.processes import end_orphans
+from ..errors import EnvironmentLacking, ProjectBusy
+from .audit import RUN_FOLDER
+
+LOOKED_AT = 0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the project for a run; raises `ProjectBusy` with who holds it. The system frees it if we die."""
+    with _held(folder, "run", seconds=LOOKED_AT):
+        yield
+
+
+@contextmanager
+def step_lock(folder: Path) -> Iterator[None]:
+    """Hold the project for one step. Inside a run, its kernel already works under the run's lock.
+
+    What a step that was killed has left, commands that go on and files half written, is cleared away first.
+    """
+    run = nullcontext() if os.environ.get(RUN_FOLDER) else run_lock(folder)
+    with run, _held(folder, "step", seconds=30) as died:  # the kernel of a killed run may still be ending
+        if died:
+            end_orphans(folder)
+            remove_parts(folder)
+        yield
+
+
+@contextmanager
+def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
+    """Hold a lock; answers whether who held it before has died in it."""
+    require_ours(folder)
+    make_folder(folder)
+    holder = folder / f".{name}.holder.json"
+    lock = FileLock(folder / f".{name}.lock", timeout=seconds)
+    _acquire(lock, holder)
+    try:
+        died = holder.exists()
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
+               "since": datetime.now(UTC).isoformat(timespec="seconds"),
+               "run": Path(os.environ.get(RUN_FOLDER, "")).name}  # fmt: skip
+        with suppress(EnvironmentLacking):  # on a full disk nobody is told who it is
+            write_atomic(holder, json.dumps(who), durable=False)
+        try:
+            yield died
+        finally:
+            holder.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, holder: Path) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ProjectBusy(
+            f"Project {holder.parent.name} is being worked on by somebody else.",
+            looked_at=[f"held by {_read(holder)}"],
+            remedy="wait until it ends, or use another project name",
+        ) from None
+    except OSError as error:  # a link there is not followed
+        raise EnvironmentLacking(
+            f"Cannot lock {lock.lock_file}: {error.strerror}.",
+            remedy="look what is there, remove it, and run again",
+        ) from None
+
+
+def run_holder(folder: Path) -> dict[str, Any] | None:
+    """Who holds the project for a run now; None where nobody does, whatever a killed one has left.
+
+    Reads only, so that another user may ask, too.
+    """
+    holder = folder / ".run.holder.json"
+    try:
+        if not holder.exists():
+            return None
+        with (folder / ".run.lock").open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # of the file that `FileLock` locks; freed when it is closed
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError:  # it is held, or may not be read: then whoever says to hold it is believed
+        pass
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        return dict(json.loads(_read(holder)))
+    return {}
+
+
+def _read(holder: Path) -> str:
+    try:
+        return holder.read_text("utf-8", errors="replace")
+    except OSError:  # it has just ended, or never said who it is
+        return "an unknown process"

@@ -1,0 +1,69 @@
+"""Who runs what, where and from which sources: the facts that a run's record begins with."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import socket
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..doors.command import Command, run
+from ..doors.resources import checkout
+from ..errors import PgreplError
+
+PACKAGES = ("pgrepl", "papermill", "nbclient", "ipykernel", "psycopg", "docker", "pandas", "nbconvert")
+
+
+def facts() -> dict[str, Any]:
+    """The user, the machine, the local time, the packages, and the checkout's commit and state.
+
+    Where that is not known, or pgrepl is an installed package, `repository` is None, and
+    `repository_unknown` says why.
+    """
+    repository = _repository()
+    return {
+        "user": _user(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "local_time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "repository": repository if isinstance(repository, dict) else None,
+        **({"repository_unknown": repository} if isinstance(repository, str) else {}),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _repository() -> dict[str, Any] | str:
+    """The commit of the checkout that the notebooks come from; else why there is none."""
+    folder = checkout()
+    if folder is None:
+        return f"an installed package: pgrepl {_version('pgrepl')}"
+    try:
+        top, commit = _git(folder, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        changes = _git(folder, "--no-optional-locks", "status", "--porcelain")
+    except PgreplError as error:
+        return " ".join([error.cause, *error.looked_at[:1]])
+    if Path(top).resolve() != folder.resolve():
+        return f"the repository {top} is another one's"  # pgrepl was unpacked inside of it
+    return {"commit": commit, "clean": not changes}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return run(Command(("git", *arguments)), cwd=folder).out.strip()

@@ -1,0 +1,89 @@
+"""The superuser's password: what is in the file is what the servers know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from ..doors import db, files
+from ..doors.redact import register
+from ..engine import secret
+from ..engine.protocol import Engine
+from ..errors import StepFailed
+from ..postgres.sessions import OURS, UNLOGGED
+from ..words.commands import addressed
+
+NAME = "postgres"
+LINE = re.compile(rf"^\*:\*:\*:{NAME}:(.+)$", re.MULTILINE)
+
+
+def settle(engine: Engine, primary: str) -> None:
+    """Let the file and the server of existing data agree; `secrets/pgpass` has what was before.
+
+    A file that is gone is made again from there; one that was changed, the server is told. Raises
+    `StepFailed` where nobody could log in any more.
+    """
+    path = engine.params.folder / "secrets/superuser"
+    before = remembered(path.parent / "pgpass")
+    given = secret.look(path)
+    if given.absent:
+        if not before:
+            raise _gone(engine)
+        files.write_atomic(path, f"{before}\n", 0o600)
+    elif secret.password(path) != before:
+        _tell(engine, primary, before)
+
+
+def remembered(pgpass: Path) -> str:
+    """The password that the client programs use; empty where their file does not say it."""
+    found = LINE.findall(secret.look(pgpass).text)
+    return register("".join(found[:1]))
+
+
+def _tell(engine: Engine, primary: str, before: str) -> None:
+    """Change it on the server, where that does not know it yet; the server never sees it.
+
+    before: empty where nobody knows it any more.
+    """
+    if not engine.running(primary):
+        if not before:
+            return  # whether it is the right one, the server's start will show
+        raise _not_told(engine, f"{primary} does not run")
+    new = engine.address(primary)
+    old = db.Address(new.host, new.port, new.user, before)
+    refusal = _refusal(new)
+    if not refusal:
+        return
+    if before:
+        refusal = _refusal(old)
+    if refusal:
+        raise _not_told(engine, refusal)
+    verifier = db.scram_verifier(old, new.password, NAME)
+    change = sql.SQL("alter role {} password {}").format(sql.Identifier(NAME), verifier)
+    db.rows(old, change, settings={**OURS, **UNLOGGED})
+
+
+def _refusal(at: db.Address) -> str:
+    """The server's words; empty where it lets this password in."""
+    try:
+        db.row(at, "select 1")
+    except psycopg.OperationalError as error:
+        return str(error).strip().splitlines()[-1][-160:]
+    return ""
+
+
+def _not_told(engine: Engine, why: str) -> StepFailed:
+    cause = "secrets/superuser was changed, and no server could be told."
+    back = "put the one back that it was (the end of the first line of secrets/pgpass)"
+    remedy = f"{back}, then `pgrepl run`; the file can be changed while the primary runs"
+    return StepFailed(cause, looked_at=[why], remedy=addressed(remedy, engine.params))
+
+
+def _gone(engine: Engine) -> StepFailed:
+    folder = engine.params.folder
+    remedy = f"put {folder}/secrets back from a copy, or remove the data: `pgrepl down`"
+    cause = "The passwords of existing data are gone."
+    return StepFailed(cause, looked_at=engine.existing(), remedy=addressed(remedy, engine.params))

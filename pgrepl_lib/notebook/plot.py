@@ -1,0 +1,66 @@
+"""Plots, for where people would rather look than read. The texts are the reader's language, hence arguments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from ..doors import show
+
+if TYPE_CHECKING:
+    import pandas
+
+COLOURS = ("#336791", "#c8553d", "#4f8a3d", "#8a5a9e", "#b08900", "#3d8a8a")  # each also has its own line style
+STYLES = ("-", "--", "-.", ":")
+
+
+def lag(samples: pandas.DataFrame, *, time: str, size: str, age: str, alt: str) -> None:
+    """Each replica's lag over time, in bytes above and in seconds below."""
+    figure, axes = _figure(2)
+    for number, (name, rows) in enumerate(samples.groupby("name")):
+        look = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": STYLES[number % len(STYLES)],
+            "linewidth": 2,
+            "label": name,
+        }
+        axes[0].plot(rows["time"], rows["bytes"] / 1024**2, **look)
+        axes[1].plot(rows["time"], rows["seconds"], **look)
+    for axis, label in zip(axes, (size, age), strict=True):
+        axis.set_ylabel(label)
+        axis.set_ylim(bottom=0)
+    axes[0].legend(loc="upper left", frameon=False)
+    axes[1].set_xlabel(time)
+    _show(figure, alt)
+
+
+def writes(times: Sequence[float], *, time: str, rate: str, outage: str, alt: str, step: float = 0.1) -> None:
+    """Confirmed rows per tenth of a second over time; the longest gap is marked and named."""
+    figure, (axis,) = _figure(1)
+    last = times[-1] if times else 0.0
+    axis.hist(times, bins=max(1, int(last / step)), color=COLOURS[0])
+    gap, start, end = max(((b - a, a, b) for a, b in pairwise(times)), default=(0.0, 0.0, 0.0))
+    axis.axvspan(start, end, color=COLOURS[1], alpha=0.3, label=f"{outage}: {gap:.2f} s")
+    axis.legend(loc="lower left")
+    axis.set_xlabel(time)
+    axis.set_ylabel(rate)
+    _show(figure, alt)
+
+
+def _figure(count: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.4 * count), layout="constrained")
+    axes = [figure.add_subplot(count, 1, n + 1) for n in range(count)]
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _show(figure: Any, alt: str) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    show.png(content.getvalue(), alt)

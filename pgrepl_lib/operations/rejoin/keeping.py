@@ -1,0 +1,43 @@
+"""A former primary's whole data folder, kept in a file before the data become another's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ...doors import db
+from ...engine.action import Action
+from ...engine.protocol import Engine
+from ...errors import EnvironmentLacking
+
+SIZE = """
+select sum(pg_database_size(oid))::bigint + (select sum(size) from pg_ls_waldir())::bigint as bytes
+from pg_database"""
+RATE = 100e6  # bytes a second that are read at least, for a first estimate
+
+
+def size(engine: Engine, name: str) -> int:
+    """Bytes of a running server's data."""
+    return int(db.row(engine.address(name), SIZE)["bytes"])
+
+
+def require_room(engine: Engine, name: str, target: Path) -> None:
+    """Raise `EnvironmentLacking` where the file has no room."""
+    needed, free = size(engine, name), shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise EnvironmentLacking(
+            f"There is no room for {name}'s data in {target.parent}; nothing was changed.",
+            looked_at=[f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"],
+            remedy="free some space, then run again",
+        )
+
+
+def action(engine: Engine, name: str, target: Path) -> Action:
+    """The data of a stopped instance as a tar file that only its owner may read."""
+    archive = engine.archive(name, target)
+    return Action((archive,), lambda tell: engine.run(archive, tell), target.exists)
+
+
+def minutes(amount: int) -> str:
+    """How long it takes to read so many bytes."""
+    return f"{amount / 1e9:.1f} GB, about {max(1, round(amount / RATE / 60))} min"

@@ -1,0 +1,134 @@
+"""One kernel for all chapters of a run, started before anything else: it needs longest to be ready.
+
+It loads nothing from the folder that the user stands in, nor from the user's IPython profile: it
+works in a folder of its own. It is this very interpreter, whatever JUPYTER_PATH calls `python3`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+
+from ..journal.audit import RUN_FOLDER
+from ..journal.runs import RUNS
+from ..params import Params
+from .scratch import own_folder
+
+# What the chapters need, ready when the first cell asks for it; in the background what only a later one asks for.
+WARM_UP = """
+from threading import Thread
+from pgrepl_lib.engine import docker, docker_host, local
+if {docker}: Thread(target=docker_host.compose_version).start()
+Thread(target=__import__, args=("pandas",)).start()"""
+
+
+@contextmanager
+def signals_held() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM instead of heeding them: ZeroMQ waits for ever for a socket interrupted in the making."""
+    came: list[int] = []
+    held = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in held}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class OwnInterpreter(KernelSpecManager):
+    """Knows one kernel, this interpreter; -P: no modules of the current folder."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+            metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+        )
+
+
+def kernel_environment(folder: Path) -> dict[str, str]:
+    """This process's variables for a kernel that works in another folder.
+
+    An empty entry of PYTHONPATH would be that folder, a relative one a folder in it.
+    """
+    entries = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    found = os.pathsep.join(map(os.path.abspath, entries))
+    return {**os.environ, "PYTHONPATH": found, "IPYTHONDIR": str(folder / "ipython")}
+
+
+class SharedKernel:
+    """One kernel for all chapters of a run; its namespace is emptied between them."""
+
+    manager: Any = None
+    connection: Any = None
+    interrupted = False
+    client: Any = None
+
+    @classmethod
+    def begin(cls, params: Params, folder: Path) -> None:
+        """Start the kernel in this folder, and its longest imports, which go on meanwhile."""
+        cls.interrupted = False
+        with signals_held() as came:
+            cls.manager = AsyncKernelManager(
+                kernel_name="python3",
+                kernel_spec_manager=OwnInterpreter(),
+                connection_file=str(folder / "connection.json"),
+            )
+            started = {"cwd": str(folder), "env": kernel_environment(folder)}
+            run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"], **started)
+            cls.connection = cls.manager.client()
+            cls.connection.start_channels(hb=False)  # nbclient watches the process itself
+            warm_up = WARM_UP.format(docker=params.engine == "docker")
+            cls.connection.execute(warm_up, silent=True, store_history=False)
+        if came:
+            raise KeyboardInterrupt
+
+    @classmethod
+    def lend(cls, client: Any) -> None:
+        """Give the client the kernel, its namespace emptied. Raises `RuntimeError` if it does not come up within 60 s."""
+        if cls.client is None:
+            run_sync(cls.connection.wait_for_ready)(timeout=60)
+        else:
+            run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
+        cls.client, client.km, client.kc = client, cls.manager, cls.connection
+
+    @classmethod
+    def end(cls) -> None:
+        """End the kernel at once: what it did is done and recorded.
+
+        Killed first: shutting down interrupts, and a kernel that is still importing would answer with a traceback.
+        """
+        with signals_held():
+            if cls.connection is not None:
+                cls.connection.stop_channels()
+            if cls.manager is not None and cls.manager.has_kernel:
+                run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
+                run_sync(cls.manager.shutdown_kernel)(now=True)
+        cls.manager = cls.connection = cls.client = None
+
+
+@contextmanager
+def begun(params: Params) -> Iterator[Path]:
+    """A kernel for a run, told the folder of the run's evidence, which is given and not made yet."""
+    folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    os.environ[RUN_FOLDER] = str(folder)
+    try:
+        with own_folder() as place:
+            try:
+                SharedKernel.begin(params, place)
+                yield folder
+            finally:
+                SharedKernel.end()
+    finally:
+        del os.environ[RUN_FOLDER]

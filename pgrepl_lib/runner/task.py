@@ -1,0 +1,60 @@
+"""What a run is to do: which chapters, with which parameters; anew, or going on with one that did not complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ParameterError
+from ..journal import runs
+from ..journal.chapter import OPERATE, SET_UP, chapters_between
+from ..params import Params
+from ..words.commands import addressed
+
+
+@dataclass(frozen=True)
+class Task:
+    """Parameters, chapters, and the name of the run that is gone on with (empty: none)."""
+
+    values: dict[str, Any]
+    chapters: list[str]
+    resumes: str = ""
+
+
+def fresh(given: Mapping[str, Any], first: str, last: str) -> Task:
+    """The chapters from one to another, by default those that set a cluster up."""
+    return Task(dict(given), _between(first or SET_UP[0], last or SET_UP[-1]))
+
+
+def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
+    """All chapters of the project's last run once more, with its parameters; no chapters where it completed.
+
+    Its steps that are done stay done. given, first, last: must be what that run had, where they are given. Raises
+    `ParameterError` where they are not, and where there is no run.
+    """
+    params = Params.parse(given)
+    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]  # one that left no journal has done nothing
+    begun = run.opening
+    if not begun.get("params") or not begun.get("chapters"):
+        raise ParameterError(f"The journal of run {run.name} does not say what it was to do.",
+                             looked_at=[str(run.folder)],
+                             remedy=addressed("run anew: `pgrepl run`", params))  # fmt: skip
+    had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
+    before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
+    chapters = list(begun["chapters"])
+    wanted = _between(first or chapters[0], last or chapters[-1])
+    differing = [f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]]
+    if wanted != chapters:
+        differing.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
+    if differing:
+        raise ParameterError(f"Run {run.name} had other parameters; nothing was touched.", looked_at=differing,
+                             remedy=addressed("leave them out, or run anew: `pgrepl run`", params))  # fmt: skip
+    return Task(had, [] if run.status == "completed" else chapters, run.name)
+
+
+def _between(first: str, last: str) -> list[str]:
+    try:
+        return chapters_between(first, last, (*SET_UP, *OPERATE))
+    except ValueError as error:
+        raise ParameterError(str(error)) from None

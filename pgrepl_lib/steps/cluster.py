@@ -1,0 +1,343 @@
+"""The cluster and its instances: the verbs that the notebooks call. Every verb is a step, and steps converge."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ..checks.checks import CHECKS
+from ..checks.outcome import Check
+from ..checks.preflight import Finding, findings, ownership, require
+from ..cluster import identity, state
+from ..cluster.owner import require_owner
+from ..cluster.topology import Topology
+from ..doors import files, show
+from ..drift import recorded
+from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
+from ..engine.choose import choose
+from ..engine.ports import holder
+from ..engine.protocol import Engine
+from ..errors import CheckFailed, ParameterError, StepFailed
+from ..journal import audit
+from ..journal.chapter import SET_UP, cell_id
+from ..logins import passwords
+from ..params import Params
+from ..words import picture
+from . import replacing
+from .instance import Instance
+from .refusals import refuse_engine, refuse_settings
+from .steps import Steps
+
+
+class Cluster(Steps):
+    """A primary and its replicas, made with one set of parameters."""
+
+    instance_kind: type[Instance] = Instance
+
+    def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
+        self.params, self.engine, self.why, self.topology, self.chapter = params, engine, why, topology, chapter
+        engine.had_data = bool(topology.system_identifier)
+        self.folder = params.folder
+        self._ready = self._found_ready = False
+        self._operating = False
+
+    # --- instances -----------------------------------------------------------------------------------------
+
+    def instance(self, name: str) -> Instance:
+        """The instance of this name; raises `ParameterError` where there is none."""
+        if name not in self.topology.names:
+            raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
+                                 remedy=self.addressed("`pgrepl status` lists them"))  # fmt: skip
+        return self.instance_kind(self, name)
+
+    @property
+    def primary(self) -> Instance:
+        """The instance that accepts writes now."""
+        return self.instance_kind(self, self.topology.primary)
+
+    @property
+    def replicas(self) -> list[Instance]:
+        """The replicas, by number."""
+        return [self.instance_kind(self, name) for name in self.topology.replicas]
+
+    @property
+    def replica(self) -> Instance:
+        """The first replica."""
+        if not self.topology.replicas:
+            fenced = list(self.topology.fenced)
+            back = [f"`pgrepl rejoin {name}` brings the fenced {name} back" for name in fenced]
+            remedy = self.addressed("; ".join([*back, "`pgrepl replica add` adds one"]))
+            looked_at = [f"fenced: {', '.join(fenced) or 'none'}"]
+            cause = f"Project {self.params.project} has no replica now."
+            raise StepFailed(cause, looked_at=looked_at, remedy=remedy)
+        return self.replicas[0]
+
+    # --- steps ---------------------------------------------------------------------------------------------
+
+    def change_instances(self) -> None:
+        """After an instance was added or removed: its port, its folder, the engine's files, the record."""
+        names = self.topology.names
+        self.params = self.params.model_copy(update={"replicas": max(1, len(names) - 1)})
+        with recorded.following(self):
+            with state.reserving(self.params):
+                self.engine.ports = state.claimed_ports(self.params, state.read(self.folder), names)
+                self.record()
+            self.engine.params = self.params
+            self._ready = False
+            self._prepare_once()
+
+    def fetch(self, title: str = "Get the image or the binaries") -> str:
+        """Step: have the official image (docker) or the PostgreSQL programs (local) on this machine."""
+        return self.perform(title, self.engine.fetch())
+
+    def make_secrets(self, title: str = "Make the passwords") -> str:
+        """Step: random passwords in files that only their reader may read (correction 1)."""
+        return self.perform(title, passwords.action(self))
+
+    def start_temporary(self, title: str = "Start a temporary instance") -> str:
+        """Step: a server of the wanted version to copy its files from (document: pg_temp; corrections 1 and 2)."""
+        action = self.engine.start_temporary()
+        return self.perform(title, Action(action.commands, action.do, self.primary.has_configuration))
+
+    def remove_temporary(self, title: str = "Remove the temporary instance") -> str:
+        """Step: the temporary instance has done its work."""
+        return self.perform(title, self.engine.remove_temporary(TEMPORARY_PRIMARY))
+
+    def prepare(self, title: str = "Prepare the cluster's folder") -> str:
+        """Step: the cluster's own folder with what the engine needs in it."""
+        there = self.folder / state.FILE
+        fresh, folder = not there.exists(), shlex.quote(str(self.folder))
+
+        def action() -> Action:
+            commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
+            return Action(commands, lambda tell: None, lambda: not fresh)
+
+        self.agree(title, action())
+        with self.working():
+            self._prepare_once()  # which may choose other ports than those that were free a moment ago
+        return self.perform(title, action(), agreed=True)
+
+    def restore(self, title: str = "Take back what others have changed") -> str:
+        """Step: configuration files and modes as the last run left them; pgrepl's own changes since then stay."""
+        action, diff = recorded.restoring(self)
+        return self.perform(title, action, diff=lambda: diff)
+
+    def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
+        """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.
+
+        Raises `ParameterError` without confirm.
+        """
+        if not confirm:
+            remedy = "notebook: confirmar = True; command line: `pgrepl down --yes`"
+            raise ParameterError(
+                "Nothing was removed: removing the cluster's data needs a confirmation.",
+                looked_at=self.existing() or ["nothing exists"],
+                remedy=self.addressed(remedy),
+            )
+        action = self.engine.remove_all()
+        texts = self._files()
+
+        def do(tell: Tell) -> None:
+            action.do(tell)
+            for name in texts:
+                files.remove_below(self.folder, name)
+
+        def done() -> bool:
+            return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
+
+        self.topology.operation = {}  # what is removed need not be finished
+        self._ready = self.followed = True  # what is about to go needs no preparation, no record
+        outcome = self.perform(title, Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done))
+        files.remove(self.folder / state.FILE)
+        files.remove(self.folder / "secrets")
+        self._ready = False
+        return outcome
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    def existing(self) -> list[str]:
+        """What exists of this cluster now: containers, volumes, networks or data, and its folder's files."""
+        kept = [f"{n}/{f}" for n in self.topology.names for f in CONFIGURATION if (self.folder / n / f).exists()]
+        links = files.links(self.folder, self._files())
+        kept += [f"{link}, which is not removed" for link in links]
+        return [*self.engine.existing(), *kept]
+
+    def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
+        """Show what the machine offers; raises `EnvironmentLacking` that names everything that is missing.
+
+        titles: the findings' names (folder, disk, ports, network) in the reader's language.
+        """
+        found = findings(self)
+        show.table(("", "", ""), [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found])
+        require(found)
+        self._found_ready = True
+        return found
+
+    def versions(self) -> dict[str, str]:
+        """Show and record what is used: the engine's and the server's version, image digest or checksum."""
+        facts = self._record_engine()
+        show.table(("", ""), [(name, f"`{fact}`") for name, fact in facts.items()])
+        return facts
+
+    def record_versions(self) -> None:
+        """Record the same in a run that begins after the chapter that shows it, once the image or the programs are here."""
+        later = os.environ.get(audit.RUN_FOLDER) and self.chapter not in ("", SET_UP[0])
+        if later and not any(e["kind"] == "engine" for e in self.journal.entries()) and self.engine.fetch().done():
+            self._record_engine()
+
+    def picture(self, **texts: str) -> None:
+        """Show the primary, its replicas and the way of the WAL; the texts are those of `picture.topology`."""
+        show.svg(picture.topology(self, **texts))
+
+    def show_existing(self, nothing: str) -> list[str]:
+        """Show what exists of this cluster, or the text `nothing`."""
+        found = self.existing()
+        show.markdown("\n".join(f"- `{line}`" for line in found) or nothing)
+        return found
+
+    def check(self, name: str, title: str = "", hint: str = "") -> Check:
+        """Make one check, show and record it; raises `CheckFailed` where the claim is not true.
+
+        title, hint: the reader's language, instead of the check's own English ones.
+        """
+        result = self.examine(name, title, hint)
+        show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
+        if not result.passed:
+            raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
+                              looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
+        return result
+
+    def examine(self, name: str, title: str = "", hint: str = "") -> Check:
+        """Make one check and record it, whatever its outcome; title, hint: as in `check`."""
+        if not self.engine.has_data(self.topology.primary):
+            self.require_primary()
+        started = time.monotonic()
+        result = CHECKS[name](self, told=title, advice=hint)
+        self.record_check(result, time.monotonic() - started)
+        return result
+
+    def record_check(self, made: Check, seconds: float) -> None:
+        """Record a check's outcome, and how long it took."""
+        facts = made.facts(seconds)
+        self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), **facts)
+
+    def require_primary(self) -> None:
+        """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
+        if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
+            remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
+            cause = f"Project {self.params.project} has no running primary; nothing was changed."
+            name = self.topology.primary
+            looked_at = [f"{name}: {self.engine.life(name)}"]
+            raise StepFailed(cause, looked_at=looked_at, remedy=self.addressed(remedy))
+
+    def refuse_settings(self, made: Mapping[str, Any]) -> None:
+        """Raise `ParameterError` for settings that it was not made with and that cannot work."""
+        refuse_settings(self.params, made, self.engine, len(self.topology.names) - 1)
+
+    # --- pieces --------------------------------------------------------------------------------------------
+
+    def _files(self) -> list[str]:
+        """The files and folders that go with the cluster."""
+        compose = [".env", "docker-compose.yaml", "docker-compose.override.yaml"]
+        rest = [recorded.COPIES, recorded.FILE, state.FILE]
+        return [*self.topology.names, "secrets", "data", "logs", *compose, *rest]
+
+    def _record_engine(self) -> dict[str, str]:
+        facts = self.engine.facts()
+        self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports),
+                            operated=self.topology.operated)  # fmt: skip
+        return facts
+
+    def mark(self, name: str) -> Path:
+        """Exists while an instance's data is being made: from the start of the base backup until it is complete."""
+        return self.folder / name / ".unfinished"
+
+    def _prepare_once(self) -> None:
+        if self._ready:
+            return
+        if not (self._found_ready or (self.folder / state.FILE).exists()):
+            require(findings(self))
+        require(ownership(self))
+        files.make_folder(self.folder)
+        with state.reserving(self.params):  # two projects that begin at once must not choose the same ports
+            self._choose_ports()
+        self.engine.prepare()
+        for name in self.topology.names:
+            files.make_folder(self.folder / name)
+            replacing.go_on(self.engine, name, self.mark(name))
+        self.learn_identity()
+        self._refuse_other_roles()
+        self._ready = True
+
+    def learn_identity(self) -> None:
+        """Record the cluster's system identifier as soon as there are data."""
+        if identity.learn(self.engine, self.topology):
+            self.engine.had_data = True
+            self.engine.prepare()
+            self.record()
+
+    def _choose_ports(self) -> None:
+        made = state.read(self.folder)
+        self.engine.id = made.get("id") or self.engine.id or state.new_id()
+        if not made or not set(self.topology.names) <= set(made["ports"]):
+            self.engine.ports = state.claimed_ports(self.params, made, self.topology.names)
+        self.record()
+
+    def settle_port(self, name: str) -> None:
+        """Choose another port for an instance whose automatic one was taken before it could start.
+
+        One that others know by its port keeps it; its start then says who holds it.
+        """
+        engine = self.engine
+        if self.looks_only or self.params.port or not engine.life(name).ended:
+            return
+        if not holder(engine.ports[name]):
+            return
+        known = engine.upstream(name)[1] == engine.ports[name]
+        if known and any(map(engine.has_data, self.topology.followers(name))):
+            return
+        with self.working():
+            self._refuse_unfinished()
+            self._prepare_once()
+            rest = {"ports": {n: port for n, port in engine.ports.items() if n != name}}
+            with state.reserving(self.params):
+                engine.ports = state.claimed_ports(self.params, rest, self.topology.names)
+                self.record()
+            engine.prepare()
+            self._record_engine()
+
+
+MAKE: ContextVar[Callable[..., Cluster]] = ContextVar("MAKE", default=Cluster)  # of which kind the chapters open theirs
+
+
+def open_cluster(chapter: str = "", **values: Any) -> Cluster:
+    """The cluster that these parameters describe; nothing is changed.
+
+    chapter: the notebook's name, for the journal. Raises `ParameterError` for parameters that are wrong or do not
+    fit what the project was made with, `EnvironmentLacking` where the chosen engine cannot work, or
+    the project is another user's.
+    """
+    params = Params.parse(values)
+    require_owner(params, params.folder / state.FILE)
+    made = state.read(params.folder)
+    state.guard(params, made)
+    topology = Topology.of(made, params.replicas)
+    ports = state.ports(params, made, topology.names)
+    engine, why = choose(params, ports, made.get("engine"))
+    engine.id = made.get("id") or engine.find_id()
+    refuse_engine(params, made, engine)
+    if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
+        engine, _ = choose(
+            params, state.new_ports(params, topology.names), made.get("engine")
+        )  # taken before they were ever used
+    cluster = MAKE.get()(params, engine, why, topology, chapter)
+    cluster.refuse_settings(made)
+    cluster.record_versions()
+    show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
+    return cluster

@@ -1,0 +1,336 @@
+"""More replicas: prepared side by side, added, removed, made anew, and moved from one upstream to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..checks import slots
+from ..cluster import restarts, roles
+from ..cluster.changes import outdated
+from ..doors import db, files, show
+from ..doors.command import Command, silently
+from ..drift import drift, recorded
+from ..engine.action import CONFIGURATION, Action, Tell
+from ..errors import ParameterError, PgreplError, StepFailed
+from ..operations import synchronous
+from ..postgres import conf
+from ..postgres.limits import PARALLEL, limits
+from . import bystanders, own_lines, replacing
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .instance import Instance
+
+Prepared = tuple[str, Action, Callable[[], str], Callable[[], str]]
+
+
+def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()) -> list[str]:
+    """Steps: each replica after the first from nothing to streaming, up to four at once; returns the outcomes.
+
+    title: with {} for the name. names: these only. A replica of a replica waits for its upstream.
+    """
+    cluster.require_primary()
+    chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
+    if not chosen:
+        return []
+    if not all(r.prepared() for r in chosen):
+        cluster.primary.require_copyable()
+    if not cluster.looks_only:  # the steps before may raise the limits
+        _require_room(cluster, [r for r in chosen if not r.prepared()])
+    for replica in chosen:
+        cluster.settle_port(replica.name)
+    outcomes: list[str] = []
+    ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
+    while chosen:
+        wave = [r for r in chosen if r.upstream.name in ready]
+        outcomes += cluster.perform_all([_whole_step(r, title) for r in wave], at_once=PARALLEL)
+        ready |= {r.name for r in wave}
+        chosen = [r for r in chosen if r not in wave]
+    return outcomes
+
+
+def _whole_step(replica: Instance, title: str) -> Prepared:
+    """A replica's step of `prepare_all`, with what its file has of its own."""
+    action = slots.tidied(replica, drift.renewed(replica, whole_action(replica)))
+    difference, addition = partial(own_lines.difference, replica), partial(own_lines.addition, replica)
+    return title.format(replica.name), action, difference, addition
+
+
+def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Instance:
+    """Step: one more replica, of the primary or of another replica; returns it.
+
+    An interrupted one is continued: what has a name but no complete data comes first.
+    """
+    outdated.require_none(cluster.engine, cluster.topology)
+    source = cluster.instance(upstream) if upstream else cluster.primary
+    unfinished = [r.name for r in cluster.replicas if not r.prepared()]
+    name = unfinished[0] if unfinished else cluster.topology.next_name()
+    _require_room(cluster, [name])
+    source.require_copyable()
+    with recorded.following(cluster):
+        cluster.topology.upstreams.setdefault(name, source.name)
+        cluster.change_instances()
+        prepare_all(cluster, title, [name])
+        synchronous.renew(cluster)
+    return cluster.instance(name)
+
+
+def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Remove {}") -> str:
+    """Step: stop a replica, remove its data and files, and drop its slot, which would hold WAL for ever.
+
+    Raises `ParameterError` for the primary, for one that others follow, and without confirm for the last replica.
+    """
+    instance = cluster.instance(name)
+    require_removable(cluster, name, confirm)
+    parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
+    if name in cluster.topology.upstreams:
+        parts.append(instance.upstream.drop_slot_action(instance.slot))
+    with recorded.following(cluster):
+        outcome = cluster.perform(title.format(name), Action.sequence(parts))
+        files.remove_below(cluster.folder, name)
+        cluster.topology.upstreams.pop(name, None)
+        cluster.topology.fenced.pop(name, None)
+        cluster.change_instances()
+        synchronous.renew(cluster)
+    return outcome
+
+
+def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew", discard: bool = False) -> str:
+    """Step: a replica's data are replaced by a new base backup, once that is complete.
+
+    discard: also where it has what its upstream does not have, since somebody promoted it.
+    """
+    instance = cluster.instance(name)
+    require_rebuildable(cluster, name, discard)
+    if not cluster.engine.has_data(name) or cluster.mark(name).exists():
+        return cluster.perform(title.format(name), whole_action(instance))
+    return cluster.perform(title.format(name), _rebuilding_action(instance))
+
+
+def _rebuilding_action(instance: Instance) -> Action:
+    """The copy beside its data, exchange and start; where the copy fails, it is as it was."""
+    engine, name = instance.cluster.engine, instance.name
+    slot, copy = instance.upstream.slot_action(instance.slot), instance.replacing_action()
+    stop = engine.stop(name)
+
+    def do(tell: Tell) -> None:
+        replacing.require_room(engine, name, instance.upstream.name)
+        ran = not stop.done()
+        if ran:
+            stop.do(tell)
+        try:
+            _renew_lost_slot(instance)
+            Action.sequence([slot, copy]).do(tell)
+        except PgreplError:
+            if ran and replacing.forget_copy(engine, name, instance.cluster.mark(name)):
+                _start_again(instance)
+            raise
+        configuration_action(instance).do(tell)
+        drift.with_settings(instance, instance.start_action()).do(tell)
+
+    before, after = (stop, slot, copy), configuration_action(instance).commands
+    commands = (c for part in before for c in part.commands)
+    return Action((*commands, *after, *instance.start_commands()), do)
+
+
+def _start_again(instance: Instance) -> None:
+    """After a copy that failed, with the data it had; the failure is the error to tell."""
+    with suppress(PgreplError):
+        instance.cluster.engine.start(instance.name).do(silently)
+        instance.wait_ready()
+
+
+def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
+    """Raise `ParameterError` for the primary, for what others follow, and for what is unique where nobody confirmed it."""
+    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
+        others = cluster.topology.replicas or ["NAME"]
+        remedy = f"switch to another one first: `pgrepl switchover --to {others[0]}`"
+        cause = f"{name} is the primary; nothing was removed."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if followers := cluster.topology.followers(name):
+        first = f"pgrepl replica follow {followers[0]} {cluster.primary.name}"
+        remedy = cluster.addressed(f"remove them first, or: `{first}`")
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy)
+    if not confirm and name in cluster.topology.fenced:
+        remedy = f"`pgrepl rejoin {name}` lists them; all the same: `pgrepl replica remove {name} --yes`"
+        cause = f"{name} was the primary and may hold rows that nobody else has; nothing was removed."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if not confirm and cluster.topology.replicas == [name]:
+        remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
+        cause = f"{name} is the last copy of the primary's data; nothing was removed."
+        raise ParameterError(cause, remedy=remedy)
+    synchronous.require_enough_left(cluster, name)
+    roles.require_another_writer(cluster.engine, cluster.topology, name)
+
+
+def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
+    """Raise `ParameterError` unless it is a replica that nobody follows, and really is one."""
+    cluster.instance(name)
+    if name == cluster.topology.primary:
+        remedy = cluster.addressed("switch to another one first: `pgrepl switchover`")
+        raise ParameterError(f"{name} is the primary; nothing was touched.", remedy=remedy)
+    if name not in cluster.topology.upstreams:
+        remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
+        cause = f"{name} is no replica; nothing was touched."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if followers := cluster.topology.followers(name):  # a new copy has neither their slots nor the WAL that they need
+        first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
+        remedy = cluster.addressed(f"let them follow another one first: `{first}`")
+        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
+    source = cluster.instance(name).upstream
+    source.require_copyable()
+    roles.require_expendable(cluster.engine, cluster.topology, name, source.name, discard=discard)
+
+
+def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
+    """Step: a replica changes its upstream: slot there, settings, reload, and the old slot goes."""
+    instance, target = cluster.instance(name), cluster.instance(upstream)
+    if name not in cluster.topology.upstreams:
+        raise ParameterError(f"{name} is no replica; nothing was touched.")
+    if upstream == name or name in _above(cluster, upstream):
+        raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
+    outdated.require_none(cluster.engine, cluster.topology)
+    if upstream != cluster.primary.name:
+        synchronous.require_enough_left(cluster, name)
+    drops = bystanders.not_needed(slots.elsewhere(instance, upstream), partial(_left_slot, instance))
+    action = Action.sequence([move_action(instance, target), drops])
+    return cluster.perform(title.format(name, upstream), action)
+
+
+def _left_slot(instance: Instance, why: str) -> None:
+    later = instance.cluster.addressed("`pgrepl run` drops it once its server answers")
+    show.notice(f"{instance.slot} is left behind ({why}): {later}")
+
+
+def move_action(instance: Instance, target: Instance) -> Action:
+    """Let a running replica stream from another instance, over a slot of its own there."""
+    cluster, slot = instance.cluster, target.slot_action(instance.slot)
+
+    def do(tell: Tell) -> None:
+        if not slot.done():
+            slot.do(tell)
+        write_standby(instance, target)
+        cluster.topology.upstreams[instance.name] = target.name
+        cluster.record()
+        if cluster.engine.running(instance.name):
+            restarts.hold(instance, restarts.in_use(target))
+            instance.take_over_configuration()
+            instance.wait_streaming()
+        elif not (life := cluster.engine.life(instance.name)).ended:
+            remedy = cluster.addressed("`pgrepl run` lets it go on, and follow")
+            raise StepFailed(f"{instance.name} is {life}, and does not follow yet.", remedy=remedy)
+
+    def done() -> bool:
+        follows = cluster.topology.upstreams.get(instance.name) == target.name
+        return follows and instance.streams()[0] and not instance.stale()
+
+    reload = instance.reload_action().commands
+    return Action((*slot.commands, *standby_commands(instance), *reload), do, done)
+
+
+def whole_action(instance: Instance) -> Action:
+    """Everything from the slot to streaming, as one action."""
+    start = lambda: drift.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
+
+    def do(tell: Tell) -> None:
+        for each in instance.copy_actions():
+            if not each.done():
+                each.do(tell)
+        configuration_action(instance).do(tell)
+        start().do(tell)
+
+    def done() -> bool:
+        return instance.prepared() and configuration_action(instance).done() and start().done()
+
+    parts = [*instance.copy_actions(), configuration_action(instance)]
+    copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
+    taken_back = drift.settings_action(instance).commands
+    return Action((*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands))
+
+
+def bring_up_above(instance: Instance, tell: Tell) -> None:
+    """Before a replica starts, the replica that it follows runs and has its slot."""
+    above = instance.upstream
+    if above.is_replica:
+        for each in (whole_action(above), above.slot_action(instance.slot)):
+            if not each.done():
+                each.do(tell)
+
+
+def configuration_action(instance: Instance) -> Action:
+    """The primary's files, with the replica's own upstream and slot."""
+    cluster = instance.cluster
+    source, target = cluster.folder / cluster.primary.name, cluster.folder / instance.name
+    shown = f"cp {source.name}/{CONFIGURATION[0]} {source.name}/{CONFIGURATION[1]} {target.name}/"
+
+    def do(tell: Tell) -> None:
+        for file in CONFIGURATION:
+            if not (target / file).exists():
+                files.write_atomic(target / file, (source / file).read_text("utf-8"))
+        write_standby(instance, instance.upstream)
+
+    def done() -> bool:
+        path = target / CONFIGURATION[0]
+        return all((target / f).exists() for f in CONFIGURATION) and path.read_text("utf-8") == _standby(instance)
+
+    return Action((shown, *standby_commands(instance)), do, done)
+
+
+def standby_commands(instance: Instance) -> tuple[Command | str, ...]:
+    """What a person would type for `write_standby`."""
+    password = instance.cluster.engine.give_password(instance.name)
+    return *password.commands, f"patch {instance.name}/{CONFIGURATION[0]}"
+
+
+def write_standby(instance: Instance, upstream: Instance) -> None:
+    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
+
+    Also what its server needs to log in there. Who still is the primary keeps its synchronous promise.
+    """
+    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(silently)
+    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
+    text = path.read_text("utf-8")
+    if instance.is_replica:
+        text = conf.without_block(text, "synchronous")
+    files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
+
+
+def _standby(instance: Instance) -> str:
+    text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
+    return conf.with_block(conf.without_block(text, "synchronous"), "standby", instance.standby_lines(instance.upstream))
+
+
+def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
+    """The running primary's limits, which only a restart raises, must hold for the replicas to come."""
+    count = len(cluster.topology.names) - 1
+    count += sum(isinstance(m, str) and m not in cluster.topology.names for m in more)
+    if not more:
+        return
+    have = {n: int(db.row(cluster.primary.address, f"show {n}")[n]) for n in ("max_wal_senders", "max_replication_slots")}
+    need = {"max_wal_senders": count + 2, "max_replication_slots": count, **limits(count)}
+    if lacking := [f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]]:
+        remedy = (
+            f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and prepares "
+            "the replicas; a value given with the parameter settings is yours to raise"
+        )
+        cause = "The primary has no room for another replica; nothing was changed."
+        raise StepFailed(cause, looked_at=lacking, remedy=cluster.addressed(remedy))
+
+
+def _renew_lost_slot(instance: Instance) -> None:
+    """A slot that has lost WAL cannot be used again."""
+    query = "select wal_status from pg_replication_slots where slot_name = %s"
+    if db.row(instance.upstream.address, query, [instance.slot]).get("wal_status") == "lost":
+        instance.upstream.drop_slot_action(instance.slot).do(silently)
+
+
+def _above(cluster: Cluster, name: str) -> list[str]:
+    """The instances that this one follows, directly or not."""
+    found = []
+    while name in cluster.topology.upstreams:
+        name = cluster.topology.upstreams[name]
+        found.append(name)
+    return found

@@ -1,0 +1,253 @@
+"""Steps: how a cluster's work is done, shown and recorded; and what may not be done while its roles change."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..cluster import state, unanswered
+from ..cluster.changes import left, outdated, promotion, underway
+from ..cluster.topology import Topology
+from ..doors import files, show
+from ..doors.command import Command, Completed, transcript
+from ..drift import recorded
+from ..engine.action import Action
+from ..engine.protocol import Engine
+from ..engine.together import together
+from ..errors import CommandFailed, PgreplError, StepFailed
+from ..journal import audit
+from ..journal.chapter import cell_id
+from ..journal.lock import step_lock
+from ..params import Params
+from ..postgres import conf
+from ..words.commands import addressed
+from . import ask
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
+
+
+class Outcome(str):
+    """ "changed" or "unchanged"; a notebook has shown it with the step and need not again."""
+
+    __slots__ = ()
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
+class Steps:
+    """What performs steps; the cluster's verbs are built on it."""
+
+    params: Params
+    engine: Engine
+    topology: Topology
+    folder: Path
+    chapter: str
+    looks_only = False  # whether nothing is done, only said what would be (`runner/plan.py`)
+    followed = False  # whether what is changed now will be recorded by who began it
+    _operating = False
+
+    def _prepare_once(self) -> None:
+        raise NotImplementedError
+
+    @cached_property
+    def journal(self) -> audit.Journal:
+        """The record that this work goes to."""
+        return audit.Journal.of(self.folder)
+
+    def addressed(self, text: str) -> str:
+        """The text, with each of our commands in it naming this cluster."""
+        return addressed(text, self.params)
+
+    def underway(self) -> str:
+        """Why roles are not as they are recorded, and how to go on; empty where they are.
+
+        Whatever advice goes by the roles is for when this is empty.
+        """
+        now = underway.now(self.folder, self.params, self.topology)
+        return now or outdated.told(self.engine, self.topology)
+
+    def ways_on(self, check: str, also: Sequence[str]) -> str:
+        """What comes before a failed check's own advice. also: what leads on from what it saw."""
+        way = self.underway()
+        if not way and check in left.CHECKS:
+            way = left.told(self.engine, self.topology)
+        return way or unanswered.ways_on(self.engine, self.topology, also)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the project, and record what the block changes."""
+        with step_lock(self.folder), recorded.following(cast("Cluster", self)):
+            yield
+
+    def perform(
+        self,
+        title: str,
+        action: Action,
+        *,
+        diff: Callable[[], str] = str,
+        adds: Callable[[], str] = str,
+        agreed: bool = False,
+    ) -> Outcome:
+        """Do what is left of an action, show and record it; returns "changed" or "unchanged".
+
+        diff: the edit to show, asked for before the action is done. adds: asked for afterwards, what the edit as a whole
+        adds to the file as the server made it; recorded, so that an unchanged step can be replayed too. agreed: a person
+        who is asked before each step has been asked (`agree`).
+        """
+        with self.working():
+            self._refuse_unfinished()
+            self._prepare_once()
+            started, shown = time.monotonic(), diff()
+            outcome: str = "failed"
+            ran: list[tuple[Command, Completed]] = []
+            cause: BaseException | None = None
+            try:
+                outcome = "unchanged" if action.done() else "changed"
+                if outcome == "changed":
+                    if ask.wanted() and not agreed:
+                        ask.confirm(title, action.commands, shown)
+                        started = time.monotonic()
+                    with show.progress(title) as tell, transcript() as ran:
+                        action.do(tell)
+            except KeyboardInterrupt as error:
+                outcome, cause = "interrupted", error
+                raise
+            except PgreplError as error:
+                outcome, cause = "failed", error
+                raise
+            except Exception as error:
+                outcome = "failed"
+                cause = StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
+                                   remedy="correct the cause named above and run again")  # fmt: skip
+                raise cause from error
+            finally:
+                self._record_step(title, action, shown, outcome, ran, cause, time.monotonic() - started, adds())
+        show.step(title, outcome, action.commands, shown)
+        return Outcome(outcome)
+
+    def agree(self, title: str, action: Action, diff: Callable[[], str] = str) -> None:
+        """Ask for a step that has something to do, where a person is asked; one that is declined is recorded, too."""
+        if not ask.wanted():
+            return
+        try:
+            if not action.done():
+                ask.confirm(title, action.commands, diff())
+        except BaseException as error:
+            outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record_step(title, action, "", outcome, [], error, 0)
+            raise
+
+    def perform_all(
+        self, steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]], *, at_once: int
+    ) -> list[Outcome]:
+        """Steps (title, action, diff, adds) that do not need each other, side by side; shown and recorded in their order.
+
+        Each is done or fails on its own; then the first failure is raised.
+        """
+        with self.working():
+            self._refuse_unfinished()
+            self._prepare_once()
+            for title, action, diff, _ in steps:
+                self.agree(title, action, diff)
+            with show.progress(steps[0][0]) as tell:
+                results = together([(action, diff) for _, action, diff, _ in steps], at_once, tell)
+            for (title, action, _, adds), r in zip(steps, results, strict=True):
+                self._record_step(title, action, r.diff, r.outcome, r.ran, r.error, r.seconds, adds())
+                if r.error is None:
+                    show.step(title, r.outcome, action.commands, r.diff)
+        for r in results:
+            if r.error is not None:
+                raise r.error
+        return [Outcome(r.outcome) for r in results]
+
+    def edit(self, title: str, path: Path, block: str, change: Callable[[str], str]) -> str:
+        """A step that edits a managed block of a text file in the cluster's folder, shown as a diff that `patch` takes."""
+        name = str(path.relative_to(self.folder))
+        old = self.text_of(path)
+        new = change(old)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
+        return self.perform(title, action, diff=lambda: conf.diff(old, new, name), adds=lambda: conf.addition(new, block, name))
+
+    def text_of(self, path: Path) -> str:
+        """A text file of the cluster's folder; empty where there is none."""
+        return path.read_text("utf-8") if path.exists() else ""
+
+    def begin(self, kind: str, old: str, new: str) -> None:
+        """Record that roles are about to change, so that nothing else is done until that has ended."""
+        begun, known = {"kind": kind, "from": old, "to": new}, self.topology.operation
+        if not begun.items() <= known.items():
+            known = {}  # else it goes on, with what is known of it
+        self.topology.operation, self._operating = {**known, **begun, **underway.facts()}, True
+        self.record()
+
+    def end(self) -> None:
+        """The change of roles has ended."""
+        self.topology.operation, self._operating = {}, False
+        self.record()
+
+    def record(self) -> None:
+        """Write the instances and their roles as they are now into `cluster.json`."""
+        state.write(self.params, self.engine.id, self.engine.name, self.engine.ports, self.topology)
+
+    def _refuse_unfinished(self) -> None:
+        if (begun := self.topology.operation) and not self._operating:
+            remedy = promotion.ways_on(self.topology, self.params)
+            cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
+            raise StepFailed(cause, remedy=remedy)
+
+    def _refuse_other_roles(self) -> None:
+        """Raise `StepFailed` where another instance is the primary than the recorded one."""
+        if not self._operating and (real := outdated.writer(self.engine, self.topology)):
+            error = outdated.refusal(self.params, self.topology, real)
+            error.remedy = underway.now(self.folder, self.params, self.topology) or error.remedy
+            raise error
+
+    def _record_step(
+        self, title: str, action: Action, diff: str, outcome: str, ran: Sequence[tuple[Command, Completed]],
+        error: BaseException | None, seconds: float, adds: str = "",
+    ) -> None:  # fmt: skip
+        code = (
+            0 if error is None else 130 if outcome == "interrupted" else error.code if isinstance(error, CommandFailed) else 1
+        )
+        self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
+                            commands=_with_results(action.commands, ran), diff=diff, adds=adds, exit_code=code,
+                            seconds=round(seconds, 3), **_anew(action), **({"error": str(error)} if error else {}))  # fmt: skip
+
+
+def _anew(action: Action) -> dict[str, list[str]]:
+    """The commands that `replay.sh` takes for it, where they are others."""
+    return {} if action.anew in (None, action.commands) else {"anew": [str(c) for c in action.anew or ()]}
+
+
+def _with_results(commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]) -> list[dict[str, Any]]:
+    """What was shown, each with the exit code and the output of the program where one ran.
+
+    A command that stands for what Docker's interface, SQL or a file's replacement did has no exit code of its own.
+    """
+    results = [(str(c), done) for c, done in ran]
+    found: list[dict[str, Any]] = []
+    for shown in map(str, commands):
+        done = next((r for r in results if r[0] == shown), None)
+        if done:
+            results.remove(done)
+        found.append({"command": shown, "exit_code": done[1].code if done else None,
+                      "output": _shortened(done[1].out + done[1].err) if done else ""})  # fmt: skip
+    return found
+
+
+def _shortened(output: str) -> str:
+    """A program's output without the progress lines that it overwrote, and without the middle of a very long one."""
+    text = re.sub(r"[^\n]*\r(?!\n)", "", output).strip()
+    left_out = len(text) - MOST_OUTPUT
+    half = MOST_OUTPUT // 2
+    return text if left_out <= 0 else f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
