@@ -34,10 +34,11 @@ lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
 	@echo '{"@jupyterlab/translation-extension:plugin": {"locale": "pt_BR"}, "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > .venv/share/jupyter/lab/settings/overrides.json
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-preparacao.ipynb $(ARGS)
 
-lint: $(READY) ## Check style, types and shell scripts
+lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports --no-cache
 	@command -v shellcheck >/dev/null && shellcheck $$(git ls-files | xargs grep -lE '^#!.*(bash|sh)$$') || echo "shellcheck is not installed: shell scripts were not checked"
 
 install: $(READY) ## Install what is needed into .venv, and nothing else

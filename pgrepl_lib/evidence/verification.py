@@ -15,7 +15,6 @@ from ..doors import files
 from ..doors.legible import legible
 from ..errors import ParameterError
 from ..journal import audit, runs
-from ..journal.runs import SUMMARY, Run
 from . import attestation, keys, standing
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 MOST_PRINTED = 20  # findings, as text
 STATEMENTS = frozenset((STATEMENT, CHECKS))  # of a sealed run: both are read, or it is not verified
 # By the run's statement, whatever else it names.
-MUST_BE_NAMED = frozenset((audit.FILE, CHECKS, SUMMARY, SIGNER))
+MUST_BE_NAMED = frozenset((audit.FILE, CHECKS, runs.SUMMARY, SIGNER))
 Statement = TypeVar("Statement", RunStatement, ChecksStatement)
 
 
@@ -93,7 +92,7 @@ class Verification:
         return "\n  ".join([f"not verified: {which}", *map(str, self.findings[:MOST_PRINTED]), *more])
 
 
-def verify(run: Run, public_key: Path | None = None, project: Path | None = None) -> Verification:
+def verify(run: runs.Run, public_key: Path | None = None, project: Path | None = None) -> Verification:
     """Compare a run's folder with its signed statement and, in its project, with the run that it goes on from.
 
     public_key: the PEM file of the signer's key; without one, only this user's own key is known. project: the folder of the
@@ -117,7 +116,7 @@ def verify_in(project: Path, name: str = "", public_key: Path | None = None) -> 
     known = runs.known(project)
     asked = [run for run in known if run.name == name] if name else known[-1:]
     if not asked and runs.NAME.fullmatch(name) and (project / runs.RUNS / name).is_dir():
-        asked = [Run(project / runs.RUNS / name)]  # nobody knows it and it has no journal, which is told
+        asked = [runs.Run(project / runs.RUNS / name)]  # nobody knows it and it has no journal, which is told
     run = asked[0] if asked else runs.find(project, name)
     found = verify(run, public_key, project)
     found.findings += [Finding(*told) for told in (standing.as_last(run, project) if not name else ())]
@@ -127,7 +126,7 @@ def verify_in(project: Path, name: str = "", public_key: Path | None = None) -> 
 class _Look:
     """One look at a run's folder; what it says is added to the result in the order in which it is looked at."""
 
-    def __init__(self, run: Run, known: SSlibKey | None, project: Path | None) -> None:
+    def __init__(self, run: runs.Run, known: SSlibKey | None, project: Path | None) -> None:
         self.run, self.known, self.project = run, known, project
         self.signer: SSlibKey | None = None  # whom the statement's signature holds for
         self.read: set[str] = set()  # the statements whose signature holds
@@ -299,12 +298,12 @@ class _Look:
             self.add(audit.FILE, f"{odd} of its lines {'has' if odd == 1 else 'have'} no form of a record")
         facts = statement.predicate.model_dump()
         self._same(STATEMENT, lambda: _told(self.run), {**facts, **facts["counts"], "lines": facts["journal"]["lines"]})
-        if self.present.get(SUMMARY):
+        if self.present.get(runs.SUMMARY):
             try:
-                summary = json.loads(files.content(self.run.folder / SUMMARY))
-                self._same(SUMMARY, lambda: _told(self.run), {**summary, "lines": summary["journal"]["lines"]})
+                summary = json.loads(files.content(self.run.folder / runs.SUMMARY))
+                self._same(runs.SUMMARY, lambda: _told(self.run), {**summary, "lines": summary["journal"]["lines"]})
             except (ValueError, KeyError, TypeError, RecursionError):
-                self.add(SUMMARY, "is not a run's summary")
+                self.add(runs.SUMMARY, "is not a run's summary")
 
     def _same(self, where: str, told: Callable[[], Mapping[str, Any]], claimed: Mapping[str, Any]) -> None:
         """Compare what a file claims with what the journal tells; whoever signs can sign a journal that tells nothing."""
@@ -327,7 +326,7 @@ def _holds(envelope: Envelope, key: SSlibKey) -> bool:
     return True
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _told(run: runs.Run) -> dict[str, Any]:
     """What the statement and the summary repeat of the journal."""
     begun = run.first("run")
     return {"project": begun["params"]["project"], "status": run.status, "started": run.entries[0]["time"],

@@ -76,13 +76,13 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
             *chapters,
             "pgrepl_lib/notebooks/README.md",
             "pgrepl_lib/docker-compose.yaml",
-            "pgrepl_lib/engine/binaries.json",
-            "pgrepl_lib/templates/report.css",
-            "pgrepl_lib/templates/report.html.j2",
+            "pgrepl_lib/engine/local/binaries.json",
+            "pgrepl_lib/evidence/templates/report.css",
+            "pgrepl_lib/evidence/templates/report.html.j2",
         ]
     )
     for name in data:
-        original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/templates")) else name.partition("/")[2]
+        original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence")) else name.partition("/")[2]
         assert held[name] == (ROOT / original).read_bytes()
     about = {n.partition("/")[2]: held[n].decode() for n in held if ".dist-info/" in n}
     assert "pgrepl = pgrepl_lib.cli.main:main" in about["entry_points.txt"]

@@ -14,7 +14,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib.cli import main as cli
+from pgrepl_lib.cli import options, output
+from pgrepl_lib.cli.main import main
 from pgrepl_lib.cluster import state
 from pgrepl_lib.cluster.topology import Topology
 from pgrepl_lib.doors.command import environment
@@ -33,7 +34,7 @@ def nothing_exported(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable(name), raising=False)
 
 
-def commands(group: Any = cli.main, path: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands(group: Any = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
     """Every command of the tree by its words; a group is none."""
     for name, command in group.commands.items():
         words = f"{path} {name}".strip()
@@ -47,7 +48,7 @@ def test_every_parameter_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None
     assert set(OTHERS) == set(Params.model_fields)
     for name, value in OTHERS.items():
         monkeypatch.setenv(f"PGREPL_{name.upper()}", value)
-    assert cli.values(None, None, ()) == OTHERS
+    assert options.values(None, None, ()) == OTHERS
     assert Params.parse(from_environment()) == Params.parse(OTHERS) != Params.parse({})
 
 
@@ -55,7 +56,7 @@ def test_options_win_over_p_and_both_over_the_environment(monkeypatch: pytest.Mo
     for name in ("PROJECT", "ENGINE", "PORT", "REPLICAS"):
         monkeypatch.setenv(f"PGREPL_{name}", OTHERS[name.lower()])
     given = (("project", "second"), ("engine", "auto"), ("port", "7000"))
-    assert cli.values("first", None, given) == {"project": "first", "engine": "auto", "port": "7000", "replicas": "2"}
+    assert options.values("first", None, given) == {"project": "first", "engine": "auto", "port": "7000", "replicas": "2"}
 
 
 def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_the_default(
@@ -67,24 +68,24 @@ def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_
     monkeypatch.setenv("PGREPL_PROJECT", "p")
     monkeypatch.setenv("PGREPL_PORT", "7100")
     monkeypatch.setenv("PGREPL_REPLICAS", "4")
-    found = Params.parse(cli.with_made(cli.values(None, None, (("replicas", "5"),))))
+    found = Params.parse(options.with_made(options.values(None, None, (("replicas", "5"),))))
     assert (found.replicas, found.port, found.replication_user, found.pg_version) == (5, 7100, "made", 14)
     monkeypatch.setenv("PGREPL_PROJECT", "q")
-    assert Params.parse(cli.with_made(cli.values(None, None, ()))).replication_user == "repl"
+    assert Params.parse(options.with_made(options.values(None, None, ()))).replication_user == "repl"
 
 
 def test_a_project_whose_folder_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
     made = Params.parse({"workdir": "/gone", "project": "p"})
     state.write(made.model_copy(update={"workdir": tmp_path}), "x", "local", {"primary": 7000}, Topology.of({}, 1))
     (tmp_path / "p" / state.FILE).write_text((tmp_path / "p" / state.FILE).read_text().replace(str(tmp_path), "/gone"))
-    assert cli.with_made({"workdir": str(tmp_path), "project": "p"})["workdir"] == str(tmp_path)
+    assert options.with_made({"workdir": str(tmp_path), "project": "p"})["workdir"] == str(tmp_path)
 
 
 def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGREPL_PG_VERSION", "")
     for name in ("PGREPL_RUN_FOLDER", "PGREPL_SIGNING_KEY", "PGREPL_PRIMARY_PORT", "PGREPL_NONSENSE"):
         monkeypatch.setenv(name, "x")
-    assert cli.values(None, None, ()) == {}
+    assert options.values(None, None, ()) == {}
 
 
 @pytest.mark.parametrize("command", sorted(words for words, c in commands() if any(p.name == "given" for p in c.params)))
@@ -92,7 +93,7 @@ def test_a_wrong_variable_is_named_by_every_command_of_a_cluster(command: str, t
     arguments = {"replica follow": ["a", "b"], "sync": ["off"]}.get(command, ["a"] * wanted_arguments(command))
     exported = {"PGREPL_PG_VERSION": "13", "PGREPL_WORKDIR": str(tmp_path)}
     for more in [], ["--json"] if command not in NO_REPORT else []:
-        done = CliRunner().invoke(cli.main, [*command.split(), *arguments, *more], env=exported)
+        done = CliRunner().invoke(main, [*command.split(), *arguments, *more], env=exported)
         assert done.exit_code == (3 if command == "lag" else 2), done.output
         if command == "lag":  # one line, as a monitoring plug-in has to
             assert (done.stderr if more else done.stdout).startswith("REPLICATION UNKNOWN - The parameters are not usable")
@@ -113,9 +114,9 @@ def wanted_arguments(command: str) -> int:
 def test_a_wrong_option_keeps_its_name_beside_a_wrong_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGREPL_PORT", "80")
     with pytest.raises(ParameterError) as caught:
-        cli.values(None, "podman", ())
+        options.values(None, "podman", ())
     assert [line.split(":")[0] for line in caught.value.looked_at] == ["engine", "PGREPL_PORT"]
-    assert cli.values(None, None, (("port", "7000"),)) == {"port": "7000"}, "what is overridden may be wrong"
+    assert options.values(None, None, (("port", "7000"),)) == {"port": "7000"}, "what is overridden may be wrong"
 
 
 def test_our_variables_do_not_reach_compose_which_would_prefer_them_to_the_clusters_own(
@@ -140,22 +141,22 @@ def test_every_command_that_reports_has_json(command: str) -> None:
 
 
 def test_a_result_is_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.give(True, {"folder": Path("/x"), "title": "✔ é"}, "text")
+    output.give(True, {"folder": Path("/x"), "title": "✔ é"}, "text")
     out = capsys.readouterr().out
     assert json.loads(out) == {"folder": "/x", "title": "✔ é"} and out.isascii()
-    cli.give(False, {}, "text")
+    output.give(False, {}, "text")
     assert capsys.readouterr().out == "text\n"
 
 
 def test_what_is_held_back_is_told_when_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli.held_back(True):
+    with output.held_back(True):
         print("well", file=sys.stderr)
     assert capsys.readouterr().err == ""
-    with pytest.raises(ValueError), cli.held_back(True):
+    with pytest.raises(ValueError), output.held_back(True):
         print("a step before", file=sys.stderr)
         raise ValueError
     assert capsys.readouterr().err == "a step before\n"
-    with cli.held_back(False):
+    with output.held_back(False):
         print("told", file=sys.stderr)
     assert capsys.readouterr().err == "told\n"
 

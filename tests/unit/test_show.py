@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pgrepl_lib.cli import main as cli
+from pgrepl_lib.cli import output
 from pgrepl_lib.cli.preview import _text
 from pgrepl_lib.doors import show
 from pgrepl_lib.runner.plan import Planned
@@ -15,13 +15,13 @@ from pgrepl_lib.runner.plan import Planned
 # Clears the screen, sets the window's title, reorders what follows, goes back in the line.
 HOSTILE = "t\x1b[2J\x1b]0;pwned\x07\u202eable\rx"
 SHOWN: dict[str, Callable[[], object]] = {
-    "a result": lambda: cli.give(False, {}, f"{HOSTILE} is thrown away"),
-    "a result as JSON": lambda: cli.give(True, {"name": HOSTILE}, ""),
-    "a table of a command": lambda: cli.print_table([{"name": HOSTILE}]),
+    "a result": lambda: output.give(False, {}, f"{HOSTILE} is thrown away"),
+    "a result as JSON": lambda: output.give(True, {"name": HOSTILE}, ""),
+    "a table of a command": lambda: output.print_table([{"name": HOSTILE}]),
     "a table": lambda: show.table(("",), [(HOSTILE,)]),
     "a step": lambda: show.step(HOSTILE, "changed", [HOSTILE], HOSTILE),
     "a check": lambda: show.check(HOSTILE, "failed", HOSTILE, HOSTILE, HOSTILE),
-    "a plan": lambda: cli.give(
+    "a plan": lambda: output.give(
         False, [], _text([Planned("01", "cell", "step", HOSTILE, "would change", [HOSTILE], HOSTILE)]), styled=True
     ),
 }
