@@ -9,12 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
 from ..cluster import spaces
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..doors import db
 from ..doors.answer import Answer, Kind, ask_all
 from ..errors import PgreplError, first_line
@@ -24,10 +25,6 @@ from . import momentary, slots, standbys, written
 from .contents import digests as contents_of
 from .in_effect import wrong_settings
 from .outcome import Check
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 ROWS = 100_000
 FEW = 200  # of a check that comes every minute: all that it writes is under 100 KB of WAL
@@ -51,7 +48,7 @@ AROUND = ("tablespaces", "images")
 ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login", *AROUND)
 BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
 Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
-Look = Callable[["Cluster"], Verdict]
+Look = Callable[["AnyCluster"], Verdict]
 
 
 def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
@@ -61,7 +58,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
     """
 
     def register(look: Look) -> Made:
-        def made(cluster: Cluster, hung: str = "", told: str = "", advice: str = "") -> Check:
+        def made(cluster: AnyCluster, hung: str = "", told: str = "", advice: str = "") -> Check:
             outcome, general = partial(Check, name, told or title), cluster.addressed(advice or hint)
             if hung:
                 return outcome("an answer", hung, False, cluster.addressed(HANGS))
@@ -82,7 +79,7 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
 
 @check("primary-writes", "The primary accepts writes",
        "the primary is down, in recovery or out of space: see its log (`pgrepl status`)")  # fmt: skip
-def primary_writes(cluster: Cluster) -> Verdict:
+def primary_writes(cluster: AnyCluster) -> Verdict:
     """Really writes, since a full disk shows in no setting."""
     with momentary.schema(cluster.primary.address) as schema:
         create = sql.SQL("create table {}.t as select 1 as n").format(schema)
@@ -93,10 +90,10 @@ def primary_writes(cluster: Cluster) -> Verdict:
 
 @check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
        "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02")  # fmt: skip
-def replica_refuses_writes(cluster: Cluster) -> Verdict:
+def replica_refuses_writes(cluster: AnyCluster) -> Verdict:
     """Really tries to write."""
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         recovery = f"pg_is_in_recovery = {str(replica.in_recovery()).lower()}"
         try:
             db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
@@ -109,7 +106,7 @@ def replica_refuses_writes(cluster: Cluster) -> Verdict:
 
 @check("streaming", "The primary sees the replica streaming under its name",
        "no row: the replica is not connected, its log says why; walreceiver: primary_conninfo has two owners")  # fmt: skip
-def streaming(cluster: Cluster) -> Verdict:
+def streaming(cluster: AnyCluster) -> Verdict:
     """`pg_stat_replication` (manual, 28.2.4)."""
     query = "select application_name as name, state from pg_stat_replication order by 1"
     upstreams = {r.upstream.name: r.upstream for r in cluster.replicas} or {"": cluster.primary}
@@ -124,10 +121,10 @@ def streaming(cluster: Cluster) -> Verdict:
 
 @check("slot", "The replica's slot is physical, active and holds WAL",
        "no slot, or an inactive one, which the replica does not use: `pgrepl run`")  # fmt: skip
-def slot(cluster: Cluster) -> Verdict:
+def slot(cluster: AnyCluster) -> Verdict:
     """`pg_replication_slots` (manual, System Views)."""
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         found = db.row(replica.upstream.address, SLOT, [replica.slot])
         return f"{replica.slot}: {found.get('seen', 'missing')}"
 
@@ -140,15 +137,15 @@ def slot(cluster: Cluster) -> Verdict:
 
 @check("receiver", "The replica receives through that slot from the configured primary",
        "its file is not read yet, or primary_conninfo has another owner (postgresql.auto.conf): `pgrepl run`")  # fmt: skip
-def receiver(cluster: Cluster) -> Verdict:
+def receiver(cluster: AnyCluster) -> Verdict:
     """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
     query = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         r = db.row(replica.address, query)
         return f"{r['status']}, {r['sender_host']}:{r['sender_port']}, {r['slot_name']}" if r else "pg_stat_wal_receiver: 0"
 
-    def wanted(replica: Instance) -> str:
+    def wanted(replica: Server) -> str:
         host, port = cluster.engine.upstream(replica.upstream.name)
         return f"streaming, {host}:{port}, {replica.slot}"
 
@@ -157,13 +154,13 @@ def receiver(cluster: Cluster) -> Verdict:
 
 @check("same-cluster", "Same system identifier, timeline and version on both sides",
        "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)")  # fmt: skip
-def same_cluster(cluster: Cluster) -> Verdict:
+def same_cluster(cluster: AnyCluster) -> Verdict:
     """A copy of another cluster, or one left behind on an old timeline, would look healthy otherwise."""
     identity = "select system_identifier from pg_control_system()"
     first = db.row(cluster.primary.address, identity) | db.row(cluster.primary.address, db.TIMELINE)
     version = db.row(cluster.primary.address, "show server_version")["server_version"]
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         other = db.row(replica.address, identity)
         same_version = db.row(replica.address, "show server_version")["server_version"] == version
         received = db.row(replica.address, "select received_tli from pg_stat_wal_receiver").get("received_tli")
@@ -177,7 +174,7 @@ def same_cluster(cluster: Cluster) -> Verdict:
 
 @check("settings", "Every configured setting is in effect, from the file it was written to",
        "the named settings have another owner, an error, or are not read yet: `pgrepl run`")  # fmt: skip
-def settings(cluster: Cluster) -> Verdict:
+def settings(cluster: AnyCluster) -> Verdict:
     """`pg_file_settings`, `pg_hba_file_rules` and `pg_settings` of every instance (manual, System Views)."""
     instances = (cluster.primary, *cluster.replicas)
     wrong = [w for instance in instances for w in wrong_settings(instance)]
@@ -187,19 +184,19 @@ def settings(cluster: Cluster) -> Verdict:
 
 
 @check("contents", f"{ROWS:,} rows written on the primary are identical on the replica", LAGS)
-def contents(cluster: Cluster) -> Verdict:
+def contents(cluster: AnyCluster) -> Verdict:
     """Compares contents, once the replica has replayed up to where the primary wrote."""
     return _compared(cluster, ROWS)
 
 
 @check("sample", f"{FEW} rows written on the primary are identical on the replica", LAGS)
-def sample(cluster: Cluster) -> Verdict:
+def sample(cluster: AnyCluster) -> Verdict:
     """The same with little WAL, which every replica and every archive gets."""
     return _compared(cluster, FEW)
 
 
-def _compared(cluster: Cluster, rows: int) -> Verdict:
-    def look(replica: Instance) -> str:
+def _compared(cluster: AnyCluster, rows: int) -> Verdict:
+    def look(replica: Server) -> str:
         replica.wait_replayed(wanted.lsn, REPLAY_SECONDS)
         return wanted.found(replica.address)
 
@@ -209,7 +206,7 @@ def _compared(cluster: Cluster, rows: int) -> Verdict:
 
 @check("right-needed", "A role without the replication right cannot replicate",
        "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01")  # fmt: skip
-def right_needed(cluster: Cluster) -> Verdict:
+def right_needed(cluster: AnyCluster) -> Verdict:
     """The same role, the same way in: refused without the right, admitted with it."""
     password, at = secrets.token_hex(16), cluster.primary.address
     expected = "NOREPLICATION: refused; REPLICATION: accepted"
@@ -223,7 +220,7 @@ def right_needed(cluster: Cluster) -> Verdict:
 
 @check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
        "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
-def rule_needed(cluster: Cluster) -> Verdict:
+def rule_needed(cluster: AnyCluster) -> Verdict:
     """Asks the server, from an address that only other rules could admit."""
     db.row(cluster.primary.address, "select 1")  # one that does not answer refuses nobody
     host, port, source = cluster.engine.outside_the_rule(cluster.primary.name)
@@ -236,7 +233,7 @@ def rule_needed(cluster: Cluster) -> Verdict:
 
 @check("one-primary", "Exactly one instance accepts writes",
        "two writable servers: stop at once the one that `pgrepl status` does not call primary")  # fmt: skip
-def one_primary(cluster: Cluster) -> Verdict:
+def one_primary(cluster: AnyCluster) -> Verdict:
     """Asks every instance, the fenced ones too; one that lives and does not say so may do it."""
 
     def accepts(name: str) -> str:
@@ -251,12 +248,12 @@ def one_primary(cluster: Cluster) -> Verdict:
 
 @check("tables", "Every table has the same rows on every replica",
        "the replica lags or is broken: `pgrepl status`; anew: `pgrepl replica rebuild NAME`")  # fmt: skip
-def tables(cluster: Cluster) -> Verdict:
+def tables(cluster: AnyCluster) -> Verdict:
     """Compares the contents of every table of every database, row by row through a digest."""
     target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
     wanted = contents_of(cluster.primary.address)
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         replica.wait_replayed(target, REPLAY_SECONDS)
         found = contents_of(replica.address)
         differing = sorted(t for t in wanted.keys() | found.keys() if wanted.get(t) != found.get(t))
@@ -266,7 +263,7 @@ def tables(cluster: Cluster) -> Verdict:
 
 
 @check("drift", "Everything is as the last run recorded it", "`pgrepl run` takes it back")
-def as_recorded(cluster: Cluster) -> Verdict:
+def as_recorded(cluster: AnyCluster) -> Verdict:
     """Live settings, files, slots, roles and the replication user's rights (`recorded.json`)."""
     from ..drift import drift
 
@@ -276,10 +273,10 @@ def as_recorded(cluster: Cluster) -> Verdict:
 
 
 @check("login", "Each replica would be admitted again", "`pgrepl run` sets its password right")
-def login(cluster: Cluster) -> Verdict:
+def login(cluster: AnyCluster) -> Verdict:
     """As each replica does it: one that streams goes on with the login that it once had."""
 
-    def look(replica: Instance) -> str:
+    def look(replica: Server) -> str:
         own = replica.conninfo(replica.upstream)
         return logins.of_replica(cluster.engine, replica.name, own)
 
@@ -287,7 +284,7 @@ def login(cluster: Cluster) -> Verdict:
 
 
 @check("tablespaces", "Each instance has all its data for itself", "move it there")
-def tablespaces(cluster: Cluster) -> Verdict:
+def tablespaces(cluster: AnyCluster) -> Verdict:
     """On one machine they would share what lies outside, a container has it in no volume."""
     found = spaces.outside(cluster.primary.address)
     remedy = spaces.remedy(cluster.engine, cluster.topology, found)
@@ -295,7 +292,7 @@ def tablespaces(cluster: Cluster) -> Verdict:
 
 
 @check("images", "Each instance is of the image that its name means", "`pgrepl run` renews it")
-def images(cluster: Cluster) -> Verdict:
+def images(cluster: AnyCluster) -> Verdict:
     """Compared by their ids: an image that was pulled again has the same name."""
     found = {name: cluster.engine.other_image(name) for name in cluster.topology.names}
     others = [f"{name}: {image}" for name, image in found.items() if image]
@@ -303,7 +300,7 @@ def images(cluster: Cluster) -> Verdict:
 
 
 @check("synchronous", "Commits wait for whom they shall", "`pgrepl run` starts replicas that stand")
-def synchronous(cluster: Cluster) -> Verdict:
+def synchronous(cluster: AnyCluster) -> Verdict:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
     ours = [standbys.Standby(r.application_name, r.slot, r.address) for r in cluster.replicas]
     sender = cluster.engine.upstream(cluster.primary.name)
@@ -313,7 +310,7 @@ def synchronous(cluster: Cluster) -> Verdict:
 # --- pieces -----------------------------------------------------------------------------------------------
 
 
-def _outcome(look: Look, cluster: Cluster) -> Verdict:
+def _outcome(look: Look, cluster: AnyCluster) -> Verdict:
     """What a check expects and sees; an error from outside is something seen, too."""
     try:
         return look(cluster)
@@ -321,7 +318,7 @@ def _outcome(look: Look, cluster: Cluster) -> Verdict:
         return "an answer", f"{type(error).__name__}: {first_line(error)}"
 
 
-def per_replica(cluster: Cluster, look: Callable[[Instance], str], expected: str | Callable[[Instance], str]) -> Verdict:
+def per_replica(cluster: AnyCluster, look: Callable[[Server], str], expected: str | Callable[[Server], str]) -> Verdict:
     """The same question to each replica; with more than one, each answer carries the replica's name."""
     if not cluster.replicas:
         return "a replica", "none"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..doors.answer import Answer, Kind, ask_all
 from ..errors import StepFailed
 
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
-
-def hanging(cluster: Cluster) -> list[str]:
+def hanging(cluster: AnyCluster) -> list[str]:
     """Each instance that hangs, with what was seen of it."""
 
-    def told(instance: Instance) -> str:
+    def told(instance: Server) -> str:
         if not cluster.engine.running(instance.name):
             return ""
         seen = instance.look("select 1")
@@ -25,7 +21,7 @@ def hanging(cluster: Cluster) -> list[str]:
     return [line for line in ask_all(told, [cluster.primary, *cluster.replicas]) if line]
 
 
-def silent(cluster: Cluster) -> list[str]:
+def silent(cluster: AnyCluster) -> list[str]:
     """The same, and each one that is paused or half dead: nobody who asks it gets an answer."""
     engine = cluster.engine
     found = {n: engine.life(n) for n in (cluster.topology.primary, *cluster.topology.replicas)}
@@ -33,7 +29,7 @@ def silent(cluster: Cluster) -> list[str]:
     return [*still, *hanging(cluster)]
 
 
-def require_none(cluster: Cluster) -> None:
+def require_none(cluster: AnyCluster) -> None:
     """Raise `StepFailed` that names who hangs, before each step waits for it."""
     if found := hanging(cluster):
         raise StepFailed(

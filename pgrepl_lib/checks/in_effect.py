@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from ..cluster.server import Server
 from ..doors import db
 from ..engine.action import CONFIGURATION
 from ..postgres import conf
-from ..postgres.configured import IN_EFFECT
-
-if TYPE_CHECKING:
-    from ..steps.instance import Instance
 
 ERRORS = (
     "select name || ': ' || error as e from pg_file_settings where error is not null",
@@ -19,8 +15,16 @@ ERRORS = (
     "select name || ' waits for a restart' as e from pg_settings where pending_restart",
 )
 
+# The settings of one file that are in effect from there. Names as in the file may differ in case;
+# those of extensions that are not loaded are in no view but the file's.
+IN_EFFECT = """
+select lower(f.name) as name, f.setting
+from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
+where f.applied and f.sourcefile = %s
+  and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
 
-def wrong_settings(instance: Instance) -> Iterator[str]:
+
+def wrong_settings(instance: Server) -> Iterator[str]:
     """Managed settings that another owner overrides, and every error that the server sees."""
     folder, engine = instance.cluster.folder / instance.name, instance.cluster.engine
     path = engine.configuration_path(instance.name, "postgresql.conf")

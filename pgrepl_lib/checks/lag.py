@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from ..cluster.changes import left
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..doors import db
 from ..doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
 from ..doors.wait import wait_until
@@ -20,8 +22,6 @@ from ..errors import StepFailed
 if TYPE_CHECKING:
     import pandas
 
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 # Bytes: WAL that the upstream has and the replica has not yet written, flushed, replayed. Seconds: `write_lag` and the
 # others, which the upstream measures on recent WAL and forgets when the replica has caught up (manual, 28.2.4).
@@ -58,42 +58,42 @@ class Thresholds:
     critical_seconds: float = 60
 
 
-def senders(cluster: Cluster) -> pandas.DataFrame:
+def senders(cluster: AnyCluster) -> pandas.DataFrame:
     """What every upstream says of its replicas: write, flush and replay lag, in bytes and seconds."""
     upstreams = {r.upstream.name: r.upstream for r in cluster.replicas}
     return _frame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
 
 
-def receivers(cluster: Cluster) -> pandas.DataFrame:
+def receivers(cluster: AnyCluster) -> pandas.DataFrame:
     """`pg_stat_wal_receiver` of every replica."""
     query = "select status, sender_host, sender_port, slot_name, received_tli as timeline from pg_stat_wal_receiver"
     return _frame([{"name": r.name, **db.row(r.address, query)} for r in cluster.replicas])
 
 
-def slots(cluster: Cluster) -> pandas.DataFrame:
+def slots(cluster: AnyCluster) -> pandas.DataFrame:
     """The primary's slots: used or not, how much WAL each holds back, and how much more it may."""
     return _frame(db.rows(cluster.primary.address, SLOTS))
 
 
-def backups(cluster: Cluster) -> pandas.DataFrame:
+def backups(cluster: AnyCluster) -> pandas.DataFrame:
     """`pg_stat_progress_basebackup`: the base backups that are being made from the primary now."""
     return _frame(db.rows(cluster.primary.address, BACKUPS))
 
 
-def now(cluster: Cluster) -> list[dict[str, Any]]:
+def now(cluster: AnyCluster) -> list[dict[str, Any]]:
     """Each replica's lag as its readers see it: name, state, bytes, seconds, paused.
 
     None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
     """
     here = _here(cluster)
 
-    def seen(replica: Instance) -> dict[str, Any]:
+    def seen(replica: Server) -> dict[str, Any]:
         return _of_replica(replica, here)
 
     return ask_all(seen, cluster.replicas)
 
 
-def _here(cluster: Cluster) -> str:
+def _here(cluster: AnyCluster) -> str:
     """How far the primary is; whoever hangs is asked once."""
     primary, engine = cluster.primary, cluster.engine
     life = engine.life(primary.name)
@@ -110,7 +110,7 @@ def _here(cluster: Cluster) -> str:
     raise StepFailed("; ".join(filter(None, said)), remedy=remedy)
 
 
-def _of_replica(replica: Instance, here: str) -> dict[str, Any]:
+def _of_replica(replica: Server, here: str) -> dict[str, Any]:
     known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
     seen = replica.look(READER, [here, here], SHOWN_SECONDS)
     if isinstance(seen, Answer):
@@ -125,7 +125,9 @@ def _of_replica(replica: Instance, here: str) -> dict[str, Any]:
     return known
 
 
-def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping[float, Any] | None = None) -> pandas.DataFrame:
+def watch(
+    cluster: AnyCluster, seconds: float, every: float = 0.25, events: Mapping[float, Any] | None = None
+) -> pandas.DataFrame:
     """Look at the lag for some seconds; returns time, name, bytes, seconds for a plot.
 
     events: what to do at which second, as functions without arguments (pause a replica, resume it).
@@ -144,7 +146,7 @@ def watch(cluster: Cluster, seconds: float, every: float = 0.25, events: Mapping
     return _frame(samples)
 
 
-def watch_backups(cluster: Cluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
+def watch_backups(cluster: AnyCluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
     """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()

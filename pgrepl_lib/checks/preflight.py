@@ -8,16 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..cluster import identity, spaces
+from ..cluster.project import Project
 from ..cluster.state import FILE
 from ..engine import ports
 from ..errors import EnvironmentLacking
 from ..logins import passwords
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
 
 SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
 SPACE_PER_REPLICA = 150_000_000  # for each further one
@@ -37,7 +34,7 @@ class Finding:
     remedy: str = ""
 
 
-def findings(cluster: Cluster) -> list[Finding]:
+def findings(cluster: Project) -> list[Finding]:
     """Everything that can be known before a change."""
     data = (_leftovers, _lost_data, _tablespaces)
     looks = (_folder, _disk, _passwords, ownership, *data, _ports, _network)
@@ -54,7 +51,7 @@ def require(found: Sequence[Finding]) -> None:
         )
 
 
-def _folder(cluster: Cluster) -> Iterator[Finding]:
+def _folder(cluster: Project) -> Iterator[Finding]:
     there = _existing(cluster.folder)
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
     shut_out = cluster.engine.shut_out() if writable else ""
@@ -63,7 +60,7 @@ def _folder(cluster: Cluster) -> Iterator[Finding]:
     yield Finding("folder", writable and not shut_out, seen, remedy)
 
 
-def _disk(cluster: Cluster) -> Iterator[Finding]:
+def _disk(cluster: Project) -> Iterator[Finding]:
     """Room where the data go: on docker the engine's own folder, where that is known."""
     there, needed = _existing(cluster.folder), _space_needed(cluster)
     looked = [_room(there, needed, ", or choose another workdir")]
@@ -82,7 +79,7 @@ def _room(folder: Path, needed: int, where: str) -> Finding:
     return Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {folder}", remedy)
 
 
-def _space_needed(cluster: Cluster) -> int:
+def _space_needed(cluster: Project) -> int:
     """Bytes for what is still to be made: what has its data needs no more."""
     engine, names = cluster.engine, cluster.topology.names
     missing = [name for name in names if engine.life(name).ended and not engine.has_data(name)]
@@ -96,7 +93,7 @@ def _existing(folder: Path) -> Path:
     return next(p for p in [folder, *folder.parents] if p.exists())
 
 
-def _passwords(cluster: Cluster) -> Iterator[Finding]:
+def _passwords(cluster: Project) -> Iterator[Finding]:
     """Of one's own, put there before there is a cluster."""
     if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
         seen = f"the password in {' and '.join(bad)} cannot be used"
@@ -104,7 +101,7 @@ def _passwords(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("passwords", False, seen, remedy)
 
 
-def ownership(cluster: Cluster) -> list[Finding]:
+def ownership(cluster: Project) -> list[Finding]:
     """What somebody else has made under a name of ours: it is neither used nor removed."""
     begun = (cluster.folder / FILE).exists()
     found = cluster.engine.strangers(temporaries=not begun)
@@ -112,7 +109,7 @@ def ownership(cluster: Cluster) -> list[Finding]:
     return [Finding("project", False, line, remedy) for line in found]
 
 
-def _leftovers(cluster: Cluster) -> Iterator[Finding]:
+def _leftovers(cluster: Project) -> Iterator[Finding]:
     """Data of this very folder without the record of what it was made with: kept, and named."""
     if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
         remedy = f"put {FILE} back, use another project, or remove it: `pgrepl down`"
@@ -120,7 +117,7 @@ def _leftovers(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("leftovers", False, seen, cluster.addressed(remedy))
 
 
-def _lost_data(cluster: Cluster) -> Iterator[Finding]:
+def _lost_data(cluster: Project) -> Iterator[Finding]:
     """A primary whose data are gone, or another cluster's, is not made anew as an empty one."""
     engine, topology = cluster.engine, cluster.topology
     if not engine.life(topology.primary).ended:
@@ -129,7 +126,7 @@ def _lost_data(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
 
 
-def _tablespaces(cluster: Cluster) -> Iterator[Finding]:
+def _tablespaces(cluster: Project) -> Iterator[Finding]:
     """What a replica would have to share with its primary, or would not have at all."""
     engine, topology = cluster.engine, cluster.topology
     if found := spaces.seen_now(engine, topology.primary):
@@ -137,7 +134,7 @@ def _tablespaces(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("tablespaces", False, spaces.told(found), remedy)
 
 
-def _ports(cluster: Cluster) -> Iterator[Finding]:
+def _ports(cluster: Project) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
         mine = (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended
         who = "" if mine else ports.holder(port)
@@ -150,7 +147,7 @@ def _ports(cluster: Cluster) -> Iterator[Finding]:
         )
 
 
-def _network(cluster: Cluster) -> Iterator[Finding]:
+def _network(cluster: Project) -> Iterator[Finding]:
     network = cluster.engine.rule_network()
     if cluster.engine.name != "docker":
         yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import psycopg
 
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
 from ..doors import db
 from ..drift import recorded
 from ..engine.action import Action, Tell
-from ..operations.hindrances import LOGICAL
-
-if TYPE_CHECKING:
-    from ..cluster.server import Server
-    from ..steps.cluster import Cluster
 
 Held = dict[str, dict[str, bool]]  # each instance's physical slots, and whether one is in use
+LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
 PHYSICAL = """
 select slot_name as name, active from pg_replication_slots
 where slot_type = 'physical' and not temporary order by 1"""
@@ -39,23 +36,23 @@ def unused(held: Held, now: Topology, after: Topology) -> list[tuple[str, str]]:
     return found
 
 
-def drops(cluster: Cluster, after: Topology) -> Action:
+def drops(cluster: AnyCluster, after: Topology) -> Action:
     """They hold WAL for ever: away with them, each once. after: who then follows whom."""
     found = unused(_held(cluster, after), cluster.topology, after)
     return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name, slot in found])
 
 
-def elsewhere(instance: Server, upstream: str) -> Action:
+def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
     """An instance's slot goes where it is no more to be used; whoever uses it there is waited for."""
-    cluster, slot = instance.cluster, instance.slot
+    slot = instance.slot
     held = _held(cluster, cluster.topology)
     places = [name for name, its in held.items() if slot in its and name != upstream]
     return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in places])
 
 
-def tidied(instance: Server, start: Action) -> Action:
+def tidied(cluster: AnyCluster, instance: Server, start: Action) -> Action:
     """A start after which an instance's slot, where nobody uses it, is nowhere but at its upstream."""
-    cluster, slot = instance.cluster, instance.slot
+    slot = instance.slot
 
     def strays() -> Action:
         found = [name for name, its in _unused_now(cluster) if its == slot]
@@ -73,14 +70,14 @@ def tidied(instance: Server, start: Action) -> Action:
     return Action(commands, do, done, anew=start.anew or start.commands)
 
 
-def told(cluster: Cluster) -> list[str]:
+def told(cluster: AnyCluster) -> list[str]:
     """Such slots as facts; while roles change there may be some that will be used."""
     if cluster.topology.operation:
         return []
     return [f"{name}: {slot} inactive, of nobody" for name, slot in _unused_now(cluster)]
 
 
-def remedy(cluster: Cluster) -> str:
+def remedy(cluster: AnyCluster) -> str:
     """The commands that drop them."""
     text = "`pgrepl psql {} -- -c \"select pg_drop_replication_slot('{}')\"`"
     found = _unused_now(cluster)
@@ -117,12 +114,12 @@ def _names(server: Server, query: str) -> list[str] | None:
     return None
 
 
-def _unused_now(cluster: Cluster) -> list[tuple[str, str]]:
+def _unused_now(cluster: AnyCluster) -> list[tuple[str, str]]:
     topology = cluster.topology
     return unused(_held(cluster, topology), topology, topology)
 
 
-def _held(cluster: Cluster, after: Topology) -> Held:
+def _held(cluster: AnyCluster, after: Topology) -> Held:
     """What each instance that is asked has; one that does not answer may have any."""
     running = (n for n in after.names if n not in after.fenced and cluster.engine.running(n))
     return {name: _physical(cluster.instance(name).address) for name in running}

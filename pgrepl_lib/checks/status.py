@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from ..cluster.changes import left, outdated, underway
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..cluster.state import FILE
 from ..cluster.topology import application_name
 from ..doors import db
@@ -17,8 +19,6 @@ from ..engine.life import Life
 if TYPE_CHECKING:
     import pandas
 
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
 # Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of the last replayed
@@ -31,7 +31,7 @@ select application_name, state, sync_state, s.slot_name as slot,
 from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by application_name"""
 
 
-def status(cluster: Cluster) -> dict[str, Any]:
+def status(cluster: AnyCluster) -> dict[str, Any]:
     """Project, engine, each instance, each replica as its upstream sees it, and what has begun.
 
     All are asked at the same time, so that those that hang cost a few seconds together.
@@ -54,7 +54,7 @@ def status(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def roles(cluster: Cluster) -> pandas.DataFrame:
+def roles(cluster: AnyCluster) -> pandas.DataFrame:
     """Who is what now: each instance's name, role and state."""
     import pandas
 
@@ -62,7 +62,7 @@ def roles(cluster: Cluster) -> pandas.DataFrame:
     return pandas.DataFrame(found, columns=["name", "role", "state"])
 
 
-def _outdated(cluster: Cluster, instances: list[dict[str, Any]]) -> str:
+def _outdated(cluster: AnyCluster, instances: list[dict[str, Any]]) -> str:
     """Who is the primary instead of the recorded one, and the way on, where that may be so."""
     writing = [i["name"] for i in instances if i["role"] == "primary"]
     if not writing or cluster.topology.primary in writing:
@@ -70,7 +70,7 @@ def _outdated(cluster: Cluster, instances: list[dict[str, Any]]) -> str:
     return outdated.told(cluster.engine, cluster.topology)
 
 
-def _tell_left(cluster: Cluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
+def _tell_left(cluster: AnyCluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
     """Say of each that runs and does not stream whether it can follow no more."""
     for found in instances:
         name, primary = found["name"], cluster.topology.primary
@@ -79,14 +79,14 @@ def _tell_left(cluster: Cluster, instances: list[dict[str, Any]], streaming: lis
             found["state"] = left.why(cluster.engine, name, primary) or found["state"]
 
 
-def _instances(cluster: Cluster) -> list[dict[str, Any]]:
+def _instances(cluster: AnyCluster) -> list[dict[str, Any]]:
     def seen(name: str) -> dict[str, Any]:
         return _instance(cluster, cluster.instance(name))
 
     return ask_all(seen, cluster.topology.names)
 
 
-def _senders(upstream: Instance) -> list[dict[str, Any]]:
+def _senders(upstream: Server) -> list[dict[str, Any]]:
     """Nobody where it does not answer any more: its own state says so the next time."""
     try:
         found = db.rows(upstream.address, REPLICATION, seconds=SHOWN_SECONDS, limit=SHOWN_SECONDS)
@@ -95,7 +95,7 @@ def _senders(upstream: Instance) -> list[dict[str, Any]]:
         return []
 
 
-def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
+def _instance(cluster: AnyCluster, instance: Server) -> dict[str, Any]:
     known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
              "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
     if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
@@ -107,7 +107,7 @@ def _instance(cluster: Cluster, instance: Instance) -> dict[str, Any]:
     return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"]}
 
 
-def _life(cluster: Cluster, instance: Instance) -> str:
+def _life(cluster: AnyCluster, instance: Server) -> str:
     """What one is at that cannot be asked; without a container it may have its data."""
     engine = cluster.engine
     if not (cluster.folder / FILE).exists():
@@ -117,5 +117,5 @@ def _life(cluster: Cluster, instance: Instance) -> str:
     return Life.STOPPED if engine.has_data(instance.name) else Life.ABSENT
 
 
-def _fenced(cluster: Cluster, instance: Instance) -> str:
+def _fenced(cluster: AnyCluster, instance: Server) -> str:
     return "fenced" if instance.name in cluster.topology.fenced else ""

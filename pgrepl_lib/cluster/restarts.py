@@ -8,7 +8,9 @@ replica needs beyond its own settings stands in a block of its own at the end of
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +57,7 @@ def restart(instance: Server) -> None:
     """Restart a server that runs, for what its files say now."""
     needed = _higher(in_use(instance), coming(instance))
     for name in instance.cluster.topology.followers(instance.name):
-        hold(instance.cluster.instance(name), needed)
+        hold(instance.other(name), needed)
     if instance.is_replica:
         _learn(instance)
     _again(instance)
@@ -104,6 +106,42 @@ def resume(replica: Server) -> None:
     start(replica, replica.cluster.engine.start(replica.name), silently)
 
 
+def take_over(instance: Server) -> None:
+    """Let a server read its edited files, and restart it where that is not enough."""
+    if not instance.stale():
+        return
+    now = time.time()
+    for path in instance.files():
+        if path.stat().st_mtime > now:  # the machine's clock was set back since the edit
+            os.utime(path, (now, now))
+    db.row(instance.address, "select pg_reload_conf()")
+
+    def probe() -> tuple[bool, str]:
+        unread = instance.unread()
+        return not unread, f"{', '.join(unread)} not read yet"
+
+    wait_until(f"{instance.name} to read its files", probe, seconds=10)
+    if db.rows(instance.address, "select name from pg_settings where pending_restart"):
+        restart(instance)
+
+
+def reload_action(instance: Server) -> Action:
+    """Let the running server read its edited files."""
+    command = instance.cluster.engine.client(instance.name, "psql", "-c", "select pg_reload_conf();")
+
+    def do(tell: Tell) -> None:
+        take_over(instance)
+
+    return Action((command,), do, lambda: not instance.stale())
+
+
+def follows(instance: Server) -> bool:
+    """Whether it streams where it is a replica, and has no other limits than it needs."""
+    if instance.name in instance.cluster.topology.upstreams and not instance.streams()[0]:
+        return False
+    return not superfluous(instance)
+
+
 def superfluous(instance: Server) -> bool:
     """Whether its block can go: its own settings are as high as what the primary has now.
 
@@ -112,7 +150,7 @@ def superfluous(instance: Server) -> bool:
     if not _raised(instance):
         return False
     with suppress(psycopg.Error, OSError):
-        own, needed = coming(instance, without_block=True), in_use(instance.cluster.primary)
+        own, needed = coming(instance, without_block=True), in_use(instance.other(instance.cluster.topology.primary))
         enough = all(own[name] >= value for name, value in needed.items())
         return enough or not instance.is_replica
     return False
@@ -124,7 +162,7 @@ def release(instance: Server) -> None:
         return
     path = _file(instance)
     files.write_atomic(path, conf.without_block(path.read_text("utf-8"), BLOCK))
-    instance.take_over_configuration()
+    take_over(instance)
     if instance.is_replica:
         instance.wait_streaming()
 
@@ -147,7 +185,7 @@ def hold(replica: Server, needed: Limits) -> None:
     if not (replica.cluster.engine.running(replica.name) and replica.answers()[0]):
         return
     for name in replica.cluster.topology.followers(replica.name):
-        hold(replica.cluster.instance(name), needed)
+        hold(replica.other(name), needed)
     has = in_use(replica)
     if _raise(replica, {name: value for name, value in needed.items() if value > has[name]}):
         _again(replica)
@@ -179,7 +217,7 @@ def _complaint(instance: Server) -> Limits:
 def _learn(replica: Server) -> None:
     """Wait until it has replayed the primary's change, or has paused for it."""
     query = "select pg_current_wal_flush_lsn()::text as lsn"
-    lsn = db.row(replica.cluster.primary.address, query)["lsn"]
+    lsn = db.row(replica.other(replica.cluster.topology.primary).address, query)["lsn"]
 
     def probe() -> tuple[bool, str]:
         knows = bool(db.row(replica.address, KNOWS, [lsn])["knows"])

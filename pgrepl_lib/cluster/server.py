@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from ..doors import answer, db
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import StepFailed, WaitTimeout
-from . import restarts, spaces, unanswered
+from . import spaces, unanswered
 from .changes import left, outdated
 from .topology import application_name, slot_of
 
 if TYPE_CHECKING:
     import pandas
 
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
+    from .project import Project
+
 
 START_SECONDS = 90  # without progress
 HUNG_LOOKS = 10  # one after the other, before a server counts as one that hangs
@@ -37,9 +38,9 @@ select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::te
 
 @dataclass(frozen=True)
 class Server:
-    """An instance by name. Names and numbers stay; which one is the primary changes (`cluster.json` says it)."""
+    """An instance by name. Names and numbers stay; who is the primary changes (`cluster.json`)."""
 
-    cluster: Cluster
+    cluster: Project
     name: str
 
     @property
@@ -47,11 +48,15 @@ class Server:
         """Whether it is a replica now."""
         return self.name != self.cluster.topology.primary
 
+    def other(self, name: str) -> Self:
+        """Another instance of its cluster."""
+        return type(self)(self.cluster, name)
+
     @property
-    def upstream(self) -> Instance:
-        """The instance that this replica follows; one that is to become a replica will follow the primary."""
+    def upstream(self) -> Self:
+        """Whom this replica follows; one that is to become a replica will follow the primary."""
         topology = self.cluster.topology
-        return self.cluster.instance(topology.upstreams.get(self.name, topology.primary))
+        return self.other(topology.upstreams.get(self.name, topology.primary))
 
     @property
     def application_name(self) -> str:
@@ -60,8 +65,22 @@ class Server:
 
     @property
     def slot(self) -> str:
-        """The replication slot on the primary: replica_1_slot for the first replica, as in the document."""
+        """Its replication slot: replica_1_slot for the first replica, as in the document."""
         return slot_of(self.name)
+
+    def conninfo(self, upstream: Server) -> str:
+        """How this replica connects to another instance; of a password only its file's path."""
+        engine, params = self.cluster.engine, self.cluster.params
+        host, port = engine.upstream(upstream.name)
+        words: dict[str, str | int] = {
+            "user": params.replication_user,
+            "port": port,
+            "host": host,
+            "application_name": self.application_name,
+        }
+        if params.auth_method != "trust":
+            words["passfile"] = engine.passfile(self.name)
+        return make_conninfo(**words)  # type: ignore[arg-type]
 
     def has_configuration(self) -> bool:
         """Whether both files have been copied into the cluster's folder."""
@@ -157,11 +176,6 @@ class Server:
         state = str(seen.get("state", NOT_CONNECTED))
         return state == "streaming", state
 
-    def follows(self) -> bool:
-        """Whether it streams where it is a replica, and has no other limits than it needs."""
-        streams = self.name not in self.cluster.topology.upstreams or self.streams()[0]
-        return streams and not restarts.superfluous(self)
-
     def wait_streaming(self) -> None:
         """Wait until the replica streams from its upstream; raises `WaitTimeout` with the log's end.
 
@@ -199,8 +213,22 @@ class Server:
             hint=self.cluster.addressed(hint),
         )
 
+    def drop_slot_action(self, slot: str) -> Action:
+        """Drop a slot that nobody uses, which would hold WAL for ever."""
+        query = sql.SQL("select pg_drop_replication_slot({});").format(slot).as_string()
+        command = self.cluster.engine.client(self.name, "psql", "-c", query)
+
+        def do(tell: Tell) -> None:
+            self.wait_slot_free(slot)
+            db.rows(self.address, query)
+
+        def done() -> bool:
+            return not db.row(self.address, "select slot_name from pg_replication_slots where slot_name = %s", [slot])
+
+        return Action((command,), do, done)
+
     def wait_slot_free(self, slot: str) -> None:
-        """Wait until nobody uses a slot of this server, be it that there is none; raises `WaitTimeout`."""
+        """Wait until nobody uses a slot, even if it does not exist; raises `WaitTimeout`."""
         query = "select not active as free, active_pid::text as pid from pg_replication_slots where slot_name = %s"
 
         def probe() -> tuple[bool, str]:
@@ -256,7 +284,7 @@ class Server:
         return self.cluster.engine.address(self.name)
 
     def in_recovery(self) -> bool:
-        """Whether it replays WAL and refuses writes; raises where it does not say (manual, 9.27.4)."""
+        """Whether it replays WAL and refuses writes; raises if it does not answer (manual, 9.27.4)."""
         return bool(db.row(self.address, "select pg_is_in_recovery() as r")["r"])
 
     def runs_as_primary(self) -> bool:
@@ -267,29 +295,16 @@ class Server:
             return False
 
     def stale(self) -> bool:
-        """Whether a file was edited after the server last read it, or an edit waits for a restart."""
+        """Whether an edited file is not read yet, or an edit waits for a restart."""
         query = "select exists (select from pg_settings where pending_restart) as waiting"
         return bool(self.unread() or db.row(self.address, query)["waiting"])
 
     def unread(self) -> list[str]:
         """Its files that were edited after the server last read them."""
-        times = [path.stat().st_mtime for path in self._files()]
+        times = [path.stat().st_mtime for path in self.files()]
         query = """select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
                    where pg_conf_load_time() < to_timestamp(edited)"""
         return [r["name"] for r in db.rows(self.address, query, [list(CONFIGURATION), times])]
-
-    def take_over_configuration(self) -> None:
-        """Let the server read its edited files, and restart it where that is not enough."""
-        if not self.stale():
-            return
-        now = time.time()
-        for path in self._files():
-            if path.stat().st_mtime > now:  # the machine's clock was set back since the edit
-                os.utime(path, (now, now))
-        db.row(self.address, "select pg_reload_conf()")
-        wait_until(f"{self.name} to read its files", self._all_read, seconds=10)
-        if db.rows(self.address, "select name from pg_settings where pending_restart"):
-            restarts.restart(self)
 
     def wait_on_replay(
         self,
@@ -298,7 +313,7 @@ class Server:
         seconds: float,
         hint: str = "",
     ) -> None:
-        """As `wait_until`; the limit is on replay that stands still, and the server's end is the wait's."""
+        """As `wait_until`, limited by how long replay stands still; ends when the server ends."""
         engine = self.cluster.engine
         wait_until(
             what,
@@ -310,9 +325,6 @@ class Server:
             hint=hint,
         )
 
-    def _all_read(self) -> tuple[bool, str]:
-        unread = self.unread()
-        return not unread, f"{', '.join(unread)} not read yet"
-
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Its configuration files in the cluster's folder."""
         return [self.cluster.folder / self.name / f for f in CONFIGURATION]

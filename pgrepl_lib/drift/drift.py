@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import OperationalError, sql
 
 from ..cluster import restarts
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
 from ..doors import db
 from ..doors.wait import wait_until
@@ -17,10 +19,6 @@ from ..errors import EnvironmentLacking
 from ..postgres.conf import masked
 from . import recorded
 from .snapshot import ALTER_SYSTEM, server_settings, snapshot
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
@@ -44,7 +42,7 @@ class Difference:
         return f"{f'{self.instance}: ' if self.instance else ''}{self.what}: {self.seen} (recorded: {self.recorded})"
 
 
-def verdict(cluster: Cluster) -> tuple[str, str, str] | None:
+def verdict(cluster: AnyCluster) -> tuple[str, str, str] | None:
     """Expected, seen and hint of the check `drift`; None where nothing is recorded yet."""
     record = recorded.known(cluster)
     if record is None:
@@ -85,7 +83,7 @@ def _in_use(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     return {**before, "slots": kept}
 
 
-def notices(cluster: Cluster) -> list[str]:
+def notices(cluster: AnyCluster) -> list[str]:
     """What is there and was never recorded: it is somebody's and is never removed, but slots hold WAL."""
     record = recorded.known(cluster)
     if record is None:
@@ -104,7 +102,7 @@ def notices(cluster: Cluster) -> list[str]:
     return [*found, *consumers(cluster)]
 
 
-def consumers(cluster: Cluster) -> list[str]:
+def consumers(cluster: AnyCluster) -> list[str]:
     """Who else receives WAL from the primary: an archive, a base backup, a logical consumer."""
     ours = [r.application_name for r in cluster.replicas]
     query = """select application_name as n, state from pg_stat_replication
@@ -119,7 +117,7 @@ def consumers(cluster: Cluster) -> list[str]:
 # --- the way back -----------------------------------------------------------------------------------------
 
 
-def with_settings(instance: Instance, start: Action) -> Action:
+def with_settings(instance: Server, start: Action) -> Action:
     """An instance's start that also takes ALTER SYSTEM, and options that it was started with, back to what is recorded.
 
     Before the start, for a replica may not stream because of them, and after it, for only a running server tells them.
@@ -135,7 +133,7 @@ def with_settings(instance: Instance, start: Action) -> Action:
     return Action(commands, do, lambda: start.done() and settings.done(), anew=anew)
 
 
-def renewed(instance: Instance, start: Action) -> Action:
+def renewed(instance: Server, start: Action) -> Action:
     """A start that also changes the image of one whose image's name means another one now."""
     renew = instance.cluster.engine.renew(instance.name)
     if renew.done():
@@ -148,7 +146,7 @@ def renewed(instance: Instance, start: Action) -> Action:
     return Action((*renew.commands, *start.commands), do, anew=start.anew or start.commands)
 
 
-def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | None:
+def rights_back(cluster: AnyCluster, seen: Mapping[str, Any]) -> sql.Composed | None:
     """The statement that gives the replication user the rights that are recorded; None where it has them."""
     record = recorded.read(cluster)
     before = (record and record.state["replication_user"]) or {}
@@ -158,7 +156,7 @@ def rights_back(cluster: Cluster, seen: Mapping[str, Any]) -> sql.Composed | Non
     return sql.SQL("alter role {} {}").format(name, sql.SQL(" ".join(words))) if words else None
 
 
-def settings_action(instance: Instance) -> Action:
+def settings_action(instance: Server) -> Action:
     """The part of that which needs a running server; without one there is nothing to do."""
     engine = instance.cluster.engine
     stop, start = engine.stop(instance.name), engine.start(instance.name)
@@ -170,16 +168,16 @@ def settings_action(instance: Instance) -> Action:
         _reload(instance)
         if restart:
             restarts.restart(instance)
-        instance.take_over_configuration()
+        restarts.take_over(instance)
 
     statements, restart = _astray(instance)
     reset = (engine.client(instance.name, "psql", "-c", s.as_string() + ";") for s in statements)
-    reload = instance.reload_action().commands if statements else ()
+    reload = restarts.reload_action(instance).commands if statements else ()
     again = (*stop.commands, *start.commands) if restart else ()
     return Action((*reset, *reload, *again), do, lambda: _astray(instance) == ([], False))
 
 
-def _astray(instance: Instance) -> tuple[list[sql.Composed], bool]:
+def _astray(instance: Server) -> tuple[list[sql.Composed], bool]:
     """ALTER SYSTEM, as often as an entry is not as recorded, and whether the options of its start are others.
 
     Nothing where the server does not answer.
@@ -205,12 +203,12 @@ def _settable(name: str) -> bool:
     return not name.endswith(LISTS) and masked(name, "x") == "x"
 
 
-def _recorded(instance: Instance) -> dict[str, Any]:
+def _recorded(instance: Server) -> dict[str, Any]:
     record = recorded.read(instance.cluster)
     return dict(record.state["instances"].get(instance.name, {})) if record else {}
 
 
-def _reload(instance: Instance) -> None:
+def _reload(instance: Server) -> None:
     """Let the server read its files, and wait until it has."""
     query = "select pg_conf_load_time()::text as t"
     before = db.row(instance.address, query)["t"]

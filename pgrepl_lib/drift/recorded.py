@@ -15,20 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..cluster import state
+from ..cluster import promises, state
+from ..cluster.members import AnyCluster
+from ..cluster.project import Project
 from ..cluster.topology import NAME, Topology
 from ..doors import files
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import StepFailed
 from ..journal import audit
-from ..operations import synchronous
 from ..postgres import conf
 from .snapshot import digest, snapshot
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
 
 FILE, COPIES = "recorded.json", "recorded"
 State = dict[str, Any]
@@ -48,7 +46,7 @@ class Record:
     before: State | None = None
 
 
-def read(cluster: Cluster) -> Record | None:
+def read(cluster: Project) -> Record | None:
     """The record as it is on the disk; None where no run has completed yet."""
     path = cluster.folder / FILE
     if not path.exists():
@@ -63,7 +61,7 @@ def read(cluster: Cluster) -> Record | None:
         raise StepFailed(f"{path} is damaged.", remedy="remove it; the next run records anew") from None
 
 
-def known(cluster: Cluster) -> Record | None:
+def known(cluster: AnyCluster) -> Record | None:
     """The record, with what an operation has changed that goes on now or was killed."""
     record = read(cluster)
     if record is None or record.before is None:
@@ -72,7 +70,7 @@ def known(cluster: Cluster) -> Record | None:
 
 
 @contextmanager
-def following(cluster: Cluster, run: str = "") -> Iterator[State]:
+def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
     """Record what the block changes; the mapping it gives holds the whole state afterwards.
 
     run: the name of a run, which makes the first record if it completes. Inside another block, and in the kernel of a
@@ -99,13 +97,13 @@ def following(cluster: Cluster, run: str = "") -> Iterator[State]:
         cluster.followed = False
 
 
-def _beginning(cluster: Cluster, record: Record) -> State:
+def _beginning(cluster: AnyCluster, record: Record) -> State:
     """The state now, and the texts of files that are not as recorded."""
     texts = {key: seen for key, text in record.texts.items() if (seen := _text(cluster.folder / key)) != text}
     return {**snapshot(cluster), "texts": texts}
 
 
-def _finish(cluster: Cluster, record: Record | None, before: State, run: str, *, completed: bool) -> State:
+def _finish(cluster: AnyCluster, record: Record | None, before: State, run: str, *, completed: bool) -> State:
     if record and not (cluster.folder / FILE).exists():
         return {}  # the cluster was removed
     if run and (made := state.read(cluster.folder)):  # its kernel may have changed roles
@@ -118,7 +116,7 @@ def _finish(cluster: Cluster, record: Record | None, before: State, run: str, *,
     return now
 
 
-def _followed(cluster: Cluster, record: Record, before: State, now: State, run: str = "") -> Record:
+def _followed(cluster: AnyCluster, record: Record, before: State, now: State, run: str = "") -> Record:
     """The record with what has changed between two states; a completed run also records instances that it lacks."""
     made, texts = merged(record.state, before, now), dict(record.texts)
     made["instances"] = {n: made["instances"].get(n, i) for n, i in now["instances"].items() if run or n in made["instances"]}
@@ -143,7 +141,7 @@ def merged(recorded: Any, before: Any, now: Any) -> Any:
     return {k: v for k, v in made.items() if v is not ABSENT}
 
 
-def restoring(cluster: Cluster) -> tuple[Action, str]:
+def restoring(cluster: AnyCluster) -> tuple[Action, str]:
     """Put the configuration files back as they are recorded, their modes and those of the passwords' files too; the diff."""
     found = list(astray(cluster))
     names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
@@ -159,7 +157,7 @@ def restoring(cluster: Cluster) -> tuple[Action, str]:
     return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()), diff
 
 
-def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
+def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     """Files that are not as they shall be, with the text (None: it stays) and the mode to have.
 
     As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is old or missing.
@@ -168,7 +166,7 @@ def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
     texts = dict(record.texts) if record else {}
     primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
     if before := texts.get(primary) or _text(cluster.folder / primary):
-        texts[primary] = synchronous.as_promised(cluster, before)
+        texts[primary] = promises.as_promised(cluster, before)
     for key, text in texts.items():
         path = cluster.folder / key
         mode = _mode_of(record, key) if record and key in record.texts else _mode(path)
@@ -183,7 +181,7 @@ def astray(cluster: Cluster) -> Iterator[tuple[Path, str | None, int]]:
             yield path, None, mode
 
 
-def _write(cluster: Cluster, record: Record, before: State | None = None) -> None:
+def _write(cluster: AnyCluster, record: Record, before: State | None = None) -> None:
     for key, text in record.texts.items():
         files.write_atomic(cluster.folder / COPIES / key, text, _mode_of(record, key))
     for folder in (cluster.folder / COPIES).glob("*"):

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..doors import db
 from ..doors.answer import ask_all
 from ..engine.action import CONFIGURATION
 from ..errors import EnvironmentLacking
 from ..postgres import conf
 from ..postgres.conf import masked
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 # What the server as a whole uses; a managed setting that ALTER ROLE or ALTER DATABASE hides from us is told as such.
 SETTINGS = """
@@ -39,7 +37,7 @@ TEXTS = (".env", "docker-compose.yaml", "docker-compose.override.yaml")  # Compo
 UNKNOWN = {"settings": None, "alter_system": None, "slots": None}  # of a server that does not answer
 
 
-def snapshot(cluster: Cluster) -> dict[str, Any]:
+def snapshot(cluster: AnyCluster) -> dict[str, Any]:
     """The whole state: `instances`, `replication_user`, `files` (SHA-256) and `modes` of the cluster's folder.
 
     What a server would have to say that does not answer is None: unknown.
@@ -55,7 +53,7 @@ def snapshot(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def of_instance(instance: Instance) -> dict[str, Any]:
+def of_instance(instance: Server) -> dict[str, Any]:
     """One instance: role, upstream, port, running (that is: it answers), settings, alter_system, slots, files, modes.
 
     role: primary where it accepts writes, else replica or fenced; of one that does not answer what `cluster.json` says.
@@ -85,7 +83,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _live(instance: Instance, managed: dict[str, str]) -> dict[str, Any]:
+def _live(instance: Server, managed: dict[str, str]) -> dict[str, Any]:
     try:
         seen = server_settings(instance.address)
         found = [r for r in seen if r["source"] in SERVER_WIDE or r["name"] in managed]
@@ -106,7 +104,7 @@ def _told(row: dict[str, str]) -> str:
     return masked(row["name"], row["value"]) if row["source"] in SERVER_WIDE else f"hidden by one for a {row['source']}"
 
 
-def _user(primary: Instance) -> dict[str, Any] | None:
+def _user(primary: Server) -> dict[str, Any] | None:
     try:
         return db.row(primary.address, USER, [primary.cluster.params.replication_user])
     except (psycopg.Error, OSError, EnvironmentLacking):

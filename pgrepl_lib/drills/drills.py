@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from ..cluster import restarts
 from ..doors import db, files
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
@@ -138,7 +139,7 @@ def _block(cluster: Cluster, file: str, change: Callable[[str], str]) -> tuple[A
 
     def do(tell: Tell) -> None:
         files.write_atomic(path, change(path.read_text("utf-8")))
-        cluster.primary.take_over_configuration()
+        restarts.take_over(cluster.primary)
 
     def done() -> bool:
         return path.read_text("utf-8") == change(path.read_text("utf-8"))
@@ -146,7 +147,7 @@ def _block(cluster: Cluster, file: str, change: Callable[[str], str]) -> tuple[A
     def diff() -> str:
         return conf.diff(path.read_text("utf-8"), change(path.read_text("utf-8")), name)
 
-    return Action((f"patch {name}", *cluster.primary.reload_action().commands), do, done), diff
+    return Action((f"patch {name}", *restarts.reload_action(cluster.primary).commands), do, done), diff
 
 
 def _received(cluster: Cluster) -> tuple[bool, str]:

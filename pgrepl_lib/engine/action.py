@@ -17,7 +17,7 @@ Tell = Callable[[str], None]
 
 
 def temporary_of(name: str) -> str:
-    """The temporary instance in which a replica's base backup is made: the document's name for the first."""
+    """The temporary instance for a replica's base backup, named as in the document."""
     return TEMPORARY_REPLICA if name == REPLICA else f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
 
 

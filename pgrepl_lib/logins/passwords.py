@@ -7,16 +7,13 @@ import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..cluster.project import Project
 from ..doors import files
 from ..engine import secret
 from ..engine.action import PASSFILE, Action, Tell
 from ..errors import StepFailed
 from . import superuser
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
 
 # Of one's own: the same in a shell, in SQL and in a password file, and for every encoding.
 USABLE = re.compile(r"(?! )[ -&(-9;-\[\]-~]+(?<! )\n*")
@@ -24,7 +21,7 @@ RULE = "a password is one line of printable ASCII characters, without ' : \\ and
 Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 
 
-def action(cluster: Cluster) -> Action:
+def action(cluster: Project) -> Action:
     """Make the passwords that are missing, and the files in which PostgreSQL's programs look for them."""
     folder, owners = cluster.folder / "secrets", _owners(cluster)
     password_files = {"pgpass": owners, PASSFILE: owners[1:]}
@@ -64,7 +61,7 @@ def _is(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
 
 
-def _require_usable(cluster: Cluster) -> None:
+def _require_usable(cluster: Project) -> None:
     """Raise `StepFailed` for files that somebody has put there and that cannot be used."""
     if not (bad := unusable(cluster)):
         return
@@ -73,7 +70,7 @@ def _require_usable(cluster: Cluster) -> None:
     raise StepFailed(cause, remedy=cluster.addressed(remedy))
 
 
-def unusable(cluster: Cluster) -> list[str]:
+def unusable(cluster: Project) -> list[str]:
     """The files of passwords that somebody has put there and that cannot be used."""
     folder = cluster.folder / "secrets"
     return [f"secrets/{name}" for _, name in _owners(cluster) if not _usable(folder / name)]
@@ -84,7 +81,7 @@ def _usable(path: Path) -> bool:
     return found.absent or bool(USABLE.fullmatch(found.text))
 
 
-def _owners(cluster: Cluster) -> Owners:
+def _owners(cluster: Project) -> Owners:
     replication = [(cluster.params.replication_user, "replication")]
     return [("postgres", "superuser"), *(replication if cluster.params.auth_method != "trust" else [])]
 

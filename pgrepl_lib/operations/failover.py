@@ -16,7 +16,8 @@ from ..errors import StepFailed
 from ..postgres import conf
 from ..postgres.conf import FENCE
 from ..postgres.recovery import Replay
-from ..steps.replicas import move_action, write_standby
+from ..steps.replicas import move_action
+from ..steps.standby import write_standby
 from .choosing import answer_of, can_start, choice_is_open, earlier, more
 from .rejoin.partial import let_follow
 from .rolechange import RoleChange, Step, candidate, refuse

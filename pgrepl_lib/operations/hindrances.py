@@ -31,7 +31,6 @@ select pid from pg_stat_activity
 where current_setting('max_standby_streaming_delay') = '-1' and backend_type = 'client backend'
   and pid <> pg_backend_pid() and xact_start < now() - interval '5 seconds' order by 1"""
 LAG = "select pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)::bigint as lag"
-LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
 
 
 @dataclass(frozen=True)

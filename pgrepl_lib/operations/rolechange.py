@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..checks import slots
+from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import db, files, show
 from ..doors.answer import DECISION_SECONDS, Kind
@@ -19,7 +20,7 @@ from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres import conf
 from ..steps import bystanders
 from ..steps.replicas import move_action
-from . import synchronous, taking_back
+from . import taking_back
 
 if TYPE_CHECKING:
     from ..cluster.topology import Topology
@@ -167,9 +168,9 @@ class RoleChange:
     def slots_action(self, followers: list[Instance]) -> Action:
         """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
         made = [self.new.slot_action(f.slot) for f in followers]
-        names = synchronous.standbys(self.cluster, self.new.name)
+        names = promises.standbys(self.cluster, self.new.name)
         promise = self.cluster.topology.synchronous
-        return Action.sequence([*made, synchronous.action(self.new, promise, names)])
+        return Action.sequence([*made, promises.action(self.new, promise, names)])
 
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""
@@ -280,7 +281,7 @@ class RoleChange:
 
         def do(tell: Tell) -> None:
             files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
-            self.new.take_over_configuration()
+            restarts.take_over(self.new)
             db.checkpoint(self.new.address)
 
         checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")

@@ -16,7 +16,7 @@ from ..errors import PgreplError, StepFailed
 from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Replay
 from ..steps import bystanders
-from ..steps.replicas import standby_commands, write_standby
+from ..steps.standby import standby_commands, write_standby
 from . import hindrances
 from .hindrances import Hindrance
 from .rolechange import RoleChange, Step, candidate, refuse

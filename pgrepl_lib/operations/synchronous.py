@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from ..checks import momentary
+from ..cluster import promises
 from ..cluster.changes import outdated
-from ..cluster.topology import Topology
-from ..doors import db, files
+from ..doors import db
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import ParameterError, StepFailed
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas
 
     from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
 
 LEVELS = ("off", "local", "remote_write", "on", "remote_apply")  # of synchronous_commit, each waits for more
 PATIENCE = 20  # seconds for one commit that is measured
@@ -39,8 +38,8 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     Raises `ParameterError` for a method that is none, or that would wait for more replicas than stream now.
     """
     require_method(cluster, method)
-    names = standbys(cluster, cluster.primary.name)
-    act = action(cluster.primary, method, names)
+    names = promises.standbys(cluster, cluster.primary.name)
+    act = promises.action(cluster.primary, method, names)
 
     def promise() -> None:
         cluster.topology.synchronous = method
@@ -57,7 +56,7 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     done = lambda: act.done() and cluster.topology.synchronous == method  # noqa: E731
     path = cluster.folder / cluster.primary.name / CONFIGURATION[0]
     text = path.read_text("utf-8")
-    diff = conf.diff(text, wanted(text, method, names), f"{path.parent.name}/{path.name}")
+    diff = conf.diff(text, promises.wanted(text, method, names), f"{path.parent.name}/{path.name}")
     title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
     return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
 
@@ -70,19 +69,6 @@ def require_method(cluster: Cluster, method: str) -> None:
         remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
         cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
-
-
-def require_enough_left(cluster: Cluster, name: str) -> None:
-    """Raise `ParameterError` where every commit would wait for ever without this one.
-
-    Commits wait for those that follow the primary itself.
-    """
-    method, direct = cluster.topology.synchronous, cluster.topology.followers(cluster.primary.name)
-    left = set(direct) - {name}
-    if name in direct and waited_for(method) > len(left):
-        ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")
-        cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was changed."
-        raise ParameterError(cause, remedy=ways)
 
 
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
@@ -139,43 +125,6 @@ def _measured(at: db.Address, rows: int) -> dict[str, list[float]]:
     return taken
 
 
-def standbys(cluster: Cluster, primary: str) -> list[str]:
-    """The names that the others have towards this primary; also those that do not stream now."""
-    topology: Topology = cluster.topology
-    return [cluster.instance(n).application_name for n in topology.names if n != primary]
-
-
-def renew(cluster: Cluster) -> None:
-    """Step, where a promise names other instances than there are now: who came confirms, too."""
-    method, primary = cluster.topology.synchronous, cluster.primary
-    if not method or not primary.runs_as_primary():  # `pgrepl run` puts it right then
-        return
-    act = action(primary, method, standbys(cluster, primary.name))
-    if not act.done():
-        cluster.perform(f"Commits wait for {method}", act)
-
-
-def as_promised(cluster: Cluster, text: str) -> str:
-    """The text of the primary's file with the promise of `cluster.json`, whoever took it out."""
-    names = standbys(cluster, cluster.topology.primary)
-    return wanted(text, cluster.topology.synchronous, names)
-
-
-def action(instance: Instance, method: str, names: list[str]) -> Action:
-    """Write it into an instance's file, or take it out, and let the server read it."""
-    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-
-    def done() -> bool:
-        text = path.read_text("utf-8")
-        return text == wanted(text, method, names) and not instance.stale()
-
-    def do(tell: Tell) -> None:
-        files.write_atomic(path, wanted(path.read_text("utf-8"), method, names))
-        instance.take_over_configuration()
-
-    return Action((f"patch {instance.name}/{CONFIGURATION[0]}", *instance.reload_action().commands), do, done)
-
-
 def _streaming(cluster: Cluster) -> int:
     """How many stream from the primary itself: for the others no commit waits (manual, 27.2.7)."""
     direct = cluster.topology.followers(cluster.primary.name)
@@ -183,7 +132,7 @@ def _streaming(cluster: Cluster) -> int:
 
 
 def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
-    """The WAL senders read the file a moment later than others; only then does anybody wait for their replicas."""
+    """WAL senders read the file a moment later; only then do commits wait for their replicas."""
     priorities = {n: (1 if method.startswith("ANY") else i) if method else 0 for i, n in enumerate(names, 1)}
     query = "select application_name as n, sync_priority as p from pg_stat_replication where state = 'streaming'"
 
@@ -192,11 +141,3 @@ def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
         return all(priorities[n] == p for n, p in seen.items()), f"sync_priority: {seen}, wanted {priorities}"
 
     wait_until("the replicas' new priorities", probe, seconds=20)
-
-
-def wanted(text: str, method: str, names: list[str]) -> str:
-    """The text of a file with the promise to these standbys; method "": with none."""
-    if not method:
-        return conf.without_block(text, "synchronous")
-    quoted = ", ".join(f'"{n}"' for n in names)
-    return conf.with_block(text, "synchronous", conf.setting_lines({"synchronous_standby_names": f"{method} ({quoted})"}))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ..checks import slots
+from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import files, show
 from ..doors.command import silently
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import PgreplError, StepFailed, first_line
 from ..postgres import conf
-from . import synchronous
 
 if TYPE_CHECKING:
     from ..steps.instance import Instance
@@ -31,7 +31,7 @@ def action(old: Instance, new: Instance) -> Action:
             engine.start(old.name).do(tell)  # it is paused, and goes on
         if not old.runs_as_primary():
             _start(old, tell)
-        old.take_over_configuration()
+        restarts.take_over(old)
         _forget(new)
 
     patches = tuple(f"patch {old.name}/{file}" for file in CONFIGURATION)
@@ -42,9 +42,9 @@ def _restore_files(old: Instance) -> None:
     """No upstream, nobody shut out, and the promise to synchronous replicas as it is recorded."""
     cluster = old.cluster
     settings, rules = (cluster.folder / old.name / file for file in CONFIGURATION)
-    names = synchronous.standbys(cluster, old.name)
+    names = promises.standbys(cluster, old.name)
     before = settings.read_text("utf-8")
-    text = synchronous.wanted(before, cluster.topology.synchronous, names)
+    text = promises.wanted(before, cluster.topology.synchronous, names)
     text = conf.without_block(text, "standby")
     if text != before:
         files.write_atomic(settings, text)
@@ -72,10 +72,10 @@ def _forget(new: Instance) -> None:
     path = new.cluster.folder / new.name / CONFIGURATION[0]
     if path.exists():
         text = path.read_text("utf-8")
-        files.write_atomic(path, synchronous.wanted(text, "", []))
+        files.write_atomic(path, promises.wanted(text, "", []))
     try:
         if new.cluster.engine.running(new.name):
-            new.take_over_configuration()
+            restarts.take_over(new)
             slots.drops(new.cluster, new.cluster.topology).do(silently)
             return
         why = str(new.cluster.engine.life(new.name))

@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -23,60 +22,31 @@ from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..engine.choose import choose
 from ..engine.ports import holder
 from ..engine.protocol import Engine
-from ..errors import CheckFailed, ParameterError, StepFailed
+from ..errors import CheckFailed, ParameterError
 from ..journal import audit
 from ..journal.chapter import SET_UP, cell_id
 from ..logins import passwords
 from ..params import Params
-from ..words import picture
-from . import replacing
+from . import pictured, replacing, standby
 from .instance import Instance
 from .refusals import refuse_engine, refuse_settings
 from .steps import Steps
 
 
-class Cluster(Steps):
+class Cluster(Steps[Instance]):
     """A primary and its replicas, made with one set of parameters."""
 
-    instance_kind: type[Instance] = Instance
+    instance_kind = Instance
 
     def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
-        self.params, self.engine, self.why, self.topology, self.chapter = params, engine, why, topology, chapter
+        super().__init__(params, engine, topology)
+        self.why, self.chapter = why, chapter
         engine.had_data = bool(topology.system_identifier)
-        self.folder = params.folder
         self._ready = self._found_ready = False
-        self._operating = False
 
-    # --- instances -----------------------------------------------------------------------------------------
-
-    def instance(self, name: str) -> Instance:
-        """The instance of this name; raises `ParameterError` where there is none."""
-        if name not in self.topology.names:
-            raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
-                                 remedy=self.addressed("`pgrepl status` lists them"))  # fmt: skip
-        return self.instance_kind(self, name)
-
-    @property
-    def primary(self) -> Instance:
-        """The instance that accepts writes now."""
-        return self.instance_kind(self, self.topology.primary)
-
-    @property
-    def replicas(self) -> list[Instance]:
-        """The replicas, by number."""
-        return [self.instance_kind(self, name) for name in self.topology.replicas]
-
-    @property
-    def replica(self) -> Instance:
-        """The first replica."""
-        if not self.topology.replicas:
-            fenced = list(self.topology.fenced)
-            back = [f"`pgrepl rejoin {name}` brings the fenced {name} back" for name in fenced]
-            remedy = self.addressed("; ".join([*back, "`pgrepl replica add` adds one"]))
-            looked_at = [f"fenced: {', '.join(fenced) or 'none'}"]
-            cause = f"Project {self.params.project} has no replica now."
-            raise StepFailed(cause, looked_at=looked_at, remedy=remedy)
-        return self.replicas[0]
+    def bring_up_above(self, name: str, tell: Tell) -> None:
+        """Before a replica starts, the replica that it follows runs and has its slot."""
+        standby.bring_up_above(self.instance(name), tell)
 
     # --- steps ---------------------------------------------------------------------------------------------
 
@@ -192,8 +162,8 @@ class Cluster(Steps):
             self._record_engine()
 
     def picture(self, **texts: str) -> None:
-        """Show the primary, its replicas and the way of the WAL; the texts are those of `picture.topology`."""
-        show.svg(picture.topology(self, **texts))
+        """Show the primary, its replicas and the way of the WAL; the texts are those of `pictured.topology`."""
+        show.svg(pictured.topology(self, **texts))
 
     def show_existing(self, nothing: str) -> list[str]:
         """Show what exists of this cluster, or the text `nothing`."""
@@ -227,15 +197,6 @@ class Cluster(Steps):
         facts = made.facts(seconds)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), **facts)
 
-    def require_primary(self) -> None:
-        """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
-        if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
-            remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
-            cause = f"Project {self.params.project} has no running primary; nothing was changed."
-            name = self.topology.primary
-            looked_at = [f"{name}: {self.engine.life(name)}"]
-            raise StepFailed(cause, looked_at=looked_at, remedy=self.addressed(remedy))
-
     def refuse_settings(self, made: Mapping[str, Any]) -> None:
         """Raise `ParameterError` for settings that it was not made with and that cannot work."""
         refuse_settings(self.params, made, self.engine, len(self.topology.names) - 1)
@@ -253,10 +214,6 @@ class Cluster(Steps):
         self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports),
                             operated=self.topology.operated)  # fmt: skip
         return facts
-
-    def mark(self, name: str) -> Path:
-        """Exists while an instance's data is being made: from the start of the base backup until it is complete."""
-        return self.folder / name / ".unfinished"
 
     def _prepare_once(self) -> None:
         if self._ready:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from ..checks import slots
 from ..cluster import identity, restarts
@@ -22,11 +21,13 @@ from ..logins import logins
 from ..postgres import conf, progress
 from ..postgres.limits import limits
 from . import replacing
-from .replicas import bring_up_above
+from .steps import Steps
 
 
 class Instance(Server):
     """An instance with the steps that make, start and stop it."""
+
+    cluster: Steps[Instance]
 
     # --- configuration files -------------------------------------------------------------------------------
 
@@ -70,20 +71,6 @@ class Instance(Server):
     def standby_lines(self, upstream: Server) -> list[str]:
         """What makes a server that starts in recovery follow this upstream, over its own slot."""
         return conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
-
-    def conninfo(self, upstream: Server) -> str:
-        """How this replica connects to another instance; a password is never in it, only the path of its file."""
-        engine, params = self.cluster.engine, self.cluster.params
-        host, port = engine.upstream(upstream.name)
-        words: dict[str, str | int] = {
-            "user": params.replication_user,
-            "port": port,
-            "host": host,
-            "application_name": self.application_name,
-        }
-        if params.auth_method != "trust":
-            words["passfile"] = engine.passfile(self.name)
-        return make_conninfo(**words)  # type: ignore[arg-type]
 
     # --- primary -------------------------------------------------------------------------------------------
 
@@ -139,20 +126,6 @@ class Instance(Server):
             return bool(found)
 
         return Action((command,), lambda tell: db.rows(self.address, query), done)
-
-    def drop_slot_action(self, slot: str) -> Action:
-        """Drop a slot that nobody uses, which would hold WAL for ever."""
-        query = sql.SQL("select pg_drop_replication_slot({});").format(slot).as_string()
-        command = self.cluster.engine.client(self.name, "psql", "-c", query)
-
-        def do(tell: Tell) -> None:
-            self.wait_slot_free(slot)
-            db.rows(self.address, query)
-
-        def done() -> bool:
-            return not db.row(self.address, "select slot_name from pg_replication_slots where slot_name = %s", [slot])
-
-        return Action((command,), do, done)
 
     # --- replica -------------------------------------------------------------------------------------------
 
@@ -235,7 +208,7 @@ class Instance(Server):
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         self.cluster.settle_port(self.name)
         action = drift.renewed(self, drift.with_settings(self, self.start_action()))
-        return self.cluster.perform(title or f"Start {self.name}", slots.tidied(self, action))
+        return self.cluster.perform(title or f"Start {self.name}", slots.tidied(self.cluster, self, action))
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""
@@ -244,21 +217,21 @@ class Instance(Server):
         action = cluster.engine.start(self.name, initialise=self._is_first())
 
         def do(tell: Tell) -> None:
-            bring_up_above(self, tell)
+            cluster.bring_up_above(self.name, tell)
             if not action.done():
                 identity.require_own_data(cluster.engine, cluster.topology, self.name)
                 replacing.forget_copy(cluster.engine, self.name, cluster.mark(self.name))
             password.do(tell)
             restarts.start(self, action, tell)
             cluster.learn_identity()
-            self.take_over_configuration()
+            restarts.take_over(self)
             if self.name in cluster.topology.upstreams:
                 self.wait_streaming()
             restarts.release(self)
 
         def done() -> bool:
             ready = action.done() and self.answers()[0] and not self.stale() and password.done()
-            return ready and self.follows()
+            return ready and restarts.follows(self)
 
         return Action(self.start_commands(), do, done, anew=self.start_commands(anew=True))
 
@@ -309,11 +282,6 @@ class Instance(Server):
     def resume_replay(self, title: str = "") -> str:
         """Step: the replica applies WAL again, what has piled up first."""
         return self.cluster.perform(title or f"Resume replay on {self.name}", self._replay_action("resume", "not paused"))
-
-    def reload_action(self) -> Action:
-        """Let the running server read its edited files."""
-        command = self.cluster.engine.client(self.name, "psql", "-c", "select pg_reload_conf();")
-        return Action((command,), lambda tell: self.take_over_configuration(), lambda: not self.stale())
 
     # --- pieces --------------------------------------------------------------------------------------------
 

@@ -8,17 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..checks import slots
-from ..cluster import restarts, roles
+from ..cluster import promises, restarts, roles
 from ..cluster.changes import outdated
 from ..doors import db, files, show
-from ..doors.command import Command, silently
+from ..doors.command import silently
 from ..drift import drift, recorded
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
-from ..operations import synchronous
-from ..postgres import conf
 from ..postgres.limits import PARALLEL, limits
 from . import bystanders, own_lines, replacing
+from .standby import configuration_action, standby_commands, whole_action, write_standby
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -54,7 +53,7 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
 
 def _whole_step(replica: Instance, title: str) -> Prepared:
     """A replica's step of `prepare_all`, with what its file has of its own."""
-    action = slots.tidied(replica, drift.renewed(replica, whole_action(replica)))
+    action = slots.tidied(replica.cluster, replica, drift.renewed(replica, whole_action(replica)))
     difference, addition = partial(own_lines.difference, replica), partial(own_lines.addition, replica)
     return title.format(replica.name), action, difference, addition
 
@@ -74,7 +73,7 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
         cluster.topology.upstreams.setdefault(name, source.name)
         cluster.change_instances()
         prepare_all(cluster, title, [name])
-        synchronous.renew(cluster)
+        _renew_promise(cluster)
     return cluster.instance(name)
 
 
@@ -94,7 +93,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
         cluster.topology.upstreams.pop(name, None)
         cluster.topology.fenced.pop(name, None)
         cluster.change_instances()
-        synchronous.renew(cluster)
+        _renew_promise(cluster)
     return outcome
 
 
@@ -162,7 +161,7 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
         cause = f"{name} is the last copy of the primary's data; nothing was removed."
         raise ParameterError(cause, remedy=remedy)
-    synchronous.require_enough_left(cluster, name)
+    promises.require_enough_left(cluster, name)
     roles.require_another_writer(cluster.engine, cluster.topology, name)
 
 
@@ -194,8 +193,8 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
         raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
     outdated.require_none(cluster.engine, cluster.topology)
     if upstream != cluster.primary.name:
-        synchronous.require_enough_left(cluster, name)
-    drops = bystanders.not_needed(slots.elsewhere(instance, upstream), partial(_left_slot, instance))
+        promises.require_enough_left(cluster, name)
+    drops = bystanders.not_needed(slots.elsewhere(cluster, instance, upstream), partial(_left_slot, instance))
     action = Action.sequence([move_action(instance, target), drops])
     return cluster.perform(title.format(name, upstream), action)
 
@@ -217,7 +216,7 @@ def move_action(instance: Instance, target: Instance) -> Action:
         cluster.record()
         if cluster.engine.running(instance.name):
             restarts.hold(instance, restarts.in_use(target))
-            instance.take_over_configuration()
+            restarts.take_over(instance)
             instance.wait_streaming()
         elif not (life := cluster.engine.life(instance.name)).ended:
             remedy = cluster.addressed("`pgrepl run` lets it go on, and follow")
@@ -227,80 +226,8 @@ def move_action(instance: Instance, target: Instance) -> Action:
         follows = cluster.topology.upstreams.get(instance.name) == target.name
         return follows and instance.streams()[0] and not instance.stale()
 
-    reload = instance.reload_action().commands
+    reload = restarts.reload_action(instance).commands
     return Action((*slot.commands, *standby_commands(instance), *reload), do, done)
-
-
-def whole_action(instance: Instance) -> Action:
-    """Everything from the slot to streaming, as one action."""
-    start = lambda: drift.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
-
-    def do(tell: Tell) -> None:
-        for each in instance.copy_actions():
-            if not each.done():
-                each.do(tell)
-        configuration_action(instance).do(tell)
-        start().do(tell)
-
-    def done() -> bool:
-        return instance.prepared() and configuration_action(instance).done() and start().done()
-
-    parts = [*instance.copy_actions(), configuration_action(instance)]
-    copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
-    taken_back = drift.settings_action(instance).commands
-    return Action((*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands))
-
-
-def bring_up_above(instance: Instance, tell: Tell) -> None:
-    """Before a replica starts, the replica that it follows runs and has its slot."""
-    above = instance.upstream
-    if above.is_replica:
-        for each in (whole_action(above), above.slot_action(instance.slot)):
-            if not each.done():
-                each.do(tell)
-
-
-def configuration_action(instance: Instance) -> Action:
-    """The primary's files, with the replica's own upstream and slot."""
-    cluster = instance.cluster
-    source, target = cluster.folder / cluster.primary.name, cluster.folder / instance.name
-    shown = f"cp {source.name}/{CONFIGURATION[0]} {source.name}/{CONFIGURATION[1]} {target.name}/"
-
-    def do(tell: Tell) -> None:
-        for file in CONFIGURATION:
-            if not (target / file).exists():
-                files.write_atomic(target / file, (source / file).read_text("utf-8"))
-        write_standby(instance, instance.upstream)
-
-    def done() -> bool:
-        path = target / CONFIGURATION[0]
-        return all((target / f).exists() for f in CONFIGURATION) and path.read_text("utf-8") == _standby(instance)
-
-    return Action((shown, *standby_commands(instance)), do, done)
-
-
-def standby_commands(instance: Instance) -> tuple[Command | str, ...]:
-    """What a person would type for `write_standby`."""
-    password = instance.cluster.engine.give_password(instance.name)
-    return *password.commands, f"patch {instance.name}/{CONFIGURATION[0]}"
-
-
-def write_standby(instance: Instance, upstream: Instance) -> None:
-    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
-
-    Also what its server needs to log in there. Who still is the primary keeps its synchronous promise.
-    """
-    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(silently)
-    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-    text = path.read_text("utf-8")
-    if instance.is_replica:
-        text = conf.without_block(text, "synchronous")
-    files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
-
-
-def _standby(instance: Instance) -> str:
-    text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
-    return conf.with_block(conf.without_block(text, "synchronous"), "standby", instance.standby_lines(instance.upstream))
 
 
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
@@ -334,3 +261,13 @@ def _above(cluster: Cluster, name: str) -> list[str]:
         name = cluster.topology.upstreams[name]
         found.append(name)
     return found
+
+
+def _renew_promise(cluster: Cluster) -> None:
+    """Step, where a promise names other instances than there are now: who came confirms, too."""
+    method, primary = cluster.topology.synchronous, cluster.primary
+    if not method or not primary.runs_as_primary():  # `pgrepl run` puts it right then
+        return
+    act = promises.action(primary, method, promises.standbys(cluster, primary.name))
+    if not act.done():
+        cluster.perform(f"Commits wait for {method}", act)

@@ -1,4 +1,4 @@
-"""Steps: how a cluster's work is done, shown and recorded; and what may not be done while its roles change."""
+"""Steps: how work is done, shown and recorded, and what waits while roles change."""
 
 from __future__ import annotations
 
@@ -8,28 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from ..cluster import state, unanswered
-from ..cluster.changes import left, outdated, promotion, underway
-from ..cluster.topology import Topology
+from ..cluster.changes import outdated, promotion, underway
+from ..cluster.members import Kind, Members
 from ..doors import files, show
 from ..doors.command import Command, Completed, transcript
 from ..drift import recorded
-from ..engine.action import Action
-from ..engine.protocol import Engine
+from ..engine.action import Action, Tell
 from ..engine.together import together
 from ..errors import CommandFailed, PgreplError, StepFailed
 from ..journal import audit
 from ..journal.chapter import cell_id
 from ..journal.lock import step_lock
-from ..params import Params
 from ..postgres import conf
-from ..words.commands import addressed
 from . import ask
-
-if TYPE_CHECKING:
-    from .cluster import Cluster
 
 MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
 
@@ -43,19 +36,22 @@ class Outcome(str):
         pass
 
 
-class Steps:
+class Steps(Members[Kind]):
     """What performs steps; the cluster's verbs are built on it."""
 
-    params: Params
-    engine: Engine
-    topology: Topology
-    folder: Path
     chapter: str
-    looks_only = False  # whether nothing is done, only said what would be (`runner/plan.py`)
-    followed = False  # whether what is changed now will be recorded by who began it
     _operating = False
 
     def _prepare_once(self) -> None:
+        raise NotImplementedError
+
+    def settle_port(self, name: str) -> None:
+        raise NotImplementedError
+
+    def learn_identity(self) -> None:
+        raise NotImplementedError
+
+    def bring_up_above(self, name: str, tell: Tell) -> None:
         raise NotImplementedError
 
     @cached_property
@@ -63,29 +59,10 @@ class Steps:
         """The record that this work goes to."""
         return audit.Journal.of(self.folder)
 
-    def addressed(self, text: str) -> str:
-        """The text, with each of our commands in it naming this cluster."""
-        return addressed(text, self.params)
-
-    def underway(self) -> str:
-        """Why roles are not as they are recorded, and how to go on; empty where they are.
-
-        Whatever advice goes by the roles is for when this is empty.
-        """
-        now = underway.now(self.folder, self.params, self.topology)
-        return now or outdated.told(self.engine, self.topology)
-
-    def ways_on(self, check: str, also: Sequence[str]) -> str:
-        """What comes before a failed check's own advice. also: what leads on from what it saw."""
-        way = self.underway()
-        if not way and check in left.CHECKS:
-            way = left.told(self.engine, self.topology)
-        return way or unanswered.ways_on(self.engine, self.topology, also)
-
     @contextmanager
     def working(self) -> Iterator[None]:
         """Hold the project, and record what the block changes."""
-        with step_lock(self.folder), recorded.following(cast("Cluster", self)):
+        with step_lock(self.folder), recorded.following(self):
             yield
 
     def perform(
@@ -135,7 +112,7 @@ class Steps:
         return Outcome(outcome)
 
     def agree(self, title: str, action: Action, diff: Callable[[], str] = str) -> None:
-        """Ask for a step that has something to do, where a person is asked; one that is declined is recorded, too."""
+        """Ask a person, where one is asked, for a step with something to do; a no is recorded, too."""
         if not ask.wanted():
             return
         try:
@@ -178,12 +155,8 @@ class Steps:
         action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
         return self.perform(title, action, diff=lambda: conf.diff(old, new, name), adds=lambda: conf.addition(new, block, name))
 
-    def text_of(self, path: Path) -> str:
-        """A text file of the cluster's folder; empty where there is none."""
-        return path.read_text("utf-8") if path.exists() else ""
-
     def begin(self, kind: str, old: str, new: str) -> None:
-        """Record that roles are about to change, so that nothing else is done until that has ended."""
+        """Record that roles are about to change: nothing else is done until that has ended."""
         begun, known = {"kind": kind, "from": old, "to": new}, self.topology.operation
         if not begun.items() <= known.items():
             known = {}  # else it goes on, with what is known of it
@@ -194,10 +167,6 @@ class Steps:
         """The change of roles has ended."""
         self.topology.operation, self._operating = {}, False
         self.record()
-
-    def record(self) -> None:
-        """Write the instances and their roles as they are now into `cluster.json`."""
-        state.write(self.params, self.engine.id, self.engine.name, self.engine.ports, self.topology)
 
     def _refuse_unfinished(self) -> None:
         if (begun := self.topology.operation) and not self._operating:

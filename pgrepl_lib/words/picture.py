@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..doors.legible import legible
-
-if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
 
 FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{alt}"
  font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="14"><title>{alt}</title>
@@ -39,14 +35,6 @@ class Node:
     lines: tuple[str, ...]
     upstream: str = ""
     slot: str = ""
-
-
-def topology(cluster: Cluster, *, network: str, writes: str, reads: str, alt: str) -> str:
-    """The primary, its replicas and the way of the WAL. The texts are the reader's language, hence arguments."""
-    nodes = [Node(cluster.primary.name, "primary", (writes, f"PostgreSQL {cluster.params.pg_version}"))]
-    nodes += [Node(r.name, "replica", (reads, f"application_name {r.application_name}"), r.upstream.name, r.slot)
-              for r in cluster.replicas]  # fmt: skip
-    return draw(nodes, network=network, alt=alt)
 
 
 def draw(nodes: Sequence[Node], *, network: str, alt: str, narrow: bool = False) -> str:

@@ -24,7 +24,7 @@ from pgrepl_lib.journal.runs import Run
 CHECKOUT = Path(__file__).parents[2]
 HOLD = """
 import sys, pathlib
-from pgrepl_lib.lock import {0}
+from pgrepl_lib.journal.lock import {0}
 with {0}(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

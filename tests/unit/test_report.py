@@ -26,6 +26,7 @@ from pgrepl_lib.evidence.attestation import STATEMENT
 from pgrepl_lib.journal import audit, lock, timeline
 from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.runs import Run
+from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
 
 from ..journals import SET_UP, Line, at, begun, chapter, check, completed, engine, journal, step, stopped
@@ -385,7 +386,7 @@ def test_the_chapters_pictures_are_those_that_are_stored(where: str, stored: str
     replicas = [SimpleNamespace(name=n, application_name=a, slot=s, upstream=primary) for n, a, s in described]
     cluster: Any = SimpleNamespace(primary=primary, params=SimpleNamespace(pg_version=14), replicas=replicas)
     alt = re.findall("<title>(.*?)</title>", stored)[0]
-    made = picture.topology(cluster, network="rede do cluster", writes="escritas e leituras", reads="só leituras", alt=alt)
+    made = pictured.topology(cluster, network="rede do cluster", writes="escritas e leituras", reads="só leituras", alt=alt)
     assert made == stored
 
 

@@ -16,13 +16,31 @@ from ...doors.wait import wait_until
 from ...errors import StepFailed
 from ...params import Params
 from .. import life
-from ..action import NOTHING, PASSFILE, PRIMARY, SILENCE, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..action import (
+    NOTHING,
+    PASSFILE,
+    PRIMARY,
+    SILENCE,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    temporary_of,
+)
 from ..ending import KILL_SECONDS, wait_stopped
 from ..life import Life
 from ..processes import owner_of
 from ..secret import content
 from . import network, owner
-from .host import client, compose, container_life, create, find_container, image_here, is_private, write_file
+from .host import (
+    client,
+    compose,
+    container_life,
+    create,
+    find_container,
+    image_here,
+    is_private,
+    write_file,
+)
 from .network import SERVICE
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas
 
-from ...cluster import roles
+from ...cluster import restarts, roles
 from ...cluster.changes import outdated
 from ...doors import db, files, show
 from ...doors.command import silently
@@ -20,20 +20,16 @@ from ...engine.action import CONFIGURATION, NOTHING, Action, Tell
 from ...errors import CommandFailed, ParameterError, PgreplError, StepFailed
 from ...journal import audit
 from ...postgres import conf
-from ...postgres.conf import FENCE
 from ...postgres.control import ControlFile
 from ...steps import replacing
-from ...steps.replicas import standby_commands, whole_action, write_standby
+from ...steps.standby import standby_commands, whole_action, write_standby
 from ...words.kept import NOT_COMPARED, to_be_thrown_away
 from .. import finished
 from . import former, keeping, own_wal
-from .former import Former
 from .own_rows import Found
 
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
-
-COLUMNS = ["database", "table", "rows"]
 
 
 def _nobody_is_asked() -> None:
@@ -124,7 +120,7 @@ class Rejoin:
                 forbid.do(tell)
                 start.do(tell)
             self.instance.wait_ready()
-            self.instance.take_over_configuration()
+            restarts.take_over(self.instance)
 
         def done() -> bool:
             return self._alone() and self._answers() and self.instance.in_recovery()
@@ -141,7 +137,7 @@ class Rejoin:
         """
         if not (self.resumed or self.keep_data) and self._whole():
             self.found = self._own_rows()
-        return pandas.DataFrame(self.found.kept, columns=COLUMNS)
+        return pandas.DataFrame(self.found.kept, columns=["database", "table", "rows"])
 
     @cached_property
     def kept(self) -> Path:
@@ -293,7 +289,7 @@ class Rejoin:
     def _belongs(self) -> None:
         """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""
         rules = self.cluster.folder / self.instance.name / CONFIGURATION[1]
-        files.write_atomic(rules, conf.without_block(rules.read_text("utf-8"), FENCE))
+        files.write_atomic(rules, conf.without_block(rules.read_text("utf-8"), conf.FENCE))
         self.cluster.topology.upstreams[self.instance.name] = self.cluster.topology.primary
         self.cluster.record()
 
@@ -315,10 +311,10 @@ class Rejoin:
         return self.cluster.engine.running(self.instance.name) and self.instance.in_recovery()
 
     @cached_property
-    def former(self) -> Former:
+    def former(self) -> former.Former:
         """What it has alone, which its WAL says."""
         snapshot = self.facts.get("snapshot", "")
-        return Former(self.instance, self.cluster.primary, snapshot)
+        return former.Former(self.instance, self.cluster.primary, snapshot)
 
     def _own_rows(self) -> Found:
         """Kept, told and recorded; raises `StepFailed` for what cannot be, unless that may go."""
