@@ -149,7 +149,7 @@ class LookingCluster(Cluster):
         adds: Callable[[], str] = str,
         agreed: bool = False,
     ) -> Outcome:
-        self._refuse_unfinished()
+        self.refuse_unfinished()
         outcome = UNCHANGED if self._done(action) else WOULD_CHANGE
         self.ahead.add("step", title, outcome, action.commands, diff())
         return Outcome(outcome)

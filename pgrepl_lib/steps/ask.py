@@ -20,6 +20,7 @@ from ..words.commands import addressed
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device
 PROMPT = "[y]es, [n]o (stop here), [a]ll: "
+YES, NO, ALL = ("y", "yes", "s", "sim"), ("n", "no", "não", "nao"), ("a", "all", "t", "todos")
 
 
 class Declined(Interrupted):
@@ -57,15 +58,15 @@ def confirm(title: str, commands: Sequence[object], diff: str) -> None:
     try:
         _write(terminal, redact("\n".join(map(legible, lines)) + "\n"))
         answer = ""
-        while answer not in ("y", "yes", "n", "no", "a", "all"):
+        while answer not in (*YES, *NO, *ALL):
             termios.tcflush(terminal, termios.TCIFLUSH)  # what was typed before the question answers nothing
             _write(terminal, PROMPT)
             answer = _line(terminal)
     finally:
         os.close(terminal)
-    if answer in ("n", "no"):
+    if answer in NO:
         raise Declined(f"{title}: declined, and not begun.", remedy="run again: it goes on here")
-    if answer in ("a", "all"):
+    if answer in ALL:
         del os.environ[TERMINAL]
 
 

@@ -260,7 +260,7 @@ class Cluster(Steps[Instance]):
         if known and any(map(engine.has_data, self.topology.followers(name))):
             return
         with self.working():
-            self._refuse_unfinished()
+            self.refuse_unfinished()
             self._prepare_once()
             rest = {"ports": {n: port for n, port in engine.ports.items() if n != name}}
             with state.reserving(self.params):

@@ -63,6 +63,7 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
 
     An interrupted one is continued: what has a name but no complete data comes first.
     """
+    cluster.refuse_unfinished()
     outdated.require_none(cluster.engine, cluster.topology)
     source = cluster.instance(upstream) if upstream else cluster.primary
     unfinished = [r.name for r in cluster.replicas if not r.prepared()]

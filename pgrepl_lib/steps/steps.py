@@ -81,7 +81,7 @@ class Steps(Members[Kind]):
         who is asked before each step has been asked (`agree`).
         """
         with self.working():
-            self._refuse_unfinished()
+            self.refuse_unfinished()
             self._prepare_once()
             started, shown = time.monotonic(), diff()
             outcome: str = "failed"
@@ -131,7 +131,7 @@ class Steps(Members[Kind]):
         Each is done or fails on its own; then the first failure is raised.
         """
         with self.working():
-            self._refuse_unfinished()
+            self.refuse_unfinished()
             self._prepare_once()
             for title, action, diff, _ in steps:
                 self.agree(title, action, diff)
@@ -168,7 +168,8 @@ class Steps(Members[Kind]):
         self.topology.operation, self._operating = {}, False
         self.record()
 
-    def _refuse_unfinished(self) -> None:
+    def refuse_unfinished(self) -> None:
+        """Raise `StepFailed` while a change of roles has not ended: nothing else is done."""
         if (begun := self.topology.operation) and not self._operating:
             remedy = promotion.ways_on(self.topology, self.params)
             cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."

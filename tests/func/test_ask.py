@@ -95,7 +95,7 @@ def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_beg
     terminal, titles = run_asking(values, "--from", "02"), []
     while text := terminal.question():
         titles.append(asked(text))
-        terminal.answer("n\n" if titles[-1] == "Preparar a replica-3" else "y\n")
+        terminal.answer("n\n" if titles[-1] == "Preparar a replica-3" else "sim\n")
     assert terminal.process.wait(SECONDS) == 130
     assert titles[-2:] == ["Preparar a replica-2", "Preparar a replica-3"]
     assert "+primary_conninfo" in terminal.shown, "edits are shown as diffs"

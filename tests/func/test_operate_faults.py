@@ -576,12 +576,14 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster,
         lambda: now.primary.start(),
         lambda: now.fetch(),
         lambda: rebuild(now, "replica-2"),
+        lambda: add(now),
         lambda: Switchover(now, "replica-2").run(),
         lambda: Failover(now).run(),
     ):
         with pytest.raises(StepFailed) as caught:
             verb()
         assert re.search(remedy, str(caught.value))
+    assert reopen().topology.names == cluster.topology.names, "nobody was added"
     made_with = {"network": str(cluster.params.network), "replicas": "2", "image": cluster.params.image}
     done = pgrepl("run --from 02 --to 02", {**of_cluster(cluster), **made_with})
     assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
