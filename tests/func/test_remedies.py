@@ -31,7 +31,7 @@ from .terminal import Terminal
 def odd_folder(workdir: Path) -> Path:
     """A work folder that a shell takes for two words, where nobody quotes it."""
     folder = workdir / "meu diretório"
-    folder.mkdir(mode=0o755)
+    folder.mkdir(mode=0o755, exist_ok=True)
     return folder
 
 
