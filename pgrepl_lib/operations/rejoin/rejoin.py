@@ -247,21 +247,21 @@ class Rejoin:
 
     def _copy(self) -> Action:
         """A new base backup in the place of its data, which stay until it is complete."""
-        engine, name, whole = self.cluster.engine, self.instance.name, whole_action(self.instance)
-        primary, copy = self.cluster.primary, self.instance.replacing_action()
-        slot = primary.slot_action(self.instance.slot)
+        engine, instance, primary = self.cluster.engine, self.instance, self.cluster.primary
+        whole, copy = whole_action(instance), instance.replacing_action()
+        slot = primary.slot_action(instance.slot)
 
         def do(tell: Tell) -> None:
-            if engine.has_data(name):
-                replacing.require_room(engine, name, primary.name)
-                if not slot.done():
-                    slot.do(tell)
-                copy.do(tell)
+            if engine.has_data(instance.name):
+                replacing.require_room(engine, instance.name, primary.name)
+                Action.sequence([slot, copy]).do(tell)
             self._belongs()
             whole.do(tell)
 
-        beside = (*slot.commands, *copy.commands) if engine.has_data(name) else ()
-        return Action((*beside, *whole.commands), do)
+        if not engine.has_data(instance.name):
+            return Action(whole.commands, do)
+        after = (*standby_commands(instance), *instance.start_commands())
+        return Action((*slot.commands, *copy.commands, *after), do)
 
     def _follow(self, way: str) -> Action:
         """With its own data, rewound where they have diverged; it stays fenced until it follows."""
