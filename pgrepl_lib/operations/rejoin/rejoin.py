@@ -90,10 +90,9 @@ class Rejoin:
         if not engine.has_data(name) or self.cluster.mark(name).exists():
             return
         roles.require_another_writer(engine, self.cluster.topology, name)
-        control = ControlFile.parse(engine.control_file(name))
-        primary = ControlFile.parse(engine.control_file(self.cluster.primary.name))
-        if control.system_identifier != primary.system_identifier:
-            own, wanted = control.system_identifier, primary.system_identifier
+        own = ControlFile.parse(engine.control_file(name)).system_identifier
+        primary = engine.control_file(self.cluster.primary.name)
+        if own != (wanted := ControlFile.parse(primary).system_identifier):
             remedy = f"put its own data back; or throw it away: `pgrepl replica remove {name} --yes`"
             raise StepFailed(
                 f"{name} never belonged to this cluster; nothing was changed.",
@@ -108,7 +107,9 @@ class Rejoin:
         self.require()
         name, engine = self.instance.name, self.cluster.engine
         if self.resumed or not self._whole():
-            return self.cluster.perform(title.format(name), NOTHING)
+            outcome = self.cluster.perform(title.format(name), NOTHING)
+            if self.resumed or not self._whole():  # an exchange that was interrupted has gone on now
+                return outcome
         forbid, start = engine.forbid_writes(name), engine.start(name)
         path = self.cluster.folder / name / CONFIGURATION[0]
 
@@ -270,8 +271,7 @@ class Rejoin:
         rewind = engine.rewind(instance.name, cluster.primary.name) if way == "rewind" else ()
 
         def do(tell: Tell) -> None:
-            if not slot.done():
-                slot.do(tell)
+            Action.sequence([slot]).do(tell)
             if rewind:
                 db.checkpoint(cluster.primary.address)  # pg_rewind reads the new timeline from the control file
                 files.write_atomic(cluster.mark(instance.name), "")  # half rewound data serve for nothing any more
