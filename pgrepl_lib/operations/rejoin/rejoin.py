@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas
 
-from ...cluster import restarts, roles
+from ...cluster import roles
 from ...cluster.changes import outdated
 from ...doors import db, files, show
 from ...doors.command import silently
@@ -25,7 +25,7 @@ from ...steps import replacing
 from ...steps.standby import standby_commands, whole_action, write_standby
 from ...words.kept import NOT_COMPARED, to_be_thrown_away
 from .. import finished
-from . import former, keeping, own_wal
+from . import fenced_start, former, keeping, own_wal
 from .own_rows import Found
 
 if TYPE_CHECKING:
@@ -105,30 +105,12 @@ class Rejoin:
     def inspect(self, title: str = "Start {} fenced, to look at it") -> str:
         """Step: it comes up in recovery, without an upstream: readable, and never writable."""
         self.require()
-        name, engine = self.instance.name, self.cluster.engine
+        name = self.instance.name
         if self.resumed or not self._whole():
             outcome = self.cluster.perform(title.format(name), NOTHING)
             if self.resumed or not self._whole():  # an exchange that was interrupted has gone on now
                 return outcome
-        forbid, start = engine.forbid_writes(name), engine.start(name)
-        path = self.cluster.folder / name / CONFIGURATION[0]
-
-        def do(tell: Tell) -> None:
-            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
-            if not engine.life(name).ended and not self._shut():
-                engine.kill(name).do(tell)
-            if not start.done():
-                forbid.do(tell)
-                start.do(tell)
-            self.instance.wait_ready()
-            restarts.take_over(self.instance)
-
-        def done() -> bool:
-            return self._alone() and self._answers() and self.instance.in_recovery()
-
-        # What it replays after it has answered is its own WAL, up to the end.
-        action = Action((*forbid.commands, *start.commands), do, done)
-        return self.cluster.perform(title.format(name), action)
+        return self.cluster.perform(title.format(name), fenced_start.action(self.instance))
 
     def diverged(self) -> pandas.DataFrame:
         """The rows that only it has, a line a table; all go into a file (`kept`).
@@ -161,13 +143,13 @@ class Rejoin:
             return "copy", f"{name} has no complete data"
         if self.resumed:
             return self._way_on()
-        if self._answers() and not self.former.is_ahead:
+        if fenced_start.answers(self.instance) and not self.former.is_ahead:
             if gone := self.former.why_not_follow():
                 return "copy", gone
             return "follow", f"{name} has nothing that the new primary does not have"
         if not engine.rewind(name, self.cluster.primary.name):
             return "copy", f"no pg_rewind of version {self.cluster.params.pg_version} is at hand"
-        if not (self._answers() and self.former.hints()):
+        if not (fenced_start.answers(self.instance) and self.former.hints()):
             return "copy", "neither wal_log_hints nor checksums were on"
         if gone := self.former.why_not_rewind():
             return "copy", gone
@@ -298,18 +280,6 @@ class Rejoin:
             if any(found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names):
                 self.instance.drop_slot_action(found["n"]).do(silently)
 
-    def _answers(self) -> bool:
-        return self.cluster.engine.running(self.instance.name) and self.instance.answers()[0]
-
-    def _alone(self) -> bool:
-        """Whether its file names no upstream."""
-        text = (self.cluster.folder / self.instance.name / CONFIGURATION[0]).read_text("utf-8")
-        return text == conf.without_block(text, "standby")
-
-    def _shut(self) -> bool:
-        """Whether it runs and refuses writes; one that is paused may go on with one."""
-        return self.cluster.engine.running(self.instance.name) and self.instance.in_recovery()
-
     @cached_property
     def former(self) -> former.Former:
         """What it has alone, which its WAL says."""
@@ -318,7 +288,7 @@ class Rejoin:
 
     def _own_rows(self) -> Found:
         """Kept, told and recorded; raises `StepFailed` for what cannot be, unless that may go."""
-        if not self._answers():
+        if not fenced_start.answers(self.instance):
             raise former.silent(self.cluster.engine, self.instance.name)
         return self.former.keep_and_say(self.kept, discard=self.discard)
 
