@@ -15,7 +15,9 @@ from pgrepl_lib.doors import db
 
 TABLES = ("bulk_rows", "bulk_kept")
 # One statement that goes on until its server is killed: rows of 640 bytes, never committed.
-ENDLESS = "insert into bulk_rows select i, repeat(md5(i::text), 20) from generate_series(1, 3000000) i"
+ENDLESS = (
+    "insert into bulk_rows select i, repeat(md5(i::text), 20) from generate_series(1, 3000000) i"
+)
 # Transactions that end, an index over what they left, and a vacuum of what they deleted.
 REPEATED = (
     "insert into bulk_kept select i, repeat(md5(i::text), 20) from generate_series(1, 20000) i",
@@ -32,7 +34,10 @@ class Bulk:
     def __init__(self, cluster: Cluster) -> None:
         self.at = cluster.primary.address
         self._end = Event()
-        self._threads = [Thread(target=self._work, args=(statements,), daemon=True) for statements in ((ENDLESS,), REPEATED)]
+        self._threads = [
+            Thread(target=self._work, args=(statements,), daemon=True)
+            for statements in ((ENDLESS,), REPEATED)
+        ]
 
     def __enter__(self) -> Bulk:
         for table in TABLES:

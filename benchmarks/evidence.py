@@ -30,7 +30,9 @@ PARTS = ("journal", "state", "report", "signature")
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--engine", choices=("local", "docker"), default="local")
     options.add_argument("--image", default="")
     options.add_argument("-n", "--runs", type=int, default=5)
@@ -40,23 +42,36 @@ def main() -> None:
         print(json.dumps(again(given.again)))
         return
     shares = [share(given.engine, given.image) for _ in range(given.runs)]
-    print(f"evidence, {given.engine}, {given.runs} runs: median {statistics.median(shares):.1%} of the run "
-          f"({min(shares):.1%} to {max(shares):.1%})")  # fmt: skip
+    print(
+        f"evidence, {given.engine}, {given.runs} runs: median {statistics.median(shares):.1%} of the run "
+        f"({min(shares):.1%} to {max(shares):.1%})"
+    )
 
 
 def share(engine: str, image: str) -> float:
     """One run from nothing and the cost of its evidence as a share of it."""
     workdir = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
     workdir.chmod(0o755)
-    values = {"project": f"bench{secrets.token_hex(3)}", "engine": engine, "workdir": str(workdir),
-              "network": "192.168.251.0/24", "image": image}  # fmt: skip
+    values = {
+        "project": f"bench{secrets.token_hex(3)}",
+        "engine": engine,
+        "workdir": str(workdir),
+        "network": "192.168.251.0/24",
+        "image": image,
+    }
     words = [w for name, value in values.items() if value for w in ("-p", name, value)]
     try:
         whole, done = timed([sys.executable, "-m", "pgrepl_lib", "run", "--json", *words])
         run = next((workdir / values["project"] / "runs").iterdir())
-        costs = json.loads(timed([sys.executable, "-m", "benchmarks.evidence", "--again", str(run)])[1])
-        print(f"run {whole:6.2f} s   " + "   ".join(f"{p} {costs[p]:.3f} s" for p in PARTS)
-              + f"   {sum(costs.values()) / whole:.1%} of {json.loads(done)['status']}", flush=True)  # fmt: skip
+        costs = json.loads(
+            timed([sys.executable, "-m", "benchmarks.evidence", "--again", str(run)])[1]
+        )
+        print(
+            f"run {whole:6.2f} s   "
+            + "   ".join(f"{p} {costs[p]:.3f} s" for p in PARTS)
+            + f"   {sum(costs.values()) / whole:.1%} of {json.loads(done)['status']}",
+            flush=True,
+        )
         return float(sum(costs.values()) / whole)
     finally:
         with contextlib.redirect_stderr(io.StringIO()):

@@ -24,19 +24,32 @@ from pgrepl_lib.journal.runs import Run
 
 DAY = 24 * 3600
 NAMES = ", ".join(n for n in (*CHECKS, *BESIDES) if n not in ON_REQUEST)
-CHECK = {"chapter": "cli", "cell": "", "name": "check", "title": "13 checks passed", "expected": NAMES, "seen": NAMES,
-         "passed": True, "hint": "", "seconds": 0.912}  # fmt: skip
+CHECK = {
+    "chapter": "cli",
+    "cell": "",
+    "name": "check",
+    "title": "13 checks passed",
+    "expected": NAMES,
+    "seen": NAMES,
+    "passed": True,
+    "hint": "",
+    "seconds": 0.912,
+}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--years", type=float, default=3)
     options.add_argument("--every", type=float, default=60, help="seconds between two checks")
     given = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
     os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
     try:
-        measure(folder / "bench", int(given.years * 365 * DAY / given.every), int(DAY / given.every))
+        measure(
+            folder / "bench", int(given.years * 365 * DAY / given.every), int(DAY / given.every)
+        )
     finally:
         shutil.rmtree(folder)
 
@@ -46,11 +59,17 @@ def measure(project: Path, checks: int, a_day: int) -> None:
     generate(project, checks, a_day)
     there = [*pieces.closed(project / audit.FILE).values(), project / audit.FILE]
     size = sum(piece.stat().st_size for piece in there)
-    print(f"{checks:,} checks, {checks // a_day:,} runs: {size / 1e6:.0f} MB in {len(there)} files "
-          f"({size / checks:.0f} bytes a check), made in {time.perf_counter() - started:.0f} s", flush=True)  # fmt: skip
+    print(
+        f"{checks:,} checks, {checks // a_day:,} runs: {size / 1e6:.0f} MB in {len(there)} files "
+        f"({size / checks:.0f} bytes a check), made in {time.perf_counter() - started:.0f} s",
+        flush=True,
+    )
     words = ["--project", project.name, "-p", "workdir", str(project.parent)]
     for verb in (["runs"], ["runs", "--all"], ["verify"]):
-        print(f"pgrepl {' '.join(verb):10}  {timed([sys.executable, '-m', 'pgrepl_lib', *verb, *words])}", flush=True)
+        print(
+            f"pgrepl {' '.join(verb):10}  {timed([sys.executable, '-m', 'pgrepl_lib', *verb, *words])}",
+            flush=True,
+        )
     started = time.perf_counter()
     audit.Journal.of_project(project).record("check", **CHECK)
     print(f"one more line      {1000 * (time.perf_counter() - started):.1f} ms")
@@ -104,10 +123,31 @@ def run_of(project: Path, name: str) -> None:
     folder = project / "runs" / name
     folder.mkdir(parents=True)
     last, lines = (b"", 0), list[bytes]()
-    step = {"chapter": "01", "cell": "c", "title": "Step", "outcome": "unchanged", "commands": [], "seconds": 0.1}
-    opening = {"name": name, "chapters": ["01"], "params": {"project": project.name}, "user": "u", "host": "h",
-               "platform": "p", "repository": None, "python": "3", "packages": {}}  # fmt: skip
-    facts = [("run", opening), *([("step", step)] * 27), *([("check", CHECK)] * 13), ("end", {"status": "completed"})]
+    step = {
+        "chapter": "01",
+        "cell": "c",
+        "title": "Step",
+        "outcome": "unchanged",
+        "commands": [],
+        "seconds": 0.1,
+    }
+    opening = {
+        "name": name,
+        "chapters": ["01"],
+        "params": {"project": project.name},
+        "user": "u",
+        "host": "h",
+        "platform": "p",
+        "repository": None,
+        "python": "3",
+        "packages": {},
+    }
+    facts = [
+        ("run", opening),
+        *([("step", step)] * 27),
+        *([("check", CHECK)] * 13),
+        ("end", {"status": "completed"}),
+    ]
     for kind, values in facts:
         last = (audit.line_after(last, kind, **values).encode(), 1)
         lines.append(last[0] + b"\n")

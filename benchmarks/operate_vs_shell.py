@@ -40,7 +40,9 @@ Pair = tuple[float, float]
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("what", nargs="*", choices=["replicas", "outage", "backup", []])
     options.add_argument("-n", "--runs", type=int, default=3)
     options.add_argument("--gigabytes", type=float, default=2)
@@ -50,8 +52,14 @@ def main() -> None:
         for count in (1, 4, 8):
             report(f"{count} replicas, s", [many(count) for _ in range(given.runs)])
     if "outage" in chosen:
-        report("switchover outage, s", [(outage(plain_switchover), outage(our_switchover)) for _ in range(given.runs)])
-        report("failover outage, s", [(outage(plain_failover), outage(our_failover)) for _ in range(given.runs)])
+        report(
+            "switchover outage, s",
+            [(outage(plain_switchover), outage(our_switchover)) for _ in range(given.runs)],
+        )
+        report(
+            "failover outage, s",
+            [(outage(plain_failover), outage(our_failover)) for _ in range(given.runs)],
+        )
     if "backup" in chosen:
         report(f"copy of {given.gigabytes:g} GB, s", big(given.gigabytes, given.runs))
 
@@ -108,7 +116,9 @@ def plain_switchover(cluster: Cluster) -> None:
 
 
 def plain_failover(cluster: Cluster) -> None:
-    os.kill(int((cluster.folder / "data/primary/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    os.kill(
+        int((cluster.folder / "data/primary/postmaster.pid").read_text().split()[0]), signal.SIGKILL
+    )
     pg_ctl(cluster, "--pgdata=data/replica", "promote")
 
 
@@ -117,7 +127,10 @@ def big(gigabytes: float, runs: int) -> list[Pair]:
     with folder() as workdir, cluster_of(parameters(workdir, 1)) as cluster:
         rows = int(gigabytes * 1024**3 / 1070)
         query = f"create table big as select i, repeat(md5(i::text), 32) as filler from generate_series(1, {rows}) i"
-        with db.connect(cluster.primary.address, options="-c statement_timeout=0 -c default_toast_compression=pglz") as c:
+        with db.connect(
+            cluster.primary.address,
+            options="-c statement_timeout=0 -c default_toast_compression=pglz",
+        ) as c:
             c.execute(query)  # type: ignore[arg-type]
             c.execute("checkpoint")
             size = (c.execute("select pg_database_size('postgres') as s").fetchone() or {})["s"]
@@ -135,8 +148,17 @@ def plain_rebuild(cluster: Cluster) -> None:
     engine = local(cluster)
     pg_ctl(cluster, "--pgdata=data/replica", "--mode=fast", "stop")
     shutil.rmtree(cluster.folder / "data/replica")
-    words = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", "--progress", "--username=repl", "--no-password",
-             f"--slot={cluster.replica.slot}", "--host=127.0.0.1", f"--port={engine.ports['primary']}")  # fmt: skip
+    words = (
+        "--format=p",
+        "--write-recovery-conf",
+        "--checkpoint=fast",
+        "--progress",
+        "--username=repl",
+        "--no-password",
+        f"--slot={cluster.replica.slot}",
+        "--host=127.0.0.1",
+        f"--port={engine.ports['primary']}",
+    )
     plain(cluster, "pg_basebackup", "--pgdata=data/replica", *words)
     plain(cluster, "sed", "-i", "/^primary_/d", "data/replica/postgresql.auto.conf")
     start = engine.start("replica").commands[-1]
@@ -176,8 +198,15 @@ def plain(cluster: Cluster, program: str, *arguments: str) -> None:
     """A program without the library's door, as a shell would start it."""
     engine = local(cluster)
     found = engine._tool(Path(program).name, *arguments)
-    subprocess.run(found.argv, cwd=cluster.folder, user=found.user, env={**os.environ, **found.env}, check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run(
+        found.argv,
+        cwd=cluster.folder,
+        user=found.user,
+        env={**os.environ, **found.env},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def local(cluster: Cluster) -> LocalEngine:
@@ -220,7 +249,10 @@ def report(title: str, pairs: list[Pair]) -> None:
         return f"{statistics.median(figures):.2f} ({min(figures):.2f} to {max(figures):.2f})"
 
     shell, ours = [p[0] for p in pairs], [p[1] for p in pairs]
-    print(f"{title:24} plain {line(shell)}   pgrepl {line(ours)}   ratio {line([b / a for a, b in pairs])}", flush=True)
+    print(
+        f"{title:24} plain {line(shell)}   pgrepl {line(ours)}   ratio {line([b / a for a, b in pairs])}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

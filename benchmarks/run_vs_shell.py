@@ -34,7 +34,10 @@ def main() -> None:
     for number in range(given.runs + 1):
         pair = once(given.engine, given.image, floor), once(given.engine, given.image, ours)
         note = "(warm-up, not counted)" if number == 0 else ""
-        print(f"shell {pair[0]:6.2f} s   pgrepl run {pair[1]:6.2f} s   ratio {pair[1] / pair[0]:.2f} {note}", flush=True)
+        print(
+            f"shell {pair[0]:6.2f} s   pgrepl run {pair[1]:6.2f} s   ratio {pair[1] / pair[0]:.2f} {note}",
+            flush=True,
+        )
         pairs.append(pair)
     report(given.engine, pairs[1:])
 
@@ -43,8 +46,13 @@ def once(engine: str, image: str, side: object) -> float:
     """One timing of one side in a folder of its own, which is removed afterwards."""
     workdir = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
     workdir.chmod(0o755)
-    values = {"project": f"bench{secrets.token_hex(3)}", "engine": engine, "workdir": str(workdir),
-              "network": "192.168.251.0/24", "image": image}  # fmt: skip
+    values = {
+        "project": f"bench{secrets.token_hex(3)}",
+        "engine": engine,
+        "workdir": str(workdir),
+        "network": "192.168.251.0/24",
+        "image": image,
+    }
     try:
         return side(values)  # type: ignore[operator,no-any-return]
     finally:
@@ -66,8 +74,18 @@ def floor(values: dict[str, str]) -> float:
         environment["PATH"] = f"{found.server}:{found.client}:{environment['PATH']}"
         environment["PGUSER_OS"] = cluster.engine.user or ""
     ports, params = cluster.engine.ports, cluster.params
-    return timed([str(FLOOR), cluster.engine.name, str(cluster.folder), params.project, str(ports["primary"]),
-                  str(params.network), params.image], environment)  # fmt: skip
+    return timed(
+        [
+            str(FLOOR),
+            cluster.engine.name,
+            str(cluster.folder),
+            params.project,
+            str(ports["primary"]),
+            str(params.network),
+            params.image,
+        ],
+        environment,
+    )
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
@@ -80,10 +98,16 @@ def timed(command: list[str], environment: dict[str, str]) -> float:
 
 
 def report(engine: str, pairs: list[tuple[float, float]]) -> None:
-    columns = {"shell": [p[0] for p in pairs], "pgrepl run": [p[1] for p in pairs], "ratio": [p[1] / p[0] for p in pairs]}
+    columns = {
+        "shell": [p[0] for p in pairs],
+        "pgrepl run": [p[1] for p in pairs],
+        "ratio": [p[1] / p[0] for p in pairs],
+    }
     print(f"\n{engine}, {len(pairs)} pairs: median (range)")
     for name, figures in columns.items():
-        print(f"{name:>11}  {statistics.median(figures):6.2f} ({min(figures):.2f} to {max(figures):.2f})")
+        print(
+            f"{name:>11}  {statistics.median(figures):6.2f} ({min(figures):.2f} to {max(figures):.2f})"
+        )
 
 
 if __name__ == "__main__":

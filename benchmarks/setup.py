@@ -11,8 +11,14 @@ from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.engine.action import CONFIGURATION
 from pgrepl_lib.steps.replicas import prepare_all
 
-SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on",
-            "wal_log_hints": "on", "wal_retrieve_retry_interval": "100ms"}  # fmt: skip
+SETTINGS = {
+    "wal_level": "replica",
+    "max_wal_senders": 10,
+    "wal_keep_size": "1GB",
+    "wal_compression": "on",
+    "wal_log_hints": "on",
+    "wal_retrieve_retry_interval": "100ms",
+}
 
 
 @contextlib.contextmanager

@@ -92,14 +92,18 @@ class Sums:
 
     def line(self, name: str) -> str:
         outages = [r.outage for r in self.reports]
-        acknowledged, lost = (sum(getattr(r, name) for r in self.reports) for name in ("acknowledged", "lost"))
+        acknowledged, lost = (
+            sum(getattr(r, name) for r in self.reports) for name in ("acknowledged", "lost")
+        )
         rows = f"acknowledged {acknowledged:6}  lost {lost}  doubled {sum(r.doubled for r in self.reports)}"
         spread = f"{statistics.median(outages):.2f} s ({min(outages):.2f} to {max(outages):.2f})"
         return f"{name:24} {len(self.reports):4} times  {rows}  outage {spread}"
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--engine", choices=("local", "docker"), default="local")
     options.add_argument("--image", default="")
     options.add_argument("--pg-version", type=int, default=14)
@@ -189,8 +193,14 @@ class Soak:
                 time.sleep(THAWED)
             self._rejoin(seen)
         except (PgreplError, psycopg.Error, OSError) as error:
-            steps = [f.name for f in traceback.extract_tb(error.__traceback__) if "pgrepl_lib" in f.filename]
-            seen.failed = f"{type(error).__name__} in {'/'.join(steps)}: {' '.join(str(error).split())}"
+            steps = [
+                f.name
+                for f in traceback.extract_tb(error.__traceback__)
+                if "pgrepl_lib" in f.filename
+            ]
+            seen.failed = (
+                f"{type(error).__name__} in {'/'.join(steps)}: {' '.join(str(error).split())}"
+            )
         seen.tries, seen.second_primaries = watcher.tries, watcher.second_primaries(seen.primaries)
         return seen
 
@@ -242,7 +252,9 @@ class Soak:
         """What this round broke."""
         if seen.failed:
             return ["an operation failed or did not end"]
-        checks = (CHECKS[name](self.cluster) for name in ("one-primary", "streaming", "slot", "tables"))
+        checks = (
+            CHECKS[name](self.cluster) for name in ("one-primary", "streaming", "slot", "tables")
+        )
         broken = [f"{c.name}: {c.seen}" for c in checks if not c.passed]
         if seen.second_primaries:
             broken.append(f"two primaries, {seen.second_primaries} times")

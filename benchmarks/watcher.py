@@ -32,7 +32,10 @@ class Watcher:
         self.tries, self.pause = 0, pause
         self.writers: list[str] = []
         self._lock, self._end = Lock(), Event()
-        db.rows(cluster.primary.address, f"create table if not exists {TABLE} (name text, at timestamptz)")
+        db.rows(
+            cluster.primary.address,
+            f"create table if not exists {TABLE} (name text, at timestamptz)",
+        )
         self._threads = [
             Thread(target=self._work, args=(name, cluster.instance(name).address), daemon=True)
             for name in cluster.topology.names
@@ -52,7 +55,9 @@ class Watcher:
         """Until this one confirms writes; raises `WaitTimeout`."""
 
         def probe() -> tuple[bool, str]:
-            return self.writers[-1:] == [name], f"confirmed by {', '.join(self.writers) or 'nobody'}"
+            return self.writers[-1:] == [
+                name
+            ], f"confirmed by {', '.join(self.writers) or 'nobody'}"
 
         wait_until(f"a write that {name} confirms", probe, seconds=60)
 
@@ -62,7 +67,10 @@ class Watcher:
 
     def _work(self, name: str, at: db.Address) -> None:
         while not self._end.wait(self.pause):
-            with suppress(psycopg.Error, OSError), db.connect(at, seconds=2, settings=CONFIRMED) as connection:
+            with (
+                suppress(psycopg.Error, OSError),
+                db.connect(at, seconds=2, settings=CONFIRMED) as connection,
+            ):
                 warned: list[Any] = []
                 connection.add_notice_handler(warned.append)
                 while not self._end.wait(self.pause):
@@ -71,7 +79,9 @@ class Watcher:
     def _try(self, connection: db.BoundedConnection, name: str, warned: list[Any]) -> None:
         self.tries += 1
         warned.clear()
-        with suppress(psycopg.errors.ReadOnlySqlTransaction):  # the same connection will do once it is promoted
+        with suppress(
+            psycopg.errors.ReadOnlySqlTransaction
+        ):  # the same connection will do once it is promoted
             connection.execute(INSERT, [name])
             if not warned:  # a cancelled wait for a replica warns, and confirms nothing
                 self._confirmed(name)

@@ -24,10 +24,24 @@ IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
 SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
-OWNED = frozenset({"port", "listen_addresses", "unix_socket_directories", "config_file", "hba_file", "ident_file",
-                   "data_directory", "external_pid_file", "primary_conninfo", "primary_slot_name", "include",
-                   "include_dir", "include_if_exists",
-                   "synchronous_standby_names"})  # fmt: skip
+OWNED = frozenset(
+    {
+        "port",
+        "listen_addresses",
+        "unix_socket_directories",
+        "config_file",
+        "hba_file",
+        "ident_file",
+        "data_directory",
+        "external_pid_file",
+        "primary_conninfo",
+        "primary_slot_name",
+        "include",
+        "include_dir",
+        "include_if_exists",
+        "synchronous_standby_names",
+    }
+)
 MAX_REPLICAS = 16
 
 
@@ -49,7 +63,9 @@ class Params(BaseModel):
     workdir: Path = Path()
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], called: Mapping[str, str] = MappingProxyType({})) -> Params:
+    def parse(
+        cls, values: Mapping[str, Any], called: Mapping[str, str] = MappingProxyType({})
+    ) -> Params:
         """Validate plain values; raises `ParameterError` that names every wrong one.
 
         called: what the user knows a parameter by, where that is not its name.
@@ -67,7 +83,9 @@ class Params(BaseModel):
     @classmethod
     def _project(cls, value: str) -> str:
         if not PROJECT.fullmatch(value):
-            raise ValueError("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit")
+            raise ValueError(
+                "1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit"
+            )
         return value
 
     @field_validator("pg_version", "replicas", "port", mode="before")
@@ -95,7 +113,9 @@ class Params(BaseModel):
     @classmethod
     def _port(cls, value: int) -> int:
         if value and not 1024 <= value <= 65535 - MAX_REPLICAS:
-            raise ValueError(f"0 (the first free one) or a number from 1024 to {65535 - MAX_REPLICAS}")
+            raise ValueError(
+                f"0 (the first free one) or a number from 1024 to {65535 - MAX_REPLICAS}"
+            )
         return value
 
     @field_validator("image")
@@ -115,10 +135,17 @@ class Params(BaseModel):
             raise ValueError("an IPv4 network such as 192.168.55.0/24")
         if str(loose) != str(value):
             raise ValueError(f"that is an address inside a network; the network itself is {loose}")
-        if not any(loose.subnet_of(IPv4Network(n)) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")):
-            raise ValueError("a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)")
+        if not any(
+            loose.subnet_of(IPv4Network(n))
+            for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+        ):
+            raise ValueError(
+                "a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)"
+            )
         if loose.prefixlen > 27:
-            raise ValueError(f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a gateway")
+            raise ValueError(
+                f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a gateway"
+            )
         return loose
 
     @field_validator("replication_user")
@@ -127,7 +154,9 @@ class Params(BaseModel):
         if not 1 <= len(value.encode()) <= 63 or CONTROL.search(value) or value != value.strip():
             raise ValueError("1 to 63 bytes without control characters or outer spaces")
         if value.startswith(("pg_", "/", "-")) or value in ("postgres", "public", "none"):
-            raise ValueError("PostgreSQL reserves this name, or reads it as something else in pg_hba.conf")
+            raise ValueError(
+                "PostgreSQL reserves this name, or reads it as something else in pg_hba.conf"
+            )
         return value
 
     @field_validator("settings", mode="before")

@@ -20,11 +20,19 @@ from pgrepl_lib.engine.docker import host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
 
-DOCUMENT_SETTINGS = {"wal_level": "replica", "max_wal_senders": 10, "wal_keep_size": "1GB", "wal_compression": "on",
-                     "wal_log_hints": "on", "wal_retrieve_retry_interval": "100ms"}  # fmt: skip
+DOCUMENT_SETTINGS = {
+    "wal_level": "replica",
+    "max_wal_senders": 10,
+    "wal_keep_size": "1GB",
+    "wal_compression": "on",
+    "wal_log_hints": "on",
+    "wal_retrieve_retry_interval": "100ms",
+}
 IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
 REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
-PATIENCE = float(os.environ.get("PGREPL_PATIENCE", "1"))  # by which limits are longer, on a busy machine
+PATIENCE = float(
+    os.environ.get("PGREPL_PATIENCE", "1")
+)  # by which limits are longer, on a busy machine
 MakeCluster = Callable[..., Cluster]
 
 
@@ -114,19 +122,28 @@ def free_port() -> Callable[[], int]:
     return (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
 
 
-OPENED: dict[str, dict[str, Any]] = {}  # the parameters of every project that this session has opened
+OPENED: dict[
+    str, dict[str, Any]
+] = {}  # the parameters of every project that this session has opened
 SHARED: set[str] = set()  # those that outlive the module that opened them
 
 
 @pytest.fixture(scope="session")
-def open_with(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[MakeCluster]:
+def open_with(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[MakeCluster]:
     """Open clusters with parameters of their own; all are removed, most with the module that opened them."""
 
     def make(engine: str, project: str = "", **values: Any) -> Cluster:
         project = project or f"t{secrets.token_hex(3)}"
         if project not in OPENED:
             image = {"image": IMAGE} if engine == "docker" else {}
-            OPENED[project] = {"workdir": str(workdir), "network": free_network(), "port": free_port(), **image}
+            OPENED[project] = {
+                "workdir": str(workdir),
+                "network": free_network(),
+                "port": free_port(),
+                **image,
+            }
         OPENED[project] |= {"engine": engine, **values}
         return open_cluster("test", project=project, **OPENED[project])
 
@@ -150,7 +167,10 @@ def remove_opened(kept: set[str]) -> None:
 
 def set_up_primary(cluster: Cluster) -> list[str]:
     """The steps of chapter 01; returns their outcomes."""
-    primary, done = cluster.primary, [cluster.fetch(), cluster.make_secrets(), cluster.start_temporary()]
+    primary, done = (
+        cluster.primary,
+        [cluster.fetch(), cluster.make_secrets(), cluster.start_temporary()],
+    )
     done += [primary.copy_configuration(f) for f in ("postgresql.conf", "pg_hba.conf")]
     done += [cluster.remove_temporary()]
     done += [primary.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
@@ -165,7 +185,11 @@ def set_up_replica(cluster: Cluster) -> list[str]:
     done += [replica.copy_configuration(f) for f in ("postgresql.conf", "pg_hba.conf")]
     done += [replica.forget_recovery_settings(), replica.remove_temporary()]
     done += [replica.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
-    done += [replica.configure(DOCUMENT_SETTINGS), replica.allow_replication(), replica.follow(replica.upstream)]
+    done += [
+        replica.configure(DOCUMENT_SETTINGS),
+        replica.allow_replication(),
+        replica.follow(replica.upstream),
+    ]
     return [*done, replica.start()]
 
 

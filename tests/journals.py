@@ -25,11 +25,21 @@ SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-
 
 def at(seconds: float, kind: str, /, **facts: Any) -> Line:
     """A line so many seconds after the beginning."""
-    return {"time": (BEGAN + timedelta(seconds=seconds)).isoformat(timespec="milliseconds"), "kind": kind, **facts}
+    return {
+        "time": (BEGAN + timedelta(seconds=seconds)).isoformat(timespec="milliseconds"),
+        "kind": kind,
+        **facts,
+    }
 
 
 def begun(*chapters: str, **more: Any) -> Line:
-    params = {"project": "demo", "engine": "local", "pg_version": 14, "replicas": 1, "settings": {"work_mem": "8MB"}}
+    params = {
+        "project": "demo",
+        "engine": "local",
+        "pg_version": 14,
+        "replicas": 1,
+        "settings": {"work_mem": "8MB"},
+    }
     return at(
         0,
         "run",
@@ -51,14 +61,29 @@ def begun(*chapters: str, **more: Any) -> Line:
 
 def engine(seconds: float = 0.5) -> Line:
     facts = {"engine": "local", "postgres": "14.23", "checksum": "sha256:feed"}
-    return at(seconds, "engine", chapter=SET_UP[0], why="asked for", facts=facts, port={"primary": 15432, "replica": 15433})
+    return at(
+        seconds,
+        "engine",
+        chapter=SET_UP[0],
+        why="asked for",
+        facts=facts,
+        port={"primary": 15432, "replica": 15433},
+    )
 
 
 def chapter(seconds: float, name: str, status: str = "running", **more: Any) -> Line:
     return at(seconds, "chapter", chapter=name, status=status, **more)
 
 
-def step(seconds: float, name: str, title: str, outcome: str = "changed", *, took: float = 0.5, **more: Any) -> Line:
+def step(
+    seconds: float,
+    name: str,
+    title: str,
+    outcome: str = "changed",
+    *,
+    took: float = 0.5,
+    **more: Any,
+) -> Line:
     made = {
         "cell": "senha",
         "commands": [{"command": f"true --{title}", "exit_code": 0, "output": "done"}],
@@ -93,8 +118,22 @@ def completed() -> list[Line]:
         chapter(0.6, first, "completed"),
         chapter(0.6, second),
         step(2.0, second, "Criar a senha", took=1.2),
-        step(2.5, second, "Configurar a replicação", diff=DIFF, adds=DIFF, cell="edicao-postgresql-conf"),
-        step(2.6, second, "Permitir a replicação", "unchanged", took=0.01, adds=DIFF.replace("postgresql", "pg_hba")),
+        step(
+            2.5,
+            second,
+            "Configurar a replicação",
+            diff=DIFF,
+            adds=DIFF,
+            cell="edicao-postgresql-conf",
+        ),
+        step(
+            2.6,
+            second,
+            "Permitir a replicação",
+            "unchanged",
+            took=0.01,
+            adds=DIFF.replace("postgresql", "pg_hba"),
+        ),
         check(2.8, second, "A primária aceita escritas"),
         check(3.0, second, "A réplica está em streaming"),
         chapter(3.1, second, "completed"),
@@ -103,7 +142,12 @@ def completed() -> list[Line]:
             "state",
             instances={
                 "primary": {"role": "primary", "upstream": None, "port": 15432, "running": True},
-                "replica": {"role": "replica", "upstream": "primary", "port": 15433, "running": True},
+                "replica": {
+                    "role": "replica",
+                    "upstream": "primary",
+                    "port": 15433,
+                    "running": True,
+                },
             },
         ),
         at(3.3, "end", status="completed"),
@@ -113,8 +157,15 @@ def completed() -> list[Line]:
 def stopped(status: str, *last: Line, error: str = "") -> list[Line]:
     """A run that stopped in its second chapter after these lines; "killed" leaves no end."""
     lines = [begun(), *completed()[1:7], *last]
-    ended = {"failed": [chapter(5, SET_UP[1], "failed", error=error)], "interrupted": [chapter(5, SET_UP[1], "interrupted")]}
-    return [*lines, *ended.get(status, []), *([] if status == "killed" else [at(5, "end", status=status)])]
+    ended = {
+        "failed": [chapter(5, SET_UP[1], "failed", error=error)],
+        "interrupted": [chapter(5, SET_UP[1], "interrupted")],
+    }
+    return [
+        *lines,
+        *ended.get(status, []),
+        *([] if status == "killed" else [at(5, "end", status=status)]),
+    ]
 
 
 def journal(folder: Path, lines: list[Line]) -> Run:

@@ -47,7 +47,9 @@ CHECKS: dict[str, Made] = {}
 AROUND = ("tablespaces", "images")
 ON_REQUEST = ("sample", "one-primary", "tables", "drift", "synchronous", "login", *AROUND)
 BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
-Verdict = tuple[str, ...]  # expected, seen: the check passes where they are equal; a hint for what was seen
+Verdict = tuple[
+    str, ...
+]  # expected, seen: the check passes where they are equal; a hint for what was seen
 Look = Callable[["AnyCluster"], Verdict]
 
 
@@ -59,7 +61,10 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
 
     def register(look: Look) -> Made:
         def made(cluster: AnyCluster, hung: str = "", told: str = "", advice: str = "") -> Check:
-            outcome, general = partial(Check, name, told or title), cluster.addressed(advice or hint)
+            outcome, general = (
+                partial(Check, name, told or title),
+                cluster.addressed(advice or hint),
+            )
             if hung:
                 return outcome("an answer", hung, False, cluster.addressed(HANGS))
             try:
@@ -77,19 +82,28 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Made]:
     return register
 
 
-@check("primary-writes", "The primary accepts writes",
-       "the primary is down, in recovery or out of space: see its log (`pgrepl status`)")  # fmt: skip
+@check(
+    "primary-writes",
+    "The primary accepts writes",
+    "the primary is down, in recovery or out of space: see its log (`pgrepl status`)",
+)
 def primary_writes(cluster: AnyCluster) -> Verdict:
     """Really writes, since a full disk shows in no setting."""
     with momentary.schema(cluster.primary.address) as schema:
         create = sql.SQL("create table {}.t as select 1 as n").format(schema)
         db.rows(cluster.primary.address, create, settings=AS_A_CLIENT)
         recovers = str(cluster.primary.in_recovery()).lower()
-    return "CREATE TABLE, pg_is_in_recovery = false", f"CREATE TABLE, pg_is_in_recovery = {recovers}"
+    return (
+        "CREATE TABLE, pg_is_in_recovery = false",
+        f"CREATE TABLE, pg_is_in_recovery = {recovers}",
+    )
 
 
-@check("replica-refuses-writes", "The replica is in recovery and refuses writes (SQLSTATE 25006)",
-       "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02")  # fmt: skip
+@check(
+    "replica-refuses-writes",
+    "The replica is in recovery and refuses writes (SQLSTATE 25006)",
+    "a replica that accepts writes has been promoted and no longer follows: prepare it again from chapter 02",
+)
 def replica_refuses_writes(cluster: AnyCluster) -> Verdict:
     """Really tries to write."""
 
@@ -104,8 +118,11 @@ def replica_refuses_writes(cluster: AnyCluster) -> Verdict:
     return per_replica(cluster, look, "pg_is_in_recovery = true, SQLSTATE 25006")
 
 
-@check("streaming", "The primary sees the replica streaming under its name",
-       "no row: the replica is not connected, its log says why; walreceiver: primary_conninfo has two owners")  # fmt: skip
+@check(
+    "streaming",
+    "The primary sees the replica streaming under its name",
+    "no row: the replica is not connected, its log says why; walreceiver: primary_conninfo has two owners",
+)
 def streaming(cluster: AnyCluster) -> Verdict:
     """`pg_stat_replication` (manual, 28.2.4)."""
     query = "select application_name as name, state from pg_stat_replication order by 1"
@@ -119,8 +136,11 @@ def streaming(cluster: AnyCluster) -> Verdict:
     return ", ".join(wanted) or "a replica", ", ".join(ours) or "nobody"
 
 
-@check("slot", "The replica's slot is physical, active and holds WAL",
-       "no slot, or an inactive one, which the replica does not use: `pgrepl run`")  # fmt: skip
+@check(
+    "slot",
+    "The replica's slot is physical, active and holds WAL",
+    "no slot, or an inactive one, which the replica does not use: `pgrepl run`",
+)
 def slot(cluster: AnyCluster) -> Verdict:
     """`pg_replication_slots` (manual, System Views)."""
 
@@ -135,15 +155,22 @@ def slot(cluster: AnyCluster) -> Verdict:
     return wanted, seen
 
 
-@check("receiver", "The replica receives through that slot from the configured primary",
-       "its file is not read yet, or primary_conninfo has another owner (postgresql.auto.conf): `pgrepl run`")  # fmt: skip
+@check(
+    "receiver",
+    "The replica receives through that slot from the configured primary",
+    "its file is not read yet, or primary_conninfo has another owner (postgresql.auto.conf): `pgrepl run`",
+)
 def receiver(cluster: AnyCluster) -> Verdict:
     """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
     query = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
 
     def look(replica: Server) -> str:
         r = db.row(replica.address, query)
-        return f"{r['status']}, {r['sender_host']}:{r['sender_port']}, {r['slot_name']}" if r else "pg_stat_wal_receiver: 0"
+        return (
+            f"{r['status']}, {r['sender_host']}:{r['sender_port']}, {r['slot_name']}"
+            if r
+            else "pg_stat_wal_receiver: 0"
+        )
 
     def wanted(replica: Server) -> str:
         host, port = cluster.engine.upstream(replica.upstream.name)
@@ -152,8 +179,11 @@ def receiver(cluster: AnyCluster) -> Verdict:
     return per_replica(cluster, look, wanted)
 
 
-@check("same-cluster", "Same system identifier, timeline and version on both sides",
-       "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)")  # fmt: skip
+@check(
+    "same-cluster",
+    "Same system identifier, timeline and version on both sides",
+    "another identifier: the replica's data came from elsewhere, make its base backup again (chapter 02)",
+)
 def same_cluster(cluster: AnyCluster) -> Verdict:
     """A copy of another cluster, or one left behind on an old timeline, would look healthy otherwise."""
     identity = "select system_identifier from pg_control_system()"
@@ -163,17 +193,24 @@ def same_cluster(cluster: AnyCluster) -> Verdict:
     def look(replica: Server) -> str:
         other = db.row(replica.address, identity)
         same_version = db.row(replica.address, "show server_version")["server_version"] == version
-        received = db.row(replica.address, "select received_tli from pg_stat_wal_receiver").get("received_tli")
-        return (f"system_identifier {_same(other['system_identifier'] == first['system_identifier'])}, "
-                f"timeline {_same(received == first['timeline'])}, server_version {_same(same_version)}")  # fmt: skip
+        received = db.row(replica.address, "select received_tli from pg_stat_wal_receiver").get(
+            "received_tli"
+        )
+        return (
+            f"system_identifier {_same(other['system_identifier'] == first['system_identifier'])}, "
+            f"timeline {_same(received == first['timeline'])}, server_version {_same(same_version)}"
+        )
 
     if not version.startswith(str(cluster.params.pg_version)):
         return f"version {cluster.params.pg_version}", f"version {version}"
     return per_replica(cluster, look, "system_identifier =, timeline =, server_version =")
 
 
-@check("settings", "Every configured setting is in effect, from the file it was written to",
-       "the named settings have another owner, an error, or are not read yet: `pgrepl run`")  # fmt: skip
+@check(
+    "settings",
+    "Every configured setting is in effect, from the file it was written to",
+    "the named settings have another owner, an error, or are not read yet: `pgrepl run`",
+)
 def settings(cluster: AnyCluster) -> Verdict:
     """`pg_file_settings`, `pg_hba_file_rules` and `pg_settings` of every instance (manual, System Views)."""
     instances = (cluster.primary, *cluster.replicas)
@@ -204,8 +241,11 @@ def _compared(cluster: AnyCluster, rows: int) -> Verdict:
         return per_replica(cluster, look, wanted.digest)
 
 
-@check("right-needed", "A role without the replication right cannot replicate",
-       "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01")  # fmt: skip
+@check(
+    "right-needed",
+    "A role without the replication right cannot replicate",
+    "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01",
+)
 def right_needed(cluster: AnyCluster) -> Verdict:
     """The same role, the same way in: refused without the right, admitted with it."""
     password, at = secrets.token_hex(16), cluster.primary.address
@@ -218,8 +258,11 @@ def right_needed(cluster: AnyCluster) -> Verdict:
         return expected, expected if without else expected.replace("refused", "accepted")
 
 
-@check("rule-needed", "An address outside the rule of pg_hba.conf cannot replicate",
-       "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary")  # fmt: skip
+@check(
+    "rule-needed",
+    "An address outside the rule of pg_hba.conf cannot replicate",
+    "pg_hba.conf admits more than the cluster's network: look at pg_hba_file_rules on the primary",
+)
 def rule_needed(cluster: AnyCluster) -> Verdict:
     """Asks the server, from an address that only other rules could admit."""
     db.row(cluster.primary.address, "select 1")  # one that does not answer refuses nobody
@@ -228,11 +271,16 @@ def rule_needed(cluster: AnyCluster) -> Verdict:
         rule, user = cluster.engine.rule_network(), cluster.params.replication_user
         return "SQLSTATE 28000", _refusal(db.ask_to_replicate(host, port, user, source, rule))
     except OSError as error:  # there is no second address to try from (macOS, Docker Desktop, rootless): said, not failed
-        raise NotTried("SQLSTATE 28000", f"this machine cannot send from {source}: {error.strerror or error}") from error
+        raise NotTried(
+            "SQLSTATE 28000", f"this machine cannot send from {source}: {error.strerror or error}"
+        ) from error
 
 
-@check("one-primary", "Exactly one instance accepts writes",
-       "two writable servers: stop at once the one that `pgrepl status` does not call primary")  # fmt: skip
+@check(
+    "one-primary",
+    "Exactly one instance accepts writes",
+    "two writable servers: stop at once the one that `pgrepl status` does not call primary",
+)
 def one_primary(cluster: AnyCluster) -> Verdict:
     """Asks every instance, the fenced ones too; one that lives and does not say so may do it."""
 
@@ -246,11 +294,16 @@ def one_primary(cluster: AnyCluster) -> Verdict:
     return cluster.primary.name, ", ".join(found) or "nobody"
 
 
-@check("tables", "Every table has the same rows on every replica",
-       "the replica lags or is broken: `pgrepl status`; anew: `pgrepl replica rebuild NAME`")  # fmt: skip
+@check(
+    "tables",
+    "Every table has the same rows on every replica",
+    "the replica lags or is broken: `pgrepl status`; anew: `pgrepl replica rebuild NAME`",
+)
 def tables(cluster: AnyCluster) -> Verdict:
     """Compares the contents of every table of every database, row by row through a digest."""
-    target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")["lsn"]
+    target = db.row(cluster.primary.address, "select pg_current_wal_flush_lsn()::text as lsn")[
+        "lsn"
+    ]
     wanted = contents_of(cluster.primary.address)
 
     def look(replica: Server) -> str:
@@ -318,7 +371,9 @@ def _outcome(look: Look, cluster: AnyCluster) -> Verdict:
         return "an answer", f"{type(error).__name__}: {first_line(error)}"
 
 
-def per_replica(cluster: AnyCluster, look: Callable[[Server], str], expected: str | Callable[[Server], str]) -> Verdict:
+def per_replica(
+    cluster: AnyCluster, look: Callable[[Server], str], expected: str | Callable[[Server], str]
+) -> Verdict:
     """The same question to each replica; with more than one, each answer carries the replica's name."""
     if not cluster.replicas:
         return "a replica", "none"

@@ -126,7 +126,10 @@ def _of_replica(replica: Server, here: str) -> dict[str, Any]:
 
 
 def watch(
-    cluster: AnyCluster, seconds: float, every: float = 0.25, events: Mapping[float, Any] | None = None
+    cluster: AnyCluster,
+    seconds: float,
+    every: float = 0.25,
+    events: Mapping[float, Any] | None = None,
 ) -> pandas.DataFrame:
     """Look at the lag for some seconds; returns time, name, bytes, seconds for a plot.
 
@@ -139,14 +142,19 @@ def watch(
         at = time.monotonic() - started
         for moment in [m for m in left if m <= at]:
             left.pop(moment)()
-        samples.extend({"time": round(at, 2), **{k: s[k] for k in ("name", "bytes", "seconds")}} for s in now(cluster))
+        samples.extend(
+            {"time": round(at, 2), **{k: s[k] for k in ("name", "bytes", "seconds")}}
+            for s in now(cluster)
+        )
         return at >= seconds and not left, f"{at:.1f} s"
 
     wait_until("the samples", sample, seconds=seconds + 30, every=every)
     return _frame(samples)
 
 
-def watch_backups(cluster: AnyCluster, work: Callable[[], object], every: float = 0.1) -> pandas.DataFrame:
+def watch_backups(
+    cluster: AnyCluster, work: Callable[[], object], every: float = 0.1
+) -> pandas.DataFrame:
     """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()
@@ -155,7 +163,9 @@ def watch_backups(cluster: AnyCluster, work: Callable[[], object], every: float 
         with suppress(psycopg.Error, OSError):  # what ends the primary is `work`'s to report
             while not ended.wait(every):
                 found = db.rows(cluster.primary.address, BACKUPS)
-                samples.extend({"time": round(time.monotonic() - started, 2), **row} for row in found)
+                samples.extend(
+                    {"time": round(time.monotonic() - started, 2), **row} for row in found
+                )
 
     watcher = Thread(target=look, daemon=True)
     watcher.start()
@@ -184,19 +194,27 @@ def judge(lags: list[dict[str, Any]], limits: Thresholds, begun: str = "") -> tu
         if lag["bytes"] is None or lag["state"] != "streaming":
             level = 2
         else:
-            level = max(_level(lag["bytes"], limits.warning_bytes, limits.critical_bytes),
-                        _level(lag["seconds"], limits.warning_seconds, limits.critical_seconds))  # fmt: skip
+            level = max(
+                _level(lag["bytes"], limits.warning_bytes, limits.critical_bytes),
+                _level(lag["seconds"], limits.warning_seconds, limits.critical_seconds),
+            )
         worst = max(worst, level)
         fact = f"{lag['name']}: {lag['state']}"
         facts.append(fact.replace("|", "/"))  # with which performance data begin
         if lag["bytes"] is not None:
             facts[-1] += f", {lag['bytes']} B, {lag['seconds']:.1f} s"
-            data.append(f"'{lag['name']}_bytes'={lag['bytes']}B;{limits.warning_bytes};{limits.critical_bytes};0")
-            data.append(f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{limits.warning_seconds};{limits.critical_seconds};0")
+            data.append(
+                f"'{lag['name']}_bytes'={lag['bytes']}B;{limits.warning_bytes};{limits.critical_bytes};0"
+            )
+            data.append(
+                f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{limits.warning_seconds};{limits.critical_seconds};0"
+            )
     if not lags:
         worst, facts = 2, ["no replica"]
     facts += [begun] if begun else []
-    return worst, f"REPLICATION {words[worst]} - {'; '.join(facts)}" + (f" | {' '.join(data)}" if data else "")
+    return worst, f"REPLICATION {words[worst]} - {'; '.join(facts)}" + (
+        f" | {' '.join(data)}" if data else ""
+    )
 
 
 def _level(value: float, warning: float, critical: float) -> int:

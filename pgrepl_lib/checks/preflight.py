@@ -20,8 +20,13 @@ SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep
 SPACE_PER_REPLICA = 150_000_000  # for each further one
 SPACE_FOR_FILES = 50_000_000  # configuration and evidence
 # Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
-END_OF_LIFE = {14: date(2026, 11, 12), 15: date(2027, 11, 11), 16: date(2028, 11, 9), 17: date(2029, 11, 8),
-               18: date(2030, 11, 14)}  # fmt: skip
+END_OF_LIFE = {
+    14: date(2026, 11, 12),
+    15: date(2027, 11, 11),
+    16: date(2028, 11, 9),
+    17: date(2029, 11, 8),
+    18: date(2030, 11, 14),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,11 @@ def require(found: Sequence[Finding]) -> None:
 
 def _folder(cluster: Project) -> Iterator[Finding]:
     there = _existing(cluster.folder)
-    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK) and not os.statvfs(there).f_flag & os.ST_RDONLY
+    writable = (
+        there.is_dir()
+        and os.access(there, os.W_OK | os.X_OK)
+        and not os.statvfs(there).f_flag & os.ST_RDONLY
+    )
     shut_out = cluster.engine.shut_out() if writable else ""
     seen = shut_out or (f"{cluster.folder}" if writable else f"{there} cannot be written")
     remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
@@ -111,7 +120,9 @@ def ownership(cluster: Project) -> list[Finding]:
 
 def _leftovers(cluster: Project) -> Iterator[Finding]:
     """Data of this very folder without the record of what it was made with: kept, and named."""
-    if not (cluster.folder / FILE).exists() and any(map(cluster.engine.has_data, cluster.engine.ports)):
+    if not (cluster.folder / FILE).exists() and any(
+        map(cluster.engine.has_data, cluster.engine.ports)
+    ):
         remedy = f"put {FILE} back, use another project, or remove it: `pgrepl down`"
         seen = "; ".join(cluster.engine.existing())
         yield Finding("leftovers", False, seen, cluster.addressed(remedy))
@@ -138,7 +149,13 @@ def _ports(cluster: Project) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
         mine = (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended
         who = "" if mine else ports.holder(port)
-        seen = f"{port}: {name} of this cluster" if mine else f"{port} is held by {who}" if who else f"{port} is free"
+        seen = (
+            f"{port}: {name} of this cluster"
+            if mine
+            else f"{port} is held by {who}"
+            if who
+            else f"{port} is free"
+        )
         yield Finding(
             "ports",
             not who,
@@ -150,7 +167,9 @@ def _ports(cluster: Project) -> Iterator[Finding]:
 def _network(cluster: Project) -> Iterator[Finding]:
     network = cluster.engine.rule_network()
     if cluster.engine.name != "docker":
-        yield Finding("network", True, f"{network} (this machine itself; the parameter network is for docker)")
+        yield Finding(
+            "network", True, f"{network} (this machine itself; the parameter network is for docker)"
+        )
         return
     from ..engine.docker.host import network_holder
     from ..engine.docker.owner import ID
@@ -158,5 +177,9 @@ def _network(cluster: Project) -> Iterator[Finding]:
     who = network_holder(cluster.params.network, {ID: cluster.engine.id})
     if not who and not cluster.engine.existing():
         who = ports.overlapping_interface(cluster.params.network)
-    yield Finding("network", not who, f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",
-                  "choose another one, for example -p network 192.168.56.0/24, or remove what holds it")  # fmt: skip
+    yield Finding(
+        "network",
+        not who,
+        f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",
+        "choose another one, for example -p network 192.168.56.0/24, or remove what holds it",
+    )

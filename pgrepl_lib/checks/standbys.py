@@ -59,7 +59,9 @@ def way_back(topology: Topology, params: Params) -> str:
     return addressed(way, params)
 
 
-def strangers(primary: db.Address, ours: Sequence[Standby], sender: tuple[str, int]) -> list[dict[str, Any]]:
+def strangers(
+    primary: db.Address, ours: Sequence[Standby], sender: tuple[str, int]
+) -> list[dict[str, Any]]:
     """The standbys that commits wait for and that are none of ours; each with name and address.
 
     A name proves nothing. Ours is the one that uses the slot of the replica of that name, while that

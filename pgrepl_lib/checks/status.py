@@ -40,7 +40,11 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
     answered = {i["name"] for i in instances if i["role"]}
     upstreams = dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)])
     replication = ask_all(_senders, [u for u in upstreams if u.name in answered])
-    _tell_left(cluster, instances, [r["application_name"] for r in chain(*replication) if r["state"] == "streaming"])
+    _tell_left(
+        cluster,
+        instances,
+        [r["application_name"] for r in chain(*replication) if r["state"] == "streaming"],
+    )
     operation = cluster.topology.operation
     begun = underway.told(cluster.topology, cluster.params)
     return {
@@ -96,8 +100,15 @@ def _senders(upstream: Server) -> list[dict[str, Any]]:
 
 
 def _instance(cluster: AnyCluster, instance: Server) -> dict[str, Any]:
-    known = {"name": instance.name, "role": None, "host": "127.0.0.1", "port": cluster.engine.ports[instance.name],
-             "user": "postgres", "version": None, "state": "absent"}  # fmt: skip
+    known = {
+        "name": instance.name,
+        "role": None,
+        "host": "127.0.0.1",
+        "port": cluster.engine.ports[instance.name],
+        "user": "postgres",
+        "version": None,
+        "state": "absent",
+    }
     if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
         return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
     seen = instance.look(ROLE, seconds=SHOWN_SECONDS)

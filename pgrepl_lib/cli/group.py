@@ -37,7 +37,9 @@ class Guarded(click.Group):
             terminal.tell(f"pgrepl: {told}")
             sys.exit(told.exit_code)
         finally:
-            exec("")  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
+            exec(
+                ""
+            )  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
 
 
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -48,7 +50,9 @@ def main() -> None:
     The chapters are notebooks; `run` executes them without a browser. Running again changes only what is left.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # a terminal that lacks a character is no reason to fail
 
 
 def _stop(number: int, frame: Any) -> None:

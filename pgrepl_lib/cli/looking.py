@@ -19,9 +19,16 @@ from .output import give, print_status
 @parameters
 @JSON
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option("--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch.")
+@click.option(
+    "--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch."
+)
 def status(
-    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, watch: bool, interval: float
+    project: str | None,
+    engine: str | None,
+    given: tuple[tuple[str, str], ...],
+    as_json: bool,
+    watch: bool,
+    interval: float,
 ) -> None:
     """Show the instances and their roles, and each replica as its upstream sees it."""
     from ..checks.status import status as look
@@ -50,7 +57,12 @@ def status(
 @QUIET
 @click.option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
 def check(
-    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, quiet: bool, deep: bool
+    project: str | None,
+    engine: str | None,
+    given: tuple[tuple[str, str], ...],
+    as_json: bool,
+    quiet: bool,
+    deep: bool,
 ) -> None:
     """Make the checks of chapter 03, look whether commits wait for whom they shall, and say what is
     not as the last run recorded it. Changes nothing in the databases, costs under 100 KB of WAL."""
@@ -74,14 +86,39 @@ def check(
     sys.exit(1 if failed else 0)
 
 
-@main.command(epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.")
+@main.command(
+    epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
+)
 @parameters
-@click.option("--warning-bytes", default=16 * 1024**2, show_default=True, help="Lag in bytes that is worth a warning.")
-@click.option("--critical-bytes", default=256 * 1024**2, show_default=True, help="Lag in bytes that is critical.")
-@click.option("--warning-seconds", default=10.0, show_default=True, help="Lag in seconds that is worth a warning.")
-@click.option("--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical.")
+@click.option(
+    "--warning-bytes",
+    default=16 * 1024**2,
+    show_default=True,
+    help="Lag in bytes that is worth a warning.",
+)
+@click.option(
+    "--critical-bytes",
+    default=256 * 1024**2,
+    show_default=True,
+    help="Lag in bytes that is critical.",
+)
+@click.option(
+    "--warning-seconds",
+    default=10.0,
+    show_default=True,
+    help="Lag in seconds that is worth a warning.",
+)
+@click.option(
+    "--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical."
+)
 @JSON
-def lag(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], as_json: bool, **limits: float) -> None:
+def lag(
+    project: str | None,
+    engine: str | None,
+    given: tuple[tuple[str, str], ...],
+    as_json: bool,
+    **limits: float,
+) -> None:
     """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
     try:
         from ..checks import lag as lags

@@ -27,19 +27,25 @@ YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal wou
 @parameters
 @click.argument("instance")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def psql(project: str | None, engine: str | None, given: Given, instance: str, arguments: tuple[str, ...]) -> None:
+def psql(
+    project: str | None, engine: str | None, given: Given, instance: str, arguments: tuple[str, ...]
+) -> None:
     """Open psql as superuser on INSTANCE (primary, replica); psql's own arguments follow `--`."""
     from ..doors.command import replace_process
 
     cluster = existing_cluster(values(project, engine, given))
     if instance not in cluster.engine.ports:
-        raise ParameterError(f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)])
+        raise ParameterError(
+            f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)]
+        )
     if not cluster.engine.running(instance):
         remedy = cluster.addressed("`pgrepl run` starts it")
         cause = f"{instance} is not running: {cluster.engine.life(instance)}."
         raise PgreplError(cause, remedy=remedy)
     person = sys.stdin.isatty() and sys.stdout.isatty()
-    replace_process(cluster.engine.client(instance, "psql", *arguments, terminal=person), cwd=cluster.folder)
+    replace_process(
+        cluster.engine.client(instance, "psql", *arguments, terminal=person), cwd=cluster.folder
+    )
 
 
 @main.command(epilog=EPILOG)
@@ -79,9 +85,13 @@ def replica() -> None:
 
 @replica.command(epilog=EPILOG)
 @parameters
-@click.option("--upstream", default="", help="Follow this replica instead of the primary (cascading).")
+@click.option(
+    "--upstream", default="", help="Follow this replica instead of the primary (cascading)."
+)
 @JSON
-def add(project: str | None, engine: str | None, given: Given, upstream: str, as_json: bool) -> None:
+def add(
+    project: str | None, engine: str | None, given: Given, upstream: str, as_json: bool
+) -> None:
     """Prepare one more replica; one whose preparation was interrupted is finished first."""
     from ..operations import finished
     from ..steps import replicas
@@ -94,9 +104,15 @@ def add(project: str | None, engine: str | None, given: Given, upstream: str, as
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Also the last replica, or a former primary with rows that nobody else has.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Also the last replica, or a former primary with rows that nobody else has.",
+)
 @JSON
-def remove(project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool) -> None:
+def remove(
+    project: str | None, engine: str | None, given: Given, name: str, yes: bool, as_json: bool
+) -> None:
     """Remove the replica NAME with its data, files and slot."""
     from ..operations import finished
     from ..steps import replicas
@@ -133,7 +149,12 @@ def rebuild(
     source = cluster.instance(name).upstream.name
     _agreed(cluster, yes, f"{name} becomes a new copy of {source}; {OLD_DATA_STAY}")
     replicas.rebuild(cluster, name, discard=discard)
-    _give(cluster, as_json, f"{name} is a new copy of {cluster.instance(name).upstream.name}", name=name)
+    _give(
+        cluster,
+        as_json,
+        f"{name} is a new copy of {cluster.instance(name).upstream.name}",
+        name=name,
+    )
 
 
 @replica.command(epilog=EPILOG)
@@ -141,7 +162,9 @@ def rebuild(
 @click.argument("name")
 @click.argument("upstream")
 @JSON
-def follow(project: str | None, engine: str | None, given: Given, name: str, upstream: str, as_json: bool) -> None:
+def follow(
+    project: str | None, engine: str | None, given: Given, name: str, upstream: str, as_json: bool
+) -> None:
     """Let the replica NAME stream from UPSTREAM, the primary or another replica."""
     from ..steps import replicas
 
@@ -152,13 +175,28 @@ def follow(project: str | None, engine: str | None, given: Given, name: str, ups
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--to", default="", help="The replica that becomes the primary. [default: the only one]")
-@click.option("--max-lag", default=16 * 1024**2, show_default=True, help="Bytes that it may be behind at the beginning.")
+@click.option(
+    "--to", default="", help="The replica that becomes the primary. [default: the only one]"
+)
+@click.option(
+    "--max-lag",
+    default=16 * 1024**2,
+    show_default=True,
+    help="Bytes that it may be behind at the beginning.",
+)
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
 @click.option("--cancel", is_flag=True, help="Take back one that has not promoted anybody yet.")
 @YES
 @JSON
-def switchover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> None:
+def switchover(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    to: str,
+    yes: bool,
+    as_json: bool,
+    **how: Any,
+) -> None:
     """Change the primary on purpose; no confirmed row is lost. An interrupted one is finished by running it again."""
     from ..operations.choosing import only_replica
     from ..operations.switchover import Switchover
@@ -206,13 +244,25 @@ def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--to", default="", help="The replica that becomes the primary. [default: the most advanced one]")
+@click.option(
+    "--to",
+    default="",
+    help="The replica that becomes the primary. [default: the most advanced one]",
+)
 @click.option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
 @click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
 @click.option("--cancel", is_flag=True, help="Take back one that has not promoted anybody yet.")
 @YES
 @JSON
-def failover(project: str | None, engine: str | None, given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> None:
+def failover(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    to: str,
+    yes: bool,
+    as_json: bool,
+    **how: bool,
+) -> None:
     """Replace a lost primary by the most advanced replica; the lost one is fenced first."""
     from ..operations.failover import Failover
 
@@ -308,8 +358,13 @@ def _give(cluster: Any, as_json: bool, text: str, **more: Any) -> None:
 
 
 def _give_plan(as_json: bool, steps: list[tuple[str, Any]], losses: list[str]) -> None:
-    plan = [{"title": title, "commands": [str(c) for c in action.commands]} for title, action in steps]
-    lines = [f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"]) for n, s in enumerate(plan, 1)]
+    plan = [
+        {"title": title, "commands": [str(c) for c in action.commands]} for title, action in steps
+    ]
+    lines = [
+        f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"])
+        for n, s in enumerate(plan, 1)
+    ]
     give(as_json, plan, "\n".join(lines))
     for line in (*losses, "nothing was changed"):
         terminal.tell(line)

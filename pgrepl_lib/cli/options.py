@@ -9,25 +9,47 @@ import click
 
 from ..params import Params, from_environment, variable
 
-GIVEN = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE",
-                     help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.")  # fmt: skip
+GIVEN = click.option(
+    "-p",
+    "--parameter",
+    "given",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.",
+)
 
 
 def parameters(command: Any) -> Any:
     """The options by which every command finds its cluster."""
     command = GIVEN(command)
-    command = click.option("--engine", help="auto (docker where it can work, else local), docker, or local.")(command)
-    return click.option("--project", help="The cluster's name; several live side by side. [default: pgrepl]")(command)
+    command = click.option(
+        "--engine", help="auto (docker where it can work, else local), docker, or local."
+    )(command)
+    return click.option(
+        "--project", help="The cluster's name; several live side by side. [default: pgrepl]"
+    )(command)
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="The result as one JSON document on standard output.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="The result as one JSON document on standard output."
+)
 FILE = click.Path(path_type=Path)
-QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing while all is well (with --json: only the result).")
+QUIET = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    help="Print nothing while all is well (with --json: only the result).",
+)
 
 
-def values(project: str | None, engine: str | None, given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def values(
+    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
     """The given parameters as one mapping: the short options win over -p, and both over environment variables."""
-    options = dict(given) | {k: v for k, v in {"project": project, "engine": engine}.items() if v is not None}
+    options = dict(given) | {
+        k: v for k, v in {"project": project, "engine": engine}.items() if v is not None
+    }
     exported = {k: v for k, v in from_environment().items() if k not in options}
     Params.parse(exported | options, called={name: variable(name) for name in exported})
     return exported | options

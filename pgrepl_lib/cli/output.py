@@ -25,9 +25,19 @@ def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Rows with the same keys, as columns; whatever a value holds, it stays in its row."""
-    table = [list(rows[0]), *(["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()] for r in rows)]
+    table = [
+        list(rows[0]),
+        *(
+            ["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()]
+            for r in rows
+        ),
+    ]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
-    terminal.give("\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table))
+    terminal.give(
+        "\n".join(
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table
+        )
+    )
 
 
 def print_status(seen: dict[str, Any]) -> None:
@@ -72,9 +82,15 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
         summary = {"run": run.name, "status": run.status, **run.counts()}
     report, steps, checks = folder / REPORT, summary["steps"], summary["checks"]
     untried = f", {checks['not_tried']} not tried" if checks.get("not_tried") else ""
-    text = (f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
-            f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}")  # fmt: skip
+    text = (
+        f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
+        f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}"
+    )
     if error and not as_json:
         terminal.tell(text)
         return
-    give(as_json, {**summary, **told, "folder": folder, "report": report if report.exists() else None}, text)
+    give(
+        as_json,
+        {**summary, **told, "folder": folder, "report": report if report.exists() else None},
+        text,
+    )

@@ -18,17 +18,29 @@ from .output import give
 if TYPE_CHECKING:
     from ..runner.plan import Planned
 
-SIGNS = {"would change": ("+", "green"), "unchanged": (" ", ""), "would be made": ("?", ""), "would stop the run": ("!", "red")}
+SIGNS = {
+    "would change": ("+", "green"),
+    "unchanged": (" ", ""),
+    "would be made": ("?", ""),
+    "would stop the run": ("!", "red"),
+}
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
+@click.option(
+    "--from", "first", default="00", help="First chapter, by number or name. [default: 00]"
+)
 @click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
 @JSON
 def plan(
-    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...], first: str, last: str, as_json: bool
+    project: str | None,
+    engine: str | None,
+    given: tuple[tuple[str, str], ...],
+    first: str,
+    last: str,
+    as_json: bool,
 ) -> None:
     """Say what `run` would change on the cluster as it is, step by step, with diffs; nothing is touched."""
     from ..runner.task import fresh
@@ -44,7 +56,9 @@ def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) 
 
     if beyond := [c for c in chapters if c not in SET_UP]:
         remedy = "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` say what those would do"
-        cause = f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
+        cause = (
+            f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
+        )
         raise ParameterError(cause, remedy=addressed(remedy, Params.parse(given)))
     found = look_ahead(given, chapters)
     give(as_json, [vars(p) for p in found], _text(found), styled=True)
@@ -68,4 +82,9 @@ def _text(found: Sequence[Planned]) -> str:
             diff = legible(each.diff).splitlines()
             lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in diff]
     steps = [p.outcome for p in found if p.kind == "step"]
-    return "\n".join([*lines, f"{steps.count('would change')} steps would change, {steps.count('unchanged')} unchanged"])
+    return "\n".join(
+        [
+            *lines,
+            f"{steps.count('would change')} steps would change, {steps.count('unchanged')} unchanged",
+        ]
+    )

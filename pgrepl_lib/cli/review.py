@@ -86,20 +86,39 @@ def _row(run: Run) -> dict[str, Any]:
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("run", default="")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file. [default: the run's report.html]")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file. [default: the run's report.html]",
+)
 @JSON
-def report(project: str | None, engine: str | None, given: Given, run: str, output: Path | None, as_json: bool) -> None:
+def report(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    run: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
     """Write the report (HTML, Portuguese) of RUN, a run's name or a folder with a journal (else the last run), again."""
     from ..evidence import report, verdict
     from ..journal.runs import find
 
     found = find(Params.parse(values(project, engine, given)).folder, run)
     path = report.write(found, output)
-    give(as_json, {"report": path, "status": found.status, "verdict": verdict.of(found).text}, str(path))
+    give(
+        as_json,
+        {"report": path, "status": found.status, "verdict": verdict.of(found).text},
+        str(path),
+    )
 
 
 @main.command(epilog=EPILOG)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file instead of standard output.",
+)
 def guide(output: Path | None) -> None:
     """Write the corrected document (Markdown, Portuguese): what the chapters displayed, to read and follow by hand."""
     from ..doors.files import write_atomic
@@ -116,7 +135,9 @@ def guide(output: Path | None) -> None:
 @click.argument("run", default="")
 @click.option("--key", type=FILE, help="The signer's public key (PEM). [default: your own]")
 @JSON
-def verify(project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool) -> None:
+def verify(
+    project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool
+) -> None:
     """Check the signature, the journal and every file of RUN, a run's name or folder (else the last run), offline."""
     from ..evidence import verification
     from ..journal.runs import Run
@@ -135,9 +156,21 @@ def verify(project: str | None, engine: str | None, given: Given, run: str, key:
 @parameters
 @click.argument("old")
 @click.argument("new")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where they differ, as `git diff --exit-code` does.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit with 1 where they differ, as `git diff --exit-code` does.",
+)
 @JSON
-def diff(project: str | None, engine: str | None, given: Given, old: str, new: str, exit_code: bool, as_json: bool) -> None:
+def diff(
+    project: str | None,
+    engine: str | None,
+    given: Given,
+    old: str,
+    new: str,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
     """Show what differed between two runs, each a run's name or a folder with a journal, be it of another project."""
     from ..journal import compare
     from ..journal.runs import find
@@ -145,7 +178,11 @@ def diff(project: str | None, engine: str | None, given: Given, old: str, new: s
     folder = Params.parse(values(project, engine, given)).folder
     one, other = find(folder, old), find(folder, new)
     found = compare.compare(one, other)
-    told = {"old": str(one.folder), "new": str(other.folder), "differs": compare.differs(found),
-            "differences": [vars(d) for d in found]}  # fmt: skip
+    told = {
+        "old": str(one.folder),
+        "new": str(other.folder),
+        "differs": compare.differs(found),
+        "differences": [vars(d) for d in found],
+    }
     give(as_json, told, compare.text(one, other, found))
     sys.exit(1 if exit_code and compare.differs(found) else 0)

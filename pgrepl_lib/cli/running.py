@@ -21,10 +21,22 @@ from .output import give, held_back, show_run
 @parameters
 @click.option("--from", "first", default="", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
-@click.option("--resume", is_flag=True, help="The last run once more, with its chapters and parameters, unless it completed.")
-@click.option("--key", type=FILE, help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]")
-@click.option("--ask", is_flag=True, help="Ask on the terminal before each step that would change something.")
-@click.option("--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="The last run once more, with its chapters and parameters, unless it completed.",
+)
+@click.option(
+    "--key",
+    type=FILE,
+    help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]",
+)
+@click.option(
+    "--ask", is_flag=True, help="Ask on the terminal before each step that would change something."
+)
+@click.option(
+    "--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing."
+)
 @JSON
 @QUIET
 def run(
@@ -46,7 +58,11 @@ def run(
     folder = None
     try:
         given_values = values(project, engine, given)
-        task = unfinished(given_values, first, last) if resume else fresh(with_made(given_values), first, last)
+        task = (
+            unfinished(given_values, first, last)
+            if resume
+            else fresh(with_made(given_values), first, last)
+        )
         if plan and task.chapters:
             preview.show_plan(task.values, task.chapters, as_json)
             return
@@ -60,10 +76,22 @@ def run(
         from ..steps.ask import asking
 
         params = Params.parse(task.values)
-        with asking(params) if ask else contextlib.nullcontext(), held_back(quiet), begun(params) as folder:
-            from ..runner.runner import run as run_chapters  # papermill's imports go on while the kernel starts
+        with (
+            asking(params) if ask else contextlib.nullcontext(),
+            held_back(quiet),
+            begun(params) as folder,
+        ):
+            from ..runner.runner import (
+                run as run_chapters,
+            )  # papermill's imports go on while the kernel starts
 
-            run_chapters(task.values, task.chapters, bar=sys.stderr.isatty() and not ask, key=key, resumes=task.resumes)
+            run_chapters(
+                task.values,
+                task.chapters,
+                bar=sys.stderr.isatty() and not ask,
+                key=key,
+                resumes=task.resumes,
+            )
     except (Exception, KeyboardInterrupt) as error:
         if not plan:
             show_run(folder, as_json, error)

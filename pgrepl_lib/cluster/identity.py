@@ -73,7 +73,9 @@ def astray(engine: Engine, topology: Topology, name: str) -> Astray | None:
 
 def _remedy(topology: Topology, name: str, others: list[str]) -> str:
     if not others:
-        return "put the data back from a backup; or begin anew: `pgrepl down --yes`, then `pgrepl run`"
+        return (
+            "put the data back from a backup; or begin anew: `pgrepl down --yes`, then `pgrepl run`"
+        )
     if name != topology.primary:
         return f"make it anew: `pgrepl replica rebuild {name}`"
     commands = f"`pgrepl failover`, then `pgrepl rejoin {name}`"

@@ -19,8 +19,11 @@ class Members(Project, Generic[Kind]):
     def instance(self, name: str) -> Kind:
         """The instance of this name; raises `ParameterError` where there is none."""
         if name not in self.topology.names:
-            raise ParameterError(f"No instance {name!r}.", looked_at=[f"there are {', '.join(self.topology.names)}"],
-                                 remedy=self.addressed("`pgrepl status` lists them"))  # fmt: skip
+            raise ParameterError(
+                f"No instance {name!r}.",
+                looked_at=[f"there are {', '.join(self.topology.names)}"],
+                remedy=self.addressed("`pgrepl status` lists them"),
+            )
         return self.instance_kind(self, name)
 
     @property

@@ -53,7 +53,9 @@ class Project:
 
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
-        if not (self.folder / state.FILE).exists() or not self.engine.running(self.topology.primary):
+        if not (self.folder / state.FILE).exists() or not self.engine.running(
+            self.topology.primary
+        ):
             remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
             cause = f"Project {self.params.project} has no running primary; nothing was changed."
             name = self.topology.primary

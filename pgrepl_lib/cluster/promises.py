@@ -23,7 +23,11 @@ def wanted(text: str, method: str, names: list[str]) -> str:
     if not method:
         return conf.without_block(text, "synchronous")
     quoted = ", ".join(f'"{n}"' for n in names)
-    return conf.with_block(text, "synchronous", conf.setting_lines({"synchronous_standby_names": f"{method} ({quoted})"}))
+    return conf.with_block(
+        text,
+        "synchronous",
+        conf.setting_lines({"synchronous_standby_names": f"{method} ({quoted})"}),
+    )
 
 
 def as_promised(cluster: Project, text: str) -> str:
@@ -44,7 +48,11 @@ def action(instance: Server, method: str, names: list[str]) -> Action:
         files.write_atomic(path, wanted(path.read_text("utf-8"), method, names))
         restarts.take_over(instance)
 
-    return Action((f"patch {instance.name}/{CONFIGURATION[0]}", *restarts.reload_action(instance).commands), do, done)
+    return Action(
+        (f"patch {instance.name}/{CONFIGURATION[0]}", *restarts.reload_action(instance).commands),
+        do,
+        done,
+    )
 
 
 def require_enough_left(cluster: Project, name: str) -> None:
@@ -52,7 +60,10 @@ def require_enough_left(cluster: Project, name: str) -> None:
 
     Commits wait for those that follow the primary itself.
     """
-    method, direct = cluster.topology.synchronous, cluster.topology.followers(cluster.topology.primary)
+    method, direct = (
+        cluster.topology.synchronous,
+        cluster.topology.followers(cluster.topology.primary),
+    )
     left = set(direct) - {name}
     if name in direct and waited_for(method) > len(left):
         ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")

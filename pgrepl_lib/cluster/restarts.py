@@ -127,7 +127,9 @@ def take_over(instance: Server) -> None:
 
 def reload_action(instance: Server) -> Action:
     """Let the running server read its edited files."""
-    command = instance.cluster.engine.client(instance.name, "psql", "-c", "select pg_reload_conf();")
+    command = instance.cluster.engine.client(
+        instance.name, "psql", "-c", "select pg_reload_conf();"
+    )
 
     def do(tell: Tell) -> None:
         take_over(instance)
@@ -150,7 +152,10 @@ def superfluous(instance: Server) -> bool:
     if not _raised(instance):
         return False
     with suppress(psycopg.Error, OSError):
-        own, needed = coming(instance, without_block=True), in_use(instance.other(instance.cluster.topology.primary))
+        own, needed = (
+            coming(instance, without_block=True),
+            in_use(instance.other(instance.cluster.topology.primary)),
+        )
         enough = all(own[name] >= value for name, value in needed.items())
         return enough or not instance.is_replica
     return False

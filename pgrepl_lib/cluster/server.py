@@ -223,7 +223,11 @@ class Server:
             db.rows(self.address, query)
 
         def done() -> bool:
-            return not db.row(self.address, "select slot_name from pg_replication_slots where slot_name = %s", [slot])
+            return not db.row(
+                self.address,
+                "select slot_name from pg_replication_slots where slot_name = %s",
+                [slot],
+            )
 
         return Action((command,), do, done)
 
@@ -235,7 +239,12 @@ class Server:
             found = db.row(self.address, query, [slot])
             return not found or bool(found["free"]), f"used by process {found.get('pid')}"
 
-        wait_until(f"nobody to use the slot {slot}", probe, seconds=20, hint="a replica still follows this instance")
+        wait_until(
+            f"nobody to use the slot {slot}",
+            probe,
+            seconds=20,
+            hint="a replica still follows this instance",
+        )
 
     def wait_replayed(self, lsn: str, seconds: float) -> None:
         """Wait until this replica has replayed the WAL up to `lsn`.

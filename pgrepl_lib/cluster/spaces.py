@@ -58,7 +58,9 @@ def remedy(engine: Engine, topology: Topology, found: dict[str, str]) -> str:
         statements += [f"-c {shlex.quote(text.format(one))}" for text in MOVE]
     command = f"`pgrepl psql {topology.primary} -- {' '.join(statements)}`"
     move = f"move it into the data folder, in each database that uses it (-d NAME): {command}"
-    move += "; a database that lies there as a whole: `alter database NAME set tablespace pg_default`"
+    move += (
+        "; a database that lies there as a whole: `alter database NAME set tablespace pg_default`"
+    )
     running = [name for name in topology.replicas if engine.running(name)]
     if engine.name != "local" or not running:
         return f"{move}; then `pgrepl run`"

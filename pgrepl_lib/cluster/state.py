@@ -178,7 +178,9 @@ def reserving(params: Params) -> Iterator[None]:
     known = default_workdir() / KNOWN
     try:
         make_folder(known)
-    except EnvironmentLacking:  # that folder is not this user's to write: at least those beside this project
+    except (
+        EnvironmentLacking
+    ):  # that folder is not this user's to write: at least those beside this project
         make_folder(known := params.workdir / KNOWN)
     with FileLock(known / "ports.lock", timeout=30):
         for link in (p for p in known.iterdir() if p.is_symlink() and not p.exists()):
@@ -195,7 +197,9 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
     before = {**made["params"], "engine": made["engine"]}
     now = params.plain() | ({"engine": made["engine"]} if params.engine == "auto" else {})
     remedy = "use the first values, another project name, or remove it: `pgrepl down`"
-    if differing := [f"{n}: made with {before[n]}, asked for {now[n]}" for n in FIXED if before[n] != now[n]]:
+    if differing := [
+        f"{n}: made with {before[n]}, asked for {now[n]}" for n in FIXED if before[n] != now[n]
+    ]:
         raise ParameterError(
             f"Project {params.project} exists and was made with other parameters; nothing was touched.",
             looked_at=[*differing, f"folder {params.folder}"],
@@ -293,7 +297,9 @@ def _others(params: Params) -> set[int]:
     """The ports of this user's other projects."""
     taken: set[int] = set()
     for file in (*params.workdir.glob(f"*/{FILE}"), *(default_workdir() / KNOWN).glob(f"*/{FILE}")):
-        with suppress(ParameterError):  # another project's damaged record is not this one's business
+        with suppress(
+            ParameterError
+        ):  # another project's damaged record is not this one's business
             mine = file.parent.resolve() == params.folder.resolve()
             taken |= set() if mine else set(read(file.parent).get("ports", {}).values())
     return taken

@@ -24,7 +24,9 @@ from ..errors import CommandFailed, EnvironmentLacking
 from . import docker_context
 from .redact import redact
 
-STARTED_BY = "STARTED_BY_PGREPL"  # tells every command's process whose it is: a killed runner's go on alone
+STARTED_BY = (
+    "STARTED_BY_PGREPL"  # tells every command's process whose it is: a killed runner's go on alone
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class Completed:
     err: str
 
 
-_transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar("transcript", default=None)
+_transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar(
+    "transcript", default=None
+)
 
 
 @contextmanager
@@ -170,7 +174,9 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
         return process.wait()
 
 
-def _recorded(command: Command, code: int, readers: Iterable[Thread], out: list[str], err: list[str]) -> Completed:
+def _recorded(
+    command: Command, code: int, readers: Iterable[Thread], out: list[str], err: list[str]
+) -> Completed:
     """How a command ended, also put down in the transcript."""
     for reader in readers:
         reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
@@ -223,9 +229,14 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
     stdin = (cwd / command.stdin).open("rb") if command.stdin else subprocess.DEVNULL
     try:
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-            command.argv, cwd=cwd, env=_environment_of(command), stdin=stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **identity,
-        )  # fmt: skip
+            command.argv,
+            cwd=cwd,
+            env=_environment_of(command),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **identity,
+        )
     except (FileNotFoundError, PermissionError) as error:
         raise EnvironmentLacking(
             f"Cannot run {command.argv[0]}: {error.strerror}.",

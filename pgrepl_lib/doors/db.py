@@ -24,7 +24,9 @@ from ..postgres.sessions import options as as_options
 
 Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
-TIMELINE = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
+TIMELINE = (
+    "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
+)
 
 
 # A database's own tables.
@@ -135,7 +137,13 @@ def _no_libpq_variables() -> Iterator[None]:
     global _inside
     with _guard:
         _inside += 1
-        _hidden.update({name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG") and "_" not in name})
+        _hidden.update(
+            {
+                name: os.environ.pop(name)
+                for name in list(os.environ)
+                if name.startswith("PG") and "_" not in name
+            }
+        )
     try:
         yield
     finally:
@@ -208,7 +216,9 @@ def checkpoint(at: Address) -> None:
 def scram_verifier(at: Address, password: str, user: str) -> str:
     """What the server stores for a SCRAM password, made by libpq here, so that the server never sees the password."""
     with connect(at) as connection:
-        return connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+        return connection.pgconn.encrypt_password(
+            password.encode(), user.encode(), b"scram-sha-256"
+        ).decode()
 
 
 def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Network) -> str:

@@ -33,7 +33,9 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, content: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, content: str | bytes, mode: int = 0o644, *, durable: bool = True
+) -> None:
     """Replace a file as a whole: readers see the old or the new content, never a part (rename(2)).
 
     durable: flushed to the disk first; without, a crash of the machine may lose it. The same content is not written again.

@@ -74,7 +74,9 @@ def wait_until(
     try:
         tenacity.Retrying(
             stop=limit.passed,
-            wait=tenacity.wait_fixed(every) if every else tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
+            wait=tenacity.wait_fixed(every)
+            if every
+            else tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
             retry=tenacity.retry_if_result(lambda reached: not reached),
         )(attempt)
     except tenacity.RetryError:
@@ -111,11 +113,18 @@ class _Limit:
 
 def repeat(act: Callable[[], None], *, every: float) -> None:
     """Do something again and again, so many seconds apart, until it raises (a person's Ctrl-C does)."""
-    tenacity.Retrying(wait=tenacity.wait_fixed(every), retry=tenacity.retry_if_result(lambda _: True))(act)
+    tenacity.Retrying(
+        wait=tenacity.wait_fixed(every), retry=tenacity.retry_if_result(lambda _: True)
+    )(act)
 
 
 def _failure(what: str, how: str, state: str, hint: str, log: Callable[[], str]) -> PgreplError:
     looked_at = [f"last state: {state}"]
     if tail := log().strip():
-        looked_at.append("end of the server's log:\n" + "\n".join(f"    {line}" for line in tail.splitlines()[-12:]))
-    return WaitTimeout(f"Waited for {what}: {how}.", looked_at=[redact(x) for x in looked_at], remedy=hint)
+        looked_at.append(
+            "end of the server's log:\n"
+            + "\n".join(f"    {line}" for line in tail.splitlines()[-12:])
+        )
+    return WaitTimeout(
+        f"Waited for {what}: {how}.", looked_at=[redact(x) for x in looked_at], remedy=hint
+    )

@@ -22,7 +22,11 @@ from .snapshot import ALTER_SYSTEM, server_settings, snapshot
 
 RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
-LISTS = ("preload_libraries", "search_path", "temp_tablespaces")  # ALTER SYSTEM would quote such a list as one name
+LISTS = (
+    "preload_libraries",
+    "search_path",
+    "temp_tablespaces",
+)  # ALTER SYSTEM would quote such a list as one name
 TAKEN_BACK = "`pgrepl run` takes it back"
 OLD = "put that back, or remove it: the next run records anew"
 KEEP = "; to keep it, give it with the parameter settings"
@@ -63,8 +67,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[D
             yield from _of_instance(name, _in_use(name, before["instances"][name], now), instance)
     for right, value in (before["replication_user"] or {}).items():
         if (seen := now["replication_user"]) is not None and seen.get(right) != value:
-            yield Difference("", f"the replication user's {right}", _plain(value), _plain(seen.get(right)),
-                             "`pgrepl run` gives it back")  # fmt: skip
+            yield Difference(
+                "",
+                f"the replication user's {right}",
+                _plain(value),
+                _plain(seen.get(right)),
+                "`pgrepl run` gives it back",
+            )
     yield from _of_files("", before, now)
 
 
@@ -90,14 +99,20 @@ def notices(cluster: AnyCluster) -> list[str]:
         return []
     found = []
     if record.before:
-        found.append("something that pgrepl did has not ended, or was killed: its changes count as recorded")
+        found.append(
+            "something that pgrepl did has not ended, or was killed: its changes count as recorded"
+        )
     for name, now in snapshot(cluster)["instances"].items():
         known = (record.state["instances"].get(name, {}).get("slots") or {}).keys()
         for slot in [s for s in now["slots"] or {} if s not in known]:
             query = "select active from pg_replication_slots where slot_name = %s"
             active = db.row(cluster.instance(name).address, query, [slot]).get("active")
-            found.append(f"{name}: nobody recorded the slot {slot}{'' if active else ', which is inactive and holds WAL'}")
-        others = sorted(p.name for p in (cluster.folder / name).glob("[!.]*") if p.name not in CONFIGURATION)
+            found.append(
+                f"{name}: nobody recorded the slot {slot}{'' if active else ', which is inactive and holds WAL'}"
+            )
+        others = sorted(
+            p.name for p in (cluster.folder / name).glob("[!.]*") if p.name not in CONFIGURATION
+        )
         found += [f"{name}: nobody recorded the file {name}/{other}" for other in others]
     return [*found, *consumers(cluster)]
 
@@ -150,7 +165,11 @@ def rights_back(cluster: AnyCluster, seen: Mapping[str, Any]) -> sql.Composed | 
     """The statement that gives the replication user the rights that are recorded; None where it has them."""
     record = recorded.read(cluster)
     before = (record and record.state["replication_user"]) or {}
-    words = [w if before[r] else f"no{w}" for r, w in RIGHTS.items() if r in before and before[r] != seen[r]]
+    words = [
+        w if before[r] else f"no{w}"
+        for r, w in RIGHTS.items()
+        if r in before and before[r] != seen[r]
+    ]
     words += ["password null"] if before.get("password") is False and seen["password"] else []
     name = sql.Identifier(cluster.params.replication_user)
     return sql.SQL("alter role {} {}").format(name, sql.SQL(" ".join(words))) if words else None
@@ -187,14 +206,21 @@ def _astray(instance: Server) -> tuple[list[sql.Composed], bool]:
     if was is None:
         return [], False
     try:
-        has = {r["name"]: masked(r["name"], r["value"]) for r in db.rows(instance.address, ALTER_SYSTEM)}
+        has = {
+            r["name"]: masked(r["name"], r["value"])
+            for r in db.rows(instance.address, ALTER_SYSTEM)
+        }
         live = [r for r in server_settings(instance.address) if r["source"] == COMMAND_LINE]
         given = {r["name"]: masked(r["name"], r["value"]) for r in live}
     except (OperationalError, OSError, EnvironmentLacking):
         return [], False
     reset, assign = sql.SQL("alter system reset {}"), sql.SQL("alter system set {} = {}")
     statements = [reset.format(_name(n)) for n in has if n not in was]
-    statements += [assign.format(_name(n), sql.Literal(was[n])) for n in was if was[n] != has.get(n) and _settable(n)]
+    statements += [
+        assign.format(_name(n), sql.Literal(was[n]))
+        for n in was
+        if was[n] != has.get(n) and _settable(n)
+    ]
     return statements, any(before["settings"].get(n) != value for n, value in given.items())
 
 
@@ -225,7 +251,9 @@ def _name(setting: str) -> sql.Identifier:
 # --- what differs -----------------------------------------------------------------------------------------
 
 
-def _of_instance(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def _of_instance(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[Difference]:
     if before["running"] and not now["running"]:
         yield Difference(name, "the server", "running", "not running", "`pgrepl run` starts it")
     elif (before["role"] == "primary") != (now["role"] == "primary") and now["running"]:
@@ -257,28 +285,43 @@ def _of_slot(name: str, slot: str, before: str, now: str) -> Difference:
     return Difference(name, f"the slot {slot}", before, now, remedy)
 
 
-def _of_settings(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+def _of_settings(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[Difference]:
     if None in (before["settings"], now["settings"]):
         return
     was, has = before["alter_system"], now["alter_system"]
     system = [s for s in {**was, **has} if was.get(s) != has.get(s)]
     for s in system:
         statement = f"ALTER SYSTEM RESET {s}" if s not in was else f"ALTER SYSTEM SET {s}"
-        remedy = f"{TAKEN_BACK} ({statement}){KEEP}" if s not in was or _settable(s) else f"by hand: {statement}"
-        yield Difference(name, f"ALTER SYSTEM SET {s}", was.get(s, "none"), has.get(s, "none"), remedy)
+        remedy = (
+            f"{TAKEN_BACK} ({statement}){KEEP}"
+            if s not in was or _settable(s)
+            else f"by hand: {statement}"
+        )
+        yield Difference(
+            name, f"ALTER SYSTEM SET {s}", was.get(s, "none"), has.get(s, "none"), remedy
+        )
     for s in {**before["settings"], **now["settings"]}:
         old, new = before["settings"].get(s, "not set"), now["settings"].get(s, "not set")
         if old != new and s not in system:
             by_hand = f"take it back by hand: ALTER ROLE … RESET {s} or ALTER DATABASE … RESET {s}"
-            yield Difference(name, s, old, new, by_hand if new.startswith("hidden by") else f"{TAKEN_BACK}{KEEP}")
+            yield Difference(
+                name, s, old, new, by_hand if new.startswith("hidden by") else f"{TAKEN_BACK}{KEEP}"
+            )
 
 
 def _of_files(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     remedy = f"`pgrepl plan` shows the difference, {TAKEN_BACK}"
     for file in before["files"]:
         if (seen := now["files"].get(file)) != before["files"][file]:
-            yield Difference(name, f"the file {file}", f"SHA-256 {before['files'][file][:8]}…",
-                             f"SHA-256 {seen[:8]}…" if seen else "gone", remedy)  # fmt: skip
+            yield Difference(
+                name,
+                f"the file {file}",
+                f"SHA-256 {before['files'][file][:8]}…",
+                f"SHA-256 {seen[:8]}…" if seen else "gone",
+                remedy,
+            )
     for file, mode in before["modes"].items():
         if (seen := now["modes"].get(file, mode)) != mode:
             yield Difference(name, f"the mode of {file}", mode, seen, remedy)

@@ -55,10 +55,16 @@ def read(cluster: Project) -> Record | None:
         plain = json.loads(path.read_text("utf-8"))
         _refuse_strange_names(plain["state"])
         texts = {key: _text(cluster.folder / COPIES / key) for key in _keys(plain["state"])}
-        mine = {key: text for key, text in texts.items() if digest(text.encode()) == _digest_of(plain["state"], key)}
+        mine = {
+            key: text
+            for key, text in texts.items()
+            if digest(text.encode()) == _digest_of(plain["state"], key)
+        }
         return Record(plain["run"], plain["state"], mine, plain.get("before"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
-        raise StepFailed(f"{path} is damaged.", remedy="remove it; the next run records anew") from None
+        raise StepFailed(
+            f"{path} is damaged.", remedy="remove it; the next run records anew"
+        ) from None
 
 
 def known(cluster: AnyCluster) -> Record | None:
@@ -66,7 +72,9 @@ def known(cluster: AnyCluster) -> Record | None:
     record = read(cluster)
     if record is None or record.before is None:
         return record
-    return replace(_followed(cluster, record, record.before, snapshot(cluster)), before=record.before)
+    return replace(
+        _followed(cluster, record, record.before, snapshot(cluster)), before=record.before
+    )
 
 
 @contextmanager
@@ -77,7 +85,11 @@ def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
     run, nothing is done here: who began does it.
     """
     seen: State = {}
-    record = None if cluster.followed or (os.environ.get(audit.RUN_FOLDER) and not run) else known(cluster)
+    record = (
+        None
+        if cluster.followed or (os.environ.get(audit.RUN_FOLDER) and not run)
+        else known(cluster)
+    )
     if not (record or run):
         yield seen
         return
@@ -88,7 +100,9 @@ def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
             _write(cluster, record, before)
         yield seen
     except BaseException:
-        with suppress(Exception):  # what failed is the error to tell; the beginning stays written down
+        with suppress(
+            Exception
+        ):  # what failed is the error to tell; the beginning stays written down
             _finish(cluster, record, before, run, completed=False)
         raise
     else:
@@ -99,11 +113,17 @@ def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
 
 def _beginning(cluster: AnyCluster, record: Record) -> State:
     """The state now, and the texts of files that are not as recorded."""
-    texts = {key: seen for key, text in record.texts.items() if (seen := _text(cluster.folder / key)) != text}
+    texts = {
+        key: seen
+        for key, text in record.texts.items()
+        if (seen := _text(cluster.folder / key)) != text
+    }
     return {**snapshot(cluster), "texts": texts}
 
 
-def _finish(cluster: AnyCluster, record: Record | None, before: State, run: str, *, completed: bool) -> State:
+def _finish(
+    cluster: AnyCluster, record: Record | None, before: State, run: str, *, completed: bool
+) -> State:
     if record and not (cluster.folder / FILE).exists():
         return {}  # the cluster was removed
     if run and (made := state.read(cluster.folder)):  # its kernel may have changed roles
@@ -116,16 +136,26 @@ def _finish(cluster: AnyCluster, record: Record | None, before: State, run: str,
     return now
 
 
-def _followed(cluster: AnyCluster, record: Record, before: State, now: State, run: str = "") -> Record:
+def _followed(
+    cluster: AnyCluster, record: Record, before: State, now: State, run: str = ""
+) -> Record:
     """The record with what has changed between two states; a completed run also records instances that it lacks."""
     made, texts = merged(record.state, before, now), dict(record.texts)
-    made["instances"] = {n: made["instances"].get(n, i) for n, i in now["instances"].items() if run or n in made["instances"]}
+    made["instances"] = {
+        n: made["instances"].get(n, i)
+        for n, i in now["instances"].items()
+        if run or n in made["instances"]
+    }
     for key in _keys(made):
         if _digest_of(now, key) in (_digest_of(before, key), ""):
             continue
         text = _text(cluster.folder / key)
-        if key in texts and key in before.get("texts", {}):  # what others had changed in it before stays theirs
-            text = conf.with_changed_blocks(texts[key], before["texts"][key], text, first=key.endswith("hba.conf"))
+        if key in texts and key in before.get(
+            "texts", {}
+        ):  # what others had changed in it before stays theirs
+            text = conf.with_changed_blocks(
+                texts[key], before["texts"][key], text, first=key.endswith("hba.conf")
+            )
         name, _, file = key.partition("/")
         texts[key], made["instances"][name]["files"][file] = text, digest(text.encode())
     return Record(run or record.run, made, {key: texts[key] for key in _keys(made) if key in texts})
@@ -137,7 +167,9 @@ def merged(recorded: Any, before: Any, now: Any) -> Any:
         return recorded
     if not (isinstance(recorded, dict) and isinstance(before, dict) and isinstance(now, dict)):
         return now
-    made = {k: merged(*(m.get(k, ABSENT) for m in (recorded, before, now))) for k in {**recorded, **now}}
+    made = {
+        k: merged(*(m.get(k, ABSENT) for m in (recorded, before, now))) for k in {**recorded, **now}
+    }
     return {k: v for k, v in made.items() if v is not ABSENT}
 
 
@@ -150,11 +182,21 @@ def restoring(cluster: AnyCluster) -> tuple[Action, str]:
         for path, text, mode in found:
             if text is not None:
                 files.write_atomic(path, text, mode)
-            path.chmod(mode)  # a file that needs no more stays as old as it is: no server has to read it again
+            path.chmod(
+                mode
+            )  # a file that needs no more stays as old as it is: no server has to read it again
 
-    modes = tuple(f"chmod {mode:o} {names[path]}" for path, _, mode in found if path.exists() and _mode(path) != mode)
-    diff = "".join(conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None)
-    return Action((f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()), diff
+    modes = tuple(
+        f"chmod {mode:o} {names[path]}"
+        for path, _, mode in found
+        if path.exists() and _mode(path) != mode
+    )
+    diff = "".join(
+        conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None
+    )
+    return Action(
+        (f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()
+    ), diff
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
@@ -177,7 +219,9 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     if not record:
         return
     for key in record.state["modes"]:
-        if (path := cluster.folder / key).exists() and _mode(path) != (mode := _mode_of(record, key)):
+        if (path := cluster.folder / key).exists() and _mode(path) != (
+            mode := _mode_of(record, key)
+        ):
             yield path, None, mode
 
 

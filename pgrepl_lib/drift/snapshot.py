@@ -33,8 +33,16 @@ where sourcefile like '%/postgresql.auto.conf' order by 1, seqno"""
 SLOTS = "select slot_name as name, slot_type as value from pg_replication_slots where not temporary order by 1"
 USER = """
 select rolreplication, rolsuper, rolcanlogin, rolpassword is not null as password from pg_authid where rolname = %s"""
-TEXTS = (".env", "docker-compose.yaml", "docker-compose.override.yaml")  # Compose's files, beside the instances' folders
-UNKNOWN = {"settings": None, "alter_system": None, "slots": None}  # of a server that does not answer
+TEXTS = (
+    ".env",
+    "docker-compose.yaml",
+    "docker-compose.override.yaml",
+)  # Compose's files, beside the instances' folders
+UNKNOWN = {
+    "settings": None,
+    "alter_system": None,
+    "slots": None,
+}  # of a server that does not answer
 
 
 def snapshot(cluster: AnyCluster) -> dict[str, Any]:
@@ -48,8 +56,16 @@ def snapshot(cluster: AnyCluster) -> dict[str, Any]:
     return {
         "instances": instances,
         "replication_user": _user(primary) if instances[primary.name]["running"] else None,
-        "files": {name: digest(path.read_bytes()) for name in TEXTS if (path := cluster.folder / name).is_file()},
-        "modes": {f"secrets/{p.name}": _mode(p) for p in sorted((cluster.folder / "secrets").glob("*")) if p.is_file()},
+        "files": {
+            name: digest(path.read_bytes())
+            for name in TEXTS
+            if (path := cluster.folder / name).is_file()
+        },
+        "modes": {
+            f"secrets/{p.name}": _mode(p)
+            for p in sorted((cluster.folder / "secrets").glob("*"))
+            if p.is_file()
+        },
     }
 
 
@@ -59,8 +75,14 @@ def of_instance(instance: Server) -> dict[str, Any]:
     role: primary where it accepts writes, else replica or fenced; of one that does not answer what `cluster.json` says.
     """
     topology, name = instance.cluster.topology, instance.name
-    files = {f: path for f in CONFIGURATION if (path := instance.cluster.folder / name / f).is_file()}
-    text = files[CONFIGURATION[0]].read_text("utf-8", errors="replace") if CONFIGURATION[0] in files else ""
+    files = {
+        f: path for f in CONFIGURATION if (path := instance.cluster.folder / name / f).is_file()
+    }
+    text = (
+        files[CONFIGURATION[0]].read_text("utf-8", errors="replace")
+        if CONFIGURATION[0] in files
+        else ""
+    )
     live = _live(instance, conf.managed_settings(text))
     recovering = live.pop("recovering", name != topology.primary)
     return {
@@ -93,7 +115,9 @@ def _live(instance: Server, managed: dict[str, str]) -> dict[str, Any]:
                 "running": True,
                 "recovering": ask("select pg_is_in_recovery() as r")[0]["r"],
                 "settings": {r["name"]: _told(r) for r in found},
-                "alter_system": {r["name"]: masked(r["name"], r["value"]) for r in ask(ALTER_SYSTEM)},
+                "alter_system": {
+                    r["name"]: masked(r["name"], r["value"]) for r in ask(ALTER_SYSTEM)
+                },
                 "slots": {r["name"]: r["value"] for r in ask(SLOTS)},
             }
     except (psycopg.Error, OSError, EnvironmentLacking, LookupError):  # it has no port yet
@@ -101,7 +125,11 @@ def _live(instance: Server, managed: dict[str, str]) -> dict[str, Any]:
 
 
 def _told(row: dict[str, str]) -> str:
-    return masked(row["name"], row["value"]) if row["source"] in SERVER_WIDE else f"hidden by one for a {row['source']}"
+    return (
+        masked(row["name"], row["value"])
+        if row["source"] in SERVER_WIDE
+        else f"hidden by one for a {row['source']}"
+    )
 
 
 def _user(primary: Server) -> dict[str, Any] | None:

@@ -32,11 +32,21 @@ def full_disk(cluster: Cluster, titles: tuple[str, str, str, str, str]) -> panda
         with cluster.engine.small_server(MEGABYTES) as at:
             db.rows(at, RESERVE)
             db.rows(at, "create unlogged table filling (filler text)")
-            answers = [_answer(at, FILL), _fill(at), _answer(at, "select count(*) > 0 as there from filling"),
-                       _answer(at, "drop table reserve"), _answer(at, FILL)]  # fmt: skip
+            answers = [
+                _answer(at, FILL),
+                _fill(at),
+                _answer(at, "select count(*) > 0 as there from filling"),
+                _answer(at, "drop table reserve"),
+                _answer(at, FILL),
+            ]
     except EnvironmentLacking as error:
         answers = [f"{error.cause} {error.remedy}"] * len(titles)
-    cluster.journal.record("drill", chapter=cluster.chapter, name="full disk", seen=dict(zip(titles, answers, strict=True)))
+    cluster.journal.record(
+        "drill",
+        chapter=cluster.chapter,
+        name="full disk",
+        seen=dict(zip(titles, answers, strict=True)),
+    )
     return pandas.DataFrame({"title": titles, "answer": answers})
 
 

@@ -22,18 +22,26 @@ if TYPE_CHECKING:
 BLOCK = "drill"
 
 
-def cut(cluster: Cluster, title: str = "Cut the connection between the primary and its replicas") -> str:
+def cut(
+    cluster: Cluster, title: str = "Cut the connection between the primary and its replicas"
+) -> str:
     """Step: the primary refuses replication connections (`reject` in `pg_hba.conf`) and ends those there are."""
     params, network = cluster.params, cluster.engine.rule_network()
     lines = conf.hba_lines(params.replication_user, network, "reject")
     terminate = "select pg_terminate_backend(pid) from pg_stat_replication;"
-    edit, diff = _block(cluster, CONFIGURATION[1], lambda text: conf.with_block(text, BLOCK, lines, first=True))
+    edit, diff = _block(
+        cluster, CONFIGURATION[1], lambda text: conf.with_block(text, BLOCK, lines, first=True)
+    )
     command = cluster.engine.client(cluster.primary.name, "psql", "-c", terminate)
 
     def do(tell: Tell) -> None:
         edit.do(tell)
         db.rows(cluster.primary.address, terminate)
-        wait_until("the connections to end", lambda: (not _connected(cluster), "still connected"), seconds=20)
+        wait_until(
+            "the connections to end",
+            lambda: (not _connected(cluster), "still connected"),
+            seconds=20,
+        )
 
     return cluster.perform(title, Action((*edit.commands, command), do, edit.done), diff=diff)
 
@@ -60,23 +68,37 @@ def start(cluster: Cluster, name: str, title: str = "Start {} by hand") -> str:
             begin.do(tell)
         instance.wait_ready()
 
-    return cluster.perform(title.format(name), Action(begin.commands, do, lambda: begin.done() and instance.answers()[0]))
+    return cluster.perform(
+        title.format(name),
+        Action(begin.commands, do, lambda: begin.done() and instance.answers()[0]),
+    )
 
 
-def limit_slots(cluster: Cluster, size: str, title: str = "Limit the WAL that slots may hold") -> str:
+def limit_slots(
+    cluster: Cluster, size: str, title: str = "Limit the WAL that slots may hold"
+) -> str:
     """Step: `max_slot_wal_keep_size`, and no `wal_keep_size` beside it; "" takes it back."""
     lines = conf.setting_lines({"max_slot_wal_keep_size": size, "wal_keep_size": "0"})
-    change = (lambda t: conf.with_block(t, BLOCK, lines)) if size else (lambda t: conf.without_block(t, BLOCK))
+    change = (
+        (lambda t: conf.with_block(t, BLOCK, lines))
+        if size
+        else (lambda t: conf.without_block(t, BLOCK))
+    )
     edit, diff = _block(cluster, CONFIGURATION[0], change)
     return cluster.perform(title, edit, diff=diff)
 
 
 def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the primary") -> str:
     """Step: fill and switch WAL segments (16 MB each) and make a checkpoint, which is when old ones go."""
-    statements = ("create table if not exists pgrepl_drill (id int, filler text)",
-                  "insert into pgrepl_drill select i, md5(i::text) from generate_series(1, 1000) i")  # fmt: skip
+    statements = (
+        "create table if not exists pgrepl_drill (id int, filler text)",
+        "insert into pgrepl_drill select i, md5(i::text) from generate_series(1, 1000) i",
+    )
     switch = "select pg_switch_wal();"
-    commands = [cluster.engine.client(cluster.primary.name, "psql", "-c", s) for s in (*statements, switch, "checkpoint;")]
+    commands = [
+        cluster.engine.client(cluster.primary.name, "psql", "-c", s)
+        for s in (*statements, switch, "checkpoint;")
+    ]
 
     def do(tell: Tell) -> None:
         at = cluster.primary.address
@@ -85,7 +107,9 @@ def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the p
             db.rows(at, statements[1])
             db.rows(at, switch)
             tell(f"{16 * number} MB")
-        wait_until("the running replicas to have received it", lambda: _received(cluster), seconds=60)
+        wait_until(
+            "the running replicas to have received it", lambda: _received(cluster), seconds=60
+        )
         db.checkpoint(at)  # with a limit for slots it may end only those that nobody uses
 
     return cluster.perform(title, Action(tuple(commands), do))
@@ -113,7 +137,9 @@ def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> s
     finally:
         over.set()
         thread.join()
-    raise StepFailed("The base backup was faster than its interruption.", remedy="run the cell again")
+    raise StepFailed(
+        "The base backup was faster than its interruption.", remedy="run the cell again"
+    )
 
 
 def forget(cluster: Cluster) -> None:
@@ -132,7 +158,9 @@ def try_to_write(cluster: Cluster, name: str) -> str:
         return f"SQLSTATE {error.sqlstate}"
 
 
-def _block(cluster: Cluster, file: str, change: Callable[[str], str]) -> tuple[Action, Callable[[], str]]:
+def _block(
+    cluster: Cluster, file: str, change: Callable[[str], str]
+) -> tuple[Action, Callable[[], str]]:
     """An edit of the primary's file, read by the server at once; and its diff."""
     name = f"{cluster.primary.name}/{file}"
     path = cluster.folder / name
@@ -147,13 +175,17 @@ def _block(cluster: Cluster, file: str, change: Callable[[str], str]) -> tuple[A
     def diff() -> str:
         return conf.diff(path.read_text("utf-8"), change(path.read_text("utf-8")), name)
 
-    return Action((f"patch {name}", *restarts.reload_action(cluster.primary).commands), do, done), diff
+    return Action(
+        (f"patch {name}", *restarts.reload_action(cluster.primary).commands), do, done
+    ), diff
 
 
 def _received(cluster: Cluster) -> tuple[bool, str]:
     """Whether no slot that is in use holds more than a segment."""
-    query = ("select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint as behind "
-             "from pg_replication_slots where active")  # fmt: skip
+    query = (
+        "select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint as behind "
+        "from pg_replication_slots where active"
+    )
     behind = db.row(cluster.primary.address, query)["behind"]
     return behind < 16 * 1024**2, f"{behind} bytes behind"
 

@@ -78,8 +78,12 @@ class Writer:
         """Wait until so many more rows are confirmed; raises `WaitTimeout`."""
         goal = len(self.acknowledged) + count
         probe = lambda: (len(self.acknowledged) >= goal, f"{len(self.acknowledged)} rows")  # noqa: E731
-        wait_until("the writer's rows", probe, seconds=seconds,
-                   hint="is there a primary that accepts writes, and where commits wait for one, a replica?")  # fmt: skip
+        wait_until(
+            "the writer's rows",
+            probe,
+            seconds=seconds,
+            hint="is there a primary that accepts writes, and where commits wait for one, a replica?",
+        )
 
     def stop(self) -> Report:
         """End, and compare what was confirmed with what the primary has.
@@ -97,7 +101,9 @@ class Writer:
     def report(self) -> Report:
         """Compare what was confirmed so far with what the primary has."""
         known = {n for n, _ in self.acknowledged}
-        found = db.rows(self.cluster.primary.address, f"select id, count(*) as n from {TABLE} group by id")
+        found = db.rows(
+            self.cluster.primary.address, f"select id, count(*) as n from {TABLE} group by id"
+        )
         there = {r["id"] for r in found}
         times = [t - self._started for _, t in self.acknowledged]
         gaps = [b - a for a, b in pairwise(times)]
@@ -120,7 +126,9 @@ class Writer:
                     while not self._stop.is_set():
                         self._number += 1  # never used twice: a row in doubt stays in doubt
                         connection.execute(f"insert into {TABLE} (id) values (%s)", [self._number])
-                        if not warned:  # a cancelled wait for a synchronous replica warns, and confirms nothing
+                        if (
+                            not warned
+                        ):  # a cancelled wait for a synchronous replica warns, and confirms nothing
                             self.acknowledged.append((self._number, time.monotonic()))
                         warned.clear()
                         self._stop.wait(self.pause)
@@ -144,10 +152,14 @@ class Writer:
 class Load:
     """pgbench on the primary, for a bounded time, in the background."""
 
-    def __init__(self, cluster: Cluster, seconds: int = 10, clients: int = 2, scale: int = 2) -> None:
+    def __init__(
+        self, cluster: Cluster, seconds: int = 10, clients: int = 2, scale: int = 2
+    ) -> None:
         self.cluster, self.seconds = cluster, seconds
         tool, primary = cluster.engine.tool, cluster.primary.name
-        self._fill = tool(primary, "pgbench", "--initialize", "--quiet", f"--scale={scale}", "postgres")
+        self._fill = tool(
+            primary, "pgbench", "--initialize", "--quiet", f"--scale={scale}", "postgres"
+        )
         words = ("--no-vacuum", f"--client={clients}", f"--time={seconds}", "postgres")
         self._run = tool(primary, "pgbench", *words)
         self._thread = Thread(target=self._work, daemon=True)
@@ -157,13 +169,19 @@ class Load:
         """Step: `pgbench --initialize`."""
         query = "select to_regclass('pgbench_history') is not null as there"
         done = lambda: bool(db.row(self.cluster.primary.address, query)["there"])  # noqa: E731
-        return self.cluster.perform(title, Action((self._fill,), lambda tell: self.cluster.engine.run(self._fill, tell), done))
+        return self.cluster.perform(
+            title,
+            Action((self._fill,), lambda tell: self.cluster.engine.run(self._fill, tell), done),
+        )
 
     def start(self, title: str = "Start the load") -> str:
         """Step: `pgbench` runs on while other cells do something else."""
 
         def do(tell: Tell) -> None:
-            self._thread, self.error = Thread(target=self._work, daemon=True), None  # a thread starts only once
+            self._thread, self.error = (
+                Thread(target=self._work, daemon=True),
+                None,
+            )  # a thread starts only once
             self._thread.start()
 
         return self.cluster.perform(title, Action((f"{self._run} &",), do))
@@ -180,8 +198,10 @@ class Load:
 
     def forget(self) -> None:
         """Drop pgbench's tables."""
-        db.rows(self.cluster.primary.address,
-                "drop table if exists pgbench_history, pgbench_accounts, pgbench_tellers, pgbench_branches")  # fmt: skip
+        db.rows(
+            self.cluster.primary.address,
+            "drop table if exists pgbench_history, pgbench_accounts, pgbench_tellers, pgbench_branches",
+        )
 
     def _work(self) -> None:
         try:

@@ -18,7 +18,11 @@ Tell = Callable[[str], None]
 
 def temporary_of(name: str) -> str:
     """The temporary instance for a replica's base backup, named as in the document."""
-    return TEMPORARY_REPLICA if name == REPLICA else f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
+    return (
+        TEMPORARY_REPLICA
+        if name == REPLICA
+        else f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,11 @@ class Action:
                 if not each.done():
                     each.do(tell)
 
-        return cls(tuple(c for a in actions for c in a.commands), do, done or (lambda: all(a.done() for a in actions)))
+        return cls(
+            tuple(c for a in actions for c in a.commands),
+            do,
+            done or (lambda: all(a.done() for a in actions)),
+        )
 
 
 NOTHING = Action.sequence([])  # nothing to do, and so done already

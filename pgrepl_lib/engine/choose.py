@@ -20,10 +20,16 @@ def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> t
 
     wanted = params.engine if params.engine != "auto" else made_with
     if wanted == "local":
-        return local.LocalEngine(params, ports), "asked for" if params.engine != "auto" else "this cluster was made with it"
+        return local.LocalEngine(
+            params, ports
+        ), "asked for" if params.engine != "auto" else "this cluster was made with it"
     if wanted == "docker":
         docker_host.require(params, made=made_with == "docker")
-        return docker.DockerEngine(params, ports), ("asked for" if params.engine != "auto" else "this cluster was made with it")
+        return docker.DockerEngine(params, ports), (
+            "asked for" if params.engine != "auto" else "this cluster was made with it"
+        )
     if reason := docker_host.why_not(params):
         return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
-    return docker.DockerEngine(params, ports), f"a Docker engine answers and {params.image} can be had"
+    return docker.DockerEngine(
+        params, ports
+    ), f"a Docker engine answers and {params.image} can be had"

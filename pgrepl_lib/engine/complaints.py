@@ -10,8 +10,15 @@ from ..words.commands import addressed
 def settings_probe(name: str, value: str) -> tuple[str, ...]:
     """Arguments with which `postgres` judges one setting without a data folder, and prints it (manual, postgres -C)."""
     nowhere = ("config_file", "hba_file", "ident_file")
-    return ("-C", name, *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")), "-c", "data_directory=/tmp",
-            "-c", f"{name}={value}")  # fmt: skip
+    return (
+        "-C",
+        name,
+        *(a for f in nowhere for a in ("-c", f"{f}=/dev/null")),
+        "-c",
+        "data_directory=/tmp",
+        "-c",
+        f"{name}={value}",
+    )
 
 
 def no_data(name: str, params: Params) -> StepFailed:
@@ -22,5 +29,8 @@ def no_data(name: str, params: Params) -> StepFailed:
 
 def first_complaint(text: str) -> str:
     """The first FATAL line of a server's output, without its time stamp."""
-    line = next((x for x in text.splitlines() if "FATAL" in x), text.strip().splitlines()[-1] if text.strip() else "")
+    line = next(
+        (x for x in text.splitlines() if "FATAL" in x),
+        text.strip().splitlines()[-1] if text.strip() else "",
+    )
     return line.partition("FATAL:")[2].strip() or line

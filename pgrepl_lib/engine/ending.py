@@ -40,7 +40,9 @@ def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
         return f"{engine.log_tail(name)}\nstill there:\n{_last(engine.activity(name))}"
 
     hint = "it accepts nobody any more; its log says what it waits for; run again"
-    wait_until(f"the end of {name}", probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint)
+    wait_until(
+        f"the end of {name}", probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint
+    )
 
 
 def _last(activity: str) -> str:

@@ -119,7 +119,9 @@ def forget_dead(data: Path) -> None:
     if not pidfile.exists():
         return
     with suppress(WaitTimeout):
-        wait_until("the dead postmaster to be reaped", lambda: (not _zombie(pidfile), "zombie"), seconds=5)
+        wait_until(
+            "the dead postmaster to be reaped", lambda: (not _zombie(pidfile), "zombie"), seconds=5
+        )
     if _zombie(pidfile):
         files.remove(pidfile)
 
@@ -178,8 +180,10 @@ def server_user() -> str | None:
     known = {entry.pw_name for entry in pwd.getpwall()}
     if user := next((u for u in ("postgres", "_postgres", "nobody") if u in known), None):
         return user
-    raise EnvironmentLacking(f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
-                             remedy="run as an ordinary user")  # fmt: skip
+    raise EnvironmentLacking(
+        f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
+        remedy="run as an ordinary user",
+    )
 
 
 def owner_of(folder: Path) -> str:
@@ -192,15 +196,24 @@ def owner_of(folder: Path) -> str:
 
 
 @contextmanager
-def small_file_system(folder: Path, megabytes: int, owner: tuple[int, int] | None) -> Iterator[None]:
+def small_file_system(
+    folder: Path, megabytes: int, owner: tuple[int, int] | None
+) -> Iterator[None]:
     """A file system in memory on a folder, owned by the server's user; only root may make one."""
     files.make_folder(folder)
     options = f"size={megabytes}m,mode=0700" + (f",uid={owner[0]},gid={owner[1]}" if owner else "")
-    made = command.run(Command(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))), cwd=Path("/"), check=False)
+    made = command.run(
+        Command(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))),
+        cwd=Path("/"),
+        check=False,
+    )
     if made.code:
         files.remove(folder)
-        raise EnvironmentLacking("This user may not make a file system.", looked_at=made.err.strip().splitlines()[-1:],
-                                 remedy="run as root, or with the docker engine")  # fmt: skip
+        raise EnvironmentLacking(
+            "This user may not make a file system.",
+            looked_at=made.err.strip().splitlines()[-1:],
+            remedy="run as root, or with the docker engine",
+        )
     try:
         yield
     finally:

@@ -60,7 +60,9 @@ class Engine(Protocol):
     def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
         """Remove a temporary instance; what it has made stays as the data of the instance `keep_for`."""
 
-    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+    def base_backup(
+        self, name: str, source: str, arguments: tuple[str, ...]
+    ) -> tuple[Command, ...]:
         """`pg_basebackup` from the instance `source`, with these arguments, and where it finds both."""
 
     def backup_complete(self, name: str) -> bool:

@@ -23,7 +23,9 @@ class Result:
     error: BaseException | None = None
 
 
-def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, tell: Tell) -> list[Result]:
+def together(
+    actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, tell: Tell
+) -> list[Result]:
     """Do all of them, at most so many at once; progress is told by this thread, which alone may show something.
 
     Interrupted, it begins no other, and returns how those that had begun ended once their programs have.
@@ -51,7 +53,9 @@ def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, 
         tell("…")  # always once, so that a notebook's output does not depend on how fast it was
         try:
             while wait(futures, timeout=0.5).not_done:
-                tell(f"{sum(f.done() for f in futures)}/{len(futures)} · {' · '.join(said.values())}")
+                tell(
+                    f"{sum(f.done() for f in futures)}/{len(futures)} · {' · '.join(said.values())}"
+                )
         except KeyboardInterrupt as error:
             pool.shutdown(cancel_futures=True)
             results = [_interrupted(f, error) for f in futures]
@@ -64,4 +68,8 @@ def together(actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, 
 def _interrupted(future: Future[Result], error: KeyboardInterrupt) -> Result:
     """How an action ended that was interrupted, unless it was done before."""
     result = Result("interrupted", "", 0, error=error) if future.cancelled() else future.result()
-    return replace(result, outcome="interrupted", error=error) if result.outcome == "failed" else result
+    return (
+        replace(result, outcome="interrupted", error=error)
+        if result.outcome == "failed"
+        else result
+    )

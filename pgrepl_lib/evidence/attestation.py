@@ -94,14 +94,18 @@ class CheckResults(_Model):
 
 
 class _Statement(_Model):
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(default="https://in-toto.io/Statement/v1", alias="_type")
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(
+        default="https://in-toto.io/Statement/v1", alias="_type"
+    )
     subject: list[Subject]
 
 
 class RunStatement(_Statement):
     """That a run was as its predicate says, and left these files."""
 
-    predicate_type: Literal["urn:pgrepl:run:v1"] = Field(default="urn:pgrepl:run:v1", alias="predicateType")
+    predicate_type: Literal["urn:pgrepl:run:v1"] = Field(
+        default="urn:pgrepl:run:v1", alias="predicateType"
+    )
     predicate: RunFacts
 
 
@@ -122,7 +126,9 @@ def seal(run: Run, signer: CryptoSigner) -> Path:
     files.remove(run.journal.lock)
     files.write_atomic(run.folder / SIGNER, keys.pem(signer.public_key))
     present = _digests(run)
-    checks = ChecksStatement(subject=_subjects(present, (audit.FILE, ".ipynb")), predicate=_check_results(run, present))
+    checks = ChecksStatement(
+        subject=_subjects(present, (audit.FILE, ".ipynb")), predicate=_check_results(run, present)
+    )
     files.write_atomic(run.folder / CHECKS, _signed(checks, signer))
     present = _digests(run)
     present.pop(STATEMENT, None)
@@ -146,7 +152,10 @@ def contents(folder: Path) -> Iterator[tuple[str, bool]]:
             if entry.is_dir(follow_symlinks=False):
                 pending.append(Path(entry.path))
             else:
-                yield Path(entry.path).relative_to(folder).as_posix(), entry.is_file(follow_symlinks=False)
+                yield (
+                    Path(entry.path).relative_to(folder).as_posix(),
+                    entry.is_file(follow_symlinks=False),
+                )
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -195,7 +204,12 @@ def _stored(envelope: Envelope) -> str:
     plain = {
         "payload": base64.b64encode(envelope.payload).decode(),
         "payloadType": envelope.payload_type,
-        "signatures": [{"keyid": signature.keyid, "sig": base64.b64encode(bytes.fromhex(signature.signature)).decode()}],
+        "signatures": [
+            {
+                "keyid": signature.keyid,
+                "sig": base64.b64encode(bytes.fromhex(signature.signature)).decode(),
+            }
+        ],
     }
     return json.dumps(plain, indent=2) + "\n"
 
@@ -212,38 +226,66 @@ def _digests(run: Run) -> dict[str, str]:
     """The SHA-256 of every file below the folder."""
     present = dict(contents(run.folder))
     for name in (n for n, plain in present.items() if not plain):
-        raise StepFailed(f"A run's folder holds only files; {name} is none.", looked_at=[str(run.folder)], remedy="remove it")
+        raise StepFailed(
+            f"A run's folder holds only files; {name} is none.",
+            looked_at=[str(run.folder)],
+            remedy="remove it",
+        )
     digests = {name: sha256(run.folder / name) for name in present}
     return {**digests, audit.FILE: run.journal.sha256()}
 
 
 def _subjects(present: Mapping[str, str], suffixes: tuple[str, ...] = ("",)) -> list[Subject]:
-    return [Subject(name=n, digest={"sha256": d}) for n, d in sorted(present.items()) if n.endswith(suffixes)]
+    return [
+        Subject(name=n, digest={"sha256": d})
+        for n, d in sorted(present.items())
+        if n.endswith(suffixes)
+    ]
 
 
 def _facts(run: Run) -> RunFacts:
     begun, engine = run.first("run"), run.first("engine")
     hashes = list(run.journal.hashes())
     return RunFacts(
-        project=begun["params"]["project"], run=run.name, status=run.status, started=run.entries[0]["time"],
-        ended=run.entries[-1]["time"], user=begun["user"], host=begun["host"], platform=begun["platform"],
-        repository=begun["repository"], chapters=begun["chapters"], parameters=begun["params"],
-        versions={"python": begun["python"], "packages": begun["packages"], "engine": engine.get("facts", {})},
-        counts=run.counts(), journal=Lines(lines=len(hashes), hashes=hashes), predecessor=_predecessor(run),
-    )  # fmt: skip
+        project=begun["params"]["project"],
+        run=run.name,
+        status=run.status,
+        started=run.entries[0]["time"],
+        ended=run.entries[-1]["time"],
+        user=begun["user"],
+        host=begun["host"],
+        platform=begun["platform"],
+        repository=begun["repository"],
+        chapters=begun["chapters"],
+        parameters=begun["params"],
+        versions={
+            "python": begun["python"],
+            "packages": begun["packages"],
+            "engine": engine.get("facts", {}),
+        },
+        counts=run.counts(),
+        journal=Lines(lines=len(hashes), hashes=hashes),
+        predecessor=_predecessor(run),
+    )
 
 
 def _check_results(run: Run, present: Mapping[str, str]) -> CheckResults:
     """configuration: the parameters, the commit of the notebooks, and the files with the servers' settings."""
     found = verdict(run)
-    return CheckResults(result=found["result"], configuration=[_parameters(run), *_repository(run), *_configuration(present)],
-                        passedTests=found["passed_tests"], warnedTests=found["warned_tests"],
-                        failedTests=found["failed_tests"])  # fmt: skip
+    return CheckResults(
+        result=found["result"],
+        configuration=[_parameters(run), *_repository(run), *_configuration(present)],
+        passedTests=found["passed_tests"],
+        warnedTests=found["warned_tests"],
+        failedTests=found["failed_tests"],
+    )
 
 
 def _predecessor(run: Run) -> Predecessor | None:
     """The last run of the project before this one, where it did not complete: running again goes on from there."""
-    before = list(takewhile(lambda other: other.name != run.name, runs.of_project(run.folder.parents[1])))
+    before = list(
+        takewhile(lambda other: other.name != run.name, runs.of_project(run.folder.parents[1]))
+    )
     status = before[-1].first("end").get("status", "killed") if before else "completed"
     if status == "completed":
         return None
@@ -253,13 +295,25 @@ def _predecessor(run: Run) -> Predecessor | None:
 
 def _parameters(run: Run) -> dict[str, Any]:
     content = json.dumps(run.first("run")["params"], ensure_ascii=False).encode()
-    return {"name": "parameters", "mediaType": "application/json", "content": base64.b64encode(content).decode()}
+    return {
+        "name": "parameters",
+        "mediaType": "application/json",
+        "content": base64.b64encode(content).decode(),
+    }
 
 
 def _repository(run: Run) -> Iterator[dict[str, Any]]:
     if found := run.first("run")["repository"]:
-        yield {"name": "notebooks", "digest": {"gitCommit": found["commit"]}, "annotations": {"clean": found["clean"]}}
+        yield {
+            "name": "notebooks",
+            "digest": {"gitCommit": found["commit"]},
+            "annotations": {"clean": found["clean"]},
+        }
 
 
 def _configuration(present: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"name": n, "digest": {"sha256": d}} for n, d in sorted(present.items()) if n.startswith(f"{CONFIGURATION}/")]
+    return [
+        {"name": n, "digest": {"sha256": d}}
+        for n, d in sorted(present.items())
+        if n.startswith(f"{CONFIGURATION}/")
+    ]

@@ -12,7 +12,9 @@ from ..journal.runs import Chapter
 
 CALLOUT = re.compile(r"^> \*\*Correção (\d+)\.\*\* (.+(?:\n>(?! \*\*Correção).*)*)", re.M)
 SENTENCE = re.compile(r".+?\.(?=\s|$)", re.S)
-ROW = re.compile(r"^\| (\d+) \|.*\| (.+?) \|[^|]*\|$", re.M)  # of the table in the notebooks' README
+ROW = re.compile(
+    r"^\| (\d+) \|.*\| (.+?) \|[^|]*\|$", re.M
+)  # of the table in the notebooks' README
 
 
 @dataclass(frozen=True)
@@ -45,5 +47,13 @@ def _told(chapter: str) -> tuple[list[Correction], dict[str, int]]:
     for cell in (c for c in cells if c["cell_type"] == "markdown"):
         for number, text in CALLOUT.findall("".join(cell["source"])):
             sentence = SENTENCE.match(re.sub(r"\s*\n> ?", " ", text))
-            found.append(Correction(int(number), sentence[0] if sentence else text, done.get(number, ""), chapter, cell["id"]))
+            found.append(
+                Correction(
+                    int(number),
+                    sentence[0] if sentence else text,
+                    done.get(number, ""),
+                    chapter,
+                    cell["id"],
+                )
+            )
     return found, {c["id"]: place for place, c in enumerate(cells)}

@@ -36,7 +36,9 @@ class Exporter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        sys.setswitchinterval(0.0005)  # the thread that feeds the kernel must not wait long for this one
+        sys.setswitchinterval(
+            0.0005
+        )  # the thread that feeds the kernel must not wait long for this one
         self._pool = ThreadPoolExecutor(1)
         self._pending: dict[Path, Future[None]] = {}
 
@@ -72,9 +74,16 @@ def write(run: Run) -> None:
 def _copy_configuration(run: Run) -> None:
     """`configuration/`: the files that the servers and Compose read, as the run leaves them."""
     cluster = run.folder.parents[1]
-    for path in (*cluster.glob("*/*.conf"), *cluster.glob("docker-compose*.yaml"), cluster / ".env"):
+    for path in (
+        *cluster.glob("*/*.conf"),
+        *cluster.glob("docker-compose*.yaml"),
+        cluster / ".env",
+    ):
         if path.is_file():
-            write_atomic(run.folder / attestation.CONFIGURATION / path.relative_to(cluster), path.read_bytes())
+            write_atomic(
+                run.folder / attestation.CONFIGURATION / path.relative_to(cluster),
+                path.read_bytes(),
+            )
 
 
 def write_summary(run: Run) -> dict[str, Any]:
@@ -125,10 +134,19 @@ def _export(notebook: Path) -> None:
 def _link(match: re.Match[str]) -> str:
     """Between chapters of a run the pages link to each other; what is not in the run's folder is not linked."""
     target = Path(match[1])
-    return f'<a href="{target.stem}.html">{match[2]}</a>' if target.stem in (*SET_UP, *OPERATE) else match[2]
+    return (
+        f'<a href="{target.stem}.html">{match[2]}</a>'
+        if target.stem in (*SET_UP, *OPERATE)
+        else match[2]
+    )
 
 
 def _first_svg(notebook: Path) -> str:
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    pictures = (o["data"]["image/svg+xml"] for c in cells for o in c.get("outputs", []) if "image/svg+xml" in o.get("data", {}))
+    pictures = (
+        o["data"]["image/svg+xml"]
+        for c in cells
+        for o in c.get("outputs", [])
+        if "image/svg+xml" in o.get("data", {})
+    )
     return "".join(next(pictures, ""))

@@ -22,31 +22,54 @@ DOCUMENTED_FOLDER, FOLDER = "/var/lib/pgrepl/pgrepl", '"$HOME/pgrepl"'
 PSQL = ("docker", "compose", "exec", "-T", "-u", "postgres")
 # What stands for a check that takes more than looking: questions (instance, statement), and what the answer should be.
 BY_HAND = {
-    "primary-writes": ([("primary", "select pg_is_in_recovery()")], "`f`: ela não está em recovery, e aceita escritas."),
-    "replica-refuses-writes": ([("replica", "select pg_is_in_recovery()")], "`t`: está em recovery, e só aceita leituras."),
-    "streaming": ([("primary", "select application_name, state from pg_stat_replication")], "`replica-1` em `streaming`."),
+    "primary-writes": (
+        [("primary", "select pg_is_in_recovery()")],
+        "`f`: ela não está em recovery, e aceita escritas.",
+    ),
+    "replica-refuses-writes": (
+        [("replica", "select pg_is_in_recovery()")],
+        "`t`: está em recovery, e só aceita leituras.",
+    ),
+    "streaming": (
+        [("primary", "select application_name, state from pg_stat_replication")],
+        "`replica-1` em `streaming`.",
+    ),
     "slot": (
         [("primary", "select slot_name, slot_type, active, restart_lsn from pg_replication_slots")],
         "`replica_1_slot`, `physical`, `active` verdadeiro (`t`) e um `restart_lsn`.",
     ),
     "receiver": (
-        [("replica", "select status, sender_host, sender_port, slot_name from pg_stat_wal_receiver")],
+        [
+            (
+                "replica",
+                "select status, sender_host, sender_port, slot_name from pg_stat_wal_receiver",
+            )
+        ],
         "`streaming`, de `primary`, porta 5432, pelo `replica_1_slot`.",
     ),
     "same-cluster": (
-        [(name, "select system_identifier from pg_control_system()") for name in ("primary", "replica")],
+        [
+            (name, "select system_identifier from pg_control_system()")
+            for name in ("primary", "replica")
+        ],
         "o mesmo número nas duas.",
     ),
     "settings": (
-        [(name, "select name, setting, error from pg_file_settings where not applied") for name in ("primary", "replica")],
+        [
+            (name, "select name, setting, error from pg_file_settings where not applied")
+            for name in ("primary", "replica")
+        ],
         "nenhuma linha: nada do que está nos arquivos deixou de valer.",
     ),
     "contents": (
-        [("primary", "create table prova as select generate_series(1, 100000) as n"),
-         ("replica", "select count(*), sum(n) from prova"), ("primary", "drop table prova")],
+        [
+            ("primary", "create table prova as select generate_series(1, 100000) as n"),
+            ("replica", "select count(*), sum(n) from prova"),
+            ("primary", "drop table prova"),
+        ],
         "100000 linhas, que somam 5000050000 (o capítulo compara um resumo de todas elas).",
     ),
-}  # fmt: skip
+}
 HEAD = """<!-- Gerado por `pgrepl guide` a partir dos capítulos 00 a 03; não edite este arquivo. -->
 
 # Replicação por streaming no PostgreSQL 14, passo a passo
@@ -73,7 +96,9 @@ removeria pelo nome, também o que é de outra pessoa.
 pgrepl down --project pgrepl -p workdir "$HOME" --engine docker --yes
 ```
 """
-LEFT_OUT = re.compile(r"^(# |\*\*(Capítulo \d\d|Antes|Próximo passo:?)\*\*).*?(\n\n|\Z)", re.DOTALL | re.MULTILINE)
+LEFT_OUT = re.compile(
+    r"^(# |\*\*(Capítulo \d\d|Antes|Próximo passo:?)\*\*).*?(\n\n|\Z)", re.DOTALL | re.MULTILINE
+)
 
 
 def text() -> str:
@@ -128,17 +153,25 @@ def _typed(markdown: str) -> str:
     block = re.findall(r"```console\n(.*?)\n```", markdown, re.DOTALL)[0]
     diff = "".join(re.findall(r"```diff\n(.*?\n)```", markdown, re.DOTALL))
     typed = re.sub(r"^\$ ", "", block, flags=re.MULTILINE).replace(DOCUMENTED_FOLDER, FOLDER)
-    return re.sub(r"^(patch .*)$", lambda m: f"{m[1]} <<'END'\n{diff}END", typed, flags=re.MULTILINE)
+    return re.sub(
+        r"^(patch .*)$", lambda m: f"{m[1]} <<'END'\n{diff}END", typed, flags=re.MULTILINE
+    )
 
 
 def _query(source: str) -> tuple[str, str] | None:
     """The instance and the statement of a cell that shows a query."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "query":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "query"
+        ):
             return ast.unparse(node.func.value).rpartition(".")[2], ast.literal_eval(node.args[0])
     return None
 
 
 def _psql(*questions: tuple[str, str]) -> str:
-    typed = (shell_text((*PSQL, instance, "psql", "-c", f"{query};")) for instance, query in questions)
+    typed = (
+        shell_text((*PSQL, instance, "psql", "-c", f"{query};")) for instance, query in questions
+    )
     return "```sh\n" + "\n".join(map(wrapped, typed)) + "\n```\n"

@@ -36,13 +36,27 @@ def write(run: Run) -> Path:
 def text(run: Run) -> str:
     """The document: the same run gives the same bytes."""
     root = ElementTree.Element("testsuites", name=legible(f"pgrepl {run.own_name}"))
-    root.extend(suite for suite in (_suite(run, c) for c in run.chapters) if len(suite) or run.opening)
+    root.extend(
+        suite for suite in (_suite(run, c) for c in run.chapters) if len(suite) or run.opening
+    )
     whole = ElementTree.Element("testsuite", name="pgrepl")
     if broken := run.journal.first_broken_line():
-        _error(whole, JOURNAL, "changed", f"line {broken} does not follow from the one before: the journal was changed")
+        _error(
+            whole,
+            JOURNAL,
+            "changed",
+            f"line {broken} does not follow from the one before: the journal was changed",
+        )
     elif run.unusable:
-        _error(whole, JOURNAL, "unusable", f"{run.unusable} of its lines are no records, or of a shape that no run writes")
-    elif run.status not in ("completed", "manual") and not [e for tag in ("error", "failure") for e in root.iter(tag)]:
+        _error(
+            whole,
+            JOURNAL,
+            "unusable",
+            f"{run.unusable} of its lines are no records, or of a shape that no run writes",
+        )
+    elif run.status not in ("completed", "manual") and not [
+        e for tag in ("error", "failure") for e in root.iter(tag)
+    ]:
         _error(whole, "run", run.status, STOPPED.get(run.status, "its end is not known"))
     elif run.opening and run.status == "completed" and not run.of("check"):
         ElementTree.SubElement(_case(whole, "no check was made", 0), "skipped")
@@ -60,28 +74,52 @@ def _suite(run: Run, chapter: Chapter) -> ElementTree.Element:
     if began := moment(chapter.began or next((e.get("time") for e in chapter.entries), "")):
         suite.set("timestamp", began.strftime("%Y-%m-%dT%H:%M:%S"))
     for check in chapter.of("check"):
-        case = _case(suite, str(check.get("title") or check.get("name") or "check"), check.get("seconds"))
+        case = _case(
+            suite, str(check.get("title") or check.get("name") or "check"), check.get("seconds")
+        )
         if not check.get("passed"):
             seen, expected, hint = (str(check.get(k, "")) for k in ("seen", "expected", "hint"))
-            _result(case, "failure", "CheckFailed", f"seen: {seen}", f"expected: {expected}\nseen: {seen}\nwhat to do: {hint}")
+            _result(
+                case,
+                "failure",
+                "CheckFailed",
+                f"seen: {seen}",
+                f"expected: {expected}\nseen: {seen}\nwhat to do: {hint}",
+            )
         elif check.get("tried") is False:
             ElementTree.SubElement(case, "skipped")
     stopper = chapter.stopped_by()
     if stopper.get("kind") == "step" or (chapter.status in STOPPED and not stopper):
-        title, error = str(stopper.get("title") or chapter.name), str(stopper.get("error") or chapter.error)
-        _error(suite, title, chapter.status, STOPPED.get(chapter.status, "a step failed"), error, stopper.get("seconds"))
+        title, error = (
+            str(stopper.get("title") or chapter.name),
+            str(stopper.get("error") or chapter.error),
+        )
+        _error(
+            suite,
+            title,
+            chapter.status,
+            STOPPED.get(chapter.status, "a step failed"),
+            error,
+            stopper.get("seconds"),
+        )
     elif not chapter.status and run.opening:
         ElementTree.SubElement(_case(suite, chapter.name, 0), "skipped")
     return suite
 
 
-def _error(suite: ElementTree.Element, title: str, kind: str, cause: str, error: str = "", seconds: Any = 0) -> None:
+def _error(
+    suite: ElementTree.Element, title: str, kind: str, cause: str, error: str = "", seconds: Any = 0
+) -> None:
     _result(_case(suite, title, seconds), "error", kind or "failed", cause, error)
 
 
 def _case(suite: ElementTree.Element, title: str, seconds: Any) -> ElementTree.Element:
     return ElementTree.SubElement(
-        suite, "testcase", classname=f"pgrepl.{suite.get('name')}", name=legible(title), time=_seconds(seconds)
+        suite,
+        "testcase",
+        classname=f"pgrepl.{suite.get('name')}",
+        name=legible(title),
+        time=_seconds(seconds),
     )
 
 
@@ -92,12 +130,22 @@ def _result(case: ElementTree.Element, tag: str, kind: str, message: str, body: 
 def _count(element: ElementTree.Element) -> None:
     """Give a suite, or all of them, the numbers of its cases."""
     cases = list(element.iter("testcase"))
-    counts = {"tests": len(cases), **{f"{t}s": sum(c.find(t) is not None for c in cases) for t in ("failure", "error")}}
+    counts = {
+        "tests": len(cases),
+        **{f"{t}s": sum(c.find(t) is not None for c in cases) for t in ("failure", "error")},
+    }
     skipped = sum(c.find("skipped") is not None for c in cases)
-    for name, count in {**counts, **({"skipped": skipped} if element.tag == "testsuite" else {})}.items():
+    for name, count in {
+        **counts,
+        **({"skipped": skipped} if element.tag == "testsuite" else {}),
+    }.items():
         element.set(name, str(count))
     element.set("time", _seconds(sum(float(c.get("time", 0)) for c in cases)))
 
 
 def _seconds(given: Any) -> str:
-    return f"{given:.3f}" if isinstance(given, (int, float)) and math.isfinite(given) and given > 0 else "0.000"
+    return (
+        f"{given:.3f}"
+        if isinstance(given, (int, float)) and math.isfinite(given) and given > 0
+        else "0.000"
+    )

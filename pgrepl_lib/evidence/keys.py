@@ -50,9 +50,13 @@ def public(path: Path) -> SSlibKey:
     except Exception as error:  # the library's own kinds differ between its versions
         private = b"PRIVATE KEY-----" in content
         seen = "it holds a private key" if private else first_line(error)
-        raise ParameterError(f"{path} is not a public key.", looked_at=[seen], remedy=remedy) from None
+        raise ParameterError(
+            f"{path} is not a public key.", looked_at=[seen], remedy=remedy
+        ) from None
     if not isinstance(key, Ed25519PublicKey):
-        raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=remedy)
+        raise ParameterError(
+            f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=remedy
+        )
     return SSlibKey.from_crypto(key)
 
 
@@ -93,9 +97,11 @@ def _own() -> CryptoSigner:
         found = _read(path)
         write_atomic(_published(path), pem(found.public_key))
     except (EnvironmentLacking, OSError) as error:
-        raise EnvironmentLacking(f"Runs are signed, and no signing key can be kept in {path.parent}.",
-                                 looked_at=[first_line(error)],
-                                 remedy=f"name a key with --key FILE or {VARIABLE}; {MAKE_ONE}") from error  # fmt: skip
+        raise EnvironmentLacking(
+            f"Runs are signed, and no signing key can be kept in {path.parent}.",
+            looked_at=[first_line(error)],
+            remedy=f"name a key with --key FILE or {VARIABLE}; {MAKE_ONE}",
+        ) from error
     return found
 
 
@@ -103,7 +109,11 @@ def _new() -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return (
+        Ed25519PrivateKey.generate()
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        .decode()
+    )
 
 
 def _read(path: Path) -> CryptoSigner:
@@ -114,19 +124,29 @@ def _read(path: Path) -> CryptoSigner:
 
     content = _content(path, "signing key", MAKE_ONE)
     if (mode := path.stat().st_mode & 0o777) & 0o077:
-        raise ParameterError(f"The signing key {path} can be used by others than its owner.", looked_at=[f"mode {mode:04o}"],
-                             remedy=f"chmod 600 {path}; if others may have read it, make a new one")  # fmt: skip
+        raise ParameterError(
+            f"The signing key {path} can be used by others than its owner.",
+            looked_at=[f"mode {mode:04o}"],
+            remedy=f"chmod 600 {path}; if others may have read it, make a new one",
+        )
     key: Any
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
-        raise ParameterError(f"The signing key {path} is encrypted; nobody is asked for a password.",
-                             remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE") from None  # fmt: skip
+        raise ParameterError(
+            f"The signing key {path} is encrypted; nobody is asked for a password.",
+            remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE",
+        ) from None
     except Exception as error:  # the library's own kinds differ between its versions
-        raise ParameterError(f"{path} is not a private key as PEM (PKCS #8).", looked_at=[first_line(error)],
-                             remedy=MAKE_ONE) from None  # fmt: skip
+        raise ParameterError(
+            f"{path} is not a private key as PEM (PKCS #8).",
+            looked_at=[first_line(error)],
+            remedy=MAKE_ONE,
+        ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ParameterError(f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=MAKE_ONE)
+        raise ParameterError(
+            f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=MAKE_ONE
+        )
     return CryptoSigner(key)
 
 
@@ -138,5 +158,7 @@ def _content(path: Path, what: str, remedy: str) -> bytes:
         return bounded(path)
     except OSError as error:
         raise ParameterError(
-            f"Cannot read the {what} {path}.", looked_at=[error.strerror or str(error)], remedy=remedy
+            f"Cannot read the {what} {path}.",
+            looked_at=[error.strerror or str(error)],
+            remedy=remedy,
         ) from None

@@ -84,12 +84,20 @@ def script(run: Run) -> str:
     """The script's text: the set-up chapters' steps, be it that they had been done before."""
     params, engine = run.opening["params"], run.first("engine")
     name, ports = engine["facts"]["engine"], engine["port"]
-    if name == "local":  # their starts show those chosen later; Compose reads those of the first `.env`
+    if (
+        name == "local"
+    ):  # their starts show those chosen later; Compose reads those of the first `.env`
         ports = run.of("engine")[-1]["port"]
-    head = HEAD.format(run=run.name, project=params["project"], needs=NEEDS[name].format(version=params["pg_version"]),
-                       folder=shlex.quote(str(Path(params["workdir"]) / params["project"])), needed=_needed(engine["facts"]),
-                       secrets="" if params["auth_method"] == "trust" else " and secrets/replication",
-                       record=state.FILE, tries=TRIES)  # fmt: skip
+    head = HEAD.format(
+        run=run.name,
+        project=params["project"],
+        needs=NEEDS[name].format(version=params["pg_version"]),
+        folder=shlex.quote(str(Path(params["workdir"]) / params["project"])),
+        needed=_needed(engine["facts"]),
+        secrets="" if params["auth_method"] == "trust" else " and secrets/replication",
+        record=state.FILE,
+        tries=TRIES,
+    )
     record = _record(name, state.text(params, "", name, ports, Topology.of({"ports": ports}, 0)))
     return head + "".join(map(_step, _steps(run))) + _gaps(run) + f"{END}{record}\n"
 
@@ -104,7 +112,9 @@ def _record(engine: str, text: str) -> str:
 
 def _needed(facts: dict[str, str]) -> str:
     """Commands that succeed where what the script uses is there, and its service answers; each is one word of a shell."""
-    compose = [f"{facts['compose'].rpartition(' ')[0]} version"] if facts["engine"] == "docker" else []
+    compose = (
+        [f"{facts['compose'].rpartition(' ')[0]} version"] if facts["engine"] == "docker" else []
+    )
     docker = ["docker version"] if compose else []
     return " ".join(map(shlex.quote, (*docker, *compose, "openssl version", "command -v patch")))
 
@@ -117,13 +127,21 @@ def _step(step: dict[str, Any]) -> str:
     title, commands = " ".join(step["title"].split()), list(_commands(step))
     if not commands:
         return f"\n# Left out, because a new cluster has nothing to take back: {title}\n"
-    waits = [f"step={shlex.quote(title)} tries=0"] if any("; do sleep 1; done" in c for c in commands) else []
+    waits = (
+        [f"step={shlex.quote(title)} tries=0"]
+        if any("; do sleep 1; done" in c for c in commands)
+        else []
+    )
     return "\n".join(("", f"# {step['chapter']}: {title}", *waits, *commands, ""))
 
 
 def _commands(step: dict[str, Any]) -> Iterator[str]:
     """The commands, each edit with its diff; an edit that was done before is the one that its journal line keeps."""
-    edits = {_target(d): d for d in re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE) if d}
+    edits = {
+        _target(d): d
+        for d in re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE)
+        if d
+    }
     for command in step.get("anew", [c["command"] for c in step["commands"]]):
         if not command.startswith("patch "):
             yield command
@@ -138,4 +156,8 @@ def _target(diff: str) -> str:
 def _gaps(run: Run) -> str:
     """What the reader must know that the script does not do."""
     more = sorted({s["chapter"] for s in run.of("step")} - set(SET_UP))
-    return f"\n# Left out, because it operates a cluster instead of setting it up: {', '.join(more)}.\n" if more else ""
+    return (
+        f"\n# Left out, because it operates a cluster instead of setting it up: {', '.join(more)}.\n"
+        if more
+        else ""
+    )

@@ -24,10 +24,15 @@ def project_of(run: Run) -> Path | None:
 def of_run(run: Run, signed: RunFacts, project: Path) -> Iterator[Told]:
     """What is wrong with the place that a run has in its project."""
     if (signed.run, signed.project) != (run.name, project.name):
-        yield STATEMENT, f"is of run {signed.run} of project {signed.project}, not of run {run.name} of {project.name}"
+        yield (
+            STATEMENT,
+            f"is of run {signed.run} of project {signed.project}, not of run {run.name} of {project.name}",
+        )
         return
     before = [*takewhile(lambda other: other.name != run.name, runs.known(project))]
-    yield from _goes_on_from(signed.predecessor, before) if signed.predecessor else _begins_anew(before)
+    yield from (
+        _goes_on_from(signed.predecessor, before) if signed.predecessor else _begins_anew(before)
+    )
 
 
 def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Told]:
@@ -41,16 +46,26 @@ def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Told]:
     lines, last = found.journal.tally()
     now = {"status": _status(found), "lines": lines, "last": last}
     signed_as = signed.model_dump()
-    if differing := [f"{name} is {value}, was {signed_as[name]}" for name, value in now.items() if value != signed_as[name]]:
+    if differing := [
+        f"{name} is {value}, was {signed_as[name]}"
+        for name, value in now.items()
+        if value != signed_as[name]
+    ]:
         yield where, f"is not what {was}: {', '.join(differing)}"
     for other in (o for o in before[before.index(found) + 1 :] if o.there):
-        yield f"{RUNS}/{other.name}", f"comes between this run and {signed.run}, which this run was signed as going on from"
+        yield (
+            f"{RUNS}/{other.name}",
+            f"comes between this run and {signed.run}, which this run was signed as going on from",
+        )
 
 
 def _begins_anew(before: list[Run]) -> Iterator[Told]:
     """The run before, if it is still there, must be a completed one."""
     if before and before[-1].there and (status := _status(before[-1])) != "completed":
-        yield f"{RUNS}/{before[-1].name}", f"is {status}, and this run was not signed as going on from it"
+        yield (
+            f"{RUNS}/{before[-1].name}",
+            f"is {status}, and this run was not signed as going on from it",
+        )
 
 
 def _status(run: Run) -> str:
@@ -68,4 +83,7 @@ def as_last(run: Run, project: Path) -> Iterator[Told]:
     if not broken and run.name not in pieces.all_runs(journal.path):
         yield f"{PROJECTS}{audit.FILE}", f"does not name run {run.name}, {unsure}"
     for other in (o for o in runs.known(project) if not o.there and o.name != run.name):
-        yield f"{RUNS}/{other.name}", "is missing, or has no journal: the project's journal says that this run began"
+        yield (
+            f"{RUNS}/{other.name}",
+            "is missing, or has no journal: the project's journal says that this run began",
+        )

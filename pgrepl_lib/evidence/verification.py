@@ -39,7 +39,9 @@ class Finding:
 
     def __str__(self) -> str:
         told = f"{self.where}{f', line {self.line}' if self.line else ''}: {self.what}"
-        return legible(told).replace("\n", "␊")  # a file's name is an attacker's to choose, also one that looks like a verdict
+        return legible(told).replace(
+            "\n", "␊"
+        )  # a file's name is an attacker's to choose, also one that looks like a verdict
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,35 @@ class Verification:
         return self.proof is not None and self.proof.complete and not self.findings
 
     def __str__(self) -> str:
-        which = legible(f"run {self.run}" + (f" of project {self.project}" if self.project else "")).replace("\n", "␊")
+        which = legible(
+            f"run {self.run}" + (f" of project {self.project}" if self.project else "")
+        ).replace("\n", "␊")
         if self.ok:
-            return (f"verified: {which}, {self.lines} lines, {self.files} files, signed by ed25519 key {self.signer[:16]}; "
-                    f"the run {self.status}")  # fmt: skip
+            return (
+                f"verified: {which}, {self.lines} lines, {self.files} files, signed by ed25519 key {self.signer[:16]}; "
+                f"the run {self.status}"
+            )
         left = len(self.findings) - MOST_PRINTED
         more = [f"… and {left} more (--json has all)"] if left > 0 else []
-        return "\n  ".join([f"not verified: {which}", *map(str, self.findings[:MOST_PRINTED]), *more])
+        return "\n  ".join(
+            [f"not verified: {which}", *map(str, self.findings[:MOST_PRINTED]), *more]
+        )
 
 
-def verify(run: runs.Run, public_key: Path | None = None, project: Path | None = None) -> Verification:
+def verify(
+    run: runs.Run, public_key: Path | None = None, project: Path | None = None
+) -> Verification:
     """Compare a run's folder with its signed statement and, in its project, with the run that it goes on from.
 
     public_key: the PEM file of the signer's key; without one, only this user's own key is known. project: the folder of the
     project that it is a run of; without one, of the project that it lies in, while a copy elsewhere is looked at by itself.
     Raises `ParameterError` where that file is no such key.
     """
-    look = _Look(run, keys.public(public_key) if public_key else keys.own_public(), project or standing.project_of(run))
+    look = _Look(
+        run,
+        keys.public(public_key) if public_key else keys.own_public(),
+        project or standing.project_of(run),
+    )
     try:
         look.over()
     except OSError as error:
@@ -116,10 +130,14 @@ def verify_in(project: Path, name: str = "", public_key: Path | None = None) -> 
     known = runs.known(project)
     asked = [run for run in known if run.name == name] if name else known[-1:]
     if not asked and runs.NAME.fullmatch(name) and (project / runs.RUNS / name).is_dir():
-        asked = [runs.Run(project / runs.RUNS / name)]  # nobody knows it and it has no journal, which is told
+        asked = [
+            runs.Run(project / runs.RUNS / name)
+        ]  # nobody knows it and it has no journal, which is told
     run = asked[0] if asked else runs.find(project, name)
     found = verify(run, public_key, project)
-    found.findings += [Finding(*told) for told in (standing.as_last(run, project) if not name else ())]
+    found.findings += [
+        Finding(*told) for told in (standing.as_last(run, project) if not name else ())
+    ]
     return found
 
 
@@ -131,7 +149,9 @@ class _Look:
         self.signer: SSlibKey | None = None  # whom the statement's signature holds for
         self.read: set[str] = set()  # the statements whose signature holds
         self.compared: set[str] = set()  # the files that are as the statement names them
-        self.present: dict[str, bool] = {}  # everything in the folder, and whether it is a plain file
+        self.present: dict[
+            str, bool
+        ] = {}  # everything in the folder, and whether it is a plain file
         self.result = Verification(run=run.name)
 
     def add(self, where: str, what: str, line: int | None = None) -> None:
@@ -154,8 +174,15 @@ class _Look:
             self.add(name, self._no_file(name))
         if statement := self._statement(STATEMENT, RunStatement):
             said = statement.predicate
-            self.result.run, self.result.project, self.result.status = said.run, said.project, said.status
-            self.result.lines, self.result.files = len(statement.predicate.journal.hashes), len(statement.subject)
+            self.result.run, self.result.project, self.result.status = (
+                said.run,
+                said.project,
+                said.status,
+            )
+            self.result.lines, self.result.files = (
+                len(statement.predicate.journal.hashes),
+                len(statement.subject),
+            )
             self._lines(statement.predicate.journal)
             self._subjects(statement)
             self._checks()
@@ -176,17 +203,29 @@ class _Look:
         """The run goes on, or was killed, or could not be signed, or its statement is gone."""
         journal = self.run.folder / audit.FILE
         if not journal.is_file() or journal.is_symlink():
-            self.add(STATEMENT, "is missing, and so is the journal: this is not the folder of a run, or not all of it")
+            self.add(
+                STATEMENT,
+                "is missing, and so is the journal: this is not the folder of a run, or not all of it",
+            )
             return
         self._chain()
         self.result.lines, _ = self.run.journal.tally()
         self.result.status = self.run.status
-        holds = "" if self.result.findings else f"the chain holds up to line {self.result.lines}, but "
-        how = {"running": "the run goes on", "killed": "the run never ended", "manual": "it is of no run"}
+        holds = (
+            "" if self.result.findings else f"the chain holds up to line {self.result.lines}, but "
+        )
+        how = {
+            "running": "the run goes on",
+            "killed": "the run never ended",
+            "manual": "it is of no run",
+        }
         if said := how.get(self.result.status):
             self.add(audit.FILE, f"{holds}{said} and is not signed")
         else:
-            self.add(STATEMENT, f"is missing: {holds}the run was not signed when it had ended, or this file was removed")
+            self.add(
+                STATEMENT,
+                f"is missing: {holds}the run was not signed when it had ended, or this file was removed",
+            )
 
     def _chain(self) -> None:
         if number := audit.Journal(self.run.folder).first_broken_line():
@@ -222,14 +261,22 @@ class _Look:
     def _signature(self, name: str, envelope: Envelope) -> bool:
         """Whether the signature holds for the known key or, which is a finding, for the key that the folder brings along."""
         if name == STATEMENT:
-            self.signer = next((k for k in (self.known, self._claimed()) if k and _holds(envelope, k)), None)
+            self.signer = next(
+                (k for k in (self.known, self._claimed()) if k and _holds(envelope, k)), None
+            )
         if self.signer is None or not _holds(envelope, self.signer):
-            self.add(name, "is not signed by a key that is known here, or was changed after it was signed")
+            self.add(
+                name,
+                "is not signed by a key that is known here, or was changed after it was signed",
+            )
             return False
         self.result.signer = self.signer.keyid
         if name == STATEMENT and self.signer != self.known:
-            self.add(name, f"is signed by key {self.signer.keyid}, which is not known here: if the signer says that this is "
-                           f"their key, name it with --key (a copy is {SIGNER})")  # fmt: skip
+            self.add(
+                name,
+                f"is signed by key {self.signer.keyid}, which is not known here: if the signer says that this is "
+                f"their key, name it with --key (a copy is {SIGNER})",
+            )
         return True
 
     def _claimed(self) -> SSlibKey | None:
@@ -254,7 +301,9 @@ class _Look:
         if same < len(signed.hashes):
             cut = "is cut short" if rest else "is missing"
             last = same + 1 == len(signed.hashes)
-            killed = "; the run was killed while it was signed, or its end was removed" if last else ""
+            killed = (
+                "; the run was killed while it was signed, or its end was removed" if last else ""
+            )
             gone = f"{cut}: {count}{killed}" if found is None else "is not the line that was signed"
             self.add(audit.FILE, gone, same + 1)
         elif rest or found != wanted:
@@ -288,24 +337,39 @@ class _Look:
             return
         for subject in statement.subject:
             there = self.present.get(subject.name)
-            if not there or attestation.sha256(self.run.folder / subject.name) != subject.digest.get("sha256"):
+            if not there or attestation.sha256(
+                self.run.folder / subject.name
+            ) != subject.digest.get("sha256"):
                 self.add(CHECKS, f"is about another {subject.name}")
         self._same(CHECKS, lambda: attestation.verdict(self.run), statement.predicate.model_dump())
 
     def _agreement(self, statement: RunStatement) -> None:
         """The statement's and the summary's words on the run are the journal's."""
         if odd := self.run.unusable:
-            self.add(audit.FILE, f"{odd} of its lines {'has' if odd == 1 else 'have'} no form of a record")
+            self.add(
+                audit.FILE,
+                f"{odd} of its lines {'has' if odd == 1 else 'have'} no form of a record",
+            )
         facts = statement.predicate.model_dump()
-        self._same(STATEMENT, lambda: _told(self.run), {**facts, **facts["counts"], "lines": facts["journal"]["lines"]})
+        self._same(
+            STATEMENT,
+            lambda: _told(self.run),
+            {**facts, **facts["counts"], "lines": facts["journal"]["lines"]},
+        )
         if self.present.get(runs.SUMMARY):
             try:
                 summary = json.loads(files.content(self.run.folder / runs.SUMMARY))
-                self._same(runs.SUMMARY, lambda: _told(self.run), {**summary, "lines": summary["journal"]["lines"]})
+                self._same(
+                    runs.SUMMARY,
+                    lambda: _told(self.run),
+                    {**summary, "lines": summary["journal"]["lines"]},
+                )
             except (ValueError, KeyError, TypeError, RecursionError):
                 self.add(runs.SUMMARY, "is not a run's summary")
 
-    def _same(self, where: str, told: Callable[[], Mapping[str, Any]], claimed: Mapping[str, Any]) -> None:
+    def _same(
+        self, where: str, told: Callable[[], Mapping[str, Any]], claimed: Mapping[str, Any]
+    ) -> None:
         """Compare what a file claims with what the journal tells; whoever signs can sign a journal that tells nothing."""
         try:
             differing = [name for name, value in told().items() if claimed.get(name) != value]
@@ -329,6 +393,12 @@ def _holds(envelope: Envelope, key: SSlibKey) -> bool:
 def _told(run: runs.Run) -> dict[str, Any]:
     """What the statement and the summary repeat of the journal."""
     begun = run.first("run")
-    return {"project": begun["params"]["project"], "status": run.status, "started": run.entries[0]["time"],
-            "ended": run.entries[-1]["time"], "lines": len(run.entries), **run.counts(),
-            **({"run": begun["name"]} if "name" in begun else {})}  # fmt: skip
+    return {
+        "project": begun["params"]["project"],
+        "status": run.status,
+        "started": run.entries[0]["time"],
+        "ended": run.entries[-1]["time"],
+        "lines": len(run.entries),
+        **run.counts(),
+        **({"run": begun["name"]} if "name" in begun else {}),
+    }

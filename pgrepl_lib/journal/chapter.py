@@ -31,7 +31,9 @@ def _cells(chapter: str) -> dict[str, str]:
     if not chapter or not path.exists():
         return {}
     cells = json.loads(path.read_text("utf-8"))["cells"]
-    return {"".join(c["source"]).strip(): c.get("id", "") for c in cells if c["cell_type"] == "code"}
+    return {
+        "".join(c["source"]).strip(): c.get("id", "") for c in cells if c["cell_type"] == "code"
+    }
 
 
 def cell_id(chapter: str) -> str:

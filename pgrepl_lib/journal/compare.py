@@ -15,11 +15,18 @@ from ..postgres import conf
 from .runs import Run, check_verdict
 
 NOTED = "durations"  # told, but no difference: no two runs take the same time
-TIMES, SECONDS = 2, 1.0  # a duration is noted when it is more than so many times the other, and so much longer
+TIMES, SECONDS = (
+    2,
+    1.0,
+)  # a duration is noted when it is more than so many times the other, and so much longer
 ADDED_SETTING = re.compile(r"\+([A-Za-z_][\w.]*) = (.*)")
-ADDED_RULE = re.compile(r"\+((?:local|host\w*)\s.*\S)\s+(\S+)")  # whom it admits, and by which method
+ADDED_RULE = re.compile(
+    r"\+((?:local|host\w*)\s.*\S)\s+(\S+)"
+)  # whom it admits, and by which method
 SHA256 = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
-Facts = Mapping[str, Any]  # by name; of a step or a check, again facts by name, what it came to first
+Facts = Mapping[
+    str, Any
+]  # by name; of a step or a check, again facts by name, what it came to first
 
 
 @dataclass(frozen=True)
@@ -33,18 +40,30 @@ class Difference:
 
     def __str__(self) -> str:
         if self.old is None or self.new is None:
-            return legible(f"+ {self.name}: {_shown(self.new)}" if self.old is None else f"- {self.name}: {_shown(self.old)}")
+            return legible(
+                f"+ {self.name}: {_shown(self.new)}"
+                if self.old is None
+                else f"- {self.name}: {_shown(self.old)}"
+            )
         old, new = _shown(self.old), _shown(self.new)
         if "\n" not in old + new:
             return legible(f"  {self.name}: {old} → {new}")
-        lines = conf.diff(f"{old}\n", f"{new}\n", "").splitlines()[2:]  # without the names of files that are none
+        lines = conf.diff(f"{old}\n", f"{new}\n", "").splitlines()[
+            2:
+        ]  # without the names of files that are none
         return legible("\n    ".join([f"  {self.name}:", *lines]))
 
 
 def compare(old: Run, new: Run) -> list[Difference]:
     """Everything that differs, by group; the group "durations" is for information."""
-    made: dict[str, Callable[[Run], Facts]] = {"run": _run, "parameters": _parameters, "versions": _versions,
-                                               "chapters": _chapters, "steps": _steps, "checks": _checks}  # fmt: skip
+    made: dict[str, Callable[[Run], Facts]] = {
+        "run": _run,
+        "parameters": _parameters,
+        "versions": _versions,
+        "chapters": _chapters,
+        "steps": _steps,
+        "checks": _checks,
+    }
     made["settings"] = _settings if old.of("state") and new.of("state") else _edited
     found = [d for group, facts in made.items() for d in _different(group, facts(old), facts(new))]
     return [*_unsure(old, new), *found, *_reordered(old, new), *_slower(old, new)]
@@ -61,7 +80,10 @@ def text(old: Run, new: Run, found: list[Difference]) -> str:
     if not differs(found):
         lines.append(f"nothing differs: {len(new.of('step'))} steps, {len(new.of('check'))} checks")
     for group in dict.fromkeys(d.group for d in found):
-        lines += [group, *(f"  {line}" for d in found if d.group == group for line in str(d).splitlines())]
+        lines += [
+            group,
+            *(f"  {line}" for d in found if d.group == group for line in str(d).splitlines()),
+        ]
     return "\n".join(lines)
 
 
@@ -96,15 +118,23 @@ def _different(group: str, old: Facts, new: Facts) -> Iterator[Difference]:
     for name in dict.fromkeys([*old, *new]):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):
-            yield from _different(group, *({f"{name}, {k}": v for k, v in facts.items()} for facts in (was, now)))
+            yield from _different(
+                group, *({f"{name}, {k}": v for k, v in facts.items()} for facts in (was, now))
+            )
         elif was != now:
-            yield Difference(group, name, *(next(iter(v.values())) if isinstance(v, dict) else v for v in (was, now)))
+            yield Difference(
+                group,
+                name,
+                *(next(iter(v.values())) if isinstance(v, dict) else v for v in (was, now)),
+            )
 
 
 def _reordered(old: Run, new: Run) -> Iterator[Difference]:
     """The first of the steps that both have which comes at another place."""
     was, now = _steps(old), _steps(new)
-    for first, second in zip([n for n in was if n in now], [n for n in now if n in was], strict=True):
+    for first, second in zip(
+        [n for n in was if n in now], [n for n in now if n in was], strict=True
+    ):
         if first != second:
             yield Difference("steps", "order, from here on", first, second)
             return
@@ -128,7 +158,10 @@ def _parameters(run: Run) -> Facts:
 
 
 def _versions(run: Run) -> Facts:
-    begun = {k: run.opening.get(k) for k in ("user", "host", "platform", "python", "packages", "repository")}
+    begun = {
+        k: run.opening.get(k)
+        for k in ("user", "host", "platform", "python", "packages", "repository")
+    }
     return _flat({**begun, "engine": run.first("engine").get("facts")})
 
 
@@ -139,19 +172,31 @@ def _chapters(run: Run) -> Facts:
 def _steps(run: Run) -> Facts:
     """Commands and edits without what two projects cannot share: folder, names of containers, network and ports."""
     common = _common(run)
-    return {name: {"outcome": str(step.get("outcome")), "commands": common(_commands(step)), "edit": common(_edit(step))}
-            for name, step in _counted(run, "step")}  # fmt: skip
+    return {
+        name: {
+            "outcome": str(step.get("outcome")),
+            "commands": common(_commands(step)),
+            "edit": common(_edit(step)),
+        }
+        for name, step in _counted(run, "step")
+    }
 
 
 def _checks(run: Run) -> Facts:
     common = _common(run)
-    return {name: {"verdict": check_verdict(check), "seen": common(str(check.get("seen")))}
-            for name, check in _counted(run, "check")}  # fmt: skip
+    return {
+        name: {"verdict": check_verdict(check), "seen": common(str(check.get("seen")))}
+        for name, check in _counted(run, "check")
+    }
 
 
 def _settings(run: Run) -> Facts:
     """The state that the run left."""
-    state = {k: v for k, v in run.of("state")[-1].items() if k not in ("time", "kind", "previous", "instances")}
+    state = {
+        k: v
+        for k, v in run.of("state")[-1].items()
+        if k not in ("time", "kind", "previous", "instances")
+    }
     return _flat({**_dict(run.of("state")[-1].get("instances")), **state})
 
 
@@ -179,10 +224,13 @@ def _common(run: Run) -> Callable[[str], str]:
     """Makes a text of this run one that another project's run could have, too."""
     params, ports = _dict(run.opening.get("params")), _dict(run.first("engine").get("port"))
     project = str(params.get("project") or "")
-    own = {str(Path(str(params.get("workdir")), project)): "<folder>", str(params.get("network") or ""): "<network>",
-           f"COMPOSE_PROJECT_NAME={project}": "COMPOSE_PROJECT_NAME=<project>",
-           f"{project}_": "",  # before the names of temporary containers; the project pgrepl has none there
-           **{str(port): f"<port of {name}>" for name, port in ports.items()}}  # fmt: skip
+    own = {
+        str(Path(str(params.get("workdir")), project)): "<folder>",
+        str(params.get("network") or ""): "<network>",
+        f"COMPOSE_PROJECT_NAME={project}": "COMPOSE_PROJECT_NAME=<project>",
+        f"{project}_": "",  # before the names of temporary containers; the project pgrepl has none there
+        **{str(port): f"<port of {name}>" for name, port in ports.items()},
+    }
     words = "|".join(re.escape(word) for word in sorted(filter(None, own), key=len, reverse=True))
     pattern = re.compile(rf"(?<![\w.-])(?:{words})(?:(?<=_)|(?![\w.-]))")
     return (lambda text: pattern.sub(lambda found: own[found[0]], text)) if project else str
@@ -190,7 +238,11 @@ def _common(run: Run) -> Callable[[str], str]:
 
 def _commands(step: Mapping[str, Any]) -> str:
     commands = step.get("commands")
-    return "\n".join(str(_dict(c).get("command")) for c in commands) if isinstance(commands, list) else ""
+    return (
+        "\n".join(str(_dict(c).get("command")) for c in commands)
+        if isinstance(commands, list)
+        else ""
+    )
 
 
 def _edit(step: Mapping[str, Any]) -> str:

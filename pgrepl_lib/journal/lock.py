@@ -20,7 +20,9 @@ from ..engine.processes import end_orphans
 from ..errors import EnvironmentLacking, ProjectBusy
 from .audit import RUN_FOLDER
 
-LOOKED_AT = 0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
+LOOKED_AT = (
+    0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
+)
 
 
 @contextmanager
@@ -37,7 +39,10 @@ def step_lock(folder: Path) -> Iterator[None]:
     What a step that was killed has left, commands that go on and files half written, is cleared away first.
     """
     run = nullcontext() if os.environ.get(RUN_FOLDER) else run_lock(folder)
-    with run, _held(folder, "step", seconds=30) as died:  # the kernel of a killed run may still be ending
+    with (
+        run,
+        _held(folder, "step", seconds=30) as died,
+    ):  # the kernel of a killed run may still be ending
         if died:
             end_orphans(folder)
             remove_parts(folder)
@@ -54,9 +59,13 @@ def _held(folder: Path, name: str, *, seconds: float) -> Iterator[bool]:
     _acquire(lock, holder)
     try:
         died = holder.exists()
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200],
-               "since": datetime.now(UTC).isoformat(timespec="seconds"),
-               "run": Path(os.environ.get(RUN_FOLDER, "")).name}  # fmt: skip
+        who = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join(sys.argv)[:200],
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": Path(os.environ.get(RUN_FOLDER, "")).name,
+        }
         with suppress(EnvironmentLacking):  # on a full disk nobody is told who it is
             write_atomic(holder, json.dumps(who), durable=False)
         try:
@@ -93,7 +102,9 @@ def run_holder(folder: Path) -> dict[str, Any] | None:
         if not holder.exists():
             return None
         with (folder / ".run.lock").open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # of the file that `FileLock` locks; freed when it is closed
+            fcntl.flock(
+                stream, fcntl.LOCK_SH | fcntl.LOCK_NB
+            )  # of the file that `FileLock` locks; freed when it is closed
             return None
     except FileNotFoundError:
         return None

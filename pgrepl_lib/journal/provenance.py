@@ -14,7 +14,16 @@ from ..doors.command import Command, run
 from ..doors.resources import checkout
 from ..errors import PgreplError
 
-PACKAGES = ("pgrepl", "papermill", "nbclient", "ipykernel", "psycopg", "docker", "pandas", "nbconvert")
+PACKAGES = (
+    "pgrepl",
+    "papermill",
+    "nbclient",
+    "ipykernel",
+    "psycopg",
+    "docker",
+    "pandas",
+    "nbconvert",
+)
 
 
 def facts() -> dict[str, Any]:

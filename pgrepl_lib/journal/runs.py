@@ -32,7 +32,8 @@ def _text(value: Any) -> bool:
 
 def _instances(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(facts, dict) and _text(facts.get("role")) and _text(facts.get("upstream")) for facts in value.values()
+        isinstance(facts, dict) and _text(facts.get("role")) and _text(facts.get("upstream"))
+        for facts in value.values()
     )
 
 
@@ -43,12 +44,18 @@ def _commands(value: Any) -> bool:
 # What those who read a journal rely on, where a line has it at all; everything else may be anything.
 SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("kind", "status"), _is(str)),
-    **dict.fromkeys(("time", "local_time", "chapter", "cell", "name", "title", "outcome", "error", "run"), _text),
+    **dict.fromkeys(
+        ("time", "local_time", "chapter", "cell", "name", "title", "outcome", "error", "run"), _text
+    ),
     **dict.fromkeys(("params", "packages", "facts"), _is(dict)),
     **dict.fromkeys(("repository", "port"), _is(dict, type(None))),
     **dict.fromkeys(("passed", "tried"), _is(bool)),
-    "chapters": lambda value: isinstance(value, list) and all(isinstance(chapter, str) for chapter in value),
-    "seconds": lambda value: not isinstance(value, int) or abs(value) < 2**53,  # no greater one has a float
+    "chapters": lambda value: (
+        isinstance(value, list) and all(isinstance(chapter, str) for chapter in value)
+    ),
+    "seconds": lambda value: (
+        not isinstance(value, int) or abs(value) < 2**53
+    ),  # no greater one has a float
     "instances": _instances,
     "commands": _commands,
 }
@@ -60,13 +67,19 @@ def usable(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    known = isinstance(entry, dict) and "kind" in entry and all(SHAPES[n](v) for n, v in entry.items() if n in SHAPES)
+    known = (
+        isinstance(entry, dict)
+        and "kind" in entry
+        and all(SHAPES[n](v) for n, v in entry.items() if n in SHAPES)
+    )
     return entry if known and _shallow(entry, DEEPEST) else None
 
 
 def _shallow(value: Any, levels: int) -> bool:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_shallow(v, levels - 1) for v in inside if isinstance(v, (dict, list)))
+    return levels > 0 and all(
+        _shallow(v, levels - 1) for v in inside if isinstance(v, (dict, list))
+    )
 
 
 def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
@@ -89,7 +102,13 @@ def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
 
 def check_verdict(check: Mapping[str, Any]) -> str:
     """passed, failed or not tried: what a journal's line says of a check."""
-    return "failed" if check.get("passed") is not True else "not tried" if check.get("tried") is False else "passed"
+    return (
+        "failed"
+        if check.get("passed") is not True
+        else "not tried"
+        if check.get("tried") is False
+        else "passed"
+    )
 
 
 @dataclass
@@ -112,7 +131,11 @@ class Chapter:
         if not self.entries or self.status == "completed":
             return {}
         cell = self.entries[-1].get("cell")
-        failed = (e for e in self.entries if e.get("outcome") in ("failed", "interrupted") or e.get("passed") is False)
+        failed = (
+            e
+            for e in self.entries
+            if e.get("outcome") in ("failed", "interrupted") or e.get("passed") is False
+        )
         return next((e for e in failed if e.get("cell") == cell), {})
 
 
@@ -214,8 +237,10 @@ class Run:
         outcomes = Counter(s.get("outcome") for s in self.of("step"))
         verdicts = Counter(map(check_verdict, self.of("check")))
         untried = {"not_tried": verdicts["not tried"]} if verdicts["not tried"] else {}
-        return {"steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
-                "checks": {"passed": verdicts["passed"], "failed": verdicts["failed"], **untried}}  # fmt: skip
+        return {
+            "steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
+            "checks": {"passed": verdicts["passed"], "failed": verdicts["failed"], **untried},
+        }
 
 
 def known(folder: Path) -> list[Run]:
@@ -231,7 +256,10 @@ def known(folder: Path) -> list[Run]:
     unnamed = [name for name in there if name not in ordered]
     if unnamed and journal.first_broken_line():
         for name in unnamed:
-            ordered.insert(next((place for place, other in enumerate(ordered) if other > name), len(ordered)), name)
+            ordered.insert(
+                next((place for place, other in enumerate(ordered) if other > name), len(ordered)),
+                name,
+            )
     else:
         ordered = unnamed + ordered
     return [Run(folder / RUNS / name) for name in ordered]
@@ -253,8 +281,13 @@ def find(folder: Path, wanted: str = "") -> Run:
     found = [r for r in all_known if r.name == wanted] if wanted else all_known[-1:]
     if found and found[0].there:
         return found[0]
-    cause = (f"The journal of run {found[0].name} is missing." if found
-             else f"No run {wanted!r}." if wanted else "There is no run yet.")  # fmt: skip
+    cause = (
+        f"The journal of run {found[0].name} is missing."
+        if found
+        else f"No run {wanted!r}."
+        if wanted
+        else "There is no run yet."
+    )
     shown = ", ".join(r.name for r in all_known[-5:] if r.there)
     remedy = "`pgrepl runs` lists them; a folder with a journal can be given by its path"
     looked_at = [f"{folder / RUNS} holds: {shown or 'no run'}"]

@@ -13,7 +13,12 @@ from typing import Any
 from ..doors.legible import legible
 from .runs import Run, check_verdict
 
-SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried": "○ "}  # not by colour alone
+SIGNS = {
+    "failed": "✘ ",
+    "interrupted": "■ ",
+    "passed": "✔ ",
+    "not tried": "○ ",
+}  # not by colour alone
 ROW, HEAD = 24, 26  # pixels: a bar with its label beside it; the axis
 NARROW_ROW = 38  # its label above it
 NARROWEST = 2.0  # pixels of a bar
@@ -41,7 +46,9 @@ def moment(text: Any) -> datetime | None:
         found = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return found if found.tzinfo and 1 < found.year < 9999 else None  # others have no time in every zone
+    return (
+        found if found.tzinfo and 1 < found.year < 9999 else None
+    )  # others have no time in every zone
 
 
 def length(seconds: float) -> str:
@@ -55,14 +62,21 @@ def length(seconds: float) -> str:
         return text.removesuffix(".00").removesuffix(".0").replace(".", ",") + " s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest and not hours else ""]
+    parts = [
+        f"{hours} h" if hours else "",
+        f"{minutes} min" if minutes else "",
+        f"{rest} s" if rest and not hours else "",
+    ]
     return " ".join(filter(None, parts))
 
 
 def set_back(run: Run) -> bool:
     """Whether the journal's times go backwards, or one is none: the machine's clock was changed while the run went on."""
     times = [moment(e.get("time")) for e in run.entries]
-    return any(before is None or after is None or after < before for before, after in pairwise(times)) or None in times
+    return (
+        any(before is None or after is None or after < before for before, after in pairwise(times))
+        or None in times
+    )
 
 
 def bars(run: Run, checks: Callable[[int], str]) -> dict[str, list[Bar]]:
@@ -81,7 +95,9 @@ def bars(run: Run, checks: Callable[[int], str]) -> dict[str, list[Bar]]:
             together = together + 1 if bar.outcome == "passed" else 0
             if together > 1:
                 first = made.pop()
-                bar = replace(bar, start=first.start, seconds=bar.end - first.start, title=checks(together))
+                bar = replace(
+                    bar, start=first.start, seconds=bar.end - first.start, title=checks(together)
+                )
             made.append(bar)
         found[chapter.name] = made
     return found
@@ -100,7 +116,9 @@ def spans(run: Run, made: dict[str, list[Bar]]) -> list[Bar]:
             start, end = own[0].start, max(b.end for b in own)
         else:
             continue
-        outcome = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}.get(chapter.status, "changed")
+        outcome = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}.get(
+            chapter.status, "changed"
+        )
         found.append(Bar(chapter.name, outcome, start, end - start))
     return found
 
@@ -108,7 +126,9 @@ def spans(run: Run, made: dict[str, list[Bar]]) -> list[Bar]:
 def _bar(run: Run, entry: dict[str, Any], clock: float, trusted: bool) -> Bar:
     """seconds: a step's own, measured by a clock that is never set; the line's time is that of its end."""
     given = entry.get("seconds")
-    seconds = max(0.0, float(given)) if isinstance(given, (int, float)) and math.isfinite(given) else 0.0
+    seconds = (
+        max(0.0, float(given)) if isinstance(given, (int, float)) and math.isfinite(given) else 0.0
+    )
     outcome = str(entry.get("outcome") or check_verdict(entry))
     ended = moment(entry.get("time"))
     start = max(0.0, _since(run, ended) - seconds) if trusted and ended else clock
@@ -127,36 +147,58 @@ def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
     first, last = min(b.start for b in given), max(b.end for b in given)
     pixels = (right - left) / max(last - first, 0.001)
     height = HEAD + row * len(given) + 4
-    parts = [_tick(left + (seconds - first) * pixels, label, height) for seconds, label in _ticks(first, last)]
+    parts = [
+        _tick(left + (seconds - first) * pixels, label, height)
+        for seconds, label in _ticks(first, last)
+    ]
     for number, bar in enumerate(given):
         x, y = left + (bar.start - first) * pixels, HEAD + row * number
         size = max(NARROWEST, bar.seconds * pixels)
         x = min(x, right - size)
         room = left - 12 if wide else width - 74
-        parts.append(_row(bar, x, y, size, _cut(SIGNS.get(bar.outcome, "") + bar.title, room), width, wide))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" viewBox="0 0 {width} {height}" role="img" '
-            f'aria-label="{_safe(alt)}"><title>{_safe(alt)}</title>{"".join(parts)}</svg>')  # fmt: skip
+        parts.append(
+            _row(bar, x, y, size, _cut(SIGNS.get(bar.outcome, "") + bar.title, room), width, wide)
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{_safe(alt)}"><title>{_safe(alt)}</title>{"".join(parts)}</svg>'
+    )
 
 
 def _row(bar: Bar, x: float, y: int, size: float, label: str, width: int, wide: bool) -> str:
     base, top, high = (y + 16, y + 5, 14) if wide else (y + 14, y + 21, 10)
     known = ("changed", "unchanged", "failed", "interrupted", "passed")
-    colour = bar.outcome if bar.outcome in known else "unchanged" if bar.outcome == "not tried" else "changed"
-    return (f'<g><title>{_safe(bar.title)}: {length(bar.seconds)}</title><text x="0" y="{base}">{_safe(label)}</text>'
-            f'<rect class="{colour}" x="{x:.1f}" y="{top}" width="{size:.1f}" height="{high}" rx="2"/>'
-            f'<text class="number" x="{width}" y="{base}" text-anchor="end">{length(bar.seconds)}</text></g>')  # fmt: skip
+    colour = (
+        bar.outcome
+        if bar.outcome in known
+        else "unchanged"
+        if bar.outcome == "not tried"
+        else "changed"
+    )
+    return (
+        f'<g><title>{_safe(bar.title)}: {length(bar.seconds)}</title><text x="0" y="{base}">{_safe(label)}</text>'
+        f'<rect class="{colour}" x="{x:.1f}" y="{top}" width="{size:.1f}" height="{high}" rx="2"/>'
+        f'<text class="number" x="{width}" y="{base}" text-anchor="end">{length(bar.seconds)}</text></g>'
+    )
 
 
 def _tick(x: float, label: str, height: int) -> str:
     anchor = "start" if x < 40 else "middle"
-    return (f'<path class="grid" d="M{x:.1f} {HEAD - 6}V{height}"/>'
-            f'<text class="number" x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>')  # fmt: skip
+    return (
+        f'<path class="grid" d="M{x:.1f} {HEAD - 6}V{height}"/>'
+        f'<text class="number" x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>'
+    )
 
 
 def _ticks(first: float, last: float) -> list[tuple[float, str]]:
     """One to five round numbers of seconds within an interval, each as number and text."""
     extent = max(last - first, 0.001)
-    step, decimals = next((m * 10.0**e, max(0, -e)) for e in range(-4, 400) for m in (1, 2, 5) if extent / (m * 10.0**e) <= 5.5)
+    step, decimals = next(
+        (m * 10.0**e, max(0, -e))
+        for e in range(-4, 400)
+        for m in (1, 2, 5)
+        if extent / (m * 10.0**e) <= 5.5
+    )
     begin = math.ceil(first / step)
     found = [n * step for n in range(begin, begin + 7) if n * step <= last]
     return [(seconds, f"{seconds:.{decimals}f}".replace(".", ",") + " s") for seconds in found]

@@ -37,7 +37,10 @@ def action(cluster: Project) -> Action:
         cluster.engine.prepare()  # hands them to the server's user
 
     commands = (
-        *(f"[ -s secrets/{name} ] || (umask 077; openssl rand -hex 16 > secrets/{name})" for _, name in owners),
+        *(
+            f"[ -s secrets/{name} ] || (umask 077; openssl rand -hex 16 > secrets/{name})"
+            for _, name in owners
+        ),
         *(_command(file, given) for file, given in password_files.items() if given),
         *cluster.engine.hand_over("secrets"),
     )
@@ -83,12 +86,18 @@ def _usable(path: Path) -> bool:
 
 def _owners(cluster: Project) -> Owners:
     replication = [(cluster.params.replication_user, "replication")]
-    return [("postgres", "superuser"), *(replication if cluster.params.auth_method != "trust" else [])]
+    return [
+        ("postgres", "superuser"),
+        *(replication if cluster.params.auth_method != "trust" else []),
+    ]
 
 
 def _command(file: str, owners: Owners) -> str:
     """What a person would type to write a password file (manual, 34.16)."""
-    words = " ".join(f"""{shlex.quote(f"*:*:*:{_escaped(user)}:")} "$(cat secrets/{name})\"""" for user, name in owners)
+    words = " ".join(
+        f"""{shlex.quote(f"*:*:*:{_escaped(user)}:")} "$(cat secrets/{name})\""""
+        for user, name in owners
+    )
     return f"(umask 077; printf '%s%s\\n' {words} > secrets/{file})"
 
 

@@ -12,7 +12,14 @@ from ..doors import show
 if TYPE_CHECKING:
     import pandas
 
-COLOURS = ("#336791", "#c8553d", "#4f8a3d", "#8a5a9e", "#b08900", "#3d8a8a")  # each also has its own line style
+COLOURS = (
+    "#336791",
+    "#c8553d",
+    "#4f8a3d",
+    "#8a5a9e",
+    "#b08900",
+    "#3d8a8a",
+)  # each also has its own line style
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -36,7 +43,9 @@ def lag(samples: pandas.DataFrame, *, time: str, size: str, age: str, alt: str) 
     _show(figure, alt)
 
 
-def writes(times: Sequence[float], *, time: str, rate: str, outage: str, alt: str, step: float = 0.1) -> None:
+def writes(
+    times: Sequence[float], *, time: str, rate: str, outage: str, alt: str, step: float = 0.1
+) -> None:
     """Confirmed rows per tenth of a second over time; the longest gap is marked and named."""
     figure, (axis,) = _figure(1)
     last = times[-1] if times else 0.0

@@ -58,7 +58,9 @@ class Failover(RoleChange):
             self._settle_roles(cluster, to)
             self.seen = settled(cluster)
         old = cluster.instance(begun["from"]) if begun else cluster.primary
-        super().__init__(cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to))
+        super().__init__(
+            cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to)
+        )
 
     @classmethod
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
@@ -87,8 +89,16 @@ class Failover(RoleChange):
 
     def choice(self) -> pandas.DataFrame:
         """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
-        rows = [{"name": s.name, "state": s.state, "received": s.received, "replayed": s.replayed,
-                 "chosen": "✔" if s.name == self.new.name else ""} for s in self.seen]  # fmt: skip
+        rows = [
+            {
+                "name": s.name,
+                "state": s.state,
+                "received": s.received,
+                "replayed": s.replayed,
+                "chosen": "✔" if s.name == self.new.name else "",
+            }
+            for s in self.seen
+        ]
         return pandas.DataFrame(rows)
 
     def require(self) -> None:
@@ -191,7 +201,9 @@ class Failover(RoleChange):
             able = mine in alive or (self.force and (mine.left or mine.state == Replay.ENDED))
             reasons = [] if able else [f"{to}: {mine.state}"]
             reasons += [more(s, mine) for s in alive if s.has_more_than(mine)]
-            ahead = [f"choose the most advanced one: `pgrepl failover --to {s.name}`" for s in alive]
+            ahead = [
+                f"choose the most advanced one: `pgrepl failover --to {s.name}`" for s in alive
+            ]
             remedy = cluster.addressed((ahead or ["`pgrepl status` says who is there"])[0])
             refuse(self.kind, to, reasons, remedy)
             return wanted
@@ -304,7 +316,9 @@ class Failover(RoleChange):
 
     def _note_last_seen(self) -> None:
         """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
-        seen = db.row(self.new.address, "select pg_current_snapshot()::text as snapshot")["snapshot"]
+        seen = db.row(self.new.address, "select pg_current_snapshot()::text as snapshot")[
+            "snapshot"
+        ]
         self.cluster.topology.operation["seen"] = seen
         self.cluster.record()
 

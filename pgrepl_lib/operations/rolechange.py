@@ -96,11 +96,17 @@ class RoleChange:
     def steps(self, titles: dict[str, str]) -> list[Step]:
         """Every step's title and action, in order."""
         moves = self.follow_steps(titles["follow"])
-        return [(titles["promote"], self.promote_action()), *moves, (titles["tidy"], self.tidy_action())]
+        return [
+            (titles["promote"], self.promote_action()),
+            *moves,
+            (titles["tidy"], self.tidy_action()),
+        ]
 
     def _titles(self, given: dict[str, str]) -> dict[str, str]:
         if unknown := given.keys() - self.TITLES.keys():
-            raise TypeError(f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(self.TITLES)}")
+            raise TypeError(
+                f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(self.TITLES)}"
+            )
         return {**self.TITLES, **given}
 
     # --- steps that both have ------------------------------------------------------------------------------
@@ -123,7 +129,9 @@ class RoleChange:
 
     def follow(self, title: str = "") -> list[str]:
         """Steps: the others follow the new primary; no new copy is needed."""
-        return [self.cluster.perform(t, a) for t, a in self.follow_steps(title or self.TITLES["follow"])]
+        return [
+            self.cluster.perform(t, a) for t, a in self.follow_steps(title or self.TITLES["follow"])
+        ]
 
     def tidy(self, title: str = "") -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
@@ -149,7 +157,11 @@ class RoleChange:
 
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""
-        return [self.cluster.instance(n) for n in self.cluster.topology.followers(self.old.name) if n != self.new.name]
+        return [
+            self.cluster.instance(n)
+            for n in self.cluster.topology.followers(self.old.name)
+            if n != self.new.name
+        ]
 
     def unreached(self, others: Sequence[Instance]) -> list[str]:
         """Who of these does not get through to the new primary by its name, as a reason.
@@ -234,9 +246,15 @@ class RoleChange:
         def probe() -> tuple[bool, str]:
             return not self.new.in_recovery(), f"in recovery, {self.new.position()}"
 
-        wait_until(f"the promotion of {name}", probe, seconds=PROMOTE_SECONDS, progress=self.new.position,
-                   alive=lambda: engine.running(name), log=lambda: engine.log_tail(name),
-                   hint="the log's last lines say why; correct it and run again")  # fmt: skip
+        wait_until(
+            f"the promotion of {name}",
+            probe,
+            seconds=PROMOTE_SECONDS,
+            progress=self.new.position,
+            alive=lambda: engine.running(name),
+            log=lambda: engine.log_tail(name),
+            hint="the log's last lines say why; correct it and run again",
+        )
 
     def note_promoted(self, topology: Topology) -> None:
         """Put down who is the primary from then on, and what becomes of the old one."""
@@ -291,7 +309,9 @@ class RoleChange:
 def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:
     """Raise `StepFailed` with every reason; nothing was changed yet."""
     if reasons:
-        raise StepFailed(f"No {kind} to {to}; nothing was changed.", looked_at=reasons, remedy=remedy)
+        raise StepFailed(
+            f"No {kind} to {to}; nothing was changed.", looked_at=reasons, remedy=remedy
+        )
 
 
 def candidate(cluster: Cluster, to: str) -> Instance:

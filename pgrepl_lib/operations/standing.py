@@ -138,7 +138,12 @@ def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
         return [(s.received, s.replayed) for s in last]
 
     with suppress(WaitTimeout):  # as far as it is then known
-        wait_until("the replicas to replay what they have", probe, seconds=CHOICE_SECONDS, progress=position)
+        wait_until(
+            "the replicas to replay what they have",
+            probe,
+            seconds=CHOICE_SECONDS,
+            progress=position,
+        )
     return last
 
 
@@ -161,10 +166,15 @@ def wait_everything_replayed(instance: Instance, seconds: float = STANDSTILL_SEC
         return last and last.replayed
 
     engine = instance.cluster.engine
-    wait_until(f"{instance.name} to replay what it received", probe, seconds=seconds, progress=position,
-               alive=lambda: engine.running(instance.name),
-               log=lambda: engine.log_tail(instance.name),
-               hint="the last state says what its replay waits for: end that, then run again")  # fmt: skip
+    wait_until(
+        f"{instance.name} to replay what it received",
+        probe,
+        seconds=seconds,
+        progress=position,
+        alive=lambda: engine.running(instance.name),
+        log=lambda: engine.log_tail(instance.name),
+        hint="the last state says what its replay waits for: end that, then run again",
+    )
     assert last, "the wait ends with a look, or raises"
     return last
 
@@ -199,7 +209,9 @@ def _wait_for_readers(instance: Instance) -> None:
         wait_everything_replayed(instance)
 
 
-def _may_turn_out_ahead(one: Standing, all_of_them: list[Standing], draining: Sequence[str]) -> bool:
+def _may_turn_out_ahead(
+    one: Standing, all_of_them: list[Standing], draining: Sequence[str]
+) -> bool:
     seen = one.recovery
     if seen.receiving and one.name in draining:
         return True

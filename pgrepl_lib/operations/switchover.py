@@ -115,7 +115,9 @@ class Switchover(RoleChange):
         """Cancel it by itself; returns what to tell, with what stands in the way now."""
         kill = self.cluster.engine.kill(self.old.name)
         if not (self.old.runs_as_primary() or kill.done()):
-            kill.do(silently)  # it was told to end, and waits: when it starts again, nothing is lost
+            kill.do(
+                silently
+            )  # it was told to end, and waits: when it starts again, nothing is lost
         self.cancel()
         found = list(self._hindrances())
         if hindrances.ARCHIVES in str(reason):
@@ -142,7 +144,10 @@ class Switchover(RoleChange):
     # --- pieces --------------------------------------------------------------------------------------------
 
     def steps(self, titles: dict[str, str]) -> list[Step]:
-        first = [(titles["prepare"], self._prepare_action()), (titles["stop_writes"], self._stop_action())]
+        first = [
+            (titles["prepare"], self._prepare_action()),
+            (titles["stop_writes"], self._stop_action()),
+        ]
         return [*first, *super().steps(titles)]
 
     def _prepare_action(self) -> Action:
@@ -155,7 +160,11 @@ class Switchover(RoleChange):
             slots.do(tell)
             write_standby(self.old, self.new)
 
-        return Action((*place.commands, *slots.commands, *standby_commands(self.old)), do, self._past_preparing)
+        return Action(
+            (*place.commands, *slots.commands, *standby_commands(self.old)),
+            do,
+            self._past_preparing,
+        )
 
     def _past_preparing(self) -> bool:
         """Whether the chosen one was told to become the primary: all was prepared before."""
@@ -168,7 +177,9 @@ class Switchover(RoleChange):
         def do(tell: Tell) -> None:
             self._end_old(stop, tell)
             forbid.do(tell)
-            self._end_old(stop, tell)  # somebody may have started it in between; now it cannot come up writable again
+            self._end_old(
+                stop, tell
+            )  # somebody may have started it in between; now it cannot come up writable again
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
                 raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).")

@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
     from ..steps.cluster import Cluster
 
-LEVELS = ("off", "local", "remote_write", "on", "remote_apply")  # of synchronous_commit, each waits for more
+LEVELS = (
+    "off",
+    "local",
+    "remote_write",
+    "on",
+    "remote_apply",
+)  # of synchronous_commit, each waits for more
 PATIENCE = 20  # seconds for one commit that is measured
 TRY = "select pg_logical_emit_message(true, 'pgrepl', 'try')"  # WAL, and nothing but WAL
 # A session that waits for no replica goes on: cancelled earlier, it would not have committed.
-GIVE_UP = "select pg_cancel_backend(pid) from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"
+GIVE_UP = (
+    "select pg_cancel_backend(pid) from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"
+)
 
 
 def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
@@ -78,7 +86,10 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     """
     warned: list[Any] = []
     at, limit = cluster.primary.address, seconds + PATIENCE
-    with futures.ThreadPoolExecutor(1) as one, db.connect(at, limit=limit, settings=CONFIRMED) as connection:
+    with (
+        futures.ThreadPoolExecutor(1) as one,
+        db.connect(at, limit=limit, settings=CONFIRMED) as connection,
+    ):
         connection.add_notice_handler(warned.append)
         commit = one.submit(connection.execute, TRY)
         futures.wait([commit], seconds)
@@ -97,9 +108,13 @@ def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
     """
     import pandas
 
-    if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (streaming := _streaming(cluster)):
-        raise StepFailed(f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
-                         remedy=cluster.addressed("`pgrepl run` starts the replicas"))  # fmt: skip
+    if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (
+        streaming := _streaming(cluster)
+    ):
+        raise StepFailed(
+            f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
+            remedy=cluster.addressed("`pgrepl run` starts the replicas"),
+        )
     try:
         taken = _measured(cluster.primary.address, rows)
     except db.NoAnswer as error:
@@ -133,11 +148,17 @@ def _streaming(cluster: Cluster) -> int:
 
 def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
     """WAL senders read the file a moment later; only then do commits wait for their replicas."""
-    priorities = {n: (1 if method.startswith("ANY") else i) if method else 0 for i, n in enumerate(names, 1)}
+    priorities = {
+        n: (1 if method.startswith("ANY") else i) if method else 0 for i, n in enumerate(names, 1)
+    }
     query = "select application_name as n, sync_priority as p from pg_stat_replication where state = 'streaming'"
 
     def probe() -> tuple[bool, str]:
-        seen = {r["n"]: r["p"] for r in db.rows(cluster.primary.address, query) if r["n"] in priorities}
-        return all(priorities[n] == p for n, p in seen.items()), f"sync_priority: {seen}, wanted {priorities}"
+        seen = {
+            r["n"]: r["p"] for r in db.rows(cluster.primary.address, query) if r["n"] in priorities
+        }
+        return all(
+            priorities[n] == p for n, p in seen.items()
+        ), f"sync_priority: {seen}, wanted {priorities}"
 
     wait_until("the replicas' new priorities", probe, seconds=20)

@@ -15,10 +15,14 @@ from ipaddress import IPv4Network
 FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
 BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-MAY_HOLD_A_SECRET = re.compile(r"_command$|passphrase$|passw(or)?d$|secret|token|api_?key|conninfo", re.IGNORECASE)
+MAY_HOLD_A_SECRET = re.compile(
+    r"_command$|passphrase$|passw(or)?d$|secret|token|api_?key|conninfo", re.IGNORECASE
+)
 # A setting with its value, also one that is commented out; an option of a rule in `pg_hba.conf` with all that follows it.
-SETTING = re.compile(r"\s*(?P<comment>#)?\s*(?P<name>[A-Za-z_][\w.]*)(?(comment)\s*=\s*|(?:\s*=\s*|\s+))"
-                     r"(?P<value>'(?:[^'\\]|''|\\.)*'|[^#\n]*[^#\s])")  # fmt: skip
+SETTING = re.compile(
+    r"\s*(?P<comment>#)?\s*(?P<name>[A-Za-z_][\w.]*)(?(comment)\s*=\s*|(?:\s*=\s*|\s+))"
+    r"(?P<value>'(?:[^'\\]|''|\\.)*'|[^#\n]*[^#\s])"
+)
 RULE_OPTION = re.compile(r"(?P<name>ldapbindpasswd|radiussecrets)\s*=\s*(?P<value>.+)")
 
 
@@ -36,10 +40,16 @@ def setting_lines(settings: Mapping[str, object]) -> list[str]:
 
 def hba_lines(user: str, network: IPv4Network, method: str) -> list[str]:
     """The rule that lets `user` replicate from `network`; a name that needs quoting is quoted."""
-    name = user if BARE_NAME.fullmatch(user) and user not in ("all", "replication") else hba_quote(user)
+    name = (
+        user
+        if BARE_NAME.fullmatch(user) and user not in ("all", "replication")
+        else hba_quote(user)
+    )
     columns = ("host", "replication", name, str(network), method)
-    return ["# TYPE  DATABASE        USER            ADDRESS                 METHOD",
-            "{:7} {:15} {:15} {:23} {}".format(*columns)]  # fmt: skip
+    return [
+        "# TYPE  DATABASE        USER            ADDRESS                 METHOD",
+        "{:7} {:15} {:15} {:23} {}".format(*columns),
+    ]
 
 
 def hba_quote(name: str) -> str:
@@ -67,7 +77,9 @@ def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = Fals
         text += "\n"
     if not first:
         return f"{text}\n{block}"
-    entry = re.search(r"^(# >>> pgrepl: |[ \t]*[^#\s])", text, re.MULTILINE)  # not inside another block
+    entry = re.search(
+        r"^(# >>> pgrepl: |[ \t]*[^#\s])", text, re.MULTILINE
+    )  # not inside another block
     at = entry.start() if entry else len(text)
     return f"{text[:at]}{block}\n{text[at:]}"
 
@@ -75,19 +87,31 @@ def with_block(text: str, name: str, lines: Sequence[str], *, first: bool = Fals
 def without_block(text: str, name: str) -> str:
     """The text without the managed block `name`, and without the empty line that came with it."""
     block = rf"^# >>> pgrepl: {name}\n.*?^# <<< pgrepl: {name}\n"
-    return re.sub(rf"\n{block}\Z|\n{block}(?=\n)|{block}\n?", "", text, count=1, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        rf"\n{block}\Z|\n{block}(?=\n)|{block}\n?",
+        "",
+        text,
+        count=1,
+        flags=re.DOTALL | re.MULTILINE,
+    )
 
 
 def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -> str:
     """The text with the managed blocks that differ between two versions of it as in the new one; first: as in `with_block`."""
     was, now = _blocks(old), _blocks(new)
     for name in (n for n in {**was, **now} if was.get(n) != now.get(n)):
-        text = with_block(text, name, now[name], first=first) if name in now else without_block(text, name)
+        text = (
+            with_block(text, name, now[name], first=first)
+            if name in now
+            else without_block(text, name)
+        )
     return text
 
 
 def _blocks(text: str) -> dict[str, list[str]]:
-    found = re.findall(r"^# >>> pgrepl: ([^\n]*)\n(.*?)^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(
+        r"^# >>> pgrepl: ([^\n]*)\n(.*?)^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE
+    )
     return {name: lines.split("\n")[:-1] for name, lines in found}
 
 
@@ -106,8 +130,15 @@ def diff(old: str, new: str, path: str) -> str:
     """
     ours = {line for lines in _blocks(new).values() for line in lines}
     found = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)
-    shown = (line if line[0] != "-" and line[1:].rstrip("\n") in ours else line[0] + _masked_line(line[1:]) for line in found)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in shown)
+    shown = (
+        line
+        if line[0] != "-" and line[1:].rstrip("\n") in ours
+        else line[0] + _masked_line(line[1:])
+        for line in found
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in shown
+    )
 
 
 def masked(name: str, value: str) -> str:
@@ -121,10 +152,16 @@ def masked(name: str, value: str) -> str:
 
         try:
             words = {k: str(v) for k, v in conninfo_to_dict(value).items() if v is not None}
-            return make_conninfo("", **{k: v for k, v in words.items() if not re.search("password$|secret", k)})
+            return make_conninfo(
+                "", **{k: v for k, v in words.items() if not re.search("password$|secret", k)}
+            )
         except Error:
             pass  # not even libpq can read it
-    return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}" if value and MAY_HOLD_A_SECRET.search(name) else value
+    return (
+        f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"
+        if value and MAY_HOLD_A_SECRET.search(name)
+        else value
+    )
 
 
 def _masked_line(line: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-LAYOUT = struct.Struct("<QIIi4xqQQI")  # identifier, two versions, state, time, last checkpoint, its redo, its timeline
+LAYOUT = struct.Struct(
+    "<QIIi4xqQQI"
+)  # identifier, two versions, state, time, last checkpoint, its redo, its timeline
 SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, IN_RECOVERY = 1, 2, 5
 
 

@@ -37,7 +37,9 @@ def signals_held() -> Iterator[list[int]]:
     """Note SIGINT and SIGTERM instead of heeding them: ZeroMQ waits for ever for a socket interrupted in the making."""
     came: list[int] = []
     held = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in held}
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number)) for number in held
+    }
     try:
         yield came
     finally:
@@ -100,7 +102,9 @@ class SharedKernel:
         if cls.client is None:
             run_sync(cls.connection.wait_for_ready)(timeout=60)
         else:
-            run_sync(cls.connection.execute_interactive)("get_ipython().reset()", store_history=False, timeout=30)
+            run_sync(cls.connection.execute_interactive)(
+                "get_ipython().reset()", store_history=False, timeout=30
+            )
         cls.client, client.km, client.kc = client, cls.manager, cls.connection
 
     @classmethod

@@ -31,7 +31,12 @@ from ..steps.steps import Outcome
 if TYPE_CHECKING:
     import pandas
 
-WOULD_CHANGE, UNCHANGED, WOULD_BE_MADE, WOULD_STOP = "would change", "unchanged", "would be made", "would stop the run"
+WOULD_CHANGE, UNCHANGED, WOULD_BE_MADE, WOULD_STOP = (
+    "would change",
+    "unchanged",
+    "would be made",
+    "would stop the run",
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,13 @@ class Ahead:
     edited: set[str] = field(default_factory=set)
     asked: bool = False
 
-    def add(self, kind: str, title: str, outcome: str, commands: Sequence[object] = (), diff: str = "") -> None:
+    def add(
+        self, kind: str, title: str, outcome: str, commands: Sequence[object] = (), diff: str = ""
+    ) -> None:
         """Plan one more thing at this place."""
-        self.planned.append(Planned(self.chapter, self.cell, kind, title, outcome, [str(c) for c in commands], diff))
+        self.planned.append(
+            Planned(self.chapter, self.cell, kind, title, outcome, [str(c) for c in commands], diff)
+        )
 
     def leave(self, path: Path, text: str, mode: int | None = None) -> None:
         """A configuration file would have this content, and its server would have to read it."""
@@ -122,11 +131,15 @@ class LookingInstance(Instance):
             return super().create_replication_user(title)
 
     def create_slot(self, slot: str, title: str = "") -> str:
-        with self.cluster.taken_as_recorded(self, lambda r: slot in (r.state["instances"][self.name]["slots"] or {})):
+        with self.cluster.taken_as_recorded(
+            self, lambda r: slot in (r.state["instances"][self.name]["slots"] or {})
+        ):
             return super().create_slot(slot, title)
 
     def _end_temporary_action(self) -> Action:
-        return _undone(super()._end_temporary_action(), temporary_of(self.name) in self.cluster.ahead.started)
+        return _undone(
+            super()._end_temporary_action(), temporary_of(self.name) in self.cluster.ahead.started
+        )
 
     def _path(self, file: str) -> Path:
         return self.cluster.folder / self.name / file
@@ -155,7 +168,10 @@ class LookingCluster(Cluster):
         return Outcome(outcome)
 
     def perform_all(
-        self, steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]], *, at_once: int
+        self,
+        steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]],
+        *,
+        at_once: int,
     ) -> list[Outcome]:
         return [self.perform(title, action, diff=diff) for title, action, diff, _ in steps]
 
@@ -212,10 +228,14 @@ class LookingCluster(Cluster):
         yield
 
     @contextmanager
-    def taken_as_recorded(self, instance: Instance, is_done: Callable[[recorded.Record], object]) -> Iterator[None]:
+    def taken_as_recorded(
+        self, instance: Instance, is_done: Callable[[recorded.Record], object]
+    ) -> Iterator[None]:
         """What a stopped server with data cannot be asked for is taken to be as recorded."""
         record = None if instance.answers()[0] or not instance.prepared() else recorded.read(self)
-        self._recorded_as_done = bool(record and instance.name in record.state["instances"] and is_done(record))
+        self._recorded_as_done = bool(
+            record and instance.name in record.state["instances"] and is_done(record)
+        )
         try:
             yield
         finally:
@@ -224,7 +244,13 @@ class LookingCluster(Cluster):
     def _done(self, action: Action) -> bool:
         try:
             return action.done()
-        except (psycopg.Error, OSError, LookupError, AttributeError, PgreplError):  # no server, file or container to ask
+        except (
+            psycopg.Error,
+            OSError,
+            LookupError,
+            AttributeError,
+            PgreplError,
+        ):  # no server, file or container to ask
             return self._recorded_as_done
 
     def _prepare_once(self) -> None:

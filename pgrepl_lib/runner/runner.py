@@ -99,13 +99,19 @@ class Client(PapermillNotebookClient):
     def interrupt(self) -> None:
         """Interrupt the cell that runs; end the kernel where that does not help."""
         first, SharedKernel.interrupted = not SharedKernel.interrupted, True
-        self.pending = asyncio.ensure_future(self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True))
+        self.pending = asyncio.ensure_future(
+            self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True)
+        )
         if first:
-            asyncio.get_event_loop().call_later(INTERRUPT_SECONDS, self._end_if_running, self.nb_man)
+            asyncio.get_event_loop().call_later(
+                INTERRUPT_SECONDS, self._end_if_running, self.nb_man
+            )
 
     def execute_cell(self, cell: Any, cell_index: int, **more: Any) -> Any:
         if SharedKernel.interrupted:
-            self.nb_man.cell_exception(cell, cell_index=cell_index)  # papermill would call it completed
+            self.nb_man.cell_exception(
+                cell, cell_index=cell_index
+            )  # papermill would call it completed
             raise Interrupted("The run was interrupted.")
         try:
             return super().execute_cell(cell, cell_index, **more)
@@ -145,10 +151,14 @@ class SharedKernelEngine(NBClientEngine):
             cls._say_first(nb_man, addressed(text, options["params"]), status)
         again = "run again: it goes on where it stopped (`pgrepl run --resume`)"
         if SharedKernel.interrupted:
-            raise Interrupted("The run was interrupted.", remedy=addressed(again, options["params"]))
+            raise Interrupted(
+                "The run was interrupted.", remedy=addressed(again, options["params"])
+            )
         if killed:
-            raise PgreplError("The kernel, which executes the cells, ended: it was killed, or there was no more memory.",
-                              remedy=addressed(again, options["params"])) from killed  # fmt: skip
+            raise PgreplError(
+                "The kernel, which executes the cells, ended: it was killed, or there was no more memory.",
+                remedy=addressed(again, options["params"]),
+            ) from killed
 
     @staticmethod
     def _say_first(nb_man: Any, text: str, status: str) -> None:
@@ -185,7 +195,14 @@ def _steady_clock(nb_man: Any) -> Callable[[], Any]:
     return lambda: began + timedelta(seconds=time.monotonic() - started)
 
 
-def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: Path | None = None, resumes: str = "") -> Path:
+def run(
+    values: Mapping[str, Any],
+    chapters: Sequence[str],
+    *,
+    bar: bool,
+    key: Path | None = None,
+    resumes: str = "",
+) -> Path:
     """Execute chapters in order; returns the run's folder.
 
     values: the parameters as given. Inside `kernel.begun`. bar: whether papermill draws its progress bar. key: the file of
@@ -198,7 +215,9 @@ def run(values: Mapping[str, Any], chapters: Sequence[str], *, bar: bool, key: P
     folder = Path(os.environ[audit.RUN_FOLDER])
     with run_lock(params.folder):
         make_folder(folder)
-        _recorded(cluster, params, chapters, folder, bar, signer, {"resumes": resumes} if resumes else {})
+        _recorded(
+            cluster, params, chapters, folder, bar, signer, {"resumes": resumes} if resumes else {}
+        )
     return folder
 
 
@@ -216,7 +235,13 @@ def _recorded(
     # First: this is what orders the runs.
     audit.Journal.of_project(params.folder).record("run", run=folder.name)
     journal.record(
-        "run", name=folder.name, chapters=list(chapters), params=params.plain(), pid=os.getpid(), **provenance.facts(), **more
+        "run",
+        name=folder.name,
+        chapters=list(chapters),
+        params=params.plain(),
+        pid=os.getpid(),
+        **provenance.facts(),
+        **more,
     )
     started = time.monotonic()
     try:
@@ -234,13 +259,21 @@ def _recorded(
         if status != "completed":
             _each(
                 # First: a disk that is full may hold no more than this.
-                lambda: journal.record("end", status=status, seconds=round(time.monotonic() - started, 3)),
+                lambda: journal.record(
+                    "end", status=status, seconds=round(time.monotonic() - started, 3)
+                ),
                 lambda: exports.finish(sorted(folder.glob("*.ipynb"))),
                 lambda: evidence.leave(Run(folder), signer),
             )
 
 
-def _complete(folder: Path, journal: audit.Journal, exports: evidence.Exporter, signer: CryptoSigner, seconds: float) -> None:
+def _complete(
+    folder: Path,
+    journal: audit.Journal,
+    exports: evidence.Exporter,
+    signer: CryptoSigner,
+    seconds: float,
+) -> None:
     """Leave all evidence, and say last that the run completed: one that is killed meanwhile has not."""
     exports.finish(sorted(folder.glob("*.ipynb")))
     run = Run(folder, journal.line("end", status="completed", seconds=round(seconds, 3)))
@@ -268,8 +301,15 @@ def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal,
     given = {**params.plain(), "workdir": str(params.workdir)}
     terminal.tell(chapter)
     try:
-        execute_notebook(NOTEBOOKS / f"{chapter}.ipynb", target, given, engine_name="pgrepl", progress_bar=bar,
-                         autosave_cell_every=0, params=params)  # fmt: skip
+        execute_notebook(
+            NOTEBOOKS / f"{chapter}.ipynb",
+            target,
+            given,
+            engine_name="pgrepl",
+            progress_bar=bar,
+            autosave_cell_every=0,
+            params=params,
+        )
     except PapermillExecutionError as error:
         journal.record("chapter", chapter=chapter, status="failed", error=error.ename)
         raise ChapterFailed(chapter, error.ename, error.evalue, target) from None

@@ -34,22 +34,31 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
     `ParameterError` where they are not, and where there is no run.
     """
     params = Params.parse(given)
-    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]  # one that left no journal has done nothing
+    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[
+        -1
+    ]  # one that left no journal has done nothing
     begun = run.opening
     if not begun.get("params") or not begun.get("chapters"):
-        raise ParameterError(f"The journal of run {run.name} does not say what it was to do.",
-                             looked_at=[str(run.folder)],
-                             remedy=addressed("run anew: `pgrepl run`", params))  # fmt: skip
+        raise ParameterError(
+            f"The journal of run {run.name} does not say what it was to do.",
+            looked_at=[str(run.folder)],
+            remedy=addressed("run anew: `pgrepl run`", params),
+        )
     had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
     before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
     chapters = list(begun["chapters"])
     wanted = _between(first or chapters[0], last or chapters[-1])
-    differing = [f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]]
+    differing = [
+        f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]
+    ]
     if wanted != chapters:
         differing.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
     if differing:
-        raise ParameterError(f"Run {run.name} had other parameters; nothing was touched.", looked_at=differing,
-                             remedy=addressed("leave them out, or run anew: `pgrepl run`", params))  # fmt: skip
+        raise ParameterError(
+            f"Run {run.name} had other parameters; nothing was touched.",
+            looked_at=differing,
+            remedy=addressed("leave them out, or run anew: `pgrepl run`", params),
+        )
     return Task(had, [] if run.status == "completed" else chapters, run.name)
 
 

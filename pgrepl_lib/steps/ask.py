@@ -53,13 +53,19 @@ def wanted() -> bool:
 
 def confirm(title: str, commands: Sequence[object], diff: str) -> None:
     """Show what a step would do, and wait for the answer; raises `Declined`. After "all" nobody is asked again."""
-    lines = [f"\n{title}", *(f"  $ {c}" for c in commands), *(f"  {line}" for line in diff.splitlines())]
+    lines = [
+        f"\n{title}",
+        *(f"  $ {c}" for c in commands),
+        *(f"  {line}" for line in diff.splitlines()),
+    ]
     terminal = os.open(os.environ[TERMINAL], os.O_RDWR | os.O_NOCTTY)
     try:
         _write(terminal, redact("\n".join(map(legible, lines)) + "\n"))
         answer = ""
         while answer not in (*YES, *NO, *ALL):
-            termios.tcflush(terminal, termios.TCIFLUSH)  # what was typed before the question answers nothing
+            termios.tcflush(
+                terminal, termios.TCIFLUSH
+            )  # what was typed before the question answers nothing
             _write(terminal, PROMPT)
             answer = _line(terminal)
     finally:

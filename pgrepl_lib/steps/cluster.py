@@ -38,7 +38,9 @@ class Cluster(Steps[Instance]):
 
     instance_kind = Instance
 
-    def __init__(self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = "") -> None:
+    def __init__(
+        self, params: Params, engine: Engine, why: str, topology: Topology, chapter: str = ""
+    ) -> None:
         super().__init__(params, engine, topology)
         self.why, self.chapter = why, chapter
         engine.had_data = bool(topology.system_identifier)
@@ -73,7 +75,9 @@ class Cluster(Steps[Instance]):
     def start_temporary(self, title: str = "Start a temporary instance") -> str:
         """Step: a server of the wanted version to copy its files from (document: pg_temp; corrections 1 and 2)."""
         action = self.engine.start_temporary()
-        return self.perform(title, Action(action.commands, action.do, self.primary.has_configuration))
+        return self.perform(
+            title, Action(action.commands, action.do, self.primary.has_configuration)
+        )
 
     def remove_temporary(self, title: str = "Remove the temporary instance") -> str:
         """Step: the temporary instance has done its work."""
@@ -119,11 +123,16 @@ class Cluster(Steps[Instance]):
                 files.remove_below(self.folder, name)
 
         def done() -> bool:
-            return action.done() and not any((self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE))
+            return action.done() and not any(
+                (self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE)
+            )
 
         self.topology.operation = {}  # what is removed need not be finished
         self._ready = self.followed = True  # what is about to go needs no preparation, no record
-        outcome = self.perform(title, Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done))
+        outcome = self.perform(
+            title,
+            Action((*action.commands, f"rm -r {' '.join(self.topology.names)} secrets"), do, done),
+        )
         files.remove(self.folder / state.FILE)
         files.remove(self.folder / "secrets")
         self._ready = False
@@ -133,7 +142,12 @@ class Cluster(Steps[Instance]):
 
     def existing(self) -> list[str]:
         """What exists of this cluster now: containers, volumes, networks or data, and its folder's files."""
-        kept = [f"{n}/{f}" for n in self.topology.names for f in CONFIGURATION if (self.folder / n / f).exists()]
+        kept = [
+            f"{n}/{f}"
+            for n in self.topology.names
+            for f in CONFIGURATION
+            if (self.folder / n / f).exists()
+        ]
         links = files.links(self.folder, self._files())
         kept += [f"{link}, which is not removed" for link in links]
         return [*self.engine.existing(), *kept]
@@ -144,7 +158,10 @@ class Cluster(Steps[Instance]):
         titles: the findings' names (folder, disk, ports, network) in the reader's language.
         """
         found = findings(self)
-        show.table(("", "", ""), [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found])
+        show.table(
+            ("", "", ""),
+            [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found],
+        )
         require(found)
         self._found_ready = True
         return found
@@ -158,7 +175,11 @@ class Cluster(Steps[Instance]):
     def record_versions(self) -> None:
         """Record the same in a run that begins after the chapter that shows it, once the image or the programs are here."""
         later = os.environ.get(audit.RUN_FOLDER) and self.chapter not in ("", SET_UP[0])
-        if later and not any(e["kind"] == "engine" for e in self.journal.entries()) and self.engine.fetch().done():
+        if (
+            later
+            and not any(e["kind"] == "engine" for e in self.journal.entries())
+            and self.engine.fetch().done()
+        ):
             self._record_engine()
 
     def picture(self, **texts: str) -> None:
@@ -179,8 +200,11 @@ class Cluster(Steps[Instance]):
         result = self.examine(name, title, hint)
         show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
         if not result.passed:
-            raise CheckFailed(f"Check failed: {result.title}", remedy=result.hint,
-                              looked_at=[f"{result.seen} (expected: {result.expected})"])  # fmt: skip
+            raise CheckFailed(
+                f"Check failed: {result.title}",
+                remedy=result.hint,
+                looked_at=[f"{result.seen} (expected: {result.expected})"],
+            )
         return result
 
     def examine(self, name: str, title: str = "", hint: str = "") -> Check:
@@ -211,8 +235,14 @@ class Cluster(Steps[Instance]):
 
     def _record_engine(self) -> dict[str, str]:
         facts = self.engine.facts()
-        self.journal.record("engine", chapter=self.chapter, why=self.why, facts=facts, port=dict(self.engine.ports),
-                            operated=self.topology.operated)  # fmt: skip
+        self.journal.record(
+            "engine",
+            chapter=self.chapter,
+            why=self.why,
+            facts=facts,
+            port=dict(self.engine.ports),
+            operated=self.topology.operated,
+        )
         return facts
 
     def _prepare_once(self) -> None:
@@ -222,7 +252,9 @@ class Cluster(Steps[Instance]):
             require(findings(self))
         require(ownership(self))
         files.make_folder(self.folder)
-        with state.reserving(self.params):  # two projects that begin at once must not choose the same ports
+        with state.reserving(
+            self.params
+        ):  # two projects that begin at once must not choose the same ports
             self._choose_ports()
         self.engine.prepare()
         for name in self.topology.names:
@@ -270,7 +302,9 @@ class Cluster(Steps[Instance]):
             self._record_engine()
 
 
-MAKE: ContextVar[Callable[..., Cluster]] = ContextVar("MAKE", default=Cluster)  # of which kind the chapters open theirs
+MAKE: ContextVar[Callable[..., Cluster]] = ContextVar(
+    "MAKE", default=Cluster
+)  # of which kind the chapters open theirs
 
 
 def open_cluster(chapter: str = "", **values: Any) -> Cluster:
@@ -289,12 +323,19 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     engine, why = choose(params, ports, made.get("engine"))
     engine.id = made.get("id") or engine.find_id()
     refuse_engine(params, made, engine)
-    if made and params.port == 0 and any(holder(p) for p in ports.values()) and not any(map(engine.has_data, ports)):
+    if (
+        made
+        and params.port == 0
+        and any(holder(p) for p in ports.values())
+        and not any(map(engine.has_data, ports))
+    ):
         engine, _ = choose(
             params, state.new_ports(params, topology.names), made.get("engine")
         )  # taken before they were ever used
     cluster = MAKE.get()(params, engine, why, topology, chapter)
     cluster.refuse_settings(made)
     cluster.record_versions()
-    show.markdown(f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`")
+    show.markdown(
+        f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`"
+    )
     return cluster

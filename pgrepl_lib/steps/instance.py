@@ -43,7 +43,9 @@ class Instance(Server):
         """Step: mode 644, so that the server's user may read the file (correction 3)."""
         path = self.cluster.folder / self.name / file
         shown = f"chmod 644 {self.name}/{file}"
-        action = Action((shown,), lambda tell: path.chmod(0o644), lambda: self.mode_of(file) == 0o644)
+        action = Action(
+            (shown,), lambda tell: path.chmod(0o644), lambda: self.mode_of(file) == 0o644
+        )
         return self.cluster.perform(title or f"Make {self.name}/{file} readable", action)
 
     def configure(self, settings: Mapping[str, Any], title: str = "") -> str:
@@ -54,7 +56,12 @@ class Instance(Server):
         needed = limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
         lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit("postgresql.conf", "settings", title, lambda text: conf.with_block(text, "settings", lines))
+        return self._edit(
+            "postgresql.conf",
+            "settings",
+            title,
+            lambda text: conf.with_block(text, "settings", lines),
+        )
 
     def allow_replication(self, title: str = "") -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, because the first match decides."""
@@ -66,11 +73,18 @@ class Instance(Server):
     def follow(self, upstream: Server, title: str = "") -> str:
         """Step: `primary_conninfo` and `primary_slot_name` in the replica's `postgresql.conf` (document, last section)."""
         lines = self.standby_lines(upstream)
-        return self._edit("postgresql.conf", "standby", title, lambda text: conf.with_block(text, "standby", lines))
+        return self._edit(
+            "postgresql.conf",
+            "standby",
+            title,
+            lambda text: conf.with_block(text, "standby", lines),
+        )
 
     def standby_lines(self, upstream: Server) -> list[str]:
         """What makes a server that starts in recovery follow this upstream, over its own slot."""
-        return conf.setting_lines({"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot})
+        return conf.setting_lines(
+            {"primary_conninfo": self.conninfo(upstream), "primary_slot_name": self.slot}
+        )
 
     # --- primary -------------------------------------------------------------------------------------------
 
@@ -91,8 +105,10 @@ class Instance(Server):
             elif statement := drift.rights_back(self.cluster, found):
                 db.rows(self.address, statement)
             elif not found["rolreplication"]:
-                raise StepFailed(f"The role {params.replication_user} exists without the replication right.",
-                                 remedy="use another replication_user, or ALTER ROLE … REPLICATION")  # fmt: skip
+                raise StepFailed(
+                    f"The role {params.replication_user} exists without the replication right.",
+                    remedy="use another replication_user, or ALTER ROLE … REPLICATION",
+                )
             if scram:
                 logins.write_statement(engine, self.name)
                 engine.run(password)
@@ -106,9 +122,18 @@ class Instance(Server):
 
         statement = logins.statement_command(params.replication_user)
         commands = anew = (create, statement, password) if scram else (create,)
-        if self.answers()[0] and (found := role()) and (back := drift.rights_back(self.cluster, found)):
-            commands = (engine.client(self.name, "psql", "-c", f"{back.as_string()};"), *commands[1:])
-        return self.cluster.perform(title or "Create the replication user", Action(commands, do, done, anew))
+        if (
+            self.answers()[0]
+            and (found := role())
+            and (back := drift.rights_back(self.cluster, found))
+        ):
+            commands = (
+                engine.client(self.name, "psql", "-c", f"{back.as_string()};"),
+                *commands[1:],
+            )
+        return self.cluster.perform(
+            title or "Create the replication user", Action(commands, do, done, anew)
+        )
 
     def create_slot(self, slot: str, title: str = "") -> str:
         """Step: the physical slot of a replica, which reserves WAL at once (correction 6)."""
@@ -118,11 +143,19 @@ class Instance(Server):
 
     def slot_action(self, slot: str) -> Action:
         """The same as an action, for steps that do more."""
-        query = sql.SQL("select * from pg_create_physical_replication_slot({}, true);").format(slot).as_string()
+        query = (
+            sql.SQL("select * from pg_create_physical_replication_slot({}, true);")
+            .format(slot)
+            .as_string()
+        )
         command = self.cluster.engine.client(self.name, "psql", "-c", query)
 
         def done() -> bool:
-            found = db.row(self.address, "select slot_type from pg_replication_slots where slot_name = %s", [slot])
+            found = db.row(
+                self.address,
+                "select slot_type from pg_replication_slots where slot_name = %s",
+                [slot],
+            )
             return bool(found)
 
         return Action((command,), lambda tell: db.rows(self.address, query), done)
@@ -132,7 +165,9 @@ class Instance(Server):
     def start_temporary(self, title: str = "") -> str:
         """Step: a place with the replica's empty data folder (document: repl_temp)."""
         self.cluster.require_primary()
-        return self.cluster.perform(title or f"Start a temporary {self.name}", self._temporary_action())
+        return self.cluster.perform(
+            title or f"Start a temporary {self.name}", self._temporary_action()
+        )
 
     def _temporary_action(self) -> Action:
         action = self.cluster.engine.start_temporary_replica(self.name)
@@ -177,7 +212,9 @@ class Instance(Server):
 
     def forget_recovery_settings(self, title: str = "") -> str:
         """Step: one owner for `primary_conninfo`: the copy in `postgresql.auto.conf` goes (corrections 4 and 5)."""
-        return self.cluster.perform(title or "Give primary_conninfo one owner", self._one_owner_action())
+        return self.cluster.perform(
+            title or "Give primary_conninfo one owner", self._one_owner_action()
+        )
 
     def _one_owner_action(self) -> Action:
         command = self.cluster.engine.forget_recovery_settings(self.name)
@@ -185,7 +222,9 @@ class Instance(Server):
 
     def remove_temporary(self, title: str = "") -> str:
         """Step: the temporary replica ends; from now on the data folder counts as complete."""
-        return self.cluster.perform(title or f"Remove the temporary {self.name}", self._end_temporary_action())
+        return self.cluster.perform(
+            title or f"Remove the temporary {self.name}", self._end_temporary_action()
+        )
 
     def _end_temporary_action(self) -> Action:
         action = self.cluster.engine.remove_temporary(temporary_of(self.name), keep_for=self.name)
@@ -200,7 +239,13 @@ class Instance(Server):
     def copy_actions(self) -> list[Action]:
         """The document's way to a complete data folder, from the slot on, for steps that do it as a whole."""
         slot = self.upstream.slot_action(self.slot)
-        return [slot, self._temporary_action(), self._backup_action(), self._one_owner_action(), self._end_temporary_action()]
+        return [
+            slot,
+            self._temporary_action(),
+            self._backup_action(),
+            self._one_owner_action(),
+            self._end_temporary_action(),
+        ]
 
     # --- running -------------------------------------------------------------------------------------------
 
@@ -208,7 +253,9 @@ class Instance(Server):
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         self.cluster.settle_port(self.name)
         action = drift.renewed(self, drift.with_settings(self, self.start_action()))
-        return self.cluster.perform(title or f"Start {self.name}", slots.tidied(self.cluster, self, action))
+        return self.cluster.perform(
+            title or f"Start {self.name}", slots.tidied(self.cluster, self, action)
+        )
 
     def start_action(self) -> Action:
         """The same as an action; raises `StepFailed` for a replica that has no data: it must not make its own."""
@@ -269,19 +316,27 @@ class Instance(Server):
 
     def stop(self, title: str = "") -> str:
         """Step: stop the server; what it has committed is flushed and, from a primary, sent first."""
-        return self.cluster.perform(title or f"Stop {self.name}", self.cluster.engine.stop(self.name))
+        return self.cluster.perform(
+            title or f"Stop {self.name}", self.cluster.engine.stop(self.name)
+        )
 
     def kill(self, title: str = "") -> str:
         """Step: SIGKILL, for drills."""
-        return self.cluster.perform(title or f"Kill {self.name}", self.cluster.engine.kill(self.name))
+        return self.cluster.perform(
+            title or f"Kill {self.name}", self.cluster.engine.kill(self.name)
+        )
 
     def pause_replay(self, title: str = "") -> str:
         """Step: the replica goes on receiving WAL and stops applying it."""
-        return self.cluster.perform(title or f"Pause replay on {self.name}", self._replay_action("pause", "paused"))
+        return self.cluster.perform(
+            title or f"Pause replay on {self.name}", self._replay_action("pause", "paused")
+        )
 
     def resume_replay(self, title: str = "") -> str:
         """Step: the replica applies WAL again, what has piled up first."""
-        return self.cluster.perform(title or f"Resume replay on {self.name}", self._replay_action("resume", "not paused"))
+        return self.cluster.perform(
+            title or f"Resume replay on {self.name}", self._replay_action("resume", "not paused")
+        )
 
     # --- pieces --------------------------------------------------------------------------------------------
 
@@ -290,7 +345,9 @@ class Instance(Server):
         command = self.cluster.engine.client(self.name, "psql", "-c", statement)
 
         def probe() -> tuple[bool, str]:
-            state = str(db.row(self.address, "select pg_get_wal_replay_pause_state() as state")["state"])
+            state = str(
+                db.row(self.address, "select pg_get_wal_replay_pause_state() as state")["state"]
+            )
             return state == wanted, state
 
         def do(tell: Tell) -> None:
@@ -300,7 +357,12 @@ class Instance(Server):
         return Action((command,), do, lambda: probe()[0])
 
     def _edit(self, file: str, block: str, title: str, change: Any) -> str:
-        return self.cluster.edit(title or f"Edit {self.name}/{file}", self.cluster.folder / self.name / file, block, change)
+        return self.cluster.edit(
+            title or f"Edit {self.name}/{file}",
+            self.cluster.folder / self.name / file,
+            block,
+            change,
+        )
 
     def _run(self, *commands: Command) -> None:
         for command in commands:

@@ -24,4 +24,8 @@ def difference(instance: Instance) -> str:
 def addition(instance: Instance) -> str:
     """What its file has that the primary's does not; nothing where a failed step has not made it."""
     path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-    return conf.addition(path.read_text("utf-8"), "standby", f"{instance.name}/{path.name}") if path.exists() else ""
+    return (
+        conf.addition(path.read_text("utf-8"), "standby", f"{instance.name}/{path.name}")
+        if path.exists()
+        else ""
+    )

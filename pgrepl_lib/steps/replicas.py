@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 Prepared = tuple[str, Action, Callable[[], str], Callable[[], str]]
 
 
-def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()) -> list[str]:
+def prepare_all(
+    cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()
+) -> list[str]:
     """Steps: each replica after the first from nothing to streaming, up to four at once; returns the outcomes.
 
     title: with {} for the name. names: these only. A replica of a replica waits for its upstream.
@@ -54,7 +56,10 @@ def prepare_all(cluster: Cluster, title: str = "Prepare {}", names: Sequence[str
 def _whole_step(replica: Instance, title: str) -> Prepared:
     """A replica's step of `prepare_all`, with what its file has of its own."""
     action = slots.tidied(replica.cluster, replica, drift.renewed(replica, whole_action(replica)))
-    difference, addition = partial(own_lines.difference, replica), partial(own_lines.addition, replica)
+    difference, addition = (
+        partial(own_lines.difference, replica),
+        partial(own_lines.addition, replica),
+    )
     return title.format(replica.name), action, difference, addition
 
 
@@ -153,10 +158,16 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
     if followers := cluster.topology.followers(name):
         first = f"pgrepl replica follow {followers[0]} {cluster.primary.name}"
         remedy = cluster.addressed(f"remove them first, or: `{first}`")
-        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy)
+        raise ParameterError(
+            f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy
+        )
     if not confirm and name in cluster.topology.fenced:
-        remedy = f"`pgrepl rejoin {name}` lists them; all the same: `pgrepl replica remove {name} --yes`"
-        cause = f"{name} was the primary and may hold rows that nobody else has; nothing was removed."
+        remedy = (
+            f"`pgrepl rejoin {name}` lists them; all the same: `pgrepl replica remove {name} --yes`"
+        )
+        cause = (
+            f"{name} was the primary and may hold rows that nobody else has; nothing was removed."
+        )
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
     if not confirm and cluster.topology.replicas == [name]:
         remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
@@ -176,10 +187,14 @@ def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> N
         remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
         cause = f"{name} is no replica; nothing was touched."
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
-    if followers := cluster.topology.followers(name):  # a new copy has neither their slots nor the WAL that they need
+    if followers := cluster.topology.followers(
+        name
+    ):  # a new copy has neither their slots nor the WAL that they need
         first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
         remedy = cluster.addressed(f"let them follow another one first: `{first}`")
-        raise ParameterError(f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy)
+        raise ParameterError(
+            f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy
+        )
     source = cluster.instance(name).upstream
     source.require_copyable()
     roles.require_expendable(cluster.engine, cluster.topology, name, source.name, discard=discard)
@@ -191,11 +206,15 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
     if name not in cluster.topology.upstreams:
         raise ParameterError(f"{name} is no replica; nothing was touched.")
     if upstream == name or name in _above(cluster, upstream):
-        raise ParameterError(f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream")
+        raise ParameterError(
+            f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream"
+        )
     outdated.require_none(cluster.engine, cluster.topology)
     if upstream != cluster.primary.name:
         promises.require_enough_left(cluster, name)
-    drops = bystanders.not_needed(slots.elsewhere(cluster, instance, upstream), partial(_left_slot, instance))
+    drops = bystanders.not_needed(
+        slots.elsewhere(cluster, instance, upstream), partial(_left_slot, instance)
+    )
     action = Action.sequence([move_action(instance, target), drops])
     return cluster.perform(title.format(name, upstream), action)
 
@@ -237,9 +256,14 @@ def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
     count += sum(isinstance(m, str) and m not in cluster.topology.names for m in more)
     if not more:
         return
-    have = {n: int(db.row(cluster.primary.address, f"show {n}")[n]) for n in ("max_wal_senders", "max_replication_slots")}
+    have = {
+        n: int(db.row(cluster.primary.address, f"show {n}")[n])
+        for n in ("max_wal_senders", "max_replication_slots")
+    }
     need = {"max_wal_senders": count + 2, "max_replication_slots": count, **limits(count)}
-    if lacking := [f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]]:
+    if lacking := [
+        f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]
+    ]:
         remedy = (
             f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and prepares "
             "the replicas; a value given with the parameter settings is yours to raise"

@@ -31,7 +31,9 @@ def whole_action(instance: Instance) -> Action:
     parts = [*instance.copy_actions(), configuration_action(instance)]
     copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
     taken_back = drift.settings_action(instance).commands
-    return Action((*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands))
+    return Action(
+        (*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands)
+    )
 
 
 def bring_up_above(instance: Instance, tell: Tell) -> None:
@@ -57,7 +59,9 @@ def configuration_action(instance: Instance) -> Action:
 
     def done() -> bool:
         path = target / CONFIGURATION[0]
-        return all((target / f).exists() for f in CONFIGURATION) and path.read_text("utf-8") == _standby(instance)
+        return all((target / f).exists() for f in CONFIGURATION) and path.read_text(
+            "utf-8"
+        ) == _standby(instance)
 
     return Action((shown, *standby_commands(instance)), do, done)
 
@@ -83,4 +87,8 @@ def write_standby(instance: Instance, upstream: Instance) -> None:
 
 def _standby(instance: Instance) -> str:
     text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
-    return conf.with_block(conf.without_block(text, "synchronous"), "standby", instance.standby_lines(instance.upstream))
+    return conf.with_block(
+        conf.without_block(text, "synchronous"),
+        "standby",
+        instance.standby_lines(instance.upstream),
+    )

@@ -103,11 +103,15 @@ class Steps(Members[Kind]):
                 raise
             except Exception as error:
                 outcome = "failed"
-                cause = StepFailed(f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
-                                   remedy="correct the cause named above and run again")  # fmt: skip
+                cause = StepFailed(
+                    f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
+                    remedy="correct the cause named above and run again",
+                )
                 raise cause from error
             finally:
-                self._record_step(title, action, shown, outcome, ran, cause, time.monotonic() - started, adds())
+                self._record_step(
+                    title, action, shown, outcome, ran, cause, time.monotonic() - started, adds()
+                )
         show.step(title, outcome, action.commands, shown)
         return Outcome(outcome)
 
@@ -124,7 +128,10 @@ class Steps(Members[Kind]):
             raise
 
     def perform_all(
-        self, steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]], *, at_once: int
+        self,
+        steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]],
+        *,
+        at_once: int,
     ) -> list[Outcome]:
         """Steps (title, action, diff, adds) that do not need each other, side by side; shown and recorded in their order.
 
@@ -138,7 +145,9 @@ class Steps(Members[Kind]):
             with show.progress(steps[0][0]) as tell:
                 results = together([(action, diff) for _, action, diff, _ in steps], at_once, tell)
             for (title, action, _, adds), r in zip(steps, results, strict=True):
-                self._record_step(title, action, r.diff, r.outcome, r.ran, r.error, r.seconds, adds())
+                self._record_step(
+                    title, action, r.diff, r.outcome, r.ran, r.error, r.seconds, adds()
+                )
                 if r.error is None:
                     show.step(title, r.outcome, action.commands, r.diff)
         for r in results:
@@ -152,8 +161,15 @@ class Steps(Members[Kind]):
         old = self.text_of(path)
         new = change(old)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        action = Action((f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new)
-        return self.perform(title, action, diff=lambda: conf.diff(old, new, name), adds=lambda: conf.addition(new, block, name))
+        action = Action(
+            (f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new
+        )
+        return self.perform(
+            title,
+            action,
+            diff=lambda: conf.diff(old, new, name),
+            adds=lambda: conf.addition(new, block, name),
+        )
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change: nothing else is done until that has ended."""
@@ -183,23 +199,53 @@ class Steps(Members[Kind]):
             raise error
 
     def _record_step(
-        self, title: str, action: Action, diff: str, outcome: str, ran: Sequence[tuple[Command, Completed]],
-        error: BaseException | None, seconds: float, adds: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        title: str,
+        action: Action,
+        diff: str,
+        outcome: str,
+        ran: Sequence[tuple[Command, Completed]],
+        error: BaseException | None,
+        seconds: float,
+        adds: str = "",
+    ) -> None:
         code = (
-            0 if error is None else 130 if outcome == "interrupted" else error.code if isinstance(error, CommandFailed) else 1
+            0
+            if error is None
+            else 130
+            if outcome == "interrupted"
+            else error.code
+            if isinstance(error, CommandFailed)
+            else 1
         )
-        self.journal.record("step", chapter=self.chapter, cell=cell_id(self.chapter), title=title, outcome=outcome,
-                            commands=_with_results(action.commands, ran), diff=diff, adds=adds, exit_code=code,
-                            seconds=round(seconds, 3), **_anew(action), **({"error": str(error)} if error else {}))  # fmt: skip
+        self.journal.record(
+            "step",
+            chapter=self.chapter,
+            cell=cell_id(self.chapter),
+            title=title,
+            outcome=outcome,
+            commands=_with_results(action.commands, ran),
+            diff=diff,
+            adds=adds,
+            exit_code=code,
+            seconds=round(seconds, 3),
+            **_anew(action),
+            **({"error": str(error)} if error else {}),
+        )
 
 
 def _anew(action: Action) -> dict[str, list[str]]:
     """The commands that `replay.sh` takes for it, where they are others."""
-    return {} if action.anew in (None, action.commands) else {"anew": [str(c) for c in action.anew or ()]}
+    return (
+        {}
+        if action.anew in (None, action.commands)
+        else {"anew": [str(c) for c in action.anew or ()]}
+    )
 
 
-def _with_results(commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]) -> list[dict[str, Any]]:
+def _with_results(
+    commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]
+) -> list[dict[str, Any]]:
     """What was shown, each with the exit code and the output of the program where one ran.
 
     A command that stands for what Docker's interface, SQL or a file's replacement did has no exit code of its own.
@@ -210,8 +256,13 @@ def _with_results(commands: Sequence[Command | str], ran: Sequence[tuple[Command
         done = next((r for r in results if r[0] == shown), None)
         if done:
             results.remove(done)
-        found.append({"command": shown, "exit_code": done[1].code if done else None,
-                      "output": _shortened(done[1].out + done[1].err) if done else ""})  # fmt: skip
+        found.append(
+            {
+                "command": shown,
+                "exit_code": done[1].code if done else None,
+                "output": _shortened(done[1].out + done[1].err) if done else "",
+            }
+        )
     return found
 
 
@@ -220,4 +271,8 @@ def _shortened(output: str) -> str:
     text = re.sub(r"[^\n]*\r(?!\n)", "", output).strip()
     left_out = len(text) - MOST_OUTPUT
     half = MOST_OUTPUT // 2
-    return text if left_out <= 0 else f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
+    return (
+        text
+        if left_out <= 0
+        else f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
+    )

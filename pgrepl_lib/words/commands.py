@@ -10,8 +10,27 @@ from pathlib import Path
 from ..params import Params, default_workdir, variable
 
 # Those that find a cluster by its parameters; a test compares them with the command line's own.
-VERBS = ("replica add", "replica remove", "replica rebuild", "replica follow", "run", "plan", "status", "check", "runs",
-         "report", "verify", "diff", "psql", "down", "lag", "switchover", "failover", "rejoin", "sync")  # fmt: skip
+VERBS = (
+    "replica add",
+    "replica remove",
+    "replica rebuild",
+    "replica follow",
+    "run",
+    "plan",
+    "status",
+    "check",
+    "runs",
+    "report",
+    "verify",
+    "diff",
+    "psql",
+    "down",
+    "lag",
+    "switchover",
+    "failover",
+    "rejoin",
+    "sync",
+)
 COMMAND = re.compile(rf"\bpgrepl ({'|'.join(VERBS)})\b(?!-)")
 ADDRESS = re.compile(r"\s(--project|--engine|-p workdir)\b")
 

@@ -50,8 +50,16 @@ def draw(nodes: Sequence[Node], *, network: str, alt: str, narrow: bool = False)
                 parts.append(arrow(places[node.upstream], places[node.name], node.slot, alone))
     width = max((x for x, _ in places.values()), default=40) + WIDE + (22 if narrow else 40)
     height = max((y for _, y in places.values()), default=0) + HIGH + 32
-    return FRAME.format(width=width, height=height, wide=width - 24, high=height - 24, alt=_safe(alt), network=_safe(network),
-                        tip=_tip(narrow), body="".join(parts))  # fmt: skip
+    return FRAME.format(
+        width=width,
+        height=height,
+        wide=width - 24,
+        high=height - 24,
+        alt=_safe(alt),
+        network=_safe(network),
+        tip=_tip(narrow),
+        body="".join(parts),
+    )
 
 
 def _tree(nodes: Sequence[Node]) -> list[tuple[Node, int]]:
@@ -75,7 +83,9 @@ def _side_by_side(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
     places: dict[str, tuple[int, int]] = {}
     free = 56
     for node, depth in reversed(tree := _tree(list(reversed(nodes)))):
-        heights = [places[n.name][1] for n, d in tree if n.upstream == node.name and n.name in places]
+        heights = [
+            places[n.name][1] for n, d in tree if n.upstream == node.name and n.name in places
+        ]
         if heights:
             y = (min(heights) + max(heights)) // 2
         else:
@@ -86,29 +96,52 @@ def _side_by_side(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
 
 def _below_each_other(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
     """A row for each instance, indented by its distance."""
-    return {node.name: (28 + INDENT * depth, 50 + STEP * row) for row, (node, depth) in enumerate(_tree(nodes))}
+    return {
+        node.name: (28 + INDENT * depth, 50 + STEP * row)
+        for row, (node, depth) in enumerate(_tree(nodes))
+    }
 
 
 def _arrow(start: tuple[int, int], end: tuple[int, int], slot: str, alone: bool) -> str:
     """The labels stand at the level part of an arrow."""
     (x, y), (to_x, to_y) = (start[0] + WIDE + 6, start[1] + 52), (end[0] - 6, end[1] + 52)
-    way, middle = (f"M{x} {y} L{to_x} {to_y}", x + 104) if alone else (f"M{x} {y} L{x + 50} {to_y} L{to_x} {to_y}", x + 124)
+    way, middle = (
+        (f"M{x} {y} L{to_x} {to_y}", x + 104)
+        if alone
+        else (f"M{x} {y} L{x + 50} {to_y} L{to_x} {to_y}", x + 124)
+    )
     return _labelled(way, middle, to_y - 10, to_y + 18, slot, "middle", False)
 
 
 def _arrow_down(start: tuple[int, int], end: tuple[int, int], slot: str, alone: bool) -> str:
     x, y, to_y = start[0] + 14, start[1] + HIGH + 4, end[1] + 52
-    return _labelled(f"M{x} {y} V{to_y} H{end[0] - 4}", x + 16, end[1] - 32, end[1] - 14, slot, "start", True)
+    return _labelled(
+        f"M{x} {y} V{to_y} H{end[0] - 4}", x + 16, end[1] - 32, end[1] - 14, slot, "start", True
+    )
 
 
-def _labelled(way: str, x: int, above: int, below: int, slot: str, anchor: str, narrow: bool) -> str:
-    return ARROW.format(way=way, x=x, above=above, below=below, slot=_safe(slot), anchor=anchor, tip=_tip(narrow))
+def _labelled(
+    way: str, x: int, above: int, below: int, slot: str, anchor: str, narrow: bool
+) -> str:
+    return ARROW.format(
+        way=way, x=x, above=above, below=below, slot=_safe(slot), anchor=anchor, tip=_tip(narrow)
+    )
 
 
 def _box(x: int, y: int, node: Node) -> str:
     mid = x + WIDE // 2
-    texts = "".join(LINE.format(x=mid, y=y + 60 + 24 * i, text=_safe(line)) for i, line in enumerate(node.lines))
-    return BOX.format(x=x, y=y, mid=mid, title_y=y + 32, fill=FILLS[node.role], title=_safe(node.name), lines=texts)
+    texts = "".join(
+        LINE.format(x=mid, y=y + 60 + 24 * i, text=_safe(line)) for i, line in enumerate(node.lines)
+    )
+    return BOX.format(
+        x=x,
+        y=y,
+        mid=mid,
+        title_y=y + 32,
+        fill=FILLS[node.role],
+        title=_safe(node.name),
+        lines=texts,
+    )
 
 
 def _tip(narrow: bool) -> str:

@@ -81,7 +81,9 @@ def bring_home(cluster: Cluster) -> None:
             db.rows(replica.address, "select pg_wal_replay_resume()")
     for name in list(cluster.topology.fenced):
         Rejoin(cluster, name, full_copy=True).run()
-    while extra := [n for n in cluster.topology.replicas if n not in NAMES and not cluster.topology.followers(n)]:
+    while extra := [
+        n for n in cluster.topology.replicas if n not in NAMES and not cluster.topology.followers(n)
+    ]:
         remove(cluster, extra[-1], confirm=True)
     prepare_all(cluster, names=cluster.topology.replicas)
     for replica in cluster.replicas:
@@ -114,12 +116,22 @@ def configuration(cluster: Cluster, name: str) -> str:
 
 def everything_recorded(cluster: Cluster) -> dict[str, Any]:
     """What would differ if anything had been done: files, slots, and when each server was started and told to read."""
-    query = "select pg_postmaster_start_time()::text as started, pg_conf_load_time()::text as loaded"
-    texts = [cluster.folder / "cluster.json", cluster.folder / "journal.jsonl", *cluster.folder.glob("*/*.conf")]
+    query = (
+        "select pg_postmaster_start_time()::text as started, pg_conf_load_time()::text as loaded"
+    )
+    texts = [
+        cluster.folder / "cluster.json",
+        cluster.folder / "journal.jsonl",
+        *cluster.folder.glob("*/*.conf"),
+    ]
     assert len(texts) >= 8
     seen: dict[str, Any] = {str(p): (p.stat().st_mtime_ns, p.read_text("utf-8")) for p in texts}
     running = [n for n in cluster.topology.names if cluster.engine.running(n)]
-    return seen | {n: db.row(cluster.instance(n).address, query) for n in running} | {"slots": slots(cluster)}
+    return (
+        seen
+        | {n: db.row(cluster.instance(n).address, query) for n in running}
+        | {"slots": slots(cluster)}
+    )
 
 
 # --- by hand ---------------------------------------------------------------------------------------------------
@@ -128,11 +140,19 @@ def everything_recorded(cluster: Cluster) -> dict[str, Any]:
 def by_hand(cluster: Cluster, *argv: str) -> int:
     """A command as a person types it in the cluster's folder, the server's own as the server's user; its exit code."""
     programs = getattr(cluster.engine, "binaries", None)
-    word = str(programs.server / argv[0]) if programs and (programs.server / argv[0]).exists() else argv[0]
+    word = (
+        str(programs.server / argv[0])
+        if programs and (programs.server / argv[0]).exists()
+        else argv[0]
+    )
     user = getattr(cluster.engine, "user", None)
     who: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
-    silent: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)  # the server keeps them open
-    return subprocess.run([word, *argv[1:]], cwd=cluster.folder, timeout=60, check=False, **silent, **who).returncode
+    silent: dict[str, Any] = dict.fromkeys(
+        ("stdin", "stdout", "stderr"), subprocess.DEVNULL
+    )  # the server keeps them open
+    return subprocess.run(
+        [word, *argv[1:]], cwd=cluster.folder, timeout=60, check=False, **silent, **who
+    ).returncode
 
 
 def ways_to_start(cluster: Cluster, name: str, port: int) -> dict[str, Callable[[], int]]:
@@ -145,14 +165,23 @@ def ways_to_start(cluster: Cluster, name: str, port: int) -> dict[str, Callable[
 
         def start(options: str) -> int:
             processes.forget_dead(cluster.folder / data)  # where nobody reaps a killed server
-            return by_hand(cluster, "pg_ctl", f"--pgdata={data}", log, f"--options={options}", "start")
+            return by_hand(
+                cluster, "pg_ctl", f"--pgdata={data}", log, f"--options={options}", "start"
+            )
 
-        return {"with the options it ran with": lambda: start(before), "with nothing but its data": lambda: start(own)}
+        return {
+            "with the options it ran with": lambda: start(before),
+            "with nothing but its data": lambda: start(own),
+        }
     container = container_of(cluster, name).id
     return {
-        "docker container start": lambda: by_hand(cluster, "docker", "container", "start", container),
+        "docker container start": lambda: by_hand(
+            cluster, "docker", "container", "start", container
+        ),
         "compose up": lambda: by_hand(cluster, *docker_host.compose(), "up", "-d", name),
-        "a new container": lambda: by_hand(cluster, *docker_host.compose(), "up", "-d", "--force-recreate", "--no-deps", name),
+        "a new container": lambda: by_hand(
+            cluster, *docker_host.compose(), "up", "-d", "--force-recreate", "--no-deps", name
+        ),
     }
 
 
@@ -170,12 +199,17 @@ def stop_by_hand(cluster: Cluster, name: str) -> None:
         by_hand(cluster, "pg_ctl", f"--pgdata=data/{name}", "--mode=immediate", "stop")
     else:
         container_of(cluster, name).kill()
-    wait_until(f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20)
+    wait_until(
+        f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20
+    )
 
 
 def container_of(cluster: Cluster, name: str) -> Any:
-    labels = [f"com.docker.compose.project={cluster.params.project}", f"com.docker.compose.service={name}",
-              "com.docker.compose.oneoff=False"]  # fmt: skip
+    labels = [
+        f"com.docker.compose.project={cluster.params.project}",
+        f"com.docker.compose.service={name}",
+        "com.docker.compose.oneoff=False",
+    ]
     (found,) = docker_host.client().containers.list(all=True, filters={"label": labels})
     return found
 
@@ -204,9 +238,14 @@ class Writable:
     """Looks all the time who accepts writes; `twice` holds every pair that did at the same moment."""
 
     def __init__(self, cluster: Cluster, *more: int) -> None:
-        ports = {n: cluster.engine.ports[n] for n in cluster.topology.names} | {f"port {p}": p for p in more}
+        ports = {n: cluster.engine.ports[n] for n in cluster.topology.names} | {
+            f"port {p}": p for p in more
+        }
         any_address = cluster.primary.address
-        self.addresses = {n: db.Address(any_address.host, p, any_address.user, any_address.password) for n, p in ports.items()}
+        self.addresses = {
+            n: db.Address(any_address.host, p, any_address.user, any_address.password)
+            for n, p in ports.items()
+        }
         self.seen: set[str] = set()
         self.answered: set[str] = set()
         self.twice: list[tuple[str, str]] = []
@@ -224,7 +263,11 @@ class Writable:
     def wait_answer(self, *names: str) -> None:
         """Until one of these has answered, from now on; then some looks more, in which it would become writable."""
         self.answered.clear()
-        wait_until(f"{names} to answer", lambda: (bool(self.answered & set(names)), str(self.answered)), seconds=30)
+        wait_until(
+            f"{names} to answer",
+            lambda: (bool(self.answered & set(names)), str(self.answered)),
+            seconds=30,
+        )
         self.wait_looks(10)
         time.sleep(1)  # not quicker than the end of its recovery
 
@@ -254,10 +297,17 @@ class Writable:
 # --- the command line ------------------------------------------------------------------------------------------
 
 
-def killed_runner(cluster: Cluster, command: str, when: Callable[[], bool], after: float = 0) -> bool:
+def killed_runner(
+    cluster: Cluster, command: str, when: Callable[[], bool], after: float = 0
+) -> bool:
     """Run `pgrepl` and SIGKILL it once `when` is true, and so many seconds later; whether it was still at work."""
-    with subprocess.Popen(words(command, of_cluster(cluster)), cwd=CHECKOUT, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
+    with subprocess.Popen(
+        words(command, of_cluster(cluster)),
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
         deadline = time.monotonic() + 60
         while not when() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -310,13 +360,25 @@ def another_cluster(cluster: Cluster, name: str) -> Iterator[None]:
     if cluster.engine.name == "local":
         data, own = f"data/{name}", f"data/{name}.own"
         assert by_hand(cluster, "mv", data, own) == 0
-        assert by_hand(cluster, "initdb", "--no-sync", "--username=postgres", f"--pgdata={data}") == 0
+        assert (
+            by_hand(cluster, "initdb", "--no-sync", "--username=postgres", f"--pgdata={data}") == 0
+        )
         yield
         files.remove(cluster.folder / data)
         assert by_hand(cluster, "mv", own, data) == 0
         return
-    inside = ["docker", "container", "run", "--rm", "--volumes-from", container_of(cluster, name).id, "--user=postgres",
-              "--entrypoint=sh", cluster.params.image, "-c"]  # fmt: skip
+    inside = [
+        "docker",
+        "container",
+        "run",
+        "--rm",
+        "--volumes-from",
+        container_of(cluster, name).id,
+        "--user=postgres",
+        "--entrypoint=sh",
+        cluster.params.image,
+        "-c",
+    ]
     pgdata = "/var/lib/postgresql/data"
     assert by_hand(cluster, *inside, FOREIGN.format(pgdata)) == 0
     yield
@@ -341,7 +403,9 @@ def crash(cluster: Cluster, name: str) -> None:
     for process in processes_of(cluster, name):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    wait_until(f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20)
+    wait_until(
+        f"the end of {name}", lambda: (not cluster.engine.running(name), "running"), seconds=20
+    )
 
 
 @contextmanager

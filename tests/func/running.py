@@ -33,10 +33,20 @@ def words(command: str, values: Mapping[str, str]) -> list[str]:
 
 
 def pgrepl(
-    command: str, values: Mapping[str, str] | None = None, *more: str, prefix: Sequence[str] = (), **options: Any
+    command: str,
+    values: Mapping[str, str] | None = None,
+    *more: str,
+    prefix: Sequence[str] = (),
+    **options: Any,
 ) -> Completed:
     """The command line, as a person calls it in any folder: a command's words, parameters, and what else it is given."""
-    given = {"capture_output": True, "text": True, "timeout": 240, "stdin": subprocess.DEVNULL, **options}
+    given = {
+        "capture_output": True,
+        "text": True,
+        "timeout": 240,
+        "stdin": subprocess.DEVNULL,
+        **options,
+    }
     return subprocess.run([*prefix, *words(command, values or {}), *more], **given)
 
 
@@ -92,13 +102,30 @@ class Running:
     """A run in a session of its own that has begun; its journal is looked at while it goes on."""
 
     def __init__(
-        self, values: Values, *more: str, forks: Forks | None = None, prefix: Sequence[str] = (), **options: Any
+        self,
+        values: Values,
+        *more: str,
+        forks: Forks | None = None,
+        prefix: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         self.known = {r.name for r in all_runs(values)}
         self.values, arguments = values, [*prefix, *words("run", values), *more]
-        self.process: psutil.Process = forks.begin(arguments) if forks else psutil.Popen(
-            arguments, cwd=CHECKOUT, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=_as_in_a_terminal, **options)  # fmt: skip
+        self.process: psutil.Process = (
+            forks.begin(arguments)
+            if forks
+            else psutil.Popen(
+                arguments,
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_as_in_a_terminal,
+                **options,
+            )
+        )
 
     def __enter__(self) -> Running:
         return self
@@ -119,7 +146,9 @@ class Running:
     def titles(self) -> list[str]:
         """The titles of the steps and checks that are recorded."""
         found = self.run()
-        return [e["title"] for e in found.entries if e["kind"] in ("step", "check")] if found else []
+        return (
+            [e["title"] for e in found.entries if e["kind"] in ("step", "check")] if found else []
+        )
 
     def wait(self, what: str, reached: Callable[[], object], *, seconds: float = 90) -> None:
         """Until it is reached; fails where the run has ended before."""
@@ -134,7 +163,9 @@ class Running:
 
     def kernel(self) -> psutil.Process:
         """The process in which the cells run."""
-        (found,) = [p for p in self.process.children() if "ipykernel_launcher" in " ".join(p.cmdline())]
+        (found,) = [
+            p for p in self.process.children() if "ipykernel_launcher" in " ".join(p.cmdline())
+        ]
         return found
 
     def kill(self, *, whole_tree: bool) -> None:
@@ -179,8 +210,13 @@ for line in sys.stdin:
 """
 
     def __enter__(self) -> Forks:
-        self.process = subprocess.Popen([sys.executable, "-c", self.SOURCE], cwd=CHECKOUT, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.SOURCE],
+            cwd=CHECKOUT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -36,7 +36,15 @@ FEWEST, MOST = 3, 4  # instances
 TWICE = 2  # times that one command is tried: it may have been too early
 LOOKS = ("check", "status", "lag", "projects", "runs", "report", "psql", "plan", "down")
 # Those of the checks that neither write much nor compare tables that are written meanwhile.
-VERIFIED = ("one-primary", "primary-writes", "streaming", "slot", "receiver", "same-cluster", "synchronous")
+VERIFIED = (
+    "one-primary",
+    "primary-writes",
+    "streaming",
+    "slot",
+    "receiver",
+    "same-cluster",
+    "synchronous",
+)
 PAUSE = 0.1  # seconds between two writes, so that what writes all the time is no load of its own
 PASSES = 5  # seconds in which what has happened may heal by itself, before a command is asked for
 THAWED = 1  # seconds in which one that goes on again may show what it still does
@@ -87,7 +95,9 @@ class States:
         cluster = self.cluster
         command, event, victim = self._chosen(cluster, drawn)
         delay = drawn.choice(DELAYS)
-        print(f"{datetime.now():%H:%M:%S} {command}; {event} ({victim}) after {delay} s", flush=True)
+        print(
+            f"{datetime.now():%H:%M:%S} {command}; {event} ({victim}) after {delay} s", flush=True
+        )
         hangs = event in silencing(cluster)
         with Watcher(cluster, PAUSE) as watcher:
             with ExitStack() as until:
@@ -98,7 +108,9 @@ class States:
                 time.sleep(THAWED)
             self.way_out(said)
             self._note_promises()
-        assert len(set(watcher.writers)) == len(watcher.writers), f"two primaries: {watcher.writers}"
+        assert len(set(watcher.writers)) == len(watcher.writers), (
+            f"two primaries: {watcher.writers}"
+        )
         self._require_promises()
 
     def _chosen(self, cluster: Cluster, drawn: random.Random) -> tuple[str, str, str]:
@@ -118,7 +130,9 @@ class States:
         command = drawn.choice(possible).format(replica=replica, other=other)
         return command, event, drawn.choice(topology.names)
 
-    def _perform(self, command: str, event: str, victim: str, delay: float, until: ExitStack) -> str:
+    def _perform(
+        self, command: str, event: str, victim: str, delay: float, until: ExitStack
+    ) -> str:
         """What the command says. until: what happened lasts as long as that is open."""
         if command == "sync off":
             self._note_promises()
@@ -148,7 +162,9 @@ class States:
         while not self._verified(told):
             wanted = [c for text in reversed(told) for c in commands_in(text) if leads_on(c)]
             left = [c for c in wanted if tried.count(c) < TWICE]
-            assert left and time.monotonic() < until, f"no way out, after {tried}:\n{''.join(told[-2:])}"
+            assert left and time.monotonic() < until, (
+                f"no way out, after {tried}:\n{''.join(told[-2:])}"
+            )
             tried.append(left[0])
             print(f"  {left[0]}", flush=True)
             done = copied(left[0])
@@ -203,7 +219,9 @@ def struck(cluster: Cluster, name: str, event: str) -> Iterator[None]:
     """It happens to this instance, if that runs, and ends with the block."""
     events = {**FAULTS, "full disk": full}
     with ExitStack() as stack:
-        with suppress(psutil.Error, OSError, ValueError, PgreplError, APIError):  # it does not run just now
+        with suppress(
+            psutil.Error, OSError, ValueError, PgreplError, APIError
+        ):  # it does not run just now
             stack.enter_context(events[event](cluster, name))
         yield
 

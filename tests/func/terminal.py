@@ -23,8 +23,14 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         self.shown, self.prompt = "", prompt
         own_terminal = lambda: ioctl(0, termios.TIOCSCTTY, 0) and None  # noqa: E731 - so that Ctrl-C reaches the process
-        self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                                        preexec_fn=own_terminal)  # fmt: skip
+        self.process = subprocess.Popen(
+            argv,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=own_terminal,
+        )
         os.close(theirs)
 
     def question(self) -> str:

@@ -19,9 +19,16 @@ from .test_runner import Values, pgrepl, run_folder
 
 
 @pytest.fixture(scope="module")
-def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
-    made = {"project": f"a{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir), "network": free_network(),
-            "port": str(free_port())}  # fmt: skip
+def values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Values]:
+    made = {
+        "project": f"a{secrets.token_hex(3)}",
+        "engine": "local",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -31,7 +38,11 @@ def run_asking(values: Values, *more: str) -> Terminal:
 
 
 def steps(values: Values) -> list[tuple[str, str]]:
-    return [(e["title"], e["outcome"]) for e in audit.Journal(run_folder(values)).entries() if e["kind"] == "step"]
+    return [
+        (e["title"], e["outcome"])
+        for e in audit.Journal(run_folder(values)).entries()
+        if e["kind"] == "step"
+    ]
 
 
 def asked(text: str) -> str:
@@ -41,7 +52,11 @@ def asked(text: str) -> str:
 
 def test_without_a_terminal_nothing_is_touched(values: Values) -> None:
     refused = pgrepl("run", values, "--ask", stdin=subprocess.DEVNULL)
-    assert refused.returncode == 2 and "no terminal to ask on" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "no terminal to ask on" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
     assert not (Path(values["workdir"]) / values["project"]).exists()
 
 
@@ -64,11 +79,15 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
     assert asked(terminal.question()) == "Criar a senha do superusuário em um arquivo protegido"
     terminal.answer("YES\n")
     text = terminal.question()
-    assert asked(text) == "Executar a instância temporária e esperar que aceite conexões" and "initdb" in text
+    assert (
+        asked(text) == "Executar a instância temporária e esperar que aceite conexões"
+        and "initdb" in text
+    )
     terminal.answer("n\n")
     assert terminal.end() == 130
     assert (
-        "run again: it goes on where it stopped (`pgrepl run --project" in terminal.shown and "Traceback" not in terminal.shown
+        "run again: it goes on where it stopped (`pgrepl run --project" in terminal.shown
+        and "Traceback" not in terminal.shown
     )
     assert [s for s in steps(values) if s[1] != "unchanged"] == [
         ("Preparar a pasta do cluster", "changed"),
@@ -76,7 +95,10 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
         ("Executar a instância temporária e esperar que aceite conexões", "interrupted"),
     ]
     entries = list(audit.Journal(run_folder(values)).entries())
-    assert entries[-1]["status"] == "interrupted" and "declined" in next(e for e in entries if "error" in e)["error"]
+    assert (
+        entries[-1]["status"] == "interrupted"
+        and "declined" in next(e for e in entries if "error" in e)["error"]
+    )
     assert not (Path(values["workdir"]) / values["project"] / "data/pg_temp").exists()
     secret = (Path(values["workdir"]) / values["project"] / "secrets/superuser").read_text().strip()
     assert secret not in terminal.shown
@@ -85,12 +107,16 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
 def test_all_asks_no_more(values: Values) -> None:
     terminal = run_asking(values, "--to", "01")
     text = terminal.question()
-    assert asked(text) == "Executar a instância temporária e esperar que aceite conexões", "what is done is not asked for"
+    assert asked(text) == "Executar a instância temporária e esperar que aceite conexões", (
+        "what is done is not asked for"
+    )
     terminal.answer("a\n")
     assert terminal.end() == 0 and "completed: 11 steps changed" in terminal.shown, terminal.shown
 
 
-def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_begun(values: Values) -> None:
+def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_begun(
+    values: Values,
+) -> None:
     values["replicas"] = "3"
     terminal, titles = run_asking(values, "--from", "02"), []
     while text := terminal.question():
@@ -101,4 +127,6 @@ def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_beg
     assert "+primary_conninfo" in terminal.shown, "edits are shown as diffs"
     assert steps(values)[-1] == ("Preparar a replica-3", "interrupted")
     folder = Path(values["workdir"]) / values["project"]
-    assert not list(folder.glob("data/*-2")) and not list(folder.glob("data/*_2")), "nor was the one that was agreed to"
+    assert not list(folder.glob("data/*-2")) and not list(folder.glob("data/*_2")), (
+        "nor was the one that was agreed to"
+    )

@@ -34,25 +34,43 @@ from .running import Completed, pgrepl
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 Values = dict[str, Any]
-CRON = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "SHELL": "/bin/sh"}  # all that cron gives
+CRON = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": os.environ["HOME"],
+    "SHELL": "/bin/sh",
+}  # all that cron gives
 # What the provider's operator does with its arguments (apache-airflow-providers-papermill, operators/papermill.py).
 OPERATOR = """
 import json, sys, papermill
 task = json.loads(sys.argv[1])
 papermill.execute_notebook(task["input_nb"], task["output_nb"], parameters=task["parameters"], progress_bar=False,
                            report_mode=True, kernel_name=task["kernel_name"], language=task["language_name"])"""
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # also a carriage return and the beginning of a colour
-TEMPLATES = ("input_nb", "output_nb", "parameters", "kernel_name", "language_name")  # its template_fields
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f]"
+)  # also a carriage return and the beginning of a colour
+TEMPLATES = (
+    "input_nb",
+    "output_nb",
+    "parameters",
+    "kernel_name",
+    "language_name",
+)  # its template_fields
 
 
 def examples(kind: str, name: str = "automation.md") -> list[str]:
     """The document's code blocks of one kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", (ROOT / "docs" / name).read_text("utf-8"), re.M | re.S)
+    return re.findall(
+        rf"^```{kind}\n(.*?)^```", (ROOT / "docs" / name).read_text("utf-8"), re.M | re.S
+    )
 
 
 def here(example: str, values: Values) -> str:
     """An example with this machine's folders and this test's project instead of its own."""
-    for there, ours in (("/srv/pgrepl/.venv/bin", BIN), ("/srv/pgrepl", ROOT), ("/var/lib/pgrepl", values["workdir"])):
+    for there, ours in (
+        ("/srv/pgrepl/.venv/bin", BIN),
+        ("/srv/pgrepl", ROOT),
+        ("/var/lib/pgrepl", values["workdir"]),
+    ):
         example = example.replace(there, str(ours))
     return example
 
@@ -69,8 +87,15 @@ def text(value: Any) -> str:
 
 
 def shell(script: str, env: dict[str, str], cwd: Path | str, program: str = "/bin/sh") -> Completed:
-    return subprocess.run([program, "-e", "-c", script], env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=200)  # fmt: skip
+    return subprocess.run(
+        [program, "-e", "-c", script],
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
 
 
 def journal_of(values: Values) -> list[dict[str, Any]]:
@@ -132,8 +157,11 @@ def tasks_of(example: str, monkeypatch: pytest.MonkeyPatch) -> list[Operator]:
         def __exit__(self, *error: object) -> None: ...
 
     provider = "airflow.providers.papermill.operators.papermill"
-    parts = {"airflow": {"DAG": Dag}, provider: {"PapermillOperator": Operator},
-             "pendulum": {"datetime": lambda *numbers: numbers}}  # fmt: skip
+    parts = {
+        "airflow": {"DAG": Dag},
+        provider: {"PapermillOperator": Operator},
+        "pendulum": {"datetime": lambda *numbers: numbers},
+    }
     for name, content in parts.items():
         module = types.ModuleType(name)
         vars(module).update(content)
@@ -143,13 +171,23 @@ def tasks_of(example: str, monkeypatch: pytest.MonkeyPatch) -> list[Operator]:
 
 
 @pytest.fixture(scope="module")
-def new_values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Callable[..., Values]]:
+def new_values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Callable[..., Values]]:
     """The parameters of a new project on the local engine; all are removed afterwards."""
     made: list[Values] = []
 
     def make(**more: Any) -> Values:
-        made.append({"project": f"a{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir),
-                     "network": free_network(), "port": free_port(), **more})  # fmt: skip
+        made.append(
+            {
+                "project": f"a{secrets.token_hex(3)}",
+                "engine": "local",
+                "workdir": str(workdir),
+                "network": free_network(),
+                "port": free_port(),
+                **more,
+            }
+        )
         return made[-1]
 
     yield make
@@ -177,7 +215,9 @@ class Scheduler:
         given["parameters"]["port"] = str(self.values["port"])  # text, as a template gives it
         given["output_nb"] = given["output_nb"].replace("/srv/share/pgrepl", str(self.folder))
         whole = [sys.executable, "-c", OPERATOR, json.dumps(given)]
-        return subprocess.run(whole, env=self.environment, cwd="/", capture_output=True, text=True, timeout=200)
+        return subprocess.run(
+            whole, env=self.environment, cwd="/", capture_output=True, text=True, timeout=200
+        )
 
 
 @pytest.fixture(scope="module")
@@ -197,11 +237,17 @@ def airflow(values: Values, tmp_path_factory: pytest.TempPathFactory) -> Schedul
 def test_airflow_executes_the_chapters_in_order_into_one_folder(airflow: Scheduler) -> None:
     assert [t.given["task_id"] for t in airflow.tasks] == list(SET_UP)
     assert [t.before for t in airflow.tasks] == [[], *([t] for t in airflow.tasks[:-1])]
-    assert sorted(p.name for p in airflow.folder.glob("*.ipynb")) == [f"2026-01-02-{c}.ipynb" for c in SET_UP]
+    assert sorted(p.name for p in airflow.folder.glob("*.ipynb")) == [
+        f"2026-01-02-{c}.ipynb" for c in SET_UP
+    ]
     notebook = nbformat.read(airflow.folder / f"2026-01-02-{SET_UP[1]}.ipynb", 4)
     kernel = json.loads((airflow.folder / "jupyter/kernels/pgrepl/kernel.json").read_text("utf-8"))
-    assert kernel["argv"][0] == str(BIN / "python"), "papermill refuses a kernel that is not installed"
-    assert all(c.metadata.jupyter.source_hidden for c in notebook.cells if c.cell_type == "code"), "report_mode"
+    assert kernel["argv"][0] == str(BIN / "python"), (
+        "papermill refuses a kernel that is not installed"
+    )
+    assert all(c.metadata.jupyter.source_hidden for c in notebook.cells if c.cell_type == "code"), (
+        "report_mode"
+    )
     entries = journal_of(airflow.values)
     assert {e["chapter"] for e in entries if e["kind"] == "step"} == set(SET_UP[:3])
     assert all(e["cell"] for e in entries if e["kind"] in ("step", "check"))
@@ -231,9 +277,14 @@ def test_airflow_executes_a_cleared_run_again(airflow: Scheduler) -> None:
 # --- papermill alone --------------------------------------------------------------------------------------------
 
 
-def test_papermill_alone_changes_nothing_that_is_done_and_fails_with_a_check(airflow: Scheduler, tmp_path: Path) -> None:
+def test_papermill_alone_changes_nothing_that_is_done_and_fails_with_a_check(
+    airflow: Scheduler, tmp_path: Path
+) -> None:
     values = airflow.values
-    ours = " ".join(f"-p {name} {shlex.quote(text(values[name]))}" for name in ("project", "network", "port", "settings"))
+    ours = " ".join(
+        f"-p {name} {shlex.quote(text(values[name]))}"
+        for name in ("project", "network", "port", "settings")
+    )
     chapters = SET_UP[2:4]  # that the first ones change nothing either, another test has seen
     script = here(examples("sh")[0], values).replace("-p project demo", ours)
     script = script.replace(" ".join(SET_UP), " ".join(chapters))
@@ -243,7 +294,9 @@ def test_papermill_alone_changes_nothing_that_is_done_and_fails_with_a_check(air
     assert done.returncode == 0, done.stderr[-3000:]
     assert [p.stem for p in sorted(tmp_path.glob("*.ipynb"))] == list(chapters)
     entries = journal_of(values)[before:]
-    assert outcomes(entries) == {"unchanged"} and all(e["passed"] for e in entries if e["kind"] == "check")
+    assert outcomes(entries) == {"unchanged"} and all(
+        e["passed"] for e in entries if e["kind"] == "check"
+    )
     assert audit.Journal(Path(values["workdir"]) / values["project"]).first_broken_line() is None
 
     with without_replica(values):
@@ -265,12 +318,18 @@ def crontab(values: Values) -> tuple[dict[str, str], dict[str, str]]:
             variables[found[1]] = found[2]
         else:
             *times, command = line.split(None, 5)
-            assert len(times) == 5 and all(re.fullmatch(r"[*/\d]+", t) for t in times) and "%" not in command
+            assert (
+                len(times) == 5
+                and all(re.fullmatch(r"[*/\d]+", t) for t in times)
+                and "%" not in command
+            )
             commands[command.split()[1]] = command
     return variables, commands
 
 
-def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflow: Scheduler) -> None:
+def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(
+    airflow: Scheduler,
+) -> None:
     values = airflow.values
     variables, commands = crontab(values)
     env = {**CRON, **variables, "PGREPL_PROJECT": values["project"]}
@@ -284,12 +343,17 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(airflo
     with without_replica(values):
         code, out, err = cron("check")
         assert (
-            (code, err) == (1, "") and "hint:" in out and "✔" not in out and out.endswith("6 passed, 8 failed, 1 not tried\n")
+            (code, err) == (1, "")
+            and "hint:" in out
+            and "✔" not in out
+            and out.endswith("6 passed, 8 failed, 1 not tried\n")
         )
         with run_lock(Path(values["workdir"]) / values["project"]):
             code, out, err = cron("run")
         assert (code, out) == (3, "") and str(os.getpid()) in err and "Traceback" not in err
-        assert cron("run") == (0, "", ""), "it starts the replica, with what the project was made with"
+        assert cron("run") == (0, "", ""), (
+            "it starts the replica, with what the project was made with"
+        )
 
 
 def test_after_a_reboot_cron_does_what_it_does_every_night() -> None:
@@ -302,10 +366,22 @@ def test_a_quiet_run_that_fails_tells_what_was_held_back(airflow: Scheduler) -> 
         done = pgrepl("run --from 03 --quiet --json", env=environment(airflow.values))
     assert done.returncode == 1 and "what to do:" in done.stderr
     result = json.loads(done.stdout)
-    assert result["status"] == "failed" and result["checks"]["failed"] == 1 and "03-verificacao" in result["error"]
-    assert json.loads((Path(result["folder"]) / SUMMARY).read_text("utf-8")).items() <= result.items()
-    assert Path(result["report"]).parent == Path(result["folder"]) and Path(result["report"]).exists()
-    assert "✘ failed" in done.stderr and "03-verificacao" in done.stderr and not CONTROL.search(done.stderr)
+    assert (
+        result["status"] == "failed"
+        and result["checks"]["failed"] == 1
+        and "03-verificacao" in result["error"]
+    )
+    assert (
+        json.loads((Path(result["folder"]) / SUMMARY).read_text("utf-8")).items() <= result.items()
+    )
+    assert (
+        Path(result["report"]).parent == Path(result["folder"]) and Path(result["report"]).exists()
+    )
+    assert (
+        "✘ failed" in done.stderr
+        and "03-verificacao" in done.stderr
+        and not CONTROL.search(done.stderr)
+    )
 
 
 def test_a_run_that_cannot_begin_answers_too(airflow: Scheduler) -> None:
@@ -314,7 +390,10 @@ def test_a_run_that_cannot_begin_answers_too(airflow: Scheduler) -> None:
         refused = [(3, pgrepl("run --json", env=env)), (2, pgrepl("run --json --to 77", env=env))]
     for code, done in refused:
         result = json.loads(done.stdout)
-        assert done.returncode == code and (result["run"], result["status"]) == (None, "not begun"), done.stderr
+        assert done.returncode == code and (result["run"], result["status"]) == (
+            None,
+            "not begun",
+        ), done.stderr
         assert result["error"] in done.stderr
 
 
@@ -333,25 +412,60 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
     steps["Remove"]["run"] += " --json"
     for step in steps.values():
         script = step["run"].replace(".venv/bin", str(BIN))
-        done = shell(script, {**environment(ours), "PGREPL_ENGINE": job["env"]["PGREPL_ENGINE"]}, tmp_path, "/bin/bash")
-        assert done.returncode == 0, done.stderr + "".join(p.read_text() for p in Path(ours["workdir"]).glob("*/logs/*.log"))
+        done = shell(
+            script,
+            {**environment(ours), "PGREPL_ENGINE": job["env"]["PGREPL_ENGINE"]},
+            tmp_path,
+            "/bin/bash",
+        )
+        assert done.returncode == 0, done.stderr + "".join(
+            p.read_text() for p in Path(ours["workdir"]).glob("*/logs/*.log")
+        )
     result = json.loads((tmp_path / "run.json").read_text("utf-8"))
-    assert result["status"] == "completed" and result["checks"]["failed"] == 0 and result["steps"]["changed"] > 20
+    assert (
+        result["status"] == "completed"
+        and result["checks"]["failed"] == 0
+        and result["steps"]["changed"] > 20
+    )
     assert all(c["passed"] for c in json.loads((tmp_path / "checks.json").read_text("utf-8")))
     kept = evidence["with"]["path"].replace(job["env"]["PGREPL_WORKDIR"], ours["workdir"]).split()
-    assert all((tmp_path / path).exists() for path in kept) and evidence["if"] == steps["Remove"]["if"] == "always()"
+    assert (
+        all((tmp_path / path).exists() for path in kept)
+        and evidence["if"] == steps["Remove"]["if"] == "always()"
+    )
     assert Path(result["folder"]).parent == Path(kept[-1])
-    assert {"data/primary (running)", "data/replica (running)"} <= set(json.loads(done.stdout)["removed"])
+    assert {"data/primary (running)", "data/replica (running)"} <= set(
+        json.loads(done.stdout)["removed"]
+    )
     assert not open_cluster("", **ours).existing()
 
 
 # --- every command ----------------------------------------------------------------------------------------------
 
-CALLS = ["run --from 03", "run --resume", "projects", "status", "check", "lag", "runs", "verify", "report",
-         "diff RUN RUN", "plan",
-         "switchover --plan", "failover --force --plan", "replica add", "replica follow replica-2 replica",
-         "replica rebuild replica-2", "sync 'FIRST 1'", "sync off", "switchover --to replica",
-         "failover --force --to primary", "rejoin replica", "replica remove replica-2"]  # fmt: skip
+CALLS = [
+    "run --from 03",
+    "run --resume",
+    "projects",
+    "status",
+    "check",
+    "lag",
+    "runs",
+    "verify",
+    "report",
+    "diff RUN RUN",
+    "plan",
+    "switchover --plan",
+    "failover --force --plan",
+    "replica add",
+    "replica follow replica-2 replica",
+    "replica rebuild replica-2",
+    "sync 'FIRST 1'",
+    "sync off",
+    "switchover --to replica",
+    "failover --force --to primary",
+    "rejoin replica",
+    "replica remove replica-2",
+]
 ELSEWHERE = {"down"}  # by the CI job
 
 
@@ -366,13 +480,21 @@ def reporting(group: Any = main, path: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("words", ["status", "check", "lag", "runs", "plan", "switchover --plan"])
-def test_text_has_no_control_characters_where_there_is_no_terminal(airflow: Scheduler, words: str) -> None:
+def test_text_has_no_control_characters_where_there_is_no_terminal(
+    airflow: Scheduler, words: str
+) -> None:
     done = pgrepl(words, env=environment(airflow.values))
     assert done.returncode == 0 and done.stdout and not CONTROL.search(done.stdout + done.stderr)
 
 
-def test_every_command_answers_with_one_json_document_and_no_control_characters(airflow: Scheduler) -> None:
-    assert {words for words in reporting() if not any(f"{call} ".startswith(f"{words} ") for call in CALLS)} == ELSEWHERE
+def test_every_command_answers_with_one_json_document_and_no_control_characters(
+    airflow: Scheduler,
+) -> None:
+    assert {
+        words
+        for words in reporting()
+        if not any(f"{call} ".startswith(f"{words} ") for call in CALLS)
+    } == ELSEWHERE
     answers: dict[str, Any] = {}
     for call in CALLS:
         run = answers["runs"][-1]["run"] if "runs" in answers else ""
@@ -381,10 +503,15 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
         answers[call] = json.loads(done.stdout)
         assert not CONTROL.search(done.stdout + done.stderr), call
     assert answers["run --from 03"]["checks"]["passed"] > 0
-    assert answers["run --resume"] == {"run": answers["run --from 03"]["run"], "status": "completed", "resumed": False}
+    assert answers["run --resume"] == {
+        "run": answers["run --from 03"]["run"],
+        "status": "completed",
+        "resumed": False,
+    }
     assert [s["title"] for s in answers["switchover --plan"]][2] == "Promote the new primary"
-    assert answers["replica add"]["name"] == "replica-2" and answers["replica follow replica-2 replica"]["upstreams"] == {
-        "replica": "primary", "replica-2": "replica"}  # fmt: skip
+    assert answers["replica add"]["name"] == "replica-2" and answers[
+        "replica follow replica-2 replica"
+    ]["upstreams"] == {"replica": "primary", "replica-2": "replica"}
     assert [answers[c]["synchronous"] for c in ("sync 'FIRST 1'", "sync off")] == ["FIRST 1", ""]
     assert answers["switchover --to replica"]["primary"] == "replica"
     failed_over = answers["failover --force --to primary"]
@@ -393,12 +520,20 @@ def test_every_command_answers_with_one_json_document_and_no_control_characters(
     assert answers["rejoin replica"]["upstreams"]["replica"] == "primary"
 
 
-def test_papermill_alone_removes_the_cluster_and_leaves_the_evidence(airflow: Scheduler, tmp_path: Path) -> None:
+def test_papermill_alone_removes_the_cluster_and_leaves_the_evidence(
+    airflow: Scheduler, tmp_path: Path
+) -> None:
     given = {**airflow.values, "confirmar": True}
     options = [word for name, value in given.items() for word in ("-p", name, text(value))]
     source = os.path.relpath(ROOT / "notebooks/99-limpeza.ipynb", tmp_path)
-    done = subprocess.run([BIN / "papermill", "--no-progress-bar", source, "99.ipynb", *options], cwd=tmp_path,
-                          env=airflow.environment, capture_output=True, text=True, timeout=200)  # fmt: skip
+    done = subprocess.run(
+        [BIN / "papermill", "--no-progress-bar", source, "99.ipynb", *options],
+        cwd=tmp_path,
+        env=airflow.environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert not open_cluster("", **airflow.values).existing()
     journal = audit.Journal(Path(airflow.values["workdir"]) / airflow.values["project"])

@@ -30,8 +30,13 @@ from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
 from .disks import mounted, resize
 from .running import of_cluster, pgrepl
 
-ODD_SETTINGS = {"log_line_prefix": "a'b\\c#d %m ", "timezone": "America/Sao_Paulo", "datestyle": "ISO, DMY",
-                "auto_explain.log_min_duration": "1s", "bonjour_name": "é\u2028 \"x\" $1 = ''"}  # fmt: skip
+ODD_SETTINGS = {
+    "log_line_prefix": "a'b\\c#d %m ",
+    "timezone": "America/Sao_Paulo",
+    "datestyle": "ISO, DMY",
+    "auto_explain.log_min_duration": "1s",
+    "bonjour_name": "é\u2028 \"x\" $1 = ''",
+}
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -66,27 +71,73 @@ def test_root_does_not_work_on_another_users_project(engine_name: str, empty: Pa
     os.chown(empty / "theirs", 65534, -1)
     for command in ("run", "plan", "down --yes"):
         done = pgrepl(command, {"project": "theirs", "engine": engine_name, "workdir": str(empty)})
-        refused(done, 3, "Project theirs belongs to the user", "runuser -l", "--project theirs -p workdir")
+        refused(
+            done,
+            3,
+            "Project theirs belongs to the user",
+            "runuser -l",
+            "--project theirs -p workdir",
+        )
     assert not list((empty / "theirs").iterdir())
 
 
 # --- parameters, through the command line ---------------------------------------------------------------------
 
 WRONG = [
-    *(("project", p) for p in ("a/b", "..", "../../etc", "a b", "a'b", 'a"b', "Upper", "x" * 200, "", "-x", "a\nb", "é")),
-    *(("network", n) for n in ("nonsense", "192.168.55.7/24", "192.168.55.0/30", "8.8.8.0/24", "fd00::/64", "0.0.0.0/0", "")),
+    *(
+        ("project", p)
+        for p in (
+            "a/b",
+            "..",
+            "../../etc",
+            "a b",
+            "a'b",
+            'a"b',
+            "Upper",
+            "x" * 200,
+            "",
+            "-x",
+            "a\nb",
+            "é",
+        )
+    ),
+    *(
+        ("network", n)
+        for n in (
+            "nonsense",
+            "192.168.55.7/24",
+            "192.168.55.0/30",
+            "8.8.8.0/24",
+            "fd00::/64",
+            "0.0.0.0/0",
+            "",
+        )
+    ),
     *(("pg_version", v) for v in ("13", "19", "14.5", "x")),
     *(("replicas", r) for r in ("0", "-1", "17", "x")),
-    *(("settings", s) for s in ('{"work_mem": "8MB\\nfsync = off"}', "{", '{"a b": 1}', '{"port": "5432"}', "work_mem=8MB")),
+    *(
+        ("settings", s)
+        for s in (
+            '{"work_mem": "8MB\\nfsync = off"}',
+            "{",
+            '{"a b": 1}',
+            '{"port": "5432"}',
+            "work_mem=8MB",
+        )
+    ),
     *(("replication_user", u) for u in ("", "postgres", "pg_x", "x" * 64, "a\nb", "/x", "-x")),
     *(("auth_method", a) for a in ("md5", "")),
     *(("engine", e) for e in ("swarm", "")),
-    ("port", "80"), ("image", "a b"), ("no_such_parameter", "1"),
-]  # fmt: skip
+    ("port", "80"),
+    ("image", "a b"),
+    ("no_such_parameter", "1"),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{n}={v!r}"[:40] for n, v in WRONG])
-def test_a_wrong_parameter_is_refused_before_anything_is_made(name: str, value: str, empty: Path) -> None:
+def test_a_wrong_parameter_is_refused_before_anything_is_made(
+    name: str, value: str, empty: Path
+) -> None:
     with pytest.raises(ParameterError) as caught:
         open_cluster("test", **{"workdir": str(empty), "engine": "local", name: value})
     assert name in str(caught.value) and caught.value.remedy
@@ -102,7 +153,9 @@ def test_every_command_refuses_wrong_parameters_with_exit_code_2(command: str, e
 
 @pytest.mark.parametrize("command", ["check", "status", "psql primary"])
 def test_a_project_that_does_not_exist_is_named(command: str, empty: Path) -> None:
-    refused(pgrepl(command, {"workdir": str(empty), "project": "nobody"}), 2, "nobody", "pgrepl run")
+    refused(
+        pgrepl(command, {"workdir": str(empty), "project": "nobody"}), 2, "nobody", "pgrepl run"
+    )
     assert list(empty.iterdir()) == []
 
 
@@ -112,14 +165,25 @@ def test_down_of_nothing_is_fine_and_makes_nothing(empty: Path) -> None:
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run --from 77", "run --to x", "nonsense", "run --no-such-option", "run -p project",
-                                     "check unexpected"])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --from 77",
+        "run --to x",
+        "nonsense",
+        "run --no-such-option",
+        "run -p project",
+        "check unexpected",
+    ],
+)
 def test_wrong_usage_ends_with_exit_code_2(command: str, empty: Path) -> None:
     refused(pgrepl(command, {"workdir": str(empty)} if command != "run -p project" else None), 2)
     assert list(empty.iterdir()) == []
 
 
-def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_made(engine_name: str, empty: Path) -> None:
+def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_made(
+    engine_name: str, empty: Path
+) -> None:
     more = {"image": IMAGE} if engine_name == "docker" and IMAGE else {}
     given = {"no_such_setting": "1", "work_mem": "plenty", "wal_level": "maximal", "jit": "off"}
     with pytest.raises(ParameterError) as caught:
@@ -142,23 +206,37 @@ def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_m
     ],
     ids=["signs", "all"],
 )
-def test_a_replication_user_that_needs_quoting_works(user: str, more: dict[str, Any], open_with: MakeCluster) -> None:
+def test_a_replication_user_that_needs_quoting_works(
+    user: str, more: dict[str, Any], open_with: MakeCluster
+) -> None:
     made = open_with("local", replication_user=user, **more)
     set_up(made)
     assert failed_checks(made) == {}
-    query = "select usename::text as u from pg_stat_replication where application_name = 'replica-1'"
+    query = (
+        "select usename::text as u from pg_stat_replication where application_name = 'replica-1'"
+    )
     assert db.row(made.primary.address, query) == {"u": user}
     if user == "all":  # the name of one role here, not everybody's
         db.rows(made.primary.address, "create role other login replication")
-        db.connect(Address("127.0.0.1", made.engine.ports["primary"], "all", ""), settings={}, replication="true").close()
+        db.connect(
+            Address("127.0.0.1", made.engine.ports["primary"], "all", ""),
+            settings={},
+            replication="true",
+        ).close()
         with pytest.raises(psycopg.OperationalError, match="no password"):
-            db.connect(Address("127.0.0.1", made.engine.ports["primary"], "other", ""), settings={}, replication="true")
+            db.connect(
+                Address("127.0.0.1", made.engine.ports["primary"], "other", ""),
+                settings={},
+                replication="true",
+            )
     for name, value in more.get("settings", {}).items():
         query = "select current_setting(%s) as v"
         (shown,) = db.rows_as_configured(made.replica.address, query, [name])
         assert shown["v"] == value, name
     assert made.journal.first_broken_line() is None
-    assert [e["outcome"] for e in made.journal.entries() if e["kind"] == "step"].count("changed") >= 20
+    assert [e["outcome"] for e in made.journal.entries() if e["kind"] == "step"].count(
+        "changed"
+    ) >= 20
     assert set(set_up(open_with("local", project=made.params.project))) == {"unchanged"}
 
 
@@ -176,12 +254,20 @@ def fresh_docker(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
         known.cache_clear()
 
 
-@pytest.mark.parametrize("host", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:9", "nonsense://x"])
-def test_a_docker_engine_that_is_not_there(host: str, fresh_docker: pytest.MonkeyPatch, empty: Path) -> None:
+@pytest.mark.parametrize(
+    "host", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:9", "nonsense://x"]
+)
+def test_a_docker_engine_that_is_not_there(
+    host: str, fresh_docker: pytest.MonkeyPatch, empty: Path
+) -> None:
     fresh_docker.setenv("DOCKER_HOST", host)
     with pytest.raises(EnvironmentLacking, match="No Docker engine answers") as caught:
         open_cluster("test", engine="docker", workdir=str(empty))
-    assert host in str(caught.value) and "engine = local" in caught.value.remedy and caught.value.exit_code == 3
+    assert (
+        host in str(caught.value)
+        and "engine = local" in caught.value.remedy
+        and caught.value.exit_code == 3
+    )
     assert list(empty.iterdir()) == []
     chosen = open_cluster("test", engine="auto", workdir=str(empty))
     assert chosen.engine.name == "local" and "No Docker engine answers" in chosen.why
@@ -194,7 +280,9 @@ def test_a_docker_engine_that_is_not_there_through_the_command_line(empty: Path)
     assert list(empty.iterdir()) == []
 
 
-def test_a_missing_compose(docker_ready: None, fresh_docker: pytest.MonkeyPatch, empty: Path) -> None:
+def test_a_missing_compose(
+    docker_ready: None, fresh_docker: pytest.MonkeyPatch, empty: Path
+) -> None:
     fresh_docker.setattr(shutil, "which", lambda name: None)
     with pytest.raises(EnvironmentLacking, match="Compose is missing") as caught:
         open_cluster("test", engine="docker", workdir=str(empty), image=IMAGE)
@@ -205,7 +293,11 @@ def test_a_missing_compose(docker_ready: None, fresh_docker: pytest.MonkeyPatch,
 def test_an_image_that_does_not_exist(docker_ready: None, image: str, empty: Path) -> None:
     with pytest.raises(EnvironmentLacking) as caught:
         open_cluster("test", engine="docker", workdir=str(empty), image=image)
-    assert image in str(caught.value) and "parameter image" in caught.value.remedy and caught.value.exit_code == 3
+    assert (
+        image in str(caught.value)
+        and "parameter image" in caught.value.remedy
+        and caught.value.exit_code == 3
+    )
     chosen = open_cluster("test", engine="auto", workdir=str(empty), image=image)
     assert chosen.engine.name == "local" and image in chosen.why
     assert list(empty.iterdir()) == []
@@ -282,7 +374,9 @@ def test_room_is_looked_for_where_the_data_go(cluster: Cluster) -> None:
     assert found.ok and found.seen.endswith(f" GB free in {place}")
 
 
-def test_a_work_folder_that_fills_up_on_the_way(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_work_folder_that_fills_up_on_the_way(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Running again goes on once there is room."""
     monkeypatch.setattr(preflight, "SPACE_NEEDED", 0)
     with small(empty, "size=12m,mode=755"):
@@ -297,7 +391,9 @@ def test_a_work_folder_that_fills_up_on_the_way(empty: Path, monkeypatch: pytest
             assert failed_checks(made) == {}
             assert made.journal.first_broken_line() is None
             monkeypatch.undo()
-            assert all(f.ok for f in preflight.findings(made)), "it has its room: 600 MB are enough now"
+            assert all(f.ok for f in preflight.findings(made)), (
+                "it has its room: 600 MB are enough now"
+            )
         finally:
             made.remove(confirm=True)
 
@@ -316,7 +412,9 @@ def test_a_folder_that_the_servers_user_may_not_enter(empty: Path) -> None:
 # --- what an earlier run left ------------------------------------------------------------------------------------
 
 
-def test_data_and_running_servers_without_their_record(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_running_servers_without_their_record(
+    open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`cluster.json` was deleted: run again, the data is kept, or an error says what to do."""
     monkeypatch.setattr(server, "START_SECONDS", 5)
     made = open_with("local", port=0)
@@ -363,7 +461,9 @@ def test_a_damaged_record_is_named(content: str, empty: Path) -> None:
 def test_another_projects_damaged_record_does_not_matter(content: str, empty: Path) -> None:
     (empty / "other").mkdir()
     (empty / "other/cluster.json").write_text(content)
-    assert open_cluster("test", project="x", engine="local", workdir=str(empty)).params.project == "x"
+    assert (
+        open_cluster("test", project="x", engine="local", workdir=str(empty)).params.project == "x"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +475,12 @@ def finished(open_with: MakeCluster) -> Cluster:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pg_version", 15), ("network", "10.99.0.0/24"), ("replication_user", "other"), ("auth_method", "scram-sha-256")],
+    [
+        ("pg_version", 15),
+        ("network", "10.99.0.0/24"),
+        ("replication_user", "other"),
+        ("auth_method", "scram-sha-256"),
+    ],
 )
 def test_a_cluster_made_with_other_parameters(finished: Cluster, name: str, value: Any) -> None:
     given = {**finished.params.plain(), "image": "", name: value}
@@ -387,7 +492,12 @@ def test_a_cluster_made_with_other_parameters(finished: Cluster, name: str, valu
     assert finished.primary.answers()[0] and finished.replica.streams()[0]
 
 
-CHANGES = {"image": "postgres:17", "replicas": "3", "settings": '{"work_mem": "9MB"}', "port": "21999"}
+CHANGES = {
+    "image": "postgres:17",
+    "replicas": "3",
+    "settings": '{"work_mem": "9MB"}',
+    "port": "21999",
+}
 
 
 @pytest.mark.parametrize("command", ["status", "check", "lag", "replica add", "switchover"])
@@ -408,7 +518,9 @@ def test_a_variable_that_differs_is_refused_too(finished: Cluster) -> None:
     assert pgrepl("status", of_cluster(finished), env=same).returncode == 0
 
 
-def test_a_stopped_cluster_moves_to_the_port_that_is_asked_for(finished: Cluster, free_port: Callable[[], int]) -> None:
+def test_a_stopped_cluster_moves_to_the_port_that_is_asked_for(
+    finished: Cluster, free_port: Callable[[], int]
+) -> None:
     old = finished.engine.ports["primary"]
     for port in (free_port(), old):
         for name in ("replica", "primary"):
@@ -420,11 +532,18 @@ def test_a_stopped_cluster_moves_to_the_port_that_is_asked_for(finished: Cluster
     finished.engine.ports = moved.engine.ports
 
 
-IMPOSSIBLE = {"hot_standby": "off", "wal_level": "minimal", "max_wal_senders": "2",
-              "recovery_target_time": "2026-01-01", "recovery_target_timeline": "current"}  # fmt: skip
+IMPOSSIBLE = {
+    "hot_standby": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "2",
+    "recovery_target_time": "2026-01-01",
+    "recovery_target_timeline": "current",
+}
 
 
-def test_settings_that_replication_cannot_work_with_are_refused(finished: Cluster, empty: Path) -> None:
+def test_settings_that_replication_cannot_work_with_are_refused(
+    finished: Cluster, empty: Path
+) -> None:
     for name, value in IMPOSSIBLE.items():
         with pytest.raises(ParameterError, match="nothing was touched") as caught:
             open_cluster("test", workdir=str(empty), engine="local", settings={name: value})
@@ -464,7 +583,9 @@ def port_taken(engine_name: str, open_with: MakeCluster) -> tuple[Cluster, StepF
 def test_a_port_taken_between_preflight_and_start(port_taken: tuple[Cluster, StepFailed]) -> None:
     made, error = port_taken
     port = made.engine.ports["primary"]
-    assert f"port {port} is held by process {os.getpid()}" in str(error) and "parameter port" in str(error)
+    assert f"port {port} is held by process {os.getpid()}" in str(
+        error
+    ) and "parameter port" in str(error)
     assert made.primary.answers()[0], "running again goes on once the port is free"
 
 
@@ -495,22 +616,39 @@ def test_a_port_that_is_taken_is_found_before(empty: Path) -> None:
         if port + 1 > 65519:
             pytest.skip("a port at the very end")
         made = open_cluster("test", project="x", engine="local", workdir=str(empty), port=port)
-        with pytest.raises(EnvironmentLacking, match=f"{port} is held by process {os.getpid()}") as caught:
+        with pytest.raises(
+            EnvironmentLacking, match=f"{port} is held by process {os.getpid()}"
+        ) as caught:
             made.make_secrets()
         assert "parameter port" in caught.value.remedy and not (empty / "x/cluster.json").exists()
 
 
-def test_a_network_that_another_docker_network_has(docker_ready: None, empty: Path, free_network: Callable[[], str]) -> None:
+def test_a_network_that_another_docker_network_has(
+    docker_ready: None, empty: Path, free_network: Callable[[], str]
+) -> None:
     network, name = free_network(), f"pgrepl-test-{os.getpid()}"
     pool = docker.types.IPAMPool(subnet=network)
-    taken = docker_host.client().networks.create(name, ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    taken = docker_host.client().networks.create(
+        name, ipam=docker.types.IPAMConfig(pool_configs=[pool])
+    )
     try:
         for wanted in (network, f"{network.rsplit('.', 1)[0]}.64/27"):
-            made = open_cluster("test", project="x", engine="docker", workdir=str(empty), network=wanted, image=IMAGE)
+            made = open_cluster(
+                "test",
+                project="x",
+                engine="docker",
+                workdir=str(empty),
+                network=wanted,
+                image=IMAGE,
+            )
             for step in (made.preflight, made.make_secrets):
                 with pytest.raises(EnvironmentLacking) as caught:
                     step()
-                assert name in str(caught.value) and network in str(caught.value) and "network" in caught.value.remedy
+                assert (
+                    name in str(caught.value)
+                    and network in str(caught.value)
+                    and "network" in caught.value.remedy
+                )
             assert made.engine.existing() == [] and not (empty / "x/cluster.json").exists()
     finally:
         taken.remove()
@@ -521,12 +659,30 @@ def test_a_network_that_this_machine_is_in(docker_ready: None, empty: Path) -> N
 
     import psutil
 
-    found = [(n, ip_interface(f"{a.address}/{a.netmask}").network) for n, group in psutil.net_if_addrs().items()
-             for a in group if a.family == socket.AF_INET and a.netmask and not a.address.startswith("127.")]  # fmt: skip
-    usable = [(n, net) for n, net in found if net.prefixlen <= 27 and net.is_private
-              and any(net.subnet_of(IPv4Network(p)) for p in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))]  # fmt: skip
+    found = [
+        (n, ip_interface(f"{a.address}/{a.netmask}").network)
+        for n, group in psutil.net_if_addrs().items()
+        for a in group
+        if a.family == socket.AF_INET and a.netmask and not a.address.startswith("127.")
+    ]
+    usable = [
+        (n, net)
+        for n, net in found
+        if net.prefixlen <= 27
+        and net.is_private
+        and any(
+            net.subnet_of(IPv4Network(p)) for p in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+        )
+    ]
     assert usable, "Docker's own bridge at least"
-    made = open_cluster("test", project="x", engine="docker", workdir=str(empty), network=str(usable[0][1]), image=IMAGE)
+    made = open_cluster(
+        "test",
+        project="x",
+        engine="docker",
+        workdir=str(empty),
+        network=str(usable[0][1]),
+        image=IMAGE,
+    )
     with pytest.raises(EnvironmentLacking, match="is held by"):
         made.preflight()
 
@@ -536,13 +692,21 @@ def test_a_container_of_somebody_else_with_our_temporary_name(
     docker_ready: None, open_with: MakeCluster, temporary: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = open_with("docker")
-    monkeypatch.setattr(made, "require_primary", lambda: None)  # it would be refused earlier without one
+    monkeypatch.setattr(
+        made, "require_primary", lambda: None
+    )  # it would be refused earlier without one
     name = f"{made.params.project}_{temporary}"
     image = made.params.image
     made.make_secrets()
-    foreign = docker_host.client().containers.create(image, ["sleep", "60"], name=name, entrypoint="")
+    foreign = docker_host.client().containers.create(
+        image, ["sleep", "60"], name=name, entrypoint=""
+    )
     try:
-        action = made.engine.start_temporary() if temporary == "pg_temp" else made.engine.start_temporary_replica("replica")
+        action = (
+            made.engine.start_temporary()
+            if temporary == "pg_temp"
+            else made.engine.start_temporary_replica("replica")
+        )
         with pytest.raises(StepFailed) as caught:
             action.do(lambda line: None)
         assert name in str(caught.value) and "another project name" in caught.value.remedy

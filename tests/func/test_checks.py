@@ -28,8 +28,18 @@ from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from .operated import ways_named
 from .running import of_cluster, pgrepl
 
-NAMES = {"primary-writes", "replica-refuses-writes", "streaming", "slot", "receiver", "same-cluster", "settings", "contents",
-         "right-needed", "rule-needed"}  # fmt: skip
+NAMES = {
+    "primary-writes",
+    "replica-refuses-writes",
+    "streaming",
+    "slot",
+    "receiver",
+    "same-cluster",
+    "settings",
+    "contents",
+    "right-needed",
+    "rule-needed",
+}
 Break = Callable[[Cluster, pytest.MonkeyPatch], AbstractContextManager[None]]
 
 
@@ -41,7 +51,9 @@ def made(cluster: Cluster, name: str, passed: bool, seen: str = "") -> Check:
         last.append(CHECKS[name](cluster))
         return last[-1].passed == passed and seen in last[-1].seen, last[-1].seen
 
-    wait_until(f"check {name} to {'pass' if passed else 'fail'}", probe, seconds=20 if passed else 8)
+    wait_until(
+        f"check {name} to {'pass' if passed else 'fail'}", probe, seconds=20 if passed else 8
+    )
     return last[-1]
 
 
@@ -62,7 +74,9 @@ def test_the_promised_checks_are_there() -> None:
 
 
 @pytest.mark.parametrize("way", ["link", "link/absent/..", "absent/../link"])
-def test_the_work_folder_by_another_way_is_the_same(cluster: Cluster, way: str, tmp_path: Path) -> None:
+def test_the_work_folder_by_another_way_is_the_same(
+    cluster: Cluster, way: str, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(cluster.params.workdir)
     found = existing_cluster({**of_cluster(cluster), "workdir": str(tmp_path / way)})
     assert found.folder == cluster.folder and CHECKS["settings"](found).passed
@@ -74,7 +88,9 @@ def test_a_check_passes_and_leaves_nothing(cluster: Cluster, name: str) -> None:
     assert result.passed, result
     assert result.name == name and result.title and result.hint
     assert result.tried is (name != "drift"), "no run has recorded anything of this cluster"
-    assert result.expected and (result.expected == result.seen if result.tried else result.seen.startswith("not tried, "))
+    assert result.expected and (
+        result.expected == result.seen if result.tried else result.seen.startswith("not tried, ")
+    )
     assert leftovers(cluster) == []
 
 
@@ -83,15 +99,23 @@ def test_what_cannot_be_tried_here_is_told_as_such(
 ) -> None:
     """An address that this machine does not have (RFC 5737): nothing can be sent from there."""
     host, port, _ = cluster.engine.outside_the_rule(cluster.primary.name)
-    monkeypatch.setattr(cluster.engine, "outside_the_rule", lambda name: (host, port, "203.0.113.7"))
+    monkeypatch.setattr(
+        cluster.engine, "outside_the_rule", lambda name: (host, port, "203.0.113.7")
+    )
     result = cluster.check("rule-needed", "Título")
     assert (result.tried, result.verdict, result.expected) == (False, "not tried", "SQLSTATE 28000")
-    assert "203.0.113.7" in result.seen and "○ Título" in (told := capsys.readouterr().out) and "✔" not in told
+    assert (
+        "203.0.113.7" in result.seen
+        and "○ Título" in (told := capsys.readouterr().out)
+        and "✔" not in told
+    )
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
     assert (entry["passed"], entry["tried"]) == (True, False)
 
 
-def test_what_arrives_from_inside_the_rule_proves_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_arrives_from_inside_the_rule_proves_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From one of Docker's networks into another, a packet arrives from an address inside it."""
     host, port, _ = cluster.engine.outside_the_rule(cluster.primary.name)
     if cluster.engine.name != "docker":
@@ -122,7 +146,9 @@ def test_a_daily_check_costs_little_wal_and_one_line_of_the_journal(cluster: Clu
     assert set(asked_for(deep=True)) - set(asked_for()) == {"contents"}
 
 
-def test_a_check_is_shown_and_recorded(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_is_shown_and_recorded(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     cluster.check("slot", "Título", "Dica")
     assert "Título" in capsys.readouterr().out
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
@@ -167,12 +193,16 @@ def altered(instance: Instance, setting: str, value: str) -> Iterator[None]:
     try:
         yield
     finally:
-        db.connect(instance.address, options="-c default_transaction_read_only=off").execute(f"alter system reset {setting}")
+        db.connect(instance.address, options="-c default_transaction_read_only=off").execute(
+            f"alter system reset {setting}"
+        )
         reload(instance)
 
 
 @contextmanager
-def edited(instance: Instance, file: str, change: Callable[[str], str], *, then_reload: bool = True) -> Iterator[None]:
+def edited(
+    instance: Instance, file: str, change: Callable[[str], str], *, then_reload: bool = True
+) -> Iterator[None]:
     """Somebody edited a configuration file."""
     path = instance.cluster.folder / instance.name / file
     old = path.read_text("utf-8")
@@ -211,7 +241,9 @@ def without_slot(cluster: Cluster) -> Iterator[None]:
 @contextmanager
 def with_unreserved_slot(cluster: Cluster) -> Iterator[None]:
     with without_slot(cluster):
-        db.rows(cluster.primary.address, "select pg_create_physical_replication_slot('replica_1_slot')")
+        db.rows(
+            cluster.primary.address, "select pg_create_physical_replication_slot('replica_1_slot')"
+        )
         yield
 
 
@@ -242,10 +274,17 @@ def other_contents(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
     waits = Instance.wait_replayed
 
     def change(replica: Instance, lsn: str, seconds: float) -> None:
-        table = db.row(cluster.primary.address, "select oid::regclass::text as t from pg_class where relname = 't' "
-                       "and relnamespace::regnamespace::text ~ '^pgrepl_check'")["t"]  # fmt: skip
+        table = db.row(
+            cluster.primary.address,
+            "select oid::regclass::text as t from pg_class where relname = 't' "
+            "and relnamespace::regnamespace::text ~ '^pgrepl_check'",
+        )["t"]
         db.rows(cluster.primary.address, f"update {table} set word = 'x' where id = 77777")
-        waits(replica, db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"], seconds)
+        waits(
+            replica,
+            db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"],
+            seconds,
+        )
 
     with monkeypatch.context() as patched:
         patched.setattr(Instance, "wait_replayed", change)
@@ -267,12 +306,17 @@ def everyone_gets(right: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
 
 
 @contextmanager
-def another_replica(cluster: Cluster, other: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def another_replica(
+    cluster: Cluster, other: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """What answers as replica is another project's."""
     with monkeypatch.context() as patched:
         own = cluster.engine.address
         patched.setattr(
-            cluster.engine, "address", lambda n: other.engine.address(n) if n == "replica" else own(n), raising=False
+            cluster.engine,
+            "address",
+            lambda n: other.engine.address(n) if n == "replica" else own(n),
+            raising=False,
         )
         yield
 
@@ -301,47 +345,117 @@ def rejecting(text: str) -> str:
 
 BREAKS: dict[str, tuple[str, Break, str]] = {
     "the primary is read-only": ("primary-writes", read_only, "read-only"),
-    "the replica is stopped": ("replica-refuses-writes", lambda c, m: stopped(c.replica), "refused"),
-    "another name": ("streaming", lambda c, m: altered(c.replica, "primary_conninfo", other_name(c)), "walreceiver"),
+    "the replica is stopped": (
+        "replica-refuses-writes",
+        lambda c, m: stopped(c.replica),
+        "refused",
+    ),
+    "another name": (
+        "streaming",
+        lambda c, m: altered(c.replica, "primary_conninfo", other_name(c)),
+        "walreceiver",
+    ),
     "the slot is missing": ("slot", lambda c, m: without_slot(c), "missing"),
     "the slot reserves nothing": ("slot", lambda c, m: with_unreserved_slot(c), "null"),
-    "the slot is not used (1)": ("slot", lambda c, m: altered(c.replica, "primary_slot_name", ""), "inactive"),
-    "the slot is not used (2)": ("receiver", lambda c, m: altered(c.replica, "primary_slot_name", ""), "streaming"),
-    "another upstream": ("receiver", lambda c, m: altered(c.replica, "primary_conninfo", other_host(c)), "localhost"),
+    "the slot is not used (1)": (
+        "slot",
+        lambda c, m: altered(c.replica, "primary_slot_name", ""),
+        "inactive",
+    ),
+    "the slot is not used (2)": (
+        "receiver",
+        lambda c, m: altered(c.replica, "primary_slot_name", ""),
+        "streaming",
+    ),
+    "another upstream": (
+        "receiver",
+        lambda c, m: altered(c.replica, "primary_conninfo", other_host(c)),
+        "localhost",
+    ),
     "another version": ("same-cluster", lambda c, m: another_version(c, m), "14."),
-    "another owner": ("settings", lambda c, m: altered(c.primary, "wal_keep_size", "2GB"), "primary: wal_keep_size"),
-    "another owner, same value": ("settings", lambda c, m: altered(c.primary, "wal_keep_size", "1GB"), "wal_keep_size"),
-    "another owner on the replica": ("settings", lambda c, m: altered(c.replica, "wal_compression", "off"), "replica: wal_c"),
-    "a setting overridden for the role": ("settings", lambda c, m: role_setting(c), "wal_compression"),
+    "another owner": (
+        "settings",
+        lambda c, m: altered(c.primary, "wal_keep_size", "2GB"),
+        "primary: wal_keep_size",
+    ),
+    "another owner, same value": (
+        "settings",
+        lambda c, m: altered(c.primary, "wal_keep_size", "1GB"),
+        "wal_keep_size",
+    ),
+    "another owner on the replica": (
+        "settings",
+        lambda c, m: altered(c.replica, "wal_compression", "off"),
+        "replica: wal_c",
+    ),
+    "a setting overridden for the role": (
+        "settings",
+        lambda c, m: role_setting(c),
+        "wal_compression",
+    ),
     "an unknown setting": (
-        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "no_such = 1\n"), "no_such"),
+        "settings",
+        lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "no_such = 1\n"),
+        "no_such",
+    ),
     "a wrong value on the replica": (
-        "settings", lambda c, m: edited(c.replica, "postgresql.conf", lambda t: t + "work_mem = many\n"), "work_mem"),
+        "settings",
+        lambda c, m: edited(c.replica, "postgresql.conf", lambda t: t + "work_mem = many\n"),
+        "work_mem",
+    ),
     "a setting waits for a restart": (
-        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"),
-        "primary: max_connections waits for a restart"),
+        "settings",
+        lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"),
+        "primary: max_connections waits for a restart",
+    ),
     "an edit that was not read": (
-        "settings", lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t.replace("'1GB'", "'2GB'"), then_reload=False),
-        "primary: postgresql.conf was edited, and is not read yet"),
+        "settings",
+        lambda c, m: edited(
+            c.primary, "postgresql.conf", lambda t: t.replace("'1GB'", "'2GB'"), then_reload=False
+        ),
+        "primary: postgresql.conf was edited, and is not read yet",
+    ),
     "an edit of the rules that was not read": (
-        "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{t}# .\n", then_reload=False),
-        "primary: pg_hba.conf was edited, and is not read yet"),
+        "settings",
+        lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{t}# .\n", then_reload=False),
+        "primary: pg_hba.conf was edited, and is not read yet",
+    ),
     "a broken rule": (
-        "settings", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: t + "host all all no/0 trust\n"), "pg_hba.conf"),
+        "settings",
+        lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: t + "host all all no/0 trust\n"),
+        "pg_hba.conf",
+    ),
     "replay is paused": ("contents", lambda c, m: replay_paused(c, m), "replay"),
     "replay is paused, little data": ("sample", lambda c, m: replay_paused(c, m), "replay"),
     "a table is behind": ("tables", lambda c, m: table_behind(c, m), "replay"),
     "one value differs": ("contents", lambda c, m: other_contents(c, m), "100000"),
     "the next login is rejected": (
-        "login", lambda c, m: edited(c.primary, "pg_hba.conf", rejecting), "reject"),
+        "login",
+        lambda c, m: edited(c.primary, "pg_hba.conf", rejecting),
+        "reject",
+    ),
     "commits wait for nobody": (
-        "synchronous", lambda c, m: altered(c.primary, "synchronous_standby_names", "nobody"), "nobody"),
-    "every role may replicate": ("right-needed", lambda c, m: everyone_gets("replication", c, m), ""),
+        "synchronous",
+        lambda c, m: altered(c.primary, "synchronous_standby_names", "nobody"),
+        "nobody",
+    ),
+    "every role may replicate": (
+        "right-needed",
+        lambda c, m: everyone_gets("replication", c, m),
+        "",
+    ),
     "every role is superuser": ("right-needed", lambda c, m: everyone_gets("superuser", c, m), ""),
-    "a wider rule": ("rule-needed", lambda c, m: edited(c.primary, "pg_hba.conf", wider), "accepted"),
+    "a wider rule": (
+        "rule-needed",
+        lambda c, m: edited(c.primary, "pg_hba.conf", wider),
+        "accepted",
+    ),
     "a rule for everybody": (
-        "rule-needed", lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{EVERYBODY}\n{t}"), "accepted"),
-}  # fmt: skip
+        "rule-needed",
+        lambda c, m: edited(c.primary, "pg_hba.conf", lambda t: f"{EVERYBODY}\n{t}"),
+        "accepted",
+    ),
+}
 
 
 def other_name(cluster: Cluster) -> str:
@@ -362,12 +476,19 @@ def role_setting(cluster: Cluster) -> Iterator[None]:
 
 
 def test_every_check_is_broken_below() -> None:
-    elsewhere = {"one-primary", "drift", "tablespaces", "images"}  # below, test_drift.py, test_operate_surroundings.py
+    elsewhere = {
+        "one-primary",
+        "drift",
+        "tablespaces",
+        "images",
+    }  # below, test_drift.py, test_operate_surroundings.py
     assert {name for name, _, _ in BREAKS.values()} == set(CHECKS) - elsewhere
 
 
 @pytest.mark.parametrize("what", BREAKS)
-def test_a_check_fails_where_it_should(victim: Cluster, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_fails_where_it_should(
+    victim: Cluster, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, broken, seen = BREAKS[what]
     assert made(victim, name, True).passed
     with broken(victim, monkeypatch):
@@ -375,14 +496,23 @@ def test_a_check_fails_where_it_should(victim: Cluster, what: str, monkeypatch: 
         assert result.seen != result.expected and result.hint
         with pytest.raises(CheckFailed) as caught:
             victim.check(name)
-        assert all(p in str(caught.value) for p in (result.title, result.expected, "seen: ", result.hint))
+        assert all(
+            p in str(caught.value) for p in (result.title, result.expected, "seen: ", result.hint)
+        )
         assert [e for e in victim.journal.entries() if e["kind"] == "check"][-1]["passed"] is False
     assert made(victim, name, True).passed
     assert leftovers(victim) == []
 
 
 ASKING_NOBODY = {"drift", "images"}
-OF_THE_PRIMARY = {"primary-writes", "one-primary", "right-needed", "rule-needed", "tablespaces", "synchronous"}
+OF_THE_PRIMARY = {
+    "primary-writes",
+    "one-primary",
+    "right-needed",
+    "rule-needed",
+    "tablespaces",
+    "synchronous",
+}
 
 
 def test_each_check_says_what_starts_who_stands(victim: Cluster) -> None:
@@ -390,7 +520,10 @@ def test_each_check_says_what_starts_who_stands(victim: Cluster) -> None:
         assert ways_named(victim, "replica") == set(CHECKS) - OF_THE_PRIMARY - ASKING_NOBODY
     made(victim, "streaming", True)
     with stopped(victim.primary):
-        assert ways_named(victim, "primary") == set(CHECKS) - {"replica-refuses-writes"} - ASKING_NOBODY
+        assert (
+            ways_named(victim, "primary")
+            == set(CHECKS) - {"replica-refuses-writes"} - ASKING_NOBODY
+        )
     made(victim, "streaming", True)
 
 
@@ -424,7 +557,8 @@ def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) 
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*NAMES, "one-primary"} - {"primary-writes", "settings", "right-needed", "rule-needed"})
+    "name",
+    sorted({*NAMES, "one-primary"} - {"primary-writes", "settings", "right-needed", "rule-needed"}),
 )
 def test_a_promoted_replica_is_found(
     promoted: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
@@ -438,7 +572,13 @@ def test_a_promoted_replica_is_found(
 @pytest.fixture(scope="module")
 def promoted(victim: Cluster) -> Cluster:
     """The victim, whose replica somebody promoted."""
-    db.row(victim.replica.address, "select pg_promote(false)")  # waiting inside would hold up the last WAL's replay
+    db.row(
+        victim.replica.address, "select pg_promote(false)"
+    )  # waiting inside would hold up the last WAL's replay
     query = "select pg_is_in_recovery() as r"
-    wait_until("the promotion", lambda: (not db.row(victim.replica.address, query)["r"], "in recovery"), seconds=30)
+    wait_until(
+        "the promotion",
+        lambda: (not db.row(victim.replica.address, query)["r"], "in recovery"),
+        seconds=30,
+    )
     return victim

@@ -34,8 +34,14 @@ from pgrepl_lib.params import Params
 
 from ..conftest import REQUIRE_DOCKER, MakeCluster, set_up_primary, set_up_replica
 
-DOCUMENT_BACKUP = ("--format=p", "--write-recovery-conf", "--checkpoint=fast", "--label=replica-1", "--progress",
-                   "--username=repl")  # fmt: skip
+DOCUMENT_BACKUP = (
+    "--format=p",
+    "--write-recovery-conf",
+    "--checkpoint=fast",
+    "--label=replica-1",
+    "--progress",
+    "--username=repl",
+)
 COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests")) / "compose-v2"
 
 
@@ -94,7 +100,9 @@ def discard_replica(cluster: Cluster) -> None:
     query = "select active from pg_replication_slots where slot_name = %s"
 
     def free() -> tuple[bool, str]:
-        return not db.row(cluster.primary.address, query, [cluster.replica.slot])["active"], "in use"
+        return not db.row(cluster.primary.address, query, [cluster.replica.slot])[
+            "active"
+        ], "in use"
 
     wait_until("the replica's slot to be free", free, seconds=10)
 
@@ -166,14 +174,20 @@ def container(docker_ready: None) -> Iterator[str]:
 # --- 1 to 12 ------------------------------------------------------------------------------------------------------
 
 
-def test_01_image_needs_a_password(docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path) -> None:
+def test_01_image_needs_a_password(
+    docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path
+) -> None:
     """1: without a superuser password the container ends and is gone before a file can be copied."""
     image, data = docker_cluster.params.image, docker_cluster.engine.pgdata
     started = sh("docker", "container", "run", "--rm", "--name", container, "-d", image)
-    assert re.fullmatch(r"[0-9a-f]{64}", started.out.strip()), "the document's first command succeeds, as it seems"
+    assert re.fullmatch(r"[0-9a-f]{64}", started.out.strip()), (
+        "the document's first command succeeds, as it seems"
+    )
 
     def gone() -> tuple[bool, str]:
-        found = sh("docker", "container", "ls", "--all", "--quiet", "--filter", f"name=^{container}$").out
+        found = sh(
+            "docker", "container", "ls", "--all", "--quiet", "--filter", f"name=^{container}$"
+        ).out
         return not found.strip(), found
 
     wait_until("the container to end", gone, seconds=30)
@@ -187,11 +201,15 @@ def test_01_image_needs_a_password(docker_cluster: Cluster, temporary: str, cont
     assert "POSTGRES_PASSWORD" in why.err
 
     for file in CONFIGURATION:
-        assert sh("docker", "container", "cp", f"{temporary}:{data}/{file}", str(tmp_path)).code == 0
+        assert (
+            sh("docker", "container", "cp", f"{temporary}:{data}/{file}", str(tmp_path)).code == 0
+        )
         assert (tmp_path / file).stat().st_size > 1000
 
 
-def test_02_files_are_complete_only_later(docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path) -> None:
+def test_02_files_are_complete_only_later(
+    docker_cluster: Cluster, temporary: str, container: str, tmp_path: Path
+) -> None:
     """2: a copy made at once finds no file, or one that is not complete yet; the corrected step waits.
 
     With little processor time every machine is as slow as the race needs.
@@ -210,16 +228,22 @@ def test_02_files_are_complete_only_later(docker_cluster: Cluster, temporary: st
         return found == wanted, found
 
     password = ("--env", "POSTGRES_PASSWORD=only-for-this-test")
-    started = sh("docker", "container", "run", "--cpus=0.05", "--name", container, "-d", *password, image)
+    started = sh(
+        "docker", "container", "run", "--cpus=0.05", "--name", container, "-d", *password, image
+    )
     assert started.code == 0, started.err
     assert {file: copy(file) for file in CONFIGURATION} == dict.fromkeys(CONFIGURATION, "missing")
-    wait_until("a copy that only seems right", lambda: becomes("pg_hba.conf", "incomplete"), seconds=60)
+    wait_until(
+        "a copy that only seems right", lambda: becomes("pg_hba.conf", "incomplete"), seconds=60
+    )
     sh("docker", "container", "update", "--cpus=1", container)
     for file in CONFIGURATION:
         wait_until(f"a complete {file}", lambda file=file: becomes(file, "complete"), seconds=60)
 
     ours = {file: (docker_cluster.folder / "primary" / file).read_text() for file in CONFIGURATION}
-    assert {file: last_words[file] in text for file, text in ours.items()} == dict.fromkeys(CONFIGURATION, True)
+    assert {file: last_words[file] in text for file, text in ours.items()} == dict.fromkeys(
+        CONFIGURATION, True
+    )
     assert ours["pg_hba.conf"].splitlines()[-1].split()[:4] == ["host", "all", "all", "all"]
 
 
@@ -249,7 +273,9 @@ def test_04_primary_conninfo_has_one_owner(local_cluster: Cluster, open_with: Ma
     """4: what `--write-recovery-conf` wrote overrides the replica's `postgresql.conf`, silently."""
     cluster = local_cluster
     writer = major_of(cluster.engine.binaries.client / "pg_basebackup")
-    if writer >= 16:  # correction 5 would come first: a server of the same release accepts what it writes
+    if (
+        writer >= 16
+    ):  # correction 5 would come first: a server of the same release accepts what it writes
         cluster = open_with("local", pg_version=writer)
         set_up_primary(cluster)
     else:
@@ -257,7 +283,11 @@ def test_04_primary_conninfo_has_one_owner(local_cluster: Cluster, open_with: Ma
     prepare_as_written(cluster)
     assert "application_name=replica-1" in (cluster.folder / "replica/postgresql.conf").read_text()
     start_as_it_is(cluster)
-    wait_until("streaming", lambda: ("streaming" in followers(cluster).values(), str(followers(cluster))), seconds=30)
+    wait_until(
+        "streaming",
+        lambda: ("streaming" in followers(cluster).values(), str(followers(cluster))),
+        seconds=30,
+    )
     assert followers(cluster) == {"walreceiver": "streaming"}
     assert owner(cluster, "primary_conninfo") == "postgresql.auto.conf"
 
@@ -269,7 +299,9 @@ def test_04_primary_conninfo_has_one_owner(local_cluster: Cluster, open_with: Ma
 
 def owner(cluster: Cluster, setting: str) -> str:
     """The file that a setting of the replica comes from."""
-    found = db.row(cluster.replica.address, "select sourcefile from pg_settings where name = %s", [setting])
+    found = db.row(
+        cluster.replica.address, "select sourcefile from pg_settings where name = %s", [setting]
+    )
     return Path(found["sourcefile"]).name
 
 
@@ -282,17 +314,28 @@ def test_05_newer_pg_basebackup(local_cluster: Cluster, newer_programs: Path) ->
     prepare_as_written(local_cluster, newer)
     start_as_it_is(local_cluster)
     log = local_cluster.folder / "logs/replica.log"
-    refusal = re.compile(r'could not connect to the primary server: invalid connection option "(sslcertmode|sslnegotiation)"')
+    refusal = re.compile(
+        r'could not connect to the primary server: invalid connection option "(sslcertmode|sslnegotiation)"'
+    )
     try:
-        wait_until("the refusal", lambda: (bool(refusal.search(log.read_text())), log.read_text()[-300:]), seconds=30)
+        wait_until(
+            "the refusal",
+            lambda: (bool(refusal.search(log.read_text())), log.read_text()[-300:]),
+            seconds=30,
+        )
         assert followers(local_cluster) == {}
     finally:
         discard_replica(local_cluster)
 
     take_backup(local_cluster, newer)
     outcomes = set_up_replica(local_cluster)
-    assert outcomes[1] == "unchanged", "the corrected steps go on from the backup that the newer program made"
-    assert "sslcertmode" in (local_cluster.folder / "data/replica/postgresql.auto.conf.basebackup").read_text()
+    assert outcomes[1] == "unchanged", (
+        "the corrected steps go on from the backup that the newer program made"
+    )
+    assert (
+        "sslcertmode"
+        in (local_cluster.folder / "data/replica/postgresql.auto.conf.basebackup").read_text()
+    )
     assert followers(local_cluster) == {"replica-1": "streaming"}
 
 
@@ -305,12 +348,19 @@ def test_06_slot_reserves_wal_at_once(open_with: MakeCluster) -> None:
 
     def kept() -> bool:
         """Whether the WAL of now is still there after two more segments and checkpoints."""
-        now = db.row(primary.address, "select pg_walfile_name(pg_current_wal_insert_lsn()) as segment")["segment"]
+        now = db.row(
+            primary.address, "select pg_walfile_name(pg_current_wal_insert_lsn()) as segment"
+        )["segment"]
         for _ in range(2):
-            db.rows(primary.address, "select pg_logical_emit_message(false, 'test', 'so that the segment is in use')")
+            db.rows(
+                primary.address,
+                "select pg_logical_emit_message(false, 'test', 'so that the segment is in use')",
+            )
             db.rows(primary.address, "select pg_switch_wal()")
             db.rows(primary.address, "checkpoint")
-        return bool(db.rows(primary.address, "select name from pg_ls_waldir() where name = %s", [now]))
+        return bool(
+            db.rows(primary.address, "select name from pg_ls_waldir() where name = %s", [now])
+        )
 
     def reserved() -> dict[str, bool]:
         query = "select slot_name, restart_lsn is not null as reserved from pg_replication_slots"
@@ -332,11 +382,17 @@ def test_07_missing_file_becomes_a_folder(
 ) -> None:
     """7: `run SERVICE program` replaces `command` anyway; mounting a file that is not there yet makes a folder."""
     target = "/etc/postgresql/postgresql.conf"
-    service = {"image": docker_cluster.params.image, "network_mode": "none", "entrypoint": [],
-               "command": ["postgres", "-c", f"config_file={target}"],
-               "volumes": [f"./replica/postgresql.conf:{target}"]}  # fmt: skip
+    service = {
+        "image": docker_cluster.params.image,
+        "network_mode": "none",
+        "entrypoint": [],
+        "command": ["postgres", "-c", f"config_file={target}"],
+        "volumes": [f"./replica/postgresql.conf:{target}"],
+    }
     project = f"pgrepl-test-{secrets.token_hex(4)}"
-    (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump({"version": "3", "services": {"replica": service}}))
+    (tmp_path / "docker-compose.yaml").write_text(
+        yaml.safe_dump({"version": "3", "services": {"replica": service}})
+    )
     (tmp_path / "replica").mkdir()
     theirs = (*compose(), "--project-name", project)
     request.addfinalizer(lambda: sh(*theirs, "down", "--volumes", cwd=tmp_path))
@@ -362,7 +418,15 @@ def test_08_promoted_replica_can_be_followed(docker_primary: Cluster) -> None:
     def follow_it() -> Completed:
         """A base backup from the promoted replica, taken where the old primary is."""
         target = f"/tmp/copy-{secrets.token_hex(4)}"
-        backup = ("pg_basebackup", "--pgdata", target, "--checkpoint=fast", "--host=replica", "--username=repl", "-w")
+        backup = (
+            "pg_basebackup",
+            "--pgdata",
+            target,
+            "--checkpoint=fast",
+            "--host=replica",
+            "--username=repl",
+            "-w",
+        )
         return engine.run(engine.client("primary", *backup), check=False)
 
     def promote() -> None:
@@ -393,12 +457,20 @@ def test_09_host_needs_a_password(
     set_up_primary(hardened)
 
     def copy(cluster: Cluster, target: Path, passfile: str = os.devnull) -> Completed:
-        at = (f"--host={cluster.primary.address.host}", f"--port={cluster.primary.address.port}", "--username=repl")
+        at = (
+            f"--host={cluster.primary.address.host}",
+            f"--port={cluster.primary.address.port}",
+            "--username=repl",
+        )
         program = str(newer_programs / "pg_basebackup")
-        return sh(program, "--pgdata", str(target), "--checkpoint=fast", "-w", *at, PGPASSFILE=passfile)
+        return sh(
+            program, "--pgdata", str(target), "--checkpoint=fast", "-w", *at, PGPASSFILE=passfile
+        )
 
     caller = db.row(docker_primary.primary.address, "select host(inet_client_addr()) as ip")["ip"]
-    assert caller == str(next(docker_primary.params.network.hosts())), "the gateway's address, which the rule admits"
+    assert caller == str(next(docker_primary.params.network.hosts())), (
+        "the gateway's address, which the rule admits"
+    )
     stolen = copy(docker_primary, tmp_path / "stolen")
     assert stolen.code == 0, stolen.err
     assert (tmp_path / "stolen/backup_manifest").exists()
@@ -407,7 +479,9 @@ def test_09_host_needs_a_password(
     assert refused.code != 0
     assert "no password supplied" in refused.err
     assert not (tmp_path / "refused").exists()
-    allowed = copy(hardened, tmp_path / "allowed", str(hardened.folder / "secrets/replication.pgpass"))
+    allowed = copy(
+        hardened, tmp_path / "allowed", str(hardened.folder / "secrets/replication.pgpass")
+    )
     assert allowed.code == 0, allowed.err
 
     for cluster in (docker_primary, hardened):
@@ -443,7 +517,11 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     def restrict(spelling: str) -> None:
         programs = tmp_path / "bin"
         programs.mkdir()
-        for name in {"docker compose": ["docker"], "docker-compose": ["docker", "docker-compose"], "": []}[spelling]:
+        for name in {
+            "docker compose": ["docker"],
+            "docker-compose": ["docker", "docker-compose"],
+            "": [],
+        }[spelling]:
             if not (real := shutil.which(name)):
                 pytest.skip(f"this machine has no {name}")
             (programs / name).symlink_to(real)
@@ -455,7 +533,9 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         plug_in = bool(spelling) and answers("docker", "compose")
         if spelling == "docker compose" and not plug_in:
             pytest.skip("this machine has no Compose plug-in")
-        if spelling == "docker-compose" and plug_in:  # installed for all users, so it can only be taken with docker
+        if (
+            spelling == "docker-compose" and plug_in
+        ):  # installed for all users, so it can only be taken with docker
             (programs / "docker").unlink()
         compose.cache_clear()
 
@@ -477,7 +557,9 @@ def answers(*program: str) -> bool:
     [("docker compose", "docker-compose"), ("docker-compose", "docker compose")],
     ids=["v2", "v1"],
 )
-def test_11_compose_that_exists(docker_cluster: Cluster, only: Callable[[str], None], there: str, missing: str) -> None:
+def test_11_compose_that_exists(
+    docker_cluster: Cluster, only: Callable[[str], None], there: str, missing: str
+) -> None:
     """11: the document mixes two spellings, of which one may not exist; the steps show and use the one that does."""
     only(there)
     assert not answers(*missing.split())
@@ -515,11 +597,18 @@ def test_12_version_is_a_parameter(open_with: MakeCluster) -> None:
     assert followers(cluster) == {"replica-1": "streaming"}
 
 
-REWINDER = Path("/usr/lib/postgresql/15/bin/pg_rewind")  # a tool of the server's own major, which not every machine has
+REWINDER = Path(
+    "/usr/lib/postgresql/15/bin/pg_rewind"
+)  # a tool of the server's own major, which not every machine has
 
 
-@pytest.mark.skipif(not REWINDER.exists() and not REQUIRE_DOCKER, reason="no pg_rewind of PostgreSQL 15 is installed")
-@pytest.mark.parametrize(("hints", "answer"), [("off", "wal_log_hints = on"), ("on", "no rewind required")])
+@pytest.mark.skipif(
+    not REWINDER.exists() and not REQUIRE_DOCKER,
+    reason="no pg_rewind of PostgreSQL 15 is installed",
+)
+@pytest.mark.parametrize(
+    ("hints", "answer"), [("off", "wal_log_hints = on"), ("on", "no rewind required")]
+)
 def test_13_a_lost_primary_can_come_back(open_with: MakeCluster, hints: str, answer: str) -> None:
     """13: with the document's settings `pg_rewind` refuses, whatever was lost; with `wal_log_hints` it does its work."""
     cluster = open_with("local", pg_version=15, settings={"wal_log_hints": hints})

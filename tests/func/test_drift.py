@@ -35,10 +35,18 @@ AS_RECORDED = "as recorded by "
 
 
 @pytest.fixture(scope="module")
-def values(engine_name: str, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+def values(
+    engine_name: str, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Values]:
     """A cluster that a run has made and recorded, on each engine; the tests leave it as it was recorded."""
-    made = {"project": f"d{secrets.token_hex(3)}", "engine": engine_name, "workdir": str(workdir), "network": free_network(),
-            "port": str(free_port()), **({"image": IMAGE} if engine_name == "docker" and IMAGE else {})}  # fmt: skip
+    made = {
+        "project": f"d{secrets.token_hex(3)}",
+        "engine": engine_name,
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+        **({"image": IMAGE} if engine_name == "docker" and IMAGE else {}),
+    }
     try:
         done = pgrepl("run", made)
         assert done.returncode == 0, done.stderr
@@ -75,21 +83,35 @@ def show(cluster: Cluster, name: str, setting: str) -> str:
 
 def reload(cluster: Cluster, name: str, setting: str, value: str) -> None:
     ask(cluster, name, "select pg_reload_conf()")
-    wait_until(f"{setting} = {value}", lambda: (show(cluster, name, setting) == value, "not yet"), seconds=10)
+    wait_until(
+        f"{setting} = {value}",
+        lambda: (show(cluster, name, setting) == value, "not yet"),
+        seconds=10,
+    )
 
 
 def changed_titles(cluster: Cluster) -> list[str]:
     """What the last run did."""
-    return [s["title"] for s in of_project(cluster.folder)[-1].of("step") if s["outcome"] == "changed"]
+    return [
+        s["title"] for s in of_project(cluster.folder)[-1].of("step") if s["outcome"] == "changed"
+    ]
 
 
-def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Values, cluster: Cluster) -> None:
+def test_edits_settings_modes_and_rights_are_named_and_brought_back(
+    values: Values, cluster: Cluster
+) -> None:
     assert drift_of(values) == (0, [])
     listed = {row["project"]: row["state"] for row in json.loads(pgrepl("projects --json").stdout)}
     assert listed[values["project"]] == "running"
-    state = next(e for e in audit.Journal(of_project(cluster.folder)[-1].folder).entries() if e["kind"] == "state")
+    state = next(
+        e
+        for e in audit.Journal(of_project(cluster.folder)[-1].folder).entries()
+        if e["kind"] == "state"
+    )
     assert {n: (i["role"], i["running"]) for n, i in state["instances"].items()} == {
-        "primary": ("primary", True), "replica": ("replica", True)}  # fmt: skip
+        "primary": ("primary", True),
+        "replica": ("replica", True),
+    }
     before = {p: (p.read_bytes(), p.stat().st_mode) for p in cluster.folder.glob("*/*.conf")}
 
     for setting in ("port = 6000", "listen_addresses = ''", "unix_socket_directories = ''"):
@@ -126,21 +148,39 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
         "the replication user's rolreplication: false",
         "the replication user's rolsuper: true",
         "the mode of secrets/superuser: 640",
-    ]  # fmt: skip
+    ]
     hint = CHECKS["drift"](cluster).hint
-    assert "` takes it back (ALTER SYSTEM RESET work_mem); to keep it, give it with the parameter settings" in hint
+    assert (
+        "` takes it back (ALTER SYSTEM RESET work_mem); to keep it, give it with the parameter settings"
+        in hint
+    )
     assert all(cluster.params.project in command for command in commands_in(hint))
 
     done = pgrepl("run", values)
     assert done.returncode == 0, done.stderr
     assert seen(cluster).startswith(AS_RECORDED)
-    assert {p: (p.read_bytes(), p.stat().st_mode) for p in cluster.folder.glob("*/*.conf")} == before
-    assert (show(cluster, "primary", "work_mem"), show(cluster, "replica", "log_connections")) == ("4MB", "off")
+    assert {
+        p: (p.read_bytes(), p.stat().st_mode) for p in cluster.folder.glob("*/*.conf")
+    } == before
+    assert (show(cluster, "primary", "work_mem"), show(cluster, "replica", "log_connections")) == (
+        "4MB",
+        "off",
+    )
     assert (cluster.folder / "secrets/superuser").stat().st_mode & 0o777 == 0o600
-    assert ask(cluster, "replica", "select count(*) as n from pg_settings where pending_restart") == [{"n": 0}]
-    steps = {s["title"]: s for s in of_project(cluster.folder)[-1].of("step") if s["outcome"] == "changed"}
-    assert list(steps) == ["Desfazer o que foi mudado por fora", "Executar a instância primária",
-                           "Criar o usuário de replicação", "Executar a instância réplica e esperar o streaming"]  # fmt: skip
+    assert ask(
+        cluster, "replica", "select count(*) as n from pg_settings where pending_restart"
+    ) == [{"n": 0}]
+    steps = {
+        s["title"]: s
+        for s in of_project(cluster.folder)[-1].of("step")
+        if s["outcome"] == "changed"
+    }
+    assert list(steps) == [
+        "Desfazer o que foi mudado por fora",
+        "Executar a instância primária",
+        "Criar o usuário de replicação",
+        "Executar a instância réplica e esperar o streaming",
+    ]
     assert f"+{rule}" in steps["Desfazer o que foi mudado por fora"]["diff"]
     assert "-log_connections = on" in steps["Desfazer o que foi mudado por fora"]["diff"]
     commands = [c["command"] for s in steps.values() for c in s["commands"]]
@@ -150,21 +190,36 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(values: Valu
 
 @pytest.mark.long_on_docker
 def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster) -> None:
-    ask(cluster, "replica", "alter system set work_mem = '6MB'")  # it shows only once the server runs again
+    ask(
+        cluster, "replica", "alter system set work_mem = '6MB'"
+    )  # it shows only once the server runs again
     stop_by_hand(cluster, "replica")
-    wait_until("the slot to be free", lambda: (not cluster.primary.wait_slot_free("replica_1_slot"), ""), seconds=30)
+    wait_until(
+        "the slot to be free",
+        lambda: (not cluster.primary.wait_slot_free("replica_1_slot"), ""),
+        seconds=30,
+    )
     ask(cluster, "primary", "select pg_drop_replication_slot('replica_1_slot')")
     ask(cluster, "primary", "select pg_create_physical_replication_slot('theirs', true)")
     try:
-        assert drift_of(values) == (1, ["primary: the slot replica_1_slot: gone (recorded: physical)",
-                                        "replica: the server: not running (recorded: running)"])  # fmt: skip
-        assert notices(cluster) == ["primary: nobody recorded the slot theirs, which is inactive and holds WAL"]
+        assert drift_of(values) == (
+            1,
+            [
+                "primary: the slot replica_1_slot: gone (recorded: physical)",
+                "replica: the server: not running (recorded: running)",
+            ],
+        )
+        assert notices(cluster) == [
+            "primary: nobody recorded the slot theirs, which is inactive and holds WAL"
+        ]
         done = pgrepl("run", values)
         assert done.returncode == 0, done.stderr
         assert "Criar o slot da réplica" in changed_titles(cluster)
         assert show(cluster, "replica", "work_mem") == "4MB"
-        assert {r["n"] for r in ask(cluster, "primary", "select slot_name as n from pg_replication_slots")} == {
-            "replica_1_slot", "theirs"}, "what nobody recorded is somebody's"  # fmt: skip
+        assert {
+            r["n"]
+            for r in ask(cluster, "primary", "select slot_name as n from pg_replication_slots")
+        } == {"replica_1_slot", "theirs"}, "what nobody recorded is somebody's"
         checked = pgrepl("check", values)
         assert checked.returncode == 0 and AS_RECORDED in checked.stdout
         assert "notice: primary: nobody recorded the slot theirs" in checked.stderr
@@ -173,7 +228,9 @@ def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster
 
 
 @pytest.mark.long_on_docker
-def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, cluster: Cluster) -> None:
+def test_a_promoted_replica_is_named_and_never_overwritten(
+    values: Values, cluster: Cluster
+) -> None:
     wait_caught_up(cluster)
     ask(cluster, "replica", "select pg_promote()")
     ask(cluster, "replica", "create table written_there as select 1 as n")
@@ -181,7 +238,9 @@ def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, clust
     done = pgrepl("run", values, "--from", "02")
     assert done.returncode == 1 and "--discard` throws away what was written there" in done.stderr
     assert ask(cluster, "replica", "select n from written_there") == [{"n": 1}]
-    assert seen(cluster) == "replica: the role: primary (recorded: replica)", "a failed run records none of it"
+    assert seen(cluster) == "replica: the role: primary (recorded: replica)", (
+        "a failed run records none of it"
+    )
     with pytest.raises(StepFailed, match="replica accepts writes"):
         rebuild(cluster, "replica")
     rebuild(cluster, "replica", discard=True)
@@ -189,7 +248,9 @@ def test_a_promoted_replica_is_named_and_never_overwritten(values: Values, clust
 
 
 @pytest.mark.long_on_docker
-def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Values, cluster: Cluster) -> None:
+def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(
+    values: Values, cluster: Cluster
+) -> None:
     ask(cluster, "primary", "alter system set work_mem = '7MB'")
     edited = cluster.folder / "primary/postgresql.conf"
     edited.write_text(edited.read_text("utf-8") + "log_connections = on\n", "utf-8")
@@ -198,16 +259,22 @@ def test_what_pgrepl_does_is_no_drift_and_what_others_did_stays_one(values: Valu
 
     def unchanged(what: str) -> None:
         now = open_cluster("test", **values)
-        assert [d.split(":")[1] for d in seen(now).split("; ")] == [d.split(":")[1] for d in theirs.split("; ")], what
+        assert [d.split(":")[1] for d in seen(now).split("; ")] == [
+            d.split(":")[1] for d in theirs.split("; ")
+        ], what
         assert not (recorded.read(now) or pytest.fail("no record")).before, what
 
     set_synchronous(cluster, "ANY 1")
     unchanged("sync")
     add(cluster)
     unchanged("add")
-    assert '"replica-1", "replica-2"' in show(cluster, "primary", "synchronous_standby_names"), "it confirms, too"
+    assert '"replica-1", "replica-2"' in show(cluster, "primary", "synchronous_standby_names"), (
+        "it confirms, too"
+    )
     text = (cluster.folder / "recorded/primary/postgresql.conf").read_text("utf-8")
-    assert "synchronous_standby_names" in text and "log_connections = on" not in text, "our block, and not their line"
+    assert "synchronous_standby_names" in text and "log_connections = on" not in text, (
+        "our block, and not their line"
+    )
     set_synchronous(cluster, "")
     unchanged("sync off")
     older = cluster.folder / "older"
@@ -259,7 +326,9 @@ with recorded.following(cluster):
     assert any("has not ended, or was killed" in n for n in notices(cluster))
     cluster.instance("replica").make_readable("pg_hba.conf")
     (cluster.folder / "replica/pg_hba.conf").chmod(0o600)
-    assert "the mode of pg_hba.conf: 600 (recorded: 644)" in seen(cluster), "from then on, what others do is drift again"
+    assert "the mode of pg_hba.conf: 600 (recorded: 644)" in seen(cluster), (
+        "from then on, what others do is drift again"
+    )
     assert cluster.restore() == "changed" and seen(cluster).startswith(AS_RECORDED)
     assert cluster.restore() == "unchanged"
 

@@ -16,7 +16,13 @@ from pgrepl_lib import Cluster
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.command import Command
 from pgrepl_lib.doors.wait import wait_until
-from pgrepl_lib.engine.action import CONFIGURATION, PRIMARY, REPLICA, TEMPORARY_PRIMARY, TEMPORARY_REPLICA
+from pgrepl_lib.engine.action import (
+    CONFIGURATION,
+    PRIMARY,
+    REPLICA,
+    TEMPORARY_PRIMARY,
+    TEMPORARY_REPLICA,
+)
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import CommandFailed, StepFailed
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -31,12 +37,19 @@ def quiet(line: str) -> None:
 
 def listeners(port: int) -> list[str]:
     """The addresses on which somebody listens on this port."""
-    return [c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port]
+    return [
+        c.laddr.ip
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    ]
 
 
 def service(cluster: Cluster, name: str) -> Any:
     """The container of an instance."""
-    labels = [f"com.docker.compose.project={cluster.params.project}", f"com.docker.compose.service={name}"]
+    labels = [
+        f"com.docker.compose.project={cluster.params.project}",
+        f"com.docker.compose.service={name}",
+    ]
     (found,) = docker_host.client().containers.list(filters={"label": labels})
     return found
 
@@ -52,7 +65,11 @@ def postmaster(cluster: Cluster, name: str) -> psutil.Process:
 def traces(cluster: Cluster) -> list[str]:
     """What the operating system and the Docker engine know of this cluster, not asked through the library."""
     folder, project = str(cluster.folder), cluster.params.project
-    found = [f"process {p.pid}" for p in psutil.process_iter(["cmdline"]) if any(folder in a for a in p.info["cmdline"] or [])]
+    found = [
+        f"process {p.pid}"
+        for p in psutil.process_iter(["cmdline"])
+        if any(folder in a for a in p.info["cmdline"] or [])
+    ]
     found += [f"listener on {p}" for p in cluster.engine.ports.values() if listeners(p)]
     found += [str(p) for p in (cluster.folder / "data", cluster.folder / "logs") if p.exists()]
     if cluster.engine.name == "docker":
@@ -62,7 +79,11 @@ def traces(cluster: Cluster) -> list[str]:
             client.volumes.list(),
             client.networks.list(),
         ):
-            found += [f"{type(x).__name__} {x.name}" for x in kind if x.name.startswith((f"{project}_", f"{project}-"))]
+            found += [
+                f"{type(x).__name__} {x.name}"
+                for x in kind
+                if x.name.startswith((f"{project}_", f"{project}-"))
+            ]
     return found
 
 
@@ -73,7 +94,9 @@ def test_facts_say_what_runs(cluster: Cluster) -> None:
     facts = cluster.engine.facts()
     assert facts["engine"] == cluster.engine.name
     server = db.row(cluster.primary.address, "show server_version")["server_version"]
-    assert facts["postgres"].startswith("14") and server.startswith(facts["postgres"].split(".0-")[0])
+    assert facts["postgres"].startswith("14") and server.startswith(
+        facts["postgres"].split(".0-")[0]
+    )
     assert facts["checksum" if cluster.engine.name == "local" else "digest"].partition("sha256:")[2]
 
 
@@ -82,8 +105,15 @@ def test_an_instance_is_reached_where_its_address_says(cluster: Cluster, name: s
     engine = cluster.engine
     assert engine.running(name) and engine.has_data(name)
     address = engine.address(name)
-    assert (address.host, address.port, address.user) == ("127.0.0.1", engine.ports[name], "postgres")
-    found = db.row(address, "select pg_is_in_recovery() as r, rolsuper as s from pg_roles where rolname = current_user")
+    assert (address.host, address.port, address.user) == (
+        "127.0.0.1",
+        engine.ports[name],
+        "postgres",
+    )
+    found = db.row(
+        address,
+        "select pg_is_in_recovery() as r, rolsuper as s from pg_roles where rolname = current_user",
+    )
     assert found == {"r": name == REPLICA, "s": True}
     assert address.password not in repr(address)
 
@@ -95,9 +125,20 @@ def test_client_programs_run_as_superuser_on_that_instance(cluster: Cluster, nam
     assert done.out.strip() == f"{'t' if name == REPLICA else 'f'}|t"
 
 
-VARIABLES = {"PGHOST": "192.0.2.1", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGUSER": "nobody", "PGDATABASE": "none",
-             "PGPASSWORD": "wrong", "PGSSLMODE": "require", "PGSERVICE": "none", "PGOPTIONS": "-c x.y=1",
-             "PGTARGETSESSIONATTRS": "standby", "PGCHANNELBINDING": "require", "PGCONNECT_TIMEOUT": "x"}  # fmt: skip
+VARIABLES = {
+    "PGHOST": "192.0.2.1",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGUSER": "nobody",
+    "PGDATABASE": "none",
+    "PGPASSWORD": "wrong",
+    "PGSSLMODE": "require",
+    "PGSERVICE": "none",
+    "PGOPTIONS": "-c x.y=1",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCHANNELBINDING": "require",
+    "PGCONNECT_TIMEOUT": "x",
+}
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
@@ -105,41 +146,62 @@ def test_the_callers_variables_do_not_send_us_elsewhere(
     cluster: Cluster, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, VARIABLES[variable])
-    found = db.row(cluster.primary.address, "select current_user::text as u, current_database()::text as d")
+    found = db.row(
+        cluster.primary.address, "select current_user::text as u, current_database()::text as d"
+    )
     assert found == {"u": "postgres", "d": "postgres"}
     assert cluster.primary.answers() == (True, "answers")
 
 
-def test_the_callers_variables_do_not_send_programs_elsewhere(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_variables_do_not_send_programs_elsewhere(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable, value in VARIABLES.items():
         monkeypatch.setenv(variable, value)
-    done = cluster.engine.run(cluster.engine.client(PRIMARY, "psql", "-X", "-A", "-t", "-c", "select 42"))
+    done = cluster.engine.run(
+        cluster.engine.client(PRIMARY, "psql", "-X", "-A", "-t", "-c", "select 42")
+    )
     assert done.out.strip() == "42"
 
 
 @pytest.mark.parametrize("name", [PRIMARY, REPLICA])
 def test_the_server_reads_the_clusters_files(cluster: Cluster, name: str) -> None:
     for setting, file in zip(("config_file", "hba_file"), CONFIGURATION, strict=True):
-        assert db.row(cluster.engine.address(name), f"show {setting}")[setting] == cluster.engine.configuration_path(name, file)
-    seen = db.row(cluster.engine.address(name), "select pg_read_file(current_setting('config_file')) as text")["text"]
+        assert db.row(cluster.engine.address(name), f"show {setting}")[
+            setting
+        ] == cluster.engine.configuration_path(name, file)
+    seen = db.row(
+        cluster.engine.address(name), "select pg_read_file(current_setting('config_file')) as text"
+    )["text"]
     assert seen == (cluster.folder / name / "postgresql.conf").read_text("utf-8")
 
 
 def test_the_replica_follows_the_upstream_that_the_engine_names(cluster: Cluster) -> None:
     host, port = cluster.engine.upstream(PRIMARY)
-    found = db.row(cluster.replica.address, "select sender_host, sender_port from pg_stat_wal_receiver")
+    found = db.row(
+        cluster.replica.address, "select sender_host, sender_port from pg_stat_wal_receiver"
+    )
     assert (found["sender_host"], found["sender_port"]) == (host, port)
 
 
 def test_the_rule_admits_the_engines_network_and_nothing_wider(cluster: Cluster) -> None:
-    query = "select user_name, address, netmask from pg_hba_file_rules where 'repl' = any(user_name)"
+    query = (
+        "select user_name, address, netmask from pg_hba_file_rules where 'repl' = any(user_name)"
+    )
     network = cluster.engine.rule_network()
-    wanted = {"user_name": ["repl"], "address": str(network.network_address), "netmask": str(network.netmask)}
+    wanted = {
+        "user_name": ["repl"],
+        "address": str(network.network_address),
+        "netmask": str(network.netmask),
+    }
     for name in (PRIMARY, REPLICA):
         assert db.rows(cluster.engine.address(name), query) == [wanted]
     host, port, source = cluster.engine.outside_the_rule(PRIMARY)
     assert port in (5432, cluster.engine.ports[PRIMARY])
-    assert socket.inet_aton(source) and not network.supernet_of(type(network)(source)), (host, source)
+    assert socket.inet_aton(source) and not network.supernet_of(type(network)(source)), (
+        host,
+        source,
+    )
 
 
 def test_nothing_listens_beyond_the_loopback_address(cluster: Cluster) -> None:
@@ -151,9 +213,16 @@ def test_nothing_listens_beyond_the_loopback_address(cluster: Cluster) -> None:
         else:
             own = postmaster(cluster, name).net_connections("all")
             assert {c.laddr.ip for c in own if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
-            assert db.row(cluster.engine.address(name), "show unix_socket_directories") == {"unix_socket_directories": ""}
+            assert db.row(cluster.engine.address(name), "show unix_socket_directories") == {
+                "unix_socket_directories": ""
+            }
         assert set(listeners(port)) <= {"127.0.0.1"}
-        others = [a.address for group in psutil.net_if_addrs().values() for a in group if a.family == socket.AF_INET]
+        others = [
+            a.address
+            for group in psutil.net_if_addrs().values()
+            for a in group
+            if a.family == socket.AF_INET
+        ]
         for address in {a for a in others if not a.startswith("127.")}:
             with socket.socket() as probe:
                 probe.settimeout(2)
@@ -183,7 +252,9 @@ def test_error_lines_are_told_as_progress(cluster: Cluster) -> None:
 def test_settings_are_judged_by_the_server_itself(cluster: Cluster) -> None:
     judge = cluster.engine.refuse_settings
     assert judge({"work_mem": "8MB", "log_line_prefix": "a'b\\c#d %m", "auto_explain.x": "1"}) == []
-    complaints = judge({"no_such_setting": "1", "work_mem": "many", "max_connections": "-1", "jit": "on"})
+    complaints = judge(
+        {"no_such_setting": "1", "work_mem": "many", "max_connections": "-1", "jit": "on"}
+    )
     assert len(complaints) == 3
     for complaint, word in zip(complaints, ("no_such_setting", "many", "-1"), strict=True):
         assert word in complaint
@@ -191,7 +262,12 @@ def test_settings_are_judged_by_the_server_itself(cluster: Cluster) -> None:
 
 def test_an_instance_that_runs_is_listed(cluster: Cluster) -> None:
     lines = " ".join(cluster.engine.existing())
-    assert PRIMARY in lines and REPLICA in lines and "running" in lines and TEMPORARY_PRIMARY not in lines
+    assert (
+        PRIMARY in lines
+        and REPLICA in lines
+        and "running" in lines
+        and TEMPORARY_PRIMARY not in lines
+    )
     assert cluster.engine.start(PRIMARY).done() and cluster.engine.start(REPLICA).done()
     assert not cluster.engine.stop(PRIMARY).done() and not cluster.engine.remove_all().done()
 
@@ -209,7 +285,9 @@ def test_before_anything_nothing_exists(own: Cluster) -> None:
     engine = own.engine
     assert engine.existing() == [] and traces(own) == [] and engine.remove_all().done()
     for name in (PRIMARY, REPLICA):
-        assert not engine.running(name) and not engine.has_data(name) and engine.log_tail(name) == ""
+        assert (
+            not engine.running(name) and not engine.has_data(name) and engine.log_tail(name) == ""
+        )
     assert not own.folder.exists()
 
 
@@ -223,7 +301,9 @@ def test_a_temporary_instance_gives_both_files_complete(own: Cluster) -> None:
         target = own.folder / PRIMARY / file
         own.engine.copy_out(TEMPORARY_PRIMARY, file, target).do(quiet)
         text = target.read_text("utf-8")
-        assert ENDS[file] in text.rstrip().splitlines()[-1], "the file was copied before it was complete"
+        assert ENDS[file] in text.rstrip().splitlines()[-1], (
+            "the file was copied before it was complete"
+        )
         assert text == original(own, file)
     assert "max_connections = " in (own.folder / PRIMARY / "postgresql.conf").read_text("utf-8")
     assert "replication" in (own.folder / PRIMARY / "pg_hba.conf").read_text("utf-8")
@@ -312,7 +392,9 @@ def test_what_a_server_is_at_changes_while_it_works(own: Cluster) -> None:
 def test_a_running_log_is_bounded(own: Cluster) -> None:
     noisy = "do $$ begin for i in 1..99 loop raise warning 'line %', i; end loop; end $$"
     db.rows(own.primary.address, noisy)
-    wait_until("the log", lambda: ("line 99" in own.engine.log_tail(PRIMARY), "nothing"), seconds=10)
+    wait_until(
+        "the log", lambda: ("line 99" in own.engine.log_tail(PRIMARY), "nothing"), seconds=10
+    )
     assert len(own.engine.log_tail(PRIMARY).splitlines()) <= 20
 
 
@@ -326,7 +408,9 @@ def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
     common = ("--format=p", "--username=repl", "--no-password")
     (broken,) = engine.base_backup(REPLICA, PRIMARY, (*common, "--slot=no_such_slot"))
     assert engine.run(broken, check=False).code != 0
-    (half,) = engine.base_backup(REPLICA, PRIMARY, (*common, "--wal-method=none", "--no-manifest", "--checkpoint=fast"))
+    (half,) = engine.base_backup(
+        REPLICA, PRIMARY, (*common, "--wal-method=none", "--no-manifest", "--checkpoint=fast")
+    )
     engine.discard_backup(REPLICA)
     engine.run(half)  # all the files, but not what is written last
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
@@ -360,7 +444,11 @@ def test_removing_all_leaves_nothing(own: Cluster) -> None:
     assert action.done() and own.engine.existing() == [] and traces(own) == []
     assert own.remove(confirm=True) == "changed"
     left = {p.name for p in own.folder.iterdir()}
-    assert {n for n in left if not n.startswith((".run.", ".step."))} <= {"journal.jsonl", "journal.lock", "runs"}
+    assert {n for n in left if not n.startswith((".run.", ".step."))} <= {
+        "journal.jsonl",
+        "journal.lock",
+        "runs",
+    }
     assert own.remove(confirm=True) == "unchanged"
 
 
@@ -379,11 +467,17 @@ def stale_pid(folder: Path, pid: int) -> None:
     (folder / "postmaster.pid").write_text(f"{pid}\n{folder}\n")
 
 
-@pytest.mark.parametrize("whose", [
-    lambda c: postmaster(c, PRIMARY).pid,  # after a reboot the number may belong to another project's server
-    lambda c: os.getpid(),
-    lambda c: 2**22 + 1,
-], ids=["another server", "another program", "nobody"])  # fmt: skip
+@pytest.mark.parametrize(
+    "whose",
+    [
+        lambda c: (
+            postmaster(c, PRIMARY).pid
+        ),  # after a reboot the number may belong to another project's server
+        lambda c: os.getpid(),
+        lambda c: 2**22 + 1,
+    ],
+    ids=["another server", "another program", "nobody"],
+)
 def test_a_number_in_a_stale_pid_file_is_not_a_running_instance(
     whose: Callable[[Cluster], int], local: Cluster, open_with: MakeCluster
 ) -> None:

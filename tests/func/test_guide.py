@@ -14,32 +14,55 @@ from ..conftest import IMAGE
 from .test_runner import COMPOSE_V2
 
 GUIDE = Path(__file__).parents[2] / "docs/guia.md"
-OWN = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(COMPOSE_V2), "PYTHONPATH": str(GUIDE.parents[1])}
+OWN = {
+    "PATH": os.environ["PATH"],
+    "DOCKER_CONFIG": str(COMPOSE_V2),
+    "PYTHONPATH": str(GUIDE.parents[1]),
+}
 
 
 def test_the_guide_works_as_it_is_written(
-    docker_ready: None, tmp_path: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+    docker_ready: None,
+    tmp_path: Path,
+    free_network: Callable[[], str],
+    free_port: Callable[[], int],
 ) -> None:
     """Names, network and ports are made this test's own; everything else is typed as it stands."""
     text = GUIDE.read_text("utf-8")
     project, port, network = f"g{secrets.token_hex(3)}", free_port(), free_network()
-    own = {"COMPOSE_PROJECT_NAME=pgrepl": f"COMPOSE_PROJECT_NAME={project}", "postgres:14": IMAGE or "postgres:14",
-           "pg_temp": f"{project}_pg_temp", "repl_temp": f"{project}_repl_temp", "192.168.55.0/24": network}  # fmt: skip
+    own = {
+        "COMPOSE_PROJECT_NAME=pgrepl": f"COMPOSE_PROJECT_NAME={project}",
+        "postgres:14": IMAGE or "postgres:14",
+        "pg_temp": f"{project}_pg_temp",
+        "repl_temp": f"{project}_repl_temp",
+        "192.168.55.0/24": network,
+    }
     for written, mine in own.items():
         assert written in text
         text = text.replace(written, mine)
     text = re.sub(r"PRIMARY_PORT=\d+", f"PRIMARY_PORT={port}", text)
     text = re.sub(r"REPLICA_PORT=\d+", f"REPLICA_PORT={port + 1}", text)
-    text = text.replace("$HOME/pgrepl", f"$HOME/{project}").replace("--project pgrepl", f"--project {project}")
+    text = text.replace("$HOME/pgrepl", f"$HOME/{project}").replace(
+        "--project pgrepl", f"--project {project}"
+    )
     *blocks, down = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     program = f"PGREPL_IMAGE={IMAGE or 'postgres:14'} {sys.executable} -P -m pgrepl_lib"
     down = down.replace("pgrepl down", f"{program} down", 1)
 
     def typed(script: str) -> subprocess.CompletedProcess[str]:
-        file = tmp_path / "typed.sh"  # not standard input, from which `exec -T` would read the rest of the script
+        file = (
+            tmp_path / "typed.sh"
+        )  # not standard input, from which `exec -T` would read the rest of the script
         file.write_text(script)
-        return subprocess.run(["sh", "-eu", str(file)], env={**OWN, "HOME": str(tmp_path)}, cwd=tmp_path,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)  # fmt: skip
+        return subprocess.run(
+            ["sh", "-eu", str(file)],
+            env={**OWN, "HOME": str(tmp_path)},
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
 
     try:
         done = typed("\n".join(blocks))
@@ -51,5 +74,8 @@ def test_the_guide_works_as_it_is_written(
         assert len(identifiers) == 2 and len(set(identifiers)) == 1
     finally:
         removed = typed(down)
-        subprocess.run(["docker", "container", "rm", "-f", f"{project}_pg_temp", f"{project}_repl_temp"], capture_output=True)
+        subprocess.run(
+            ["docker", "container", "rm", "-f", f"{project}_pg_temp", f"{project}_repl_temp"],
+            capture_output=True,
+        )
     assert removed.returncode == 0, removed.stderr

@@ -13,7 +13,9 @@ from pgrepl_lib.drills.workload import Load, Writer
 from pgrepl_lib.operations.synchronous import set_synchronous, try_commit
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
-pytestmark = pytest.mark.long_on_docker  # they are the server's; what programs are given, test_engine_contract.py sees
+pytestmark = (
+    pytest.mark.long_on_docker
+)  # they are the server's; what programs are given, test_engine_contract.py sees
 SERVER_WIDE = {
     "statement_timeout": "30s",
     "client_min_messages": "error",
@@ -94,7 +96,9 @@ def test_a_commit_that_no_replica_has_is_not_counted_as_confirmed(hostile: Clust
     try:
         hostile.engine.stop("replica").do(print)
         counted = len(writer.acknowledged)
-        waiting = "select pg_cancel_backend(pid) as n from pg_stat_activity where wait_event = 'SyncRep'"
+        waiting = (
+            "select pg_cancel_backend(pid) as n from pg_stat_activity where wait_event = 'SyncRep'"
+        )
         cancelled = 0
         while cancelled < 3:
             cancelled += len(db.rows(hostile.primary.address, waiting))

@@ -28,10 +28,17 @@ from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl, wai
 
 
 @pytest.fixture
-def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+def values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Values]:
     """The parameters of a new project on the local engine; removed afterwards."""
-    made = {"project": f"i{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir),
-            "network": free_network(), "port": str(free_port())}  # fmt: skip
+    made = {
+        "project": f"i{secrets.token_hex(3)}",
+        "engine": "local",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -57,7 +64,9 @@ def test_a_run_that_is_stopped_says_how_and_is_gone_on_with(values: Values) -> N
         *((signal.SIGTERM, seconds) for seconds in (0.02, 0.1)),
     ],
 )
-def test_a_run_stopped_while_it_starts_leaves_nothing(values: Values, number: signal.Signals, seconds: float) -> None:
+def test_a_run_stopped_while_it_starts_leaves_nothing(
+    values: Values, number: signal.Signals, seconds: float
+) -> None:
     with Running(values) as running:
         running.wait("the kernel", lambda: len(running.process.children()) == 1)
         kernel = running.process.children()[0]
@@ -118,23 +127,37 @@ def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> No
     for more, said in [
         (["-p", "settings", "{}"], "settings: it had {'work_mem': '8MB'}, asked for {}"),
         (["-p", "replicas", "2"], "replicas: it had 1, asked for 2"),
-        (["--to", "03"], "asked for 00-preparacao, 01-instancia-primaria, 02-instancia-replica, 03-verificacao"),
+        (
+            ["--to", "03"],
+            "asked for 00-preparacao, 01-instancia-primaria, 02-instancia-replica, 03-verificacao",
+        ),
     ]:
         refused = pgrepl("run", mine, "--resume", *more)
-        assert refused.returncode == 2 and said in refused.stderr and "nothing was touched" in refused.stderr, refused.stderr
+        assert (
+            refused.returncode == 2
+            and said in refused.stderr
+            and "nothing was touched" in refused.stderr
+        ), refused.stderr
     assert [r.status for r in all_runs(values)] == ["killed"]
     with lock.run_lock(folder_of(values)):
         refused = pgrepl("run", mine, "--resume")
-    assert refused.returncode == 3 and "is being worked on by somebody else" in refused.stderr, refused.stderr
+    assert refused.returncode == 3 and "is being worked on by somebody else" in refused.stderr, (
+        refused.stderr
+    )
     assert len(all_runs(values)) == 1, "the refused one has left no run"
     resumed = pgrepl("run", mine, "--resume", "--to", "01", "--engine", "local")
     assert resumed.returncode == 0, resumed.stderr
     first, second = all_runs(values)
     assert second.first("run")["resumes"] == first.name
-    assert [second.first("run")[n] for n in ("chapters", "params")] == [first.first("run")[n] for n in ("chapters", "params")]
+    assert [second.first("run")[n] for n in ("chapters", "params")] == [
+        first.first("run")[n] for n in ("chapters", "params")
+    ]
     assert "work_mem = '8MB'" in (folder_of(values) / "primary/postgresql.conf").read_text()
     done = pgrepl("run", mine, "--resume")
-    assert (done.returncode, done.stdout) == (0, "") and f"nothing to resume: run {second.name} completed" in done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        "",
+    ) and f"nothing to resume: run {second.name} completed" in done.stderr
     quiet = pgrepl("run", mine, "--resume", "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
@@ -150,13 +173,19 @@ def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values
         assert sorted(code for code, _ in ends) == [0, 3], ends
         winner = both[[code for code, _ in ends].index(0)]
     refused = next(errors for code, errors in ends if code == 3)
-    assert f'"pid": {winner.process.pid}' in refused and "is being worked on by somebody else" in refused, refused
+    assert (
+        f'"pid": {winner.process.pid}' in refused
+        and "is being worked on by somebody else" in refused
+    ), refused
     assert [r.status for r in all_runs(values)] == ["completed"], "the refused one has left no run"
     assert len(list(folder_of(values).glob("runs/*"))) == 1
 
 
 def test_two_projects_in_two_folders_choose_their_ports_at_once(workdir: Path) -> None:
-    made = [{"project": f"i{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir / name)} for name in ("a", "b")]
+    made = [
+        {"project": f"i{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir / name)}
+        for name in ("a", "b")
+    ]
     try:
         with ExitStack() as stack:
             both = [stack.enter_context(Running(values, "--to", "01")) for values in made]
@@ -188,18 +217,27 @@ def small_disk(workdir: Path) -> Iterator[Path]:
 
 
 @pytest.mark.long
-def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(values: Values, small_disk: Path) -> None:
+def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(
+    values: Values, small_disk: Path
+) -> None:
     values |= {"workdir": str(small_disk)}
-    moments = [("Criar a senha do superusuário em um arquivo protegido", 6), ("Criar o slot da réplica", 20),
-               ("Fazer o base backup", 0)]  # fmt: skip
+    moments = [
+        ("Criar a senha do superusuário em um arquivo protegido", 6),
+        ("Criar o slot da réplica", 20),
+        ("Fazer o base backup", 0),
+    ]
     for title, megabytes in moments:
         with Running(values) as running:
             running.wait_title(title)
             leave_free(small_disk, megabytes)
             code, errors = running.end()
-        assert code in (1, 3) and "No space left on device" in errors and "Traceback" not in errors, (title, errors)
+        assert (
+            code in (1, 3) and "No space left on device" in errors and "Traceback" not in errors
+        ), (title, errors)
         run = all_runs(values)[-1]
-        assert run.status in ("failed", *([] if megabytes else ["killed"])), title  # where not even its end could be written
+        assert run.status in ("failed", *([] if megabytes else ["killed"])), (
+            title
+        )  # where not even its end could be written
         assert audit.Journal(run.folder).first_broken_line() is None
         resize(small_disk, 1500)
     done = pgrepl("run", values, "--resume")
@@ -217,7 +255,9 @@ def test_a_kernel_that_ends_before_it_is_ready_is_told(values: Values, tmp_path:
     (tmp_path / "sitecustomize.py").write_text(DIES)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     died = pgrepl("run", values, "--from", "00", "--to", "00", env=environment)
-    assert died.returncode == 1 and "The kernel, which executes the cells, ended" in died.stderr, died.stderr
+    assert died.returncode == 1 and "The kernel, which executes the cells, ended" in died.stderr, (
+        died.stderr
+    )
     assert "Traceback" not in died.stderr and "run again" in died.stderr
     (run,) = all_runs(values)
     assert run.status == "failed"
@@ -237,7 +277,9 @@ def clear_faketime() -> None:
 
 
 @pytest.mark.long
-def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, workdir: Path, tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(
+    values: Values, workdir: Path, tmp_path: Path
+) -> None:
     if FAKETIME is None:
         missing("libfaketime is not installed (Debian: faketime)")
     clear_faketime()
@@ -245,8 +287,15 @@ def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, wo
     clock.write_text("+0")
     (tmp_path / "sitecustomize.py").write_text(SLEEP)
     path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
-    environment = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "PYTHONPATH": path,
-                   "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "PYTHONPATH": path,
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
     with Running(values, "--from", "01", "--to", "01", env=environment) as running:
         running.wait_title("Copiar o arquivo postgresql.conf")
         clock.write_text("-3h")
@@ -266,13 +315,22 @@ def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(values: Values, wo
     assert [r.name for r in found] == sorted((r.name for r in found), reverse=True), (
         "by their names they are the other way round"
     )
-    assert pgrepl("run", values, "--resume").stderr == f"pgrepl: nothing to resume: run {found[-1].name} completed\n"
+    assert (
+        pgrepl("run", values, "--resume").stderr
+        == f"pgrepl: nothing to resume: run {found[-1].name} completed\n"
+    )
     for run in found:
         times = [e["time"] for e in run.entries]
-        assert (times == sorted(times)) is (run is found[-1]) and audit.Journal(run.folder).first_broken_line() is None
+        assert (times == sorted(times)) is (run is found[-1]) and audit.Journal(
+            run.folder
+        ).first_broken_line() is None
         assert [e for e in run.entries if not 0 <= e.get("seconds", 0) < 200] == []
         for notebook in run.folder.glob("*.ipynb"):
-            cells = [c.metadata.papermill.duration for c in nbformat.read(notebook, 4).cells if c.metadata.papermill.duration]
+            cells = [
+                c.metadata.papermill.duration
+                for c in nbformat.read(notebook, 4).cells
+                if c.metadata.papermill.duration
+            ]
             assert all(0 <= seconds < 200 for seconds in cells)
     assert found[1].first("end")["seconds"] > 0.5, "as long as it took, not what the clock says"
     assert pgrepl("verify", values, found[1].name).returncode == 0

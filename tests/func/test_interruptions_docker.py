@@ -27,8 +27,14 @@ def values(
     docker_ready: None, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
 ) -> Iterator[Values]:
     """The parameters of a new project on the docker engine; removed afterwards."""
-    made = {"project": f"i{secrets.token_hex(3)}", "engine": "docker", "workdir": str(workdir),
-            "network": free_network(), "port": str(free_port()), **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
+    made = {
+        "project": f"i{secrets.token_hex(3)}",
+        "engine": "docker",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+        **({"image": IMAGE} if IMAGE else {}),
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -70,31 +76,48 @@ class OwnEngine:
         self.environment = {**os.environ, "DOCKER_HOST": self.host}
 
     def start(self) -> None:
-        options = [f"--host={self.host}", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
-                   f"--pidfile={self.folder}/dockerd.pid"]  # fmt: skip
+        options = [
+            f"--host={self.host}",
+            f"--data-root={self.folder}/data",
+            f"--exec-root={self.folder}/exec",
+            f"--pidfile={self.folder}/dockerd.pid",
+        ]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([*self.prefix, "dockerd", *options], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*self.prefix, "dockerd", *options], stdout=log, stderr=log
+            )
         answers = lambda: self.docker("info").returncode == 0  # noqa: E731
-        wait_until("dockerd", lambda: (answers(), (self.folder / "log").read_text()[-500:]), seconds=60,
-                   alive=lambda: self.process.poll() is None)  # fmt: skip
+        wait_until(
+            "dockerd",
+            lambda: (answers(), (self.folder / "log").read_text()[-500:]),
+            seconds=60,
+            alive=lambda: self.process.poll() is None,
+        )
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(90)
 
     def docker(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, timeout=120)
+        return subprocess.run(
+            ["docker", *arguments], env=self.environment, capture_output=True, timeout=120
+        )
 
 
 @pytest.fixture
 def own_engine(docker_ready: None) -> Iterator[OwnEngine]:
     if os.geteuid() != 0 or not shutil.which("dockerd"):
-        (pytest.fail if REQUIRE_DOCKER else pytest.skip)("only root can start a Docker engine of its own")
+        (pytest.fail if REQUIRE_DOCKER else pytest.skip)(
+            "only root can start a Docker engine of its own"
+        )
     folder = Path(tempfile.mkdtemp(prefix="pgrepl-engine-", dir="/var/tmp"))
     engine = OwnEngine(folder)
     try:
         engine.start()
-        subprocess.run(["docker", "image", "save", "-o", str(folder / "image"), IMAGE or "postgres:14"], check=True)
+        subprocess.run(
+            ["docker", "image", "save", "-o", str(folder / "image"), IMAGE or "postgres:14"],
+            check=True,
+        )
         assert engine.docker("image", "load", "-i", str(folder / "image")).returncode == 0
         yield engine
     finally:
@@ -106,11 +129,21 @@ def own_engine(docker_ready: None) -> Iterator[OwnEngine]:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_an_engine_that_is_restarted_in_mid_run_is_told_and_the_run_gone_on_with(own_engine: OwnEngine, workdir: Path) -> None:
-    values = {"project": f"i{secrets.token_hex(3)}", "engine": "docker", "workdir": str(workdir), "network": "10.77.0.0/24",
-              **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
+def test_an_engine_that_is_restarted_in_mid_run_is_told_and_the_run_gone_on_with(
+    own_engine: OwnEngine, workdir: Path
+) -> None:
+    values = {
+        "project": f"i{secrets.token_hex(3)}",
+        "engine": "docker",
+        "workdir": str(workdir),
+        "network": "10.77.0.0/24",
+        **({"image": IMAGE} if IMAGE else {}),
+    }
     options: dict[str, Any] = {"prefix": own_engine.prefix, "env": own_engine.environment}
-    for title in ("Permitir a replicação em primary/pg_hba.conf", "Iniciar a instância temporária da réplica"):
+    for title in (
+        "Permitir a replicação em primary/pg_hba.conf",
+        "Iniciar a instância temporária da réplica",
+    ):
         with Running(values, **options) as running:
             running.wait_title(title)
             own_engine.stop()
@@ -122,6 +155,8 @@ def test_an_engine_that_is_restarted_in_mid_run_is_told_and_the_run_gone_on_with
     assert done.returncode == 0, done.stderr
     assert pgrepl("check", values, **options).returncode == 0
     again = pgrepl("run", values, **options)
-    assert again.returncode == 0 and "completed: 0 steps changed" in again.stdout, again.stdout + again.stderr
+    assert again.returncode == 0 and "completed: 0 steps changed" in again.stdout, (
+        again.stdout + again.stderr
+    )
     assert [r.status for r in all_runs(values)] == ["failed", "failed", "completed", "completed"]
     assert pgrepl("down", values, "--yes", **options).returncode == 0

@@ -34,7 +34,9 @@ from tests.func.operated import (
 from tests.func.running import of_cluster, pgrepl, pgrepl_at_once, wait_ended
 
 OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "settings", "tables")
-BUSY = "do $$ begin for i in 1..2000000000 loop end loop; end $$"  # it never looks for its postmaster
+BUSY = (
+    "do $$ begin for i in 1..2000000000 loop end loop; end $$"  # it never looks for its postmaster
+)
 # Seconds. Processes: over once they go on, so that nothing but their end prevents the commit. A container goes on
 # for a moment in order to be killed, before the promotion: not over then.
 SLEEP = {"local": 3, "docker": 120}
@@ -77,7 +79,9 @@ class Client(Thread):
         self.start()
         query = "select pid from pg_stat_activity where query = %s and state = 'active'"
         address = cluster.instance(name).address
-        wait_until("the statement", lambda: (bool(db.rows(address, query, [statement])), ""), seconds=20)
+        wait_until(
+            "the statement", lambda: (bool(db.rows(address, query, [statement])), ""), seconds=20
+        )
 
     def run(self) -> None:
         self.confirmed = self.run_command(self.command, check=False).code == 0
@@ -130,7 +134,9 @@ def test_a_primary_that_comes_back_after_the_failover_confirms_nothing(
         only(cluster, "docker")
     old = cluster.primary.name
     wait_caught_up(cluster)
-    client = Client(cluster, old, f"insert into seen select 1 from pg_sleep({SLEEP[cluster.engine.name]})")
+    client = Client(
+        cluster, old, f"insert into seen select 1 from pg_sleep({SLEEP[cluster.engine.name]})"
+    )
     undo = fault(cluster, old)
     if fault is freeze:
         assert cluster.engine.life(old) is Life.PAUSED and state_of(cluster, old) == "paused"
@@ -188,7 +194,9 @@ def test_a_paused_instance_is_let_go_on_by_a_start_and_ended_by_a_stop(cluster: 
     assert replica.start() == "changed"
 
 
-def test_down_also_ends_a_server_that_does_not_end(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_down_also_ends_a_server_that_does_not_end(
+    open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without its checkpointer a server waits for ever with its end."""
     monkeypatch.setattr(ending, "STOP_SECONDS", 2)
     lone = open_with("local")
@@ -212,7 +220,9 @@ def look_at_one_that_is_cut_off(cluster: Cluster, to: str) -> None:
     assert f"UNKNOWN - {cluster.primary.name} nothing listens" in done[1].stdout
 
 
-def test_a_container_gets_its_place_in_the_network_back(cluster: Cluster, open_with: MakeCluster) -> None:
+def test_a_container_gets_its_place_in_the_network_back(
+    cluster: Cluster, open_with: MakeCluster
+) -> None:
     only(cluster, "docker")
     primary, new = cluster.primary, cluster.topology.replicas[0]
     cut(cluster, primary.name)
@@ -248,4 +258,7 @@ def test_what_runs_is_operated_without_its_image(cluster: Cluster, open_with: Ma
     Failover(now).run()
     Rejoin(now, lost, full_copy=True).run()
     wait_caught_up(now)
-    assert failed_checks(again(cluster, open_with), *OPERATION) == {} and now.primary.name != lost != old
+    assert (
+        failed_checks(again(cluster, open_with), *OPERATION) == {}
+        and now.primary.name != lost != old
+    )

@@ -64,14 +64,22 @@ def cluster(reopen: Reopen) -> Iterator[Cluster]:
 
 def run_again(cluster: Cluster, command: str = "run") -> tuple[int, str]:
     """`pgrepl run` with what the cluster was made with; its exit code and what it told."""
-    made_with = {"network": str(cluster.params.network), "replicas": "2", "image": cluster.params.image}
+    made_with = {
+        "network": str(cluster.params.network),
+        "replicas": "2",
+        "image": cluster.params.image,
+    }
     done = pgrepl(command, {**of_cluster(cluster), **made_with})
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr + done.stdout
 
 
-def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over(cluster: Cluster, reopen: Reopen) -> None:
-    db.rows(cluster.primary.address, "create table precious as select i from generate_series(1, 100) i")
+def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over(
+    cluster: Cluster, reopen: Reopen
+) -> None:
+    db.rows(
+        cluster.primary.address, "create table precious as select i from generate_series(1, 100) i"
+    )
     wait_caught_up(cluster)
     lose_data(cluster, "primary")
     code, told = run_again(cluster)
@@ -79,7 +87,9 @@ def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over
     assert code == 3 and f"recorded {known}, primary none" in told, told
     assert re.search(r"replica has this project's data, up to \S+ \(running\)", told), told
     assert re.search(r"`pgrepl failover .*`, then `pgrepl rejoin .* primary`", told), told
-    with pytest.raises(StepFailed, match="no data any more, and this project has had some; nothing was started"):
+    with pytest.raises(
+        StepFailed, match="no data any more, and this project has had some; nothing was started"
+    ):
         reopen().primary.start()
     assert not cluster.engine.has_data("primary") and not cluster.engine.running("primary")
     done = pgrepl("failover", of_cluster(cluster))
@@ -87,9 +97,14 @@ def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over
     done = pgrepl("rejoin primary", of_cluster(cluster))
     assert done.returncode == 0, done.stderr
     now = reopen()
-    assert now.primary.name == "replica" and now.topology.fenced == {} and now.topology.operation == {}
+    assert (
+        now.primary.name == "replica" and now.topology.fenced == {} and now.topology.operation == {}
+    )
     assert failed_checks(now, *OPERATION) == {}
-    assert {db.row(now.instance(n).address, "select count(*) as n from precious")["n"] for n in now.topology.names} == {100}
+    assert {
+        db.row(now.instance(n).address, "select count(*) as n from precious")["n"]
+        for n in now.topology.names
+    } == {100}
 
 
 def test_nobody_else_makes_an_empty_primary_either(cluster: Cluster) -> None:
@@ -110,10 +125,14 @@ def test_nobody_else_makes_an_empty_primary_either(cluster: Cluster) -> None:
 def test_another_clusters_data_are_not_started(cluster: Cluster, reopen: Reopen) -> None:
     cluster.engine.stop("primary").do(print)
     with another_cluster(cluster, "primary"):
-        with pytest.raises(StepFailed, match="primary has another cluster's data; nothing was started"):
+        with pytest.raises(
+            StepFailed, match="primary has another cluster's data; nothing was started"
+        ):
             reopen().primary.start()
         code, told = run_again(cluster)
-        assert code == 3 and f"recorded {cluster.topology.system_identifier}, primary " in told, told
+        assert code == 3 and f"recorded {cluster.topology.system_identifier}, primary " in told, (
+            told
+        )
         assert not cluster.engine.running("primary")
     assert reopen().primary.start() == "changed"
     wait_caught_up(reopen())  # the replicas come back by themselves, a moment later
@@ -126,7 +145,10 @@ def test_another_clusters_data_are_not_started(cluster: Cluster, reopen: Reopen)
 def unreadable(cluster: Cluster, *, there: bool) -> None:
     """A file in the primary's data that not even its server may read, until it is taken away."""
     if cluster.engine.name == "local":
-        words = ["install -m 000 /dev/null data/primary/unreadable", "rm -f data/primary/unreadable"]
+        words = [
+            "install -m 000 /dev/null data/primary/unreadable",
+            "rm -f data/primary/unreadable",
+        ]
         assert by_hand(cluster, "sh", "-c", words[not there]) == 0
         return
     container = container_of(cluster, "primary")
@@ -142,7 +164,9 @@ def without_the_right(cluster: Cluster, *, there: bool) -> None:
 
 @pytest.mark.long_on_docker
 @pytest.mark.parametrize("fault", [unreadable, without_the_right])
-def test_a_copy_that_fails_leaves_the_replica_as_it_was(cluster: Cluster, reopen: Reopen, fault: Callable[..., None]) -> None:
+def test_a_copy_that_fails_leaves_the_replica_as_it_was(
+    cluster: Cluster, reopen: Reopen, fault: Callable[..., None]
+) -> None:
     db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
     wait_caught_up(cluster)
     fault(cluster, there=True)
@@ -158,7 +182,9 @@ def test_a_copy_that_fails_leaves_the_replica_as_it_was(cluster: Cluster, reopen
 
 
 @pytest.mark.long_on_docker
-def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     db.rows(cluster.primary.address, "create table if not exists stays as select 1 as n")
     wait_caught_up(cluster)
     cluster.primary.kill()
@@ -181,17 +207,23 @@ def test_a_copy_that_fails_leaves_a_former_primary_as_it_was(cluster: Cluster, r
 
 
 @pytest.mark.long_on_docker
-def test_where_there_is_no_room_for_a_copy_nothing_is_touched(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_room_for_a_copy_nothing_is_touched(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replacing, "SPARE", 10**15)
     before = everything_recorded(cluster)
-    with pytest.raises(EnvironmentLacking, match="no room for a copy of primary beside replica's data"):
+    with pytest.raises(
+        EnvironmentLacking, match="no room for a copy of primary beside replica's data"
+    ):
         rebuild(cluster, "replica")
     after = everything_recorded(cluster)
     journal = str(cluster.folder / "journal.jsonl")
     assert {k for k in before if before[k] != after[k]} == {journal}
 
 
-def test_a_killed_copy_leaves_the_old_data_and_the_next_start_clears_it_away(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_killed_copy_leaves_the_old_data_and_the_next_start_clears_it_away(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     copying = replacing.copying(cluster.mark("replica"))
     assert killed_runner(cluster, "replica rebuild replica", when=copying.exists)
     now = reopen()
@@ -221,7 +253,19 @@ def test_an_interrupted_exchange_goes_on(cluster: Cluster, reopen: Reopen) -> No
         assert by_hand(cluster, "mv", "data/replica", "data/replica.before") == 0
     else:
         half = "cd $PGDATA; mkdir pgrepl.before; mv PG_VERSION base global pgrepl.before/"
-        run = ["run", "--rm", "--no-deps", "-T", "-u", "postgres", "--entrypoint", "sh", "replica", "-c", half]
+        run = [
+            "run",
+            "--rm",
+            "--no-deps",
+            "-T",
+            "-u",
+            "postgres",
+            "--entrypoint",
+            "sh",
+            "replica",
+            "-c",
+            half,
+        ]
         assert by_hand(cluster, *docker_host.compose(), *run) == 0
     assert not replica.prepared()
     now = reopen()
@@ -244,7 +288,9 @@ REFUSED_BESIDE_ANOTHER_PRIMARY = (
 
 
 @pytest.mark.long_on_docker
-def test_what_is_really_the_primary_is_named_and_not_thrown_away(cluster: Cluster, reopen: Reopen) -> None:
+def test_what_is_really_the_primary_is_named_and_not_thrown_away(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     """An older cluster.json is put back: first with the real primary as a replica, then as a fenced one."""
     record = cluster.folder / "cluster.json"
     older = record.read_bytes()
@@ -260,12 +306,21 @@ def test_what_is_really_the_primary_is_named_and_not_thrown_away(cluster: Cluste
     assert code == 1 and commands_in(said)[:2] == ways, said
     for attempt in REFUSED_BESIDE_ANOTHER_PRIMARY:
         refused = pgrepl(attempt, of_cluster(cluster))
-        assert refused.returncode == 1 and not {*commands_in(refused.stderr)} - {*ways}, refused.stderr
-        assert "replica" in reopen().topology.upstreams and "replica-3" not in reopen().topology.names
+        assert refused.returncode == 1 and not {*commands_in(refused.stderr)} - {*ways}, (
+            refused.stderr
+        )
+        assert (
+            "replica" in reopen().topology.upstreams and "replica-3" not in reopen().topology.names
+        )
     for name in cluster.topology.names:
         cluster.engine.stop(name).do(print)
-    attempts = (pgrepl("replica rebuild replica", of_cluster(cluster)).stderr, run_again(cluster)[1])
-    assert all(commands_in(said)[:2] == ways for said in attempts) and cluster.engine.has_data("replica")
+    attempts = (
+        pgrepl("replica rebuild replica", of_cluster(cluster)).stderr,
+        run_again(cluster)[1],
+    )
+    assert all(commands_in(said)[:2] == ways for said in attempts) and cluster.engine.has_data(
+        "replica"
+    )
     cluster.engine.start("replica").do(print)
     cluster.instance("replica").wait_ready()
     fenced = copied(ways[0])

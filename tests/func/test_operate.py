@@ -55,7 +55,9 @@ REWINDS = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
     """With a password on one engine; `test_operate_faults.py` has it on the other."""
-    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "docker" else "trust")
+    return make(
+        open_with, engine_name, auth_method="scram-sha-256" if engine_name == "docker" else "trust"
+    )
 
 
 @pytest.fixture
@@ -75,7 +77,10 @@ def write_alone(cluster: Cluster, rows: int) -> None:
     db.rows(cluster.primary.address, "create table if not exists alone (id int, word text)")
     wait_caught_up(cluster)
     drills.cut(cluster)
-    db.rows(cluster.primary.address, f"insert into alone select i, 'só aqui ' || i from generate_series(1, {rows}) i")
+    db.rows(
+        cluster.primary.address,
+        f"insert into alone select i, 'só aqui ' || i from generate_series(1, {rows}) i",
+    )
 
 
 def lose_primary(cluster: Cluster, rows: int = 0) -> str:
@@ -115,7 +120,11 @@ def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster)
             "replica-2": "replica",
         }
         assert [STANDBY in configuration(cluster, n) for n in NAMES] == [True, False, True]
-        assert slots(cluster) == {"primary": [], "replica": ["replica_0_slot", "replica_2_slot"], "replica-2": []}
+        assert slots(cluster) == {
+            "primary": [],
+            "replica": ["replica_0_slot", "replica_2_slot"],
+            "replica-2": [],
+        }
         Switchover(cluster, "primary").run()
         writer.wait_rows(50)
         watch.wait_looks(3)
@@ -123,13 +132,19 @@ def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster)
     assert report.acknowledged >= 150 and (report.lost, report.doubled) == (0, 0)
     assert 0 < report.outage < 20
     assert watch.seen == {"primary", "replica"} and watch.twice == []
-    assert slots(cluster) == {"primary": ["replica_1_slot", "replica_2_slot"], "replica": [], "replica-2": []}
+    assert slots(cluster) == {
+        "primary": ["replica_1_slot", "replica_2_slot"],
+        "replica": [],
+        "replica-2": [],
+    }
     assert [STANDBY in configuration(cluster, n) for n in NAMES] == [False, True, True]
     assert failed_checks(cluster) == {}
 
 
 @pytest.mark.long_on_docker
-def test_after_a_switchover_running_again_changes_nothing(cluster: Cluster, open_with: MakeCluster) -> None:
+def test_after_a_switchover_running_again_changes_nothing(
+    cluster: Cluster, open_with: MakeCluster
+) -> None:
     Switchover(cluster, "replica-2").run()
     now = again(cluster, open_with)
     assert now.primary.name == "replica-2" and now.topology.operation == {}
@@ -138,7 +153,9 @@ def test_after_a_switchover_running_again_changes_nothing(cluster: Cluster, open
     assert failed_checks(now, "one-primary", "streaming", "settings", "slot", "receiver") == {}
 
 
-def test_a_primary_started_by_hand_in_the_middle_of_a_switchover(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_primary_started_by_hand_in_the_middle_of_a_switchover(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was stopped and is not fenced yet: the one moment in which it comes up writable, and then it must end again."""
     started: list[int] = []
     real = cluster.engine.forbid_writes
@@ -150,7 +167,11 @@ def test_a_primary_started_by_hand_in_the_middle_of_a_switchover(cluster: Cluste
         def do(tell: Tell) -> None:
             if not started:
                 started.append(start())
-                wait_until("it to accept writes", lambda: (drills.try_to_write(cluster, name) == "accepted", ""), seconds=20)
+                wait_until(
+                    "it to accept writes",
+                    lambda: (drills.try_to_write(cluster, name) == "accepted", ""),
+                    seconds=20,
+                )
             forbid.do(tell)
 
         return Action(forbid.commands, do, forbid.done)
@@ -199,13 +220,18 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
     report = writer.stop()
     assert report.doubled == 0 and report.lost <= 20 and 0 < report.outage < 30
     assert report.acknowledged >= 150
-    assert cluster.primary.name == "replica-2" and cluster.topology.upstreams == {"replica": "replica-2"}
+    assert cluster.primary.name == "replica-2" and cluster.topology.upstreams == {
+        "replica": "replica-2"
+    }
     assert STANDBY not in configuration(cluster, "replica-2")
     assert failed_checks(cluster) == {}
     rejoin = Rejoin(cluster, "primary", full_copy=True)
     assert rejoin.way() == ("copy", "asked for")
     rejoin.run()
-    assert db.row(cluster.instance("primary").address, "select modification from pg_stat_file('backup_manifest', true)")
+    assert db.row(
+        cluster.instance("primary").address,
+        "select modification from pg_stat_file('backup_manifest', true)",
+    )
     assert failed_checks(cluster, "one-primary", "streaming", "slot", "tables") == {}
 
 
@@ -213,7 +239,9 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
 
 
 @pytest.mark.long
-def test_a_lost_primary_that_somebody_keeps_starting_and_the_rows_that_only_it_had(cluster: Cluster) -> None:
+def test_a_lost_primary_that_somebody_keeps_starting_and_the_rows_that_only_it_had(
+    cluster: Cluster,
+) -> None:
     """A person, or a service that restarts what ends, starts it all the time, also while it is replaced."""
     write_alone(cluster, 7)
     start = next(iter(ways_to_start(cluster, "primary", 0).values()))
@@ -229,14 +257,20 @@ def test_a_lost_primary_that_somebody_keeps_starting_and_the_rows_that_only_it_h
     heal_file(cluster, "primary")
     rejoin = Rejoin(cluster, "primary")
     found = rejoin.run()
-    assert found.to_dict("records") == [{"database": "postgres", "table": "public.alone", "rows": 7}]
+    assert found.to_dict("records") == [
+        {"database": "postgres", "table": "public.alone", "rows": 7}
+    ]
     assert rejoin.kept.stat().st_mode & 0o777 == 0o600
     kept = [json.loads(line) for line in rejoin.kept.read_text("utf-8").splitlines()]
-    assert sorted(k["row"]["id"] for k in kept) == list(range(1, 8)) and kept[0]["row"]["word"].startswith("só aqui")
+    assert sorted(k["row"]["id"] for k in kept) == list(range(1, 8)) and kept[0]["row"][
+        "word"
+    ].startswith("só aqui")
     told = [e for e in cluster.journal.entries() if e["kind"] in ("diverged", "rejoin")][-2:]
     assert [t["kind"] for t in told] == ["diverged", "rejoin"] and told[0]["rows"] == 7
     assert told[1]["way"] == "copy" and "pg_rewind" in told[1]["why"]
-    assert newest("alone", cluster, "primary") == newest("alone", cluster, cluster.primary.name) == 0
+    assert (
+        newest("alone", cluster, "primary") == newest("alone", cluster, cluster.primary.name) == 0
+    )
     assert cluster.topology.fenced == {} and STANDBY in configuration(cluster, "primary")
     assert failed_checks(cluster) == {}
     rejoin.kept.unlink()
@@ -246,7 +280,9 @@ def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluste
     wait_caught_up(cluster)
     system = "select modification::text as made from pg_stat_file('PG_VERSION')"
     before = db.row(cluster.primary.address, system)
-    drills.cut(cluster)  # so that not even a record of the server's own is there that nobody else has
+    drills.cut(
+        cluster
+    )  # so that not even a record of the server's own is there that nobody else has
     drills.heal(cluster)
     wait_caught_up(cluster)
     lost = lose_primary(cluster)
@@ -256,7 +292,12 @@ def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluste
     assert rejoin.diverged().empty and (way, lost in why) == ("follow", True)
     rejoin.come_back()
     assert db.row(cluster.instance(lost).address, system) == before, "not a copy"
-    assert failed_checks(cluster, "one-primary", "streaming", "slot", "receiver", "same-cluster", "tables") == {}
+    assert (
+        failed_checks(
+            cluster, "one-primary", "streaming", "slot", "receiver", "same-cluster", "tables"
+        )
+        == {}
+    )
 
 
 @REWINDS
@@ -271,7 +312,9 @@ def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> N
     assert list(rejoin.run()["rows"]) == [3]
     told = [e for e in made.journal.entries() if e["kind"] == "rejoin"]
     assert [t["way"] for t in told] == ["rewind"]
-    assert not [e for e in made.journal.entries() if e["kind"] == "step" and e["outcome"] == "failed"]
+    assert not [
+        e for e in made.journal.entries() if e["kind"] == "step" and e["outcome"] == "failed"
+    ]
     assert newest("alone", made, lost) == 0 and newest("kept", made, lost) == 1
     assert db.row(made.instance(lost).address, modified) == before, "not a copy"
     assert failed_checks(made) == {}
@@ -334,10 +377,18 @@ def test_with_a_synchronous_replica_a_failover_loses_nothing(cluster: Cluster) -
     writer.wait_rows(50)
     report = writer.stop()
     assert report.acknowledged >= 150 and (report.lost, report.doubled) == (0, 0)
-    names = db.row(cluster.primary.address, "show synchronous_standby_names")["synchronous_standby_names"]
-    assert names.startswith("ANY 1 (") and cluster.primary.application_name not in names and "replica-0" in names
+    names = db.row(cluster.primary.address, "show synchronous_standby_names")[
+        "synchronous_standby_names"
+    ]
+    assert (
+        names.startswith("ANY 1 (")
+        and cluster.primary.application_name not in names
+        and "replica-0" in names
+    )
     Rejoin(cluster, "primary").run()
-    wait_until("two replicas that a commit may wait for", both_count, seconds=10)  # a moment after they stream
+    wait_until(
+        "two replicas that a commit may wait for", both_count, seconds=10
+    )  # a moment after they stream
     assert "# >>> pgrepl: synchronous" not in configuration(cluster, "primary")
     set_synchronous(cluster, "")
     assert db.row(cluster.primary.address, query)["n"] == 0
@@ -353,7 +404,9 @@ def test_a_commit_that_would_wait_for_ever_is_refused(cluster: Cluster, method: 
 
 
 @pytest.mark.long_on_docker
-def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_synchronous(cluster, "ANY 1")
     assert failed_checks(cluster, "synchronous") == {}
     writer = Writer(cluster).start()
@@ -362,16 +415,23 @@ def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(cluster: Cluster,
     assert try_commit(cluster, 0.5) == "waiting"
     assert {"streaming", "login", "synchronous"} <= ways_named(cluster, "replica", "replica-2")
     report = writer.stop()
-    assert (report.lost, report.in_doubt) == (0, 1), "the row whose wait was given up is there, and is not confirmed"
+    assert (report.lost, report.in_doubt) == (0, 1), (
+        "the row whose wait was given up is there, and is not confirmed"
+    )
     done = pgrepl("check", of_cluster(cluster))
-    assert done.returncode == 1 and "(replica-1, replica-2), of which 0 stream" in done.stdout.replace('"', "")
+    assert (
+        done.returncode == 1
+        and "(replica-1, replica-2), of which 0 stream" in done.stdout.replace('"', "")
+    )
     left = "select nspname from pg_namespace where nspname like 'pgrepl_check%'"
     assert db.rows(cluster.primary.address, left) == []
     assert "unchanged" in set_up_primary(cluster) and "changed" in set_up_replica(cluster)
     assert prepare_all(cluster) == ["changed"]
     assert try_commit(cluster) == "confirmed" and failed_checks(cluster) == {}
     receivers = {r.name: r.address for r in cluster.replicas}
-    pids = {n: db.row(at, "select pid from pg_stat_wal_receiver")["pid"] for n, at in receivers.items()}
+    pids = {
+        n: db.row(at, "select pid from pg_stat_wal_receiver")["pid"] for n, at in receivers.items()
+    }
     monkeypatch.setattr(synchronous, "PATIENCE", 1)
     try:
         for name, pid in pids.items():
@@ -397,11 +457,15 @@ with momentary.schema(at), momentary.role(at, "x"):
 @pytest.mark.long_on_docker
 def test_what_a_killed_check_has_left_is_removed_by_the_next(cluster: Cluster) -> None:
     at = cluster.primary.address
-    there = ("select nspname as n from pg_namespace where nspname like 'pgrepl_check%' "
-             "union all select rolname from pg_roles where rolname like 'pgrepl_check%'")  # fmt: skip
+    there = (
+        "select nspname as n from pg_namespace where nspname like 'pgrepl_check%' "
+        "union all select rolname from pg_roles where rolname like 'pgrepl_check%'"
+    )
     db.rows(at, "create schema pgrepl_check_somebodys")
     with momentary.schema(at), momentary.role(at, "x"):
-        subprocess.run([sys.executable, "-c", KILLED], input=json.dumps(vars(at)), text=True, cwd=CHECKOUT)
+        subprocess.run(
+            [sys.executable, "-c", KILLED], input=json.dumps(vars(at)), text=True, cwd=CHECKOUT
+        )
         assert len(db.rows(at, there)) == 5
         with momentary.schema(at):
             assert len(db.rows(at, there)) == 4, "what was left is gone, what is in use is there"
@@ -427,7 +491,9 @@ def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> 
     assert new.name == "replica-3" and cluster.topology.upstreams["replica-3"] == "replica-2"
     assert slots(cluster)["replica-2"] == ["replica_3_slot"]
     assert failed_checks(cluster) == {}
-    with pytest.raises(ParameterError, match="the 2 that stream now"):  # no commit waits for one below another
+    with pytest.raises(
+        ParameterError, match="the 2 that stream now"
+    ):  # no commit waits for one below another
         set_synchronous(cluster, "ANY 3")
     set_synchronous(cluster, "ANY 2")
     with pytest.raises(ParameterError, match="ANY 2, and 1 would be left"):
@@ -436,21 +502,31 @@ def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> 
         remove(cluster, "replica-2", confirm=True)
     with pytest.raises(ParameterError, match="replica-3 follows replica-2"):
         follow(cluster, "replica-2", "replica-3")
-    with pytest.raises(ParameterError, match="replica-3 follow replica-2"):  # a new copy has not the WAL that it needs
+    with pytest.raises(
+        ParameterError, match="replica-3 follow replica-2"
+    ):  # a new copy has not the WAL that it needs
         rebuild(cluster, "replica-2")
     assert failed_checks(cluster, "streaming", "slot", "receiver", "synchronous") == {}
     set_synchronous(cluster, "")
     assert follow(cluster, "replica-3", "primary") == "changed"
-    assert slots(cluster) == {"primary": ["replica_1_slot", "replica_2_slot", "replica_3_slot"], "replica": [], "replica-2": [],
-                              "replica-3": []}  # fmt: skip
+    assert slots(cluster) == {
+        "primary": ["replica_1_slot", "replica_2_slot", "replica_3_slot"],
+        "replica": [],
+        "replica-2": [],
+        "replica-3": [],
+    }
     assert follow(cluster, "replica-3", "primary") == "unchanged"
-    with pytest.raises(StepFailed, match="no room") as refused:  # four replicas need twelve senders, it has ten
+    with pytest.raises(
+        StepFailed, match="no room"
+    ) as refused:  # four replicas need twelve senders, it has ten
         add(cluster)
     assert "max_wal_senders is 10, 4 replicas need 12" in str(refused.value)
     assert [*NAMES, "replica-3"] == cluster.topology.names
     remove(cluster, "replica-3")
     assert slots(cluster)["primary"] == ["replica_1_slot", "replica_2_slot"]
-    assert not (cluster.folder / "replica-3").exists() and "replica-3" not in " ".join(cluster.engine.existing())
+    assert not (cluster.folder / "replica-3").exists() and "replica-3" not in " ".join(
+        cluster.engine.existing()
+    )
     assert failed_checks(cluster, "streaming", "settings", "slot", "one-primary") == {}
 
 
@@ -474,7 +550,9 @@ def test_what_may_not_be_removed_is_refused(cluster: Cluster) -> None:
         remove(cluster, "primary", confirm=True)
     with pytest.raises(ParameterError, match="No instance 'replica-9'"):
         remove(cluster, "replica-9", confirm=True)
-    cluster.topology.upstreams.pop("replica-2")  # as if it were not there; nothing of this is recorded
+    cluster.topology.upstreams.pop(
+        "replica-2"
+    )  # as if it were not there; nothing of this is recorded
     with pytest.raises(ParameterError, match="the last copy"):
         remove(cluster, "replica")
     cluster.topology.fenced["replica-2"] = {}

@@ -64,7 +64,9 @@ OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "se
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
     """With a password on one engine; `test_operate.py` has it on the other."""
-    return make(open_with, engine_name, auth_method="scram-sha-256" if engine_name == "local" else "trust")
+    return make(
+        open_with, engine_name, auth_method="scram-sha-256" if engine_name == "local" else "trust"
+    )
 
 
 @pytest.fixture
@@ -106,7 +108,10 @@ def test_a_switchover_to_a_replica_that_is_not_up_to_it_is_refused(cluster: Clus
     db.rows(replica.address, "select pg_wal_replay_pause()")
     with refused(cluster, "replica: replay is paused"):
         Switchover(cluster, "replica").run()
-    db.rows(cluster.primary.address, "create table behind as select i, md5(i::text) from generate_series(1, 20000) i")
+    db.rows(
+        cluster.primary.address,
+        "create table behind as select i, md5(i::text) from generate_series(1, 20000) i",
+    )
     with refused(cluster, r"replica: \d{6,} bytes behind, the limit is 100000"):
         Switchover(cluster, "replica", max_lag=100_000).run()
     db.rows(replica.address, "select pg_wal_replay_resume()")
@@ -142,7 +147,10 @@ def shows(instance: Instance, setting: str, value: str) -> None:
 @contextmanager
 def reading(replica: Instance) -> Iterator[db.BoundedConnection]:
     """Somebody reads there, and nothing may end that; what it sees is removed on the primary."""
-    with set_to(replica, "max_standby_streaming_delay", "-1"), closing(db.connect(replica.address)) as reader:
+    with (
+        set_to(replica, "max_standby_streaming_delay", "-1"),
+        closing(db.connect(replica.address)) as reader,
+    ):
         shows(replica, "max_standby_streaming_delay", "-1")
         reader.execute("begin isolation level repeatable read")
         reader.execute("select * from seen")
@@ -152,7 +160,10 @@ def reading(replica: Instance) -> Iterator[db.BoundedConnection]:
 @pytest.fixture
 def seen(cluster: Cluster) -> Iterator[str]:
     """A table whose rows go away while somebody reads them."""
-    write(cluster, "drop table if exists seen, more; create table seen as select i from generate_series(1, 1000) i")
+    write(
+        cluster,
+        "drop table if exists seen, more; create table seen as select i from generate_series(1, 1000) i",
+    )
     wait_caught_up(cluster)
     yield "delete from seen; vacuum seen; create table more as select i from generate_series(1, 100) i"
 
@@ -166,12 +177,18 @@ def test_a_switchover_that_could_not_end_is_refused(cluster: Cluster, seen: str)
     replica = cluster.instance("replica")
     with set_to(replica, "recovery_min_apply_delay", "10min"):
         shows(replica, "recovery_min_apply_delay", "10min")
-        with refused(cluster, "replica: recovery_min_apply_delay is 10min(.|\n)*alter system reset recovery_min_apply_delay"):
+        with refused(
+            cluster,
+            "replica: recovery_min_apply_delay is 10min(.|\n)*alter system reset recovery_min_apply_delay",
+        ):
             Switchover(cluster, "replica").run()
     with reading(replica) as reader:
         reader.execute("select pg_sleep(6)")
         pid = reader.info.backend_pid
-        with refused(cluster, rf"replica: process {pid} reads(.|\n)*what to do: wait for .*pg_terminate_backend\({pid}\)"):
+        with refused(
+            cluster,
+            rf"replica: process {pid} reads(.|\n)*what to do: wait for .*pg_terminate_backend\({pid}\)",
+        ):
             Switchover(cluster, "replica").run()
 
 
@@ -183,12 +200,17 @@ def test_a_switchover_whose_replica_stops_to_replay_is_taken_back(
     replica = cluster.instance("replica")
     change = Switchover(cluster, "replica")
     change.prepare()
-    hold = {"a delay": set_to(replica, "recovery_min_apply_delay", "10min"), "a reader": reading(replica)}[what]
+    hold = {
+        "a delay": set_to(replica, "recovery_min_apply_delay", "10min"),
+        "a reader": reading(replica),
+    }[what]
     with hold:
         if what == "a delay":
             shows(replica, "recovery_min_apply_delay", "10min")
         write(cluster, seen)
-        with pytest.raises(StepFailed, match="was taken back: primary accepts writes again") as caught:
+        with pytest.raises(
+            StepFailed, match="was taken back: primary accepts writes again"
+        ) as caught:
             change.stop_writes()
         assert {"a delay": "delayed", "a reader": "held by a query"}[what] in str(caught.value)
         assert "pgrepl switchover" in caught.value.remedy
@@ -199,7 +221,11 @@ def test_a_switchover_whose_replica_stops_to_replay_is_taken_back(
 
 @pytest.mark.parametrize("what", ["a delay", "a reader"])
 def test_a_failover_promotes_with_all_that_is_received(
-    cluster: Cluster, seen: str, what: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    cluster: Cluster,
+    seen: str,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(standing, "HELD_SECONDS", 1)
     replica = cluster.instance("replica")
@@ -210,20 +236,28 @@ def test_a_failover_promotes_with_all_that_is_received(
             db.rows(replica.address, "select pg_wal_replay_pause()")
         write(cluster, seen)
         sent = "select pg_current_wal_lsn() <= min(flush_lsn) as all from pg_stat_replication"
-        wait_until("it to be received", lambda: (bool(db.row(cluster.primary.address, sent)["all"]), ""), seconds=20)
+        wait_until(
+            "it to be received",
+            lambda: (bool(db.row(cluster.primary.address, sent)["all"]), ""),
+            seconds=20,
+        )
         cluster.primary.kill()
         Failover(cluster, "replica").run()
     assert cluster.primary.name == "replica"
     assert db.row(cluster.primary.address, "select count(*) as n from more")["n"] == 100
-    assert {"a delay": "its promotion applies all", "a reader": "read, and held replay: they were ended"}[what] in "".join(
-        capfd.readouterr()
-    )
+    assert {
+        "a delay": "its promotion applies all",
+        "a reader": "read, and held replay: they were ended",
+    }[what] in "".join(capfd.readouterr())
 
 
 @contextmanager
 def archiving(primary: Instance) -> Iterator[None]:
     """With an archive, and logical decoding; afterwards with none, whoever is the primary then."""
-    write(primary.cluster, f"alter system set archive_mode = on; alter system set archive_command = '{ARCHIVE}'")
+    write(
+        primary.cluster,
+        f"alter system set archive_mode = on; alter system set archive_command = '{ARCHIVE}'",
+    )
     db.rows(primary.address, "alter system set wal_level = logical")
     restart(primary)
     try:
@@ -257,7 +291,10 @@ def test_a_switchover_whose_primary_cannot_archive_is_refused_or_taken_back(
         write(cluster, "select pg_drop_replication_slot('theirs')")
         write(cluster, BREAKS.format("exit 1"))
         fails(True)
-        with refused(cluster, "primary: archive_command does not archive 0000(.|\n)*what to do: correct archive_command"):
+        with refused(
+            cluster,
+            "primary: archive_command does not archive 0000(.|\n)*what to do: correct archive_command",
+        ):
             Switchover(cluster, "replica").run()
         write(cluster, BREAKS.format("exit 0"))
         fails(False)
@@ -265,9 +302,14 @@ def test_a_switchover_whose_primary_cannot_archive_is_refused_or_taken_back(
         change.prepare()
         write(cluster, f"drop table archived; {BREAKS.format('sleep 600')}")
         monkeypatch.setattr(ending, "STOP_SECONDS", 3)
-        with pytest.raises(StepFailed, match="was taken back: primary accepts writes again") as caught:
+        with pytest.raises(
+            StepFailed, match="was taken back: primary accepts writes again"
+        ) as caught:
             change.stop_writes()
-        assert "archiver archiving 0000" in str(caught.value) and "correct archive_command" in caught.value.remedy
+        assert (
+            "archiver archiving 0000" in str(caught.value)
+            and "correct archive_command" in caught.value.remedy
+        )
         write(cluster, f"drop table archived; {OLDER}")
         assert failed_checks(reopen(), "one-primary", "slot", "streaming") == {}
         with refused(reopen(), "primary: archive_command does not archive 0000"):
@@ -295,7 +337,9 @@ def test_who_else_receives_wal_is_told_and_fails_no_check(cluster: Cluster, tmp_
 
 
 @pytest.mark.skipif(not Path(RECEIVEWAL).exists(), reason="no pg_receivewal here")
-def test_somebody_who_answers_as_a_synchronous_standby_is_found(cluster: Cluster, tmp_path: Path) -> None:
+def test_somebody_who_answers_as_a_synchronous_standby_is_found(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Under the name of a replica that stands: commits are confirmed that no replica has."""
     set_synchronous(cluster, "ANY 1")
     assert failed_checks(cluster, "synchronous") == {}
@@ -316,7 +360,13 @@ def test_somebody_who_answers_as_a_synchronous_standby_is_found(cluster: Cluster
 @contextmanager
 def receiving(cluster: Cluster, folder: Path, name: str = "pg_receivewal") -> Iterator[None]:
     """An archive of somebody's, or what calls itself otherwise; it ends with its connection."""
-    words = ["pg_receivewal", "--no-loop", "--username=postgres", "--synchronous", f"--dbname=application_name={name}"]
+    words = [
+        "pg_receivewal",
+        "--no-loop",
+        "--username=postgres",
+        "--synchronous",
+        f"--dbname=application_name={name}",
+    ]
     end = f"""select pg_terminate_backend(pid) from pg_stat_replication
               where application_name = '{name}' and pid not in
                   (select active_pid from pg_replication_slots where active_pid is not null)"""
@@ -329,7 +379,9 @@ def receiving(cluster: Cluster, folder: Path, name: str = "pg_receivewal") -> It
         return
     at = cluster.primary.address
     where = [f"--directory={folder}", f"--host={at.host}", f"--port={at.port}"]
-    with subprocess.Popen([RECEIVEWAL, *words[1:], *where], env={"PGPASSWORD": at.password}, stderr=subprocess.DEVNULL):
+    with subprocess.Popen(
+        [RECEIVEWAL, *words[1:], *where], env={"PGPASSWORD": at.password}, stderr=subprocess.DEVNULL
+    ):
         yield
         db.rows(at, end)
 
@@ -429,7 +481,9 @@ def test_who_hangs_is_named_by_whoever_looks(cluster: Cluster) -> None:
     assert not [d.args for d in done if "Traceback" in d.stderr]
     lag, check, run, change = done
     assert f"UNKNOWN - primary {shown}" in lag.stdout and f"primary {state}" in check.stdout
-    assert f"primary {state}" in run.stderr and f"primary is the primary, and {state}" in change.stderr
+    assert (
+        f"primary {state}" in run.stderr and f"primary is the primary, and {state}" in change.stderr
+    )
 
 
 def test_who_is_paused_is_named_by_whoever_looks(cluster: Cluster) -> None:
@@ -444,7 +498,9 @@ def test_who_is_paused_is_named_by_whoever_looks(cluster: Cluster) -> None:
 
 
 @pytest.mark.long
-def test_a_branch_that_was_left_is_not_promoted_however_far_it_is(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_branch_that_was_left_is_not_promoted_however_far_it_is(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     """replica-2 goes on along the lost primary's timeline, which the others have left behind it."""
     cluster.engine.stop("replica").do(print)
     db.rows(cluster.primary.address, "create table branch as select 1 as n")
@@ -462,17 +518,25 @@ def test_a_branch_that_was_left_is_not_promoted_however_far_it_is(cluster: Clust
     Rejoin(now, "primary", full_copy=True).run()
     now.engine.start("replica-2").do(print)
     now.instance("replica-2").wait_ready()
-    assert {i["name"]: i["state"] for i in status(now)["instances"]}["replica-2"].startswith("on a branch that was left")
+    assert {i["name"]: i["state"] for i in status(now)["instances"]}["replica-2"].startswith(
+        "on a branch that was left"
+    )
     way = r"pgrepl replica rebuild .*replica-2 --discard`"
-    with pytest.raises(StepFailed, match=rf"replica-2 does not follow: it is on a branch that was left(.|\n)*{way}"):
+    with pytest.raises(
+        StepFailed, match=rf"replica-2 does not follow: it is on a branch that was left(.|\n)*{way}"
+    ):
         now.instance("replica-2").start()
-    failed = [c for c in (CHECKS[n](now) for n in ("slot", "receiver", "same-cluster")) if not c.passed]
+    failed = [
+        c for c in (CHECKS[n](now) for n in ("slot", "receiver", "same-cluster")) if not c.passed
+    ]
     assert failed and all(re.search(way, c.hint) for c in failed)
     assert "replica-2: on a branch that was left" in pgrepl("lag", of_cluster(cluster)).stdout
     with refused(now, "replica-2 has data that replica does not have(.|\n)*a branch that was left"):
         rebuild(now, "replica-2")
     now.primary.kill()
-    with pytest.raises(StepFailed, match=r"replica-2: on a branch that was left: timeline \d+ was left at"):
+    with pytest.raises(
+        StepFailed, match=r"replica-2: on a branch that was left: timeline \d+ was left at"
+    ):
         Failover(now, "replica-2")
     change = Failover(now)
     first, left = change.seen
@@ -490,11 +554,15 @@ def test_a_branch_that_was_left_is_not_promoted_however_far_it_is(cluster: Clust
     assert reopen().primary.name == "primary"
 
 
-def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(cluster: Cluster) -> None:
+def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(
+    cluster: Cluster,
+) -> None:
     """What the lost primary had sent may still arrive after the choice."""
     change = Failover(cluster, "replica-2", force=True)
     cluster.engine.stop("replica-2").do(print)
-    db.rows(cluster.primary.address, "create table later as select i from generate_series(1, 1000) i")
+    db.rows(
+        cluster.primary.address, "create table later as select i from generate_series(1, 1000) i"
+    )
     lsn = db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"]
     cluster.instance("replica").wait_replayed(lsn, 30)
     cluster.primary.kill()
@@ -508,7 +576,9 @@ def test_who_turns_out_to_have_more_once_the_primary_is_fenced_is_promoted(clust
 
 def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> None:
     cluster.engine.stop("replica").do(print)
-    db.rows(cluster.primary.address, "create table less as select i from generate_series(1, 1000) i")
+    db.rows(
+        cluster.primary.address, "create table less as select i from generate_series(1, 1000) i"
+    )
     cluster.instance("replica-2").wait_replayed(
         db.row(cluster.primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"], 30
     )
@@ -559,7 +629,10 @@ def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:
         other = ControlFile.parse(cluster.engine.control_file("primary"))
         assert other.system_identifier != own
         for full_copy in (False, True):  # not even thrown away: nobody knows whose they are
-            with refused(cluster, f"primary never belonged to this cluster.*\n.*{other.system_identifier}, not {own}"):
+            with refused(
+                cluster,
+                f"primary never belonged to this cluster.*\n.*{other.system_identifier}, not {own}",
+            ):
                 Rejoin(cluster, "primary", full_copy).run()
         assert not cluster.engine.running("primary")
     Rejoin(cluster, "primary").run()
@@ -569,10 +642,14 @@ def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:
 # --- half done ---------------------------------------------------------------------------------------------------
 
 
-def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster, reopen: Reopen) -> None:
+def test_while_a_switchover_is_unfinished_nothing_else_is_done(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
-    remedy = "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover .* --to replica`"
+    remedy = (
+        "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover .* --to replica`"
+    )
     now = reopen()
     for verb in (
         lambda: now.primary.start(),
@@ -586,7 +663,11 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(cluster: Cluster,
             verb()
         assert re.search(remedy, str(caught.value))
     assert reopen().topology.names == cluster.topology.names, "nobody was added"
-    made_with = {"network": str(cluster.params.network), "replicas": "2", "image": cluster.params.image}
+    made_with = {
+        "network": str(cluster.params.network),
+        "replicas": "2",
+        "image": cluster.params.image,
+    }
     done = pgrepl("run --from 02 --to 02", {**of_cluster(cluster), **made_with})
     assert done.returncode == 1 and re.search(remedy, done.stderr), done.stderr
     assert drained(slots(now)) == {"primary": 2, "replica": 2, "replica-2": 0}
@@ -608,20 +689,28 @@ def drained(found: dict[str, list[str]]) -> dict[str, int]:
     return {name: len(names) for name, names in found.items()}
 
 
-def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     assert pgrepl("switchover --cancel", of_cluster(cluster)).returncode == 2
     writer = Writer(cluster).start()
     begun = Switchover(cluster, "replica")
     begun.prepare()
     begun.stop_writes()
-    assert not cluster.engine.running("primary") and "# >>> pgrepl: standby" in configuration(cluster, "primary")
+    assert not cluster.engine.running("primary") and "# >>> pgrepl: standby" in configuration(
+        cluster, "primary"
+    )
     done = pgrepl("switchover --cancel", of_cluster(cluster))
     assert done.returncode == 0, done.stderr
     writer.wait_rows(20)
     now = writer.cluster = reopen()
     assert now.topology.operation == {} and now.primary.name == "primary"
     assert "# >>> pgrepl: standby" not in configuration(now, "primary")
-    assert slots(now) == {"primary": ["replica_1_slot", "replica_2_slot"], "replica": [], "replica-2": []}
+    assert slots(now) == {
+        "primary": ["replica_1_slot", "replica_2_slot"],
+        "replica": [],
+        "replica-2": [],
+    }
     for replica in now.replicas:
         replica.wait_streaming()
     assert failed_checks(now, *OPERATION[:-1]) == {}
@@ -642,7 +731,9 @@ def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(cluster: 
 
 
 @pytest.mark.long
-def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_again(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     writer, killed = Writer(cluster).start(), 0
     moments = ['"kind": "switchover"', *Switchover.TITLES.values(), ""]
     if cluster.engine.name == "docker":  # the same steps, each slower
@@ -652,7 +743,11 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
         to = "replica" if now.primary.name == "primary" else "primary"
         wait_caught_up(now)
         begun = recorded(now, '"kind": "switchover"')
-        when = begun if moment in ("", moments[0]) else journal_says(now, moment.format(now.primary.name))
+        when = (
+            begun
+            if moment in ("", moments[0])
+            else journal_says(now, moment.format(now.primary.name))
+        )
         after = 0.0 if moment else random.uniform(0, 1)
         killed += killed_runner(now, f"switchover --to {to}", when=when, after=after)
         now = writer.cluster = reopen()
@@ -660,7 +755,10 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
             Switchover(now, to).run()
         where = f"moment {number}: {moment!r}, {after:.3f} s later"
         assert now.primary.name == to and now.topology.operation == {}, where
-        assert slots(now)[to] == [r.slot for r in now.replicas] and sum(drained(slots(now)).values()) == 2, where
+        assert (
+            slots(now)[to] == [r.slot for r in now.replicas]
+            and sum(drained(slots(now)).values()) == 2
+        ), where
         writer.wait_rows(10)
     report = writer.stop()
     assert killed >= len(moments) // 2, "the runner was too quick for the test"
@@ -669,7 +767,9 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
 
 
 @pytest.mark.long
-def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_again(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_again(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     db.rows(cluster.primary.address, "create table kept (round int)")
     killed = 0
     moments = [
@@ -702,13 +802,16 @@ def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_
         assert now.topology.fenced == {} and lost in now.topology.upstreams
         assert slots(now)[lost] == [], "what it kept for its followers would hold WAL for ever"
         assert failed_checks(now, *OPERATION) == {}
-        assert [r["round"] for r in db.rows(now.instance(lost).address, "select round from kept order by 1")] == list(
-            range(number + 1)
-        )
+        assert [
+            r["round"]
+            for r in db.rows(now.instance(lost).address, "select round from kept order by 1")
+        ] == list(range(number + 1))
     assert killed >= len(moments), "the runner was too quick for the test"
 
 
-def test_a_failover_whose_chosen_replica_dies_chooses_another(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_failover_whose_chosen_replica_dies_chooses_another(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     wait_caught_up(cluster)
     cluster.primary.kill()
     begun = Failover(cluster, "replica")
@@ -734,7 +837,9 @@ def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_r
         assert add(now).name == "replica-3"
     now.instance("replica-3").wait_streaming()
     for after in (0.0, random.uniform(0, 0.5)):
-        killed += killed_runner(now, "replica rebuild replica-3", when=now.mark("replica-3").exists, after=after)
+        killed += killed_runner(
+            now, "replica rebuild replica-3", when=now.mark("replica-3").exists, after=after
+        )
         now = reopen()
         if not now.instance("replica-3").prepared() or not now.engine.running("replica-3"):
             rebuild(now, "replica-3")
@@ -752,12 +857,19 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
     wanted = ["prepare", "stop_writes", "promote", "follow", "follow", "tidy"]
     assert [t for _, t in titles] == [
-        Switchover.TITLES[w].format(n) for w, n in zip(wanted, ["", "", "", "primary", "replica-2", ""], strict=True)
+        Switchover.TITLES[w].format(n)
+        for w, n in zip(wanted, ["", "", "", "primary", "replica-2", ""], strict=True)
     ]
-    assert done.returncode == 0 and "pg_promote" in done.stdout and "nothing was changed" in done.stderr
+    assert (
+        done.returncode == 0
+        and "pg_promote" in done.stdout
+        and "nothing was changed" in done.stderr
+    )
     done = pgrepl("failover --to replica --force --plan", of_cluster(cluster))
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
-    assert done.returncode == 0 and titles[0] == ("1", Failover.TITLES["fence"]) and len(titles) == 4
+    assert (
+        done.returncode == 0 and titles[0] == ("1", Failover.TITLES["fence"]) and len(titles) == 4
+    )
     assert "standby.signal" in done.stdout
     assert everything_recorded(cluster) == before
 
@@ -775,9 +887,15 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_what_is_refused_has_its_exit_code(cluster: Cluster, command: str, code: int, said: str) -> None:
+def test_what_is_refused_has_its_exit_code(
+    cluster: Cluster, command: str, code: int, said: str
+) -> None:
     done = pgrepl(command, of_cluster(cluster))
-    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (
+        code,
+        True,
+        False,
+    ), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -788,7 +906,9 @@ def test_what_is_refused_has_its_exit_code(cluster: Cluster, command: str, code:
         ("failover --plan", b"\xff\n", "is no text"),
     ],
 )
-def test_a_password_file_that_cannot_be_read_is_told(cluster: Cluster, command: str, content: bytes | None, wrong: str) -> None:
+def test_a_password_file_that_cannot_be_read_is_told(
+    cluster: Cluster, command: str, content: bytes | None, wrong: str
+) -> None:
     path = cluster.folder / "secrets/superuser"
     before = path.read_bytes()
     path.unlink()
@@ -798,7 +918,9 @@ def test_a_password_file_that_cannot_be_read_is_told(cluster: Cluster, command: 
         done = pgrepl(command, of_cluster(cluster))
     finally:
         path.write_bytes(before)
-    assert done.returncode == 3 and f"secrets/superuser {wrong}; nothing was changed" in done.stderr, done.stderr
+    assert (
+        done.returncode == 3 and f"secrets/superuser {wrong}; nothing was changed" in done.stderr
+    ), done.stderr
     assert "Traceback" not in done.stderr and "pgrepl run" in done.stderr
 
 
@@ -840,11 +962,18 @@ def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:
     wait_caught_up(cluster)
     done = pgrepl("lag --warning-bytes 16000000", of_cluster(cluster))
     facts = r"(replica(-2)?: streaming, \d+ B, \d+\.\d s(; )?){2}"
-    data = " ".join(rf"'{n}_bytes'=\d+B;16000000;268435456;0 '{n}_seconds'=\d+\.\d{{3}}s;10\.?0?;60\.?0?;0" for n in NAMES[1:])
+    data = " ".join(
+        rf"'{n}_bytes'=\d+B;16000000;268435456;0 '{n}_seconds'=\d+\.\d{{3}}s;10\.?0?;60\.?0?;0"
+        for n in NAMES[1:]
+    )
     assert re.fullmatch(rf"REPLICATION OK - {facts} \| {data}\n", done.stdout), done.stdout
     assert (done.returncode, done.stderr) == (0, "")
     done = pgrepl("lag --warning-bytes 0", of_cluster(cluster))
-    assert done.returncode == 1 and done.stdout.startswith("REPLICATION WARNING - ") and done.stdout.count("\n") == 1
+    assert (
+        done.returncode == 1
+        and done.stdout.startswith("REPLICATION WARNING - ")
+        and done.stdout.count("\n") == 1
+    )
     cluster.engine.stop("replica").do(print)
     done = pgrepl("lag", of_cluster(cluster))
     assert done.returncode == 2 and done.stdout.startswith(
@@ -854,18 +983,27 @@ def test_lag_answers_as_a_monitoring_plug_in(cluster: Cluster) -> None:
     assert found.returncode == 2 and [r["name"] for r in json.loads(found.stdout)] == NAMES[1:]
     cluster.primary.kill()
     done = pgrepl("lag", of_cluster(cluster))
-    assert done.returncode == 3 and done.stdout.startswith("REPLICATION UNKNOWN - ") and done.stdout.count("\n") == 1
+    assert (
+        done.returncode == 3
+        and done.stdout.startswith("REPLICATION UNKNOWN - ")
+        and done.stdout.count("\n") == 1
+    )
     done = pgrepl("lag", {**of_cluster(cluster), "project": "nobody-made-this"})
     assert done.returncode == 3 and "UNKNOWN" in done.stdout
 
 
 def test_status_is_watched_until_it_is_interrupted(cluster: Cluster) -> None:
     arguments = words("status --watch --interval 0.2", of_cluster(cluster))
-    with subprocess.Popen(arguments, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        arguments, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout and process.stderr
         lines: list[str] = []
         until = time.monotonic() + 30
-        while sum("replica-2" in line and "streaming" in line for line in lines) < 3 and time.monotonic() < until:
+        while (
+            sum("replica-2" in line and "streaming" in line for line in lines) < 3
+            and time.monotonic() < until
+        ):
             lines.append(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0

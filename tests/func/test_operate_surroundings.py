@@ -162,7 +162,9 @@ def limits_of(cluster: Cluster) -> list[dict[str, int]]:
 
 
 @pytest.mark.long
-def test_replicas_follow_a_primary_whose_limits_were_raised_and_taken_back(cluster: Cluster) -> None:
+def test_replicas_follow_a_primary_whose_limits_were_raised_and_taken_back(
+    cluster: Cluster,
+) -> None:
     before = limits_of(cluster)
     raised_by_hand(cluster)
     cluster.engine.stop("replica-2").do(print)
@@ -172,7 +174,9 @@ def test_replicas_follow_a_primary_whose_limits_were_raised_and_taken_back(clust
     for replica in cluster.replicas:
         assert replica.start() == "changed"
     assert limits_of(cluster) == before
-    assert "pgrepl: limits" not in "".join(configuration(cluster, n) for n in cluster.topology.names)
+    assert "pgrepl: limits" not in "".join(
+        configuration(cluster, n) for n in cluster.topology.names
+    )
     assert [r.start() for r in cluster.replicas] == ["unchanged", "unchanged"]
     db.rows(cluster.primary.address, "drop table written")
 
@@ -224,7 +228,9 @@ def test_a_cascaded_failover_leaves_no_slot_and_says_which_are_lost(cluster: Clu
     assert slot_check.passed, slot_check.seen
     primary.kill()
     change = Failover(cluster, "replica-2")
-    assert "primary has logical slots that the new primary will not have: theirs" in change.losses()[0]
+    assert (
+        "primary has logical slots that the new primary will not have: theirs" in change.losses()[0]
+    )
     planned = pgrepl("failover --plan --to replica-2", of_cluster(cluster))
     assert planned.returncode == 0 and "will not have: theirs" in planned.stderr
     change.run()

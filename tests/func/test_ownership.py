@@ -55,7 +55,9 @@ def on_the_engine(project: str) -> list[str]:
     found = [f"container {c.name} {c.id} {c.attrs['State']['StartedAt']}" for c in containers]
     found += [f"volume {v.name} {v.attrs['CreatedAt']}" for v in client.volumes.list()]
     found += [f"network {n.name} {n.id}" for n in client.networks.list()]
-    return sorted(line for line in found if line.split()[1].startswith((f"{project}_", f"{project}-")))
+    return sorted(
+        line for line in found if line.split()[1].startswith((f"{project}_", f"{project}-"))
+    )
 
 
 def stays_right(cluster: Cluster, before: list[str]) -> None:
@@ -67,27 +69,48 @@ def stays_right(cluster: Cluster, before: list[str]) -> None:
 def test_everything_carries_whose_it_is(first: Cluster) -> None:
     project_id = json.loads((first.folder / state.FILE).read_text())["id"]
     assert project_id == first.engine.id and len(project_id) == 32
-    wanted = {owner.ID: project_id, owner.FOLDER: str(first.folder), owner.USER: first.folder.owner()}
-    made = [t for t in owner.everything() if t.name.startswith((f"{first.params.project}_", f"{first.params.project}-"))]
+    wanted = {
+        owner.ID: project_id,
+        owner.FOLDER: str(first.folder),
+        owner.USER: first.folder.owner(),
+    }
+    made = [
+        t
+        for t in owner.everything()
+        if t.name.startswith((f"{first.params.project}_", f"{first.params.project}-"))
+    ]
     assert sorted(t.kind for t in made) == ["container"] * 3 + ["network"] + ["volume"] * 3
     for thing in made:
         assert wanted.items() <= thing.labels.items(), thing
 
 
-def test_a_second_work_folder_with_the_same_project_meets_nothing_of_the_first(first: Cluster, elsewhere: Path) -> None:
+def test_a_second_work_folder_with_the_same_project_meets_nothing_of_the_first(
+    first: Cluster, elsewhere: Path
+) -> None:
     before = on_the_engine(first.params.project)
-    values = {**of_cluster(first), "workdir": str(elsewhere), "engine": "docker", "image": first.params.image,
-              "network": "10.39.1.0/24"}  # fmt: skip
+    values = {
+        **of_cluster(first),
+        "workdir": str(elsewhere),
+        "engine": "docker",
+        "image": first.params.image,
+        "network": "10.39.1.0/24",
+    }
     done = pgrepl("run", values)
     assert done.returncode == 3, done.stdout + done.stderr
     told = done.stderr + done.stdout
-    assert f"container {first.params.project}" in told and f"of the cluster in {first.folder}, made by" in told, told
+    assert (
+        f"container {first.params.project}" in told
+        and f"of the cluster in {first.folder}, made by" in told
+    ), told
     assert "leftovers" not in told and "pgrepl down" not in told and " rm " not in told
     assert "--project" in told
     stays_right(first, before)
     done = pgrepl("down --yes", values)
     assert done.returncode == 0 and "nothing" in done.stdout, done.stderr
-    assert f"left as it is: container {first.params.project}" in done.stderr and str(first.folder) in done.stderr
+    assert (
+        f"left as it is: container {first.params.project}" in done.stderr
+        and str(first.folder) in done.stderr
+    )
     stays_right(first, before)
 
 
@@ -101,7 +124,12 @@ def test_the_guard_holds_in_every_chapter(first: Cluster, elsewhere: Path) -> No
     (folder / state.FILE).write_text(json.dumps(record))
     second = open_cluster("test", **record["params"])
     assert second.engine.existing() == [] and not second.engine.running("primary")
-    for step in (second.make_secrets, second.primary.start, second.remove_temporary, second.primary.stop):
+    for step in (
+        second.make_secrets,
+        second.primary.start,
+        second.remove_temporary,
+        second.primary.stop,
+    ):
         with pytest.raises(EnvironmentLacking, match="of the cluster in"):
             step()
     second.remove(confirm=True)
@@ -117,7 +145,9 @@ def test_a_copied_folder_is_not_the_cluster(first: Cluster, elsewhere: Path) -> 
     assert done.returncode == 3 and "is a copy of" in done.stderr
     linked = elsewhere / "linked"
     linked.symlink_to(first.params.workdir)
-    assert open_cluster("test", **{**first.params.plain(), "workdir": str(linked)}).engine.running("primary")
+    assert open_cluster("test", **{**first.params.plain(), "workdir": str(linked)}).engine.running(
+        "primary"
+    )
     stays_right(first, before)
 
 
@@ -129,14 +159,21 @@ def foreign_database(project: str) -> None:
     docker_host.client().volumes.create(f"{project}_primary")
     data = "/var/lib/postgresql/data"
     script = f"chown postgres {data}; su postgres -c '$(command -v initdb) -D {data} -U mine'; chown -R 4711:4711 {data}"
-    docker_host.client().containers.run(image(), ["-c", script], entrypoint="bash", remove=True,
-                                        volumes=[f"{project}_primary:{data}"])  # fmt: skip
+    docker_host.client().containers.run(
+        image(),
+        ["-c", script],
+        entrypoint="bash",
+        remove=True,
+        volumes=[f"{project}_primary:{data}"],
+    )
 
 
 def foreign_file(project: str) -> None:
     docker_host.client().volumes.create(f"{project}_replica")
     mount = [f"{project}_replica:/v"]
-    docker_host.client().containers.run(image(), ["-c", "echo mine > /v/precious"], entrypoint="sh", remove=True, volumes=mount)
+    docker_host.client().containers.run(
+        image(), ["-c", "echo mine > /v/precious"], entrypoint="sh", remove=True, volumes=mount
+    )
 
 
 def empty_volume(project: str) -> None:
@@ -145,7 +182,9 @@ def empty_volume(project: str) -> None:
 
 def network(project: str) -> None:
     pool = docker.types.IPAMPool(subnet=f"10.38.{os.getpid() % 250}.0/24")
-    docker_host.client().networks.create(f"{project}_cluster", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    docker_host.client().networks.create(
+        f"{project}_cluster", ipam=docker.types.IPAMConfig(pool_configs=[pool])
+    )
 
 
 def composes(project: str) -> None:
@@ -162,8 +201,14 @@ def image() -> str:
     return IMAGE or "postgres:14"
 
 
-FOREIGN = {"a database": foreign_database, "a file": foreign_file, "an empty volume": empty_volume, "a network": network,
-           "a Compose project": composes, "a temporary name": temporary}  # fmt: skip
+FOREIGN = {
+    "a database": foreign_database,
+    "a file": foreign_file,
+    "an empty volume": empty_volume,
+    "a network": network,
+    "a Compose project": composes,
+    "a temporary name": temporary,
+}
 
 
 @pytest.fixture
@@ -172,15 +217,24 @@ def forgotten() -> Iterator[Callable[[str], None]]:
     projects: list[str] = []
     yield projects.append
     for project in projects:
-        owner.remove(t for t in owner.everything() if t.name.startswith((f"{project}_", f"{project}-")))
+        owner.remove(
+            t for t in owner.everything() if t.name.startswith((f"{project}_", f"{project}-"))
+        )
 
 
 def contents(project: str) -> str:
     """Names, owners, modes and sizes in the volumes of this name."""
-    volumes = [v.name for v in docker_host.client().volumes.list() if v.name.startswith(f"{project}_")]
+    volumes = [
+        v.name for v in docker_host.client().volumes.list() if v.name.startswith(f"{project}_")
+    ]
     mounts = [f"{name}:/v/{name}:ro" for name in volumes]
-    out = docker_host.client().containers.run(image(), ["-lR", "--full-time", "/v"] if mounts else ["/"], entrypoint="ls",
-                                              remove=True, volumes=mounts)  # fmt: skip
+    out = docker_host.client().containers.run(
+        image(),
+        ["-lR", "--full-time", "/v"] if mounts else ["/"],
+        entrypoint="ls",
+        remove=True,
+        volumes=mounts,
+    )
     return str(out.decode())
 
 
@@ -196,10 +250,14 @@ def test_what_somebody_else_made_under_a_name_of_ours_is_neither_used_nor_remove
     for step in (made.preflight, made.make_secrets, made.primary.start):
         with pytest.raises(EnvironmentLacking, match="what is named here stays as it is") as caught:
             step()
-        assert any(line.startswith("project: ") and project in line for line in caught.value.looked_at)
+        assert any(
+            line.startswith("project: ") and project in line for line in caught.value.looked_at
+        )
         assert " rm " not in caught.value.remedy and "pgrepl down" not in caught.value.remedy
     assert made.engine.existing() == [] and not made.engine.has_data("primary")
-    done = pgrepl("down --yes", {**of_cluster(made), "engine": "docker", "image": made.params.image})
+    done = pgrepl(
+        "down --yes", {**of_cluster(made), "engine": "docker", "image": made.params.image}
+    )
     assert done.returncode == 0 and "left as it is" in done.stderr, done.stderr
     made.remove(confirm=True)
     assert (on_the_engine(project), contents(project)) == (before, held)
@@ -217,13 +275,21 @@ def test_what_came_later_stays_when_the_project_goes(
     done = pgrepl("down --yes", of_cluster(made))
     assert done.returncode == 0, done.stderr
     assert "of the Compose project" in done.stderr and "/home/ana/shop" in done.stderr
-    assert [line.split()[1] for line in on_the_engine(project)] == [f"{project}-web-1", f"{project}_mine"]
+    assert [line.split()[1] for line in on_the_engine(project)] == [
+        f"{project}-web-1",
+        f"{project}_mine",
+    ]
     journal = (made.folder / "journal.jsonl").read_text()
-    assert f"docker volume rm {project}_primary" in journal and f"docker network rm {project}_cluster" in journal
+    assert (
+        f"docker volume rm {project}_primary" in journal
+        and f"docker network rm {project}_cluster" in journal
+    )
     assert "down --volumes" not in journal
 
 
-def test_a_cluster_without_its_record_is_removed_from_its_own_folder(docker_ready: None, open_with: MakeCluster) -> None:
+def test_a_cluster_without_its_record_is_removed_from_its_own_folder(
+    docker_ready: None, open_with: MakeCluster
+) -> None:
     made = open_with("docker")
     set_up_primary(made)
     (made.folder / state.FILE).unlink()
@@ -246,8 +312,12 @@ def test_what_an_earlier_version_made_is_not_guessed_at(
     record = json.loads((made.folder / state.FILE).read_text())
     del record["id"]
     (made.folder / state.FILE).write_text(json.dumps(record))
-    assert open_with("docker", project=project).engine.id == "", "nothing was made yet: it gets an id with its first step"
-    docker_host.client().volumes.create(f"{project}_primary", labels={owner.COMPOSE_PROJECT: project})
+    assert open_with("docker", project=project).engine.id == "", (
+        "nothing was made yet: it gets an id with its first step"
+    )
+    docker_host.client().volumes.create(
+        f"{project}_primary", labels={owner.COMPOSE_PROJECT: project}
+    )
     for command in ("status", "run", "down --yes"):
         done = pgrepl(command, of_cluster(made))
         assert done.returncode == 3 and "earlier version" in done.stderr, done.stderr
@@ -258,21 +328,42 @@ def test_what_an_earlier_version_made_is_not_guessed_at(
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_the_file_in_the_checkout_leads_to_pgrepl_and_touches_nothing(first: Cluster, version: str, elsewhere: Path) -> None:
+def test_the_file_in_the_checkout_leads_to_pgrepl_and_touches_nothing(
+    first: Cluster, version: str, elsewhere: Path
+) -> None:
     """In a folder named like the project it would be the cluster's Compose project."""
     if version == "v1" and not shutil.which("docker-compose"):
         pytest.skip("docker-compose (version 1) is not here")
     if version == "v2" and not COMPOSE_V2.exists():
-        pytest.skip(f"the Compose plug-in is not in {COMPOSE_V2} (tests/docker/engine puts it there)")
+        pytest.skip(
+            f"the Compose plug-in is not in {COMPOSE_V2} (tests/docker/engine puts it there)"
+        )
     words = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}[version]
     before = on_the_engine(first.params.project)
     folder = elsewhere / first.params.project
     folder.mkdir()
     shutil.copy(CHECKOUT / "docker-compose.yaml", folder)
-    for command in ("up -d primary", "down -v", "down -v --remove-orphans", "stop", "rm -fs", "config", "ps"):
-        done = subprocess.run([*words, *command.split()], cwd=folder, env={**os.environ, "DOCKER_CONFIG": str(COMPOSE_V2)},
-                              capture_output=True, text=True, timeout=60)  # fmt: skip
-        assert done.returncode != 0 and "make run" in done.stderr and "pgrepl run" in done.stderr, (command, done)
+    for command in (
+        "up -d primary",
+        "down -v",
+        "down -v --remove-orphans",
+        "stop",
+        "rm -fs",
+        "config",
+        "ps",
+    ):
+        done = subprocess.run(
+            [*words, *command.split()],
+            cwd=folder,
+            env={**os.environ, "DOCKER_CONFIG": str(COMPOSE_V2)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode != 0 and "make run" in done.stderr and "pgrepl run" in done.stderr, (
+            command,
+            done,
+        )
     assert [p.name for p in folder.iterdir()] == ["docker-compose.yaml"]
     stays_right(first, before)
 
@@ -285,12 +376,25 @@ def test_a_record_that_leads_out_of_the_folder_removes_nothing(elsewhere: Path) 
     (folder / "data").mkdir(parents=True)
     (elsewhere / "x-2").mkdir()
     (elsewhere / "x-2/precious").write_text("mine")
-    roles = {"primary": "primary", "upstreams": {"../../x-2": "primary"}, "fenced": {}, "operation": {}, "synchronous": ""}
-    made = {"engine": "local", "ports": {"primary": 7000}, "params": {"project": "x"}, "topology": roles}
+    roles = {
+        "primary": "primary",
+        "upstreams": {"../../x-2": "primary"},
+        "fenced": {},
+        "operation": {},
+        "synchronous": "",
+    }
+    made = {
+        "engine": "local",
+        "ports": {"primary": 7000},
+        "params": {"project": "x"},
+        "topology": roles,
+    }
     (folder / state.FILE).write_text(json.dumps(made))
     for command in ("down --yes", "status", "replica remove ../../x-2 --yes", "run"):
         done = pgrepl(command, {"project": "x", "workdir": str(elsewhere)})
-        assert done.returncode == 2 and "'../../x-2' is no instance's name" in done.stderr, done.stderr
+        assert done.returncode == 2 and "'../../x-2' is no instance's name" in done.stderr, (
+            done.stderr
+        )
     assert (elsewhere / "x-2/precious").read_text() == "mine" and (folder / "data").is_dir()
 
 
@@ -315,8 +419,15 @@ def test_data_that_were_moved_by_a_link_work_and_are_told_when_the_cluster_goes(
 def test_a_record_of_what_a_run_left_leads_nowhere_else(finished: Cluster, elsewhere: Path) -> None:
     path = finished.folder / "recorded.json"
     key = os.path.relpath(elsewhere, finished.folder)
-    facts = {"role": "replica", "files": {"postgresql.conf": "0" * 64}, "modes": {"postgresql.conf": "644"}}
-    for state_ in ({"instances": {key: facts}, "modes": {}}, {"instances": {}, "modes": {f"{key}/precious": "777"}}):
+    facts = {
+        "role": "replica",
+        "files": {"postgresql.conf": "0" * 64},
+        "modes": {"postgresql.conf": "644"},
+    }
+    for state_ in (
+        {"instances": {key: facts}, "modes": {}},
+        {"instances": {}, "modes": {f"{key}/precious": "777"}},
+    ):
         path.write_text(json.dumps({"run": "x", "state": state_}))
         with pytest.raises(StepFailed, match=r"recorded\.json is damaged"):
             finished.restore()
@@ -359,8 +470,16 @@ def test_a_folder_that_somebody_else_has_laid_ready_is_not_used(elsewhere: Path)
     assert done.returncode == 3 and f"Every user may write in {shared}" in done.stderr, done
     shared.chmod(0o1777)
     done = pgrepl("run", {"project": "x", "workdir": str(shared), "engine": "local"})
-    assert done.returncode == 3 and ".run.lock" in done.stderr and "Traceback" not in done.stderr, done
+    assert done.returncode == 3 and ".run.lock" in done.stderr and "Traceback" not in done.stderr, (
+        done
+    )
     os.chown(folder, 1, 1)
-    assert secret.read_text() == "mine\n" and secret.stat().st_mode & 0o777 == 0o600 and secret.stat().st_uid == 0
+    assert (
+        secret.read_text() == "mine\n"
+        and secret.stat().st_mode & 0o777 == 0o600
+        and secret.stat().st_uid == 0
+    )
     after = [(p, p.lstat()) for p in sorted(elsewhere.rglob("*"))]
-    assert [(p, s.st_uid, s.st_size) for p, s in after] == [(p, s.st_uid, s.st_size) for p, s in before]
+    assert [(p, s.st_uid, s.st_size) for p, s in after] == [
+        (p, s.st_uid, s.st_size) for p, s in before
+    ]

@@ -82,7 +82,11 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
         ]
     )
     for name in data:
-        original = name if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence")) else name.partition("/")[2]
+        original = (
+            name
+            if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence"))
+            else name.partition("/")[2]
+        )
         assert held[name] == (ROOT / original).read_bytes()
     about = {n.partition("/")[2]: held[n].decode() for n in held if ".dist-info/" in n}
     assert "pgrepl = pgrepl_lib.cli.main:main" in about["entry_points.txt"]
@@ -163,9 +167,15 @@ def root_is_refused(project: Path) -> None:
     assert {p: (p.stat().st_uid, p.stat().st_mtime_ns) for p in project.rglob("*.json*")} == before
 
 
-def test_an_installed_package_does_everything_and_is_not_written_to(installed: Installed, free_port: Callable[[], int]) -> None:
+def test_an_installed_package_does_everything_and_is_not_written_to(
+    installed: Installed, free_port: Callable[[], int]
+) -> None:
     before = installed.state()
-    variables = {variable("project"): "installed", variable("engine"): "local", variable("port"): str(free_port())}
+    variables = {
+        variable("project"): "installed",
+        variable("engine"): "local",
+        variable("port"): str(free_port()),
+    }
 
     def ours(*words: str) -> str:
         return installed.pgrepl(*words, **variables)

@@ -36,12 +36,22 @@ STATEMENTS = (
 
 @pytest.fixture
 def values(
-    engine_name: str, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int], tmp_path: Path
+    engine_name: str,
+    workdir: Path,
+    free_network: Callable[[], str],
+    free_port: Callable[[], int],
+    tmp_path: Path,
 ) -> Iterator[Values]:
     folder = workdir / f"plan-{secrets.token_hex(3)}"  # not there yet
-    made = {"project": f"p{secrets.token_hex(3)}", "engine": engine_name, "workdir": str(folder), "network": free_network(),
-            "port": str(free_port()), "settings": '{"autovacuum": "off"}',
-            **({"image": IMAGE} if engine_name == "docker" and IMAGE else {})}  # fmt: skip
+    made = {
+        "project": f"p{secrets.token_hex(3)}",
+        "engine": engine_name,
+        "workdir": str(folder),
+        "network": free_network(),
+        "port": str(free_port()),
+        "settings": '{"autovacuum": "off"}',
+        **({"image": IMAGE} if engine_name == "docker" and IMAGE else {}),
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -51,18 +61,34 @@ def whole_state(values: Values) -> dict[str, Any]:
     workdir = Path(values["workdir"])
     seen: dict[str, Any] = {}
     for path in [workdir, *workdir.rglob("*")] if workdir.exists() else []:
-        if "data" not in path.relative_to(workdir).parts or path.name == "postmaster.pid":  # what servers always write
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else sorted(map(str, path.glob("*")))
-            seen[str(path)] = (content, path.stat().st_mode, path.stat().st_uid, path.stat().st_mtime_ns)
+        if (
+            "data" not in path.relative_to(workdir).parts or path.name == "postmaster.pid"
+        ):  # what servers always write
+            content = (
+                hashlib.sha256(path.read_bytes()).hexdigest()
+                if path.is_file()
+                else sorted(map(str, path.glob("*")))
+            )
+            seen[str(path)] = (
+                content,
+                path.stat().st_mode,
+                path.stat().st_uid,
+                path.stat().st_mtime_ns,
+            )
     cluster = open_cluster("test", **values)
     seen["engine"] = cluster.engine.existing()
     if cluster.engine.name == "docker":
         client, mine = docker_host.client(), {"name": values["project"]}
         seen["containers"] = sorted(
-            (c.id, c.status, c.attrs["State"]["StartedAt"]) for c in client.containers.list(True, filters=mine)
+            (c.id, c.status, c.attrs["State"]["StartedAt"])
+            for c in client.containers.list(True, filters=mine)
         )
-        seen["volumes"] = sorted((v.name, v.attrs["CreatedAt"]) for v in client.volumes.list(filters=mine))
-        seen["networks"] = sorted((n.id, n.attrs["Created"]) for n in client.networks.list(filters=mine))
+        seen["volumes"] = sorted(
+            (v.name, v.attrs["CreatedAt"]) for v in client.volumes.list(filters=mine)
+        )
+        seen["networks"] = sorted(
+            (n.id, n.attrs["Created"]) for n in client.networks.list(filters=mine)
+        )
     for name in cluster.topology.names:
         if cluster.instance(name).prepared() and cluster.engine.running(name):
             seen[name] = [db.rows(cluster.instance(name).address, s) for s in STATEMENTS]
@@ -85,12 +111,20 @@ def run_and_compare(values: Values, what: str, *more: str) -> list[str]:
     assert done.returncode == 0, (what, done.stderr)
     run = of_project(Path(values["workdir"]) / values["project"])[-1]
     kinds = {"would change": "changed", "unchanged": "unchanged"}
-    said = [(p["chapter"], p["cell"], p["title"], kinds[p["outcome"]]) for p in plan_of_it if p["kind"] == "step"]
-    assert said == [(s["chapter"], s["cell"], s["title"], s["outcome"]) for s in run.of("step")], what
+    said = [
+        (p["chapter"], p["cell"], p["title"], kinds[p["outcome"]])
+        for p in plan_of_it
+        if p["kind"] == "step"
+    ]
+    assert said == [(s["chapter"], s["cell"], s["title"], s["outcome"]) for s in run.of("step")], (
+        what
+    )
     checks = [(p["chapter"], p["cell"], p["title"]) for p in plan_of_it if p["kind"] == "check"]
     assert checks == [(c["chapter"], c["cell"], c["title"]) for c in run.of("check")], what
     diffs = {p["title"]: p["diff"] for p in plan_of_it}
-    for step in run.of("step"):  # the lines; the place of those in a file that was not there yet cannot be known
+    for step in run.of(
+        "step"
+    ):  # the lines; the place of those in a file that was not there yet cannot be known
         assert edited(step["diff"]) == edited(diffs[step["title"]]), (what, step["title"])
     return [title for _, _, title, outcome in said if outcome == "changed"]
 
@@ -113,7 +147,10 @@ def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     make_drift(cluster)
     values["settings"] = '{"autovacuum": "off", "deadlock_timeout": "2s", "max_connections": "120"}'
     text = whole_text(values)
-    assert "  + would change   Desfazer o que foi mudado por fora" in text and "      -log_connections = on" in text
+    assert (
+        "  + would change   Desfazer o que foi mudado por fora" in text
+        and "      -log_connections = on" in text
+    )
     assert "      +deadlock_timeout = '2s'" in text and 'alter system reset "work_mem"' in text
     assert text.endswith(" steps would change, 21 unchanged")
     changed = run_and_compare(values, "drift, and other settings")
@@ -151,11 +188,19 @@ def stopped_servers(cluster: Cluster, values: Values) -> None:
         stop_by_hand(cluster, name)
     outcomes = {p["title"]: p["outcome"] for p in planned(values) if p["kind"] == "step"}
     assert [t for t, o in outcomes.items() if o == "would change"] == [
-        "Executar a instância primária", "Executar a instância réplica e esperar o streaming"]  # fmt: skip
+        "Executar a instância primária",
+        "Executar a instância réplica e esperar o streaming",
+    ]
 
 
 def local(workdir: Path, port: int, **more: Any) -> dict[str, Any]:
-    return {"project": f"p{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir / "never"), "port": port, **more}
+    return {
+        "project": f"p{secrets.token_hex(3)}",
+        "engine": "local",
+        "workdir": str(workdir / "never"),
+        "port": port,
+        **more,
+    }
 
 
 def test_without_the_programs_nothing_is_fetched(
@@ -167,8 +212,13 @@ def test_without_the_programs_nothing_is_fetched(
     outcomes = {p.title: p.outcome for p in found}
     assert outcomes["Obter a imagem ou os programas do PostgreSQL"] == "would change"
     assert outcomes["Preparar a replica-16"] == "would change" and set(outcomes.values()) == {
-        "would change", "unchanged", "would be made"}  # fmt: skip
-    assert any("+max_wal_senders = 24" in p.diff for p in found), "the limits that sixteen replicas need"
+        "would change",
+        "unchanged",
+        "would be made",
+    }
+    assert any("+max_wal_senders = 24" in p.diff for p in found), (
+        "the limits that sixteen replicas need"
+    )
     assert list(tmp_path.iterdir()) == [] and not (workdir / "never").exists()
 
 
@@ -176,27 +226,41 @@ def test_what_would_stop_the_run_is_told(workdir: Path, free_port: Callable[[], 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port := free_port()))
         taken.listen()
-        (stop,) = [p for p in plan(local(workdir, port), SET_UP) if p.outcome == "would stop the run"]
+        (stop,) = [
+            p for p in plan(local(workdir, port), SET_UP) if p.outcome == "would stop the run"
+        ]
     assert f"{port} is held by" in stop.title and stop.cell == "preflight"
     assert not (workdir / "never").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--to", "05"], "failover --project "), (["--from", "77"], "no chapter"),
-     (["-p", "pg_version", "13"], "pg_version"), (["-p", "settings", '{"work_mem": "much"}'], "work_mem")],
-)  # fmt: skip
-def test_what_run_refuses_is_refused(workdir: Path, free_port: Callable[[], int], more: list[str], said: str) -> None:
+    [
+        (["--to", "05"], "failover --project "),
+        (["--from", "77"], "no chapter"),
+        (["-p", "pg_version", "13"], "pg_version"),
+        (["-p", "settings", '{"work_mem": "much"}'], "work_mem"),
+    ],
+)
+def test_what_run_refuses_is_refused(
+    workdir: Path, free_port: Callable[[], int], more: list[str], said: str
+) -> None:
     given = {name: str(value) for name, value in local(workdir, free_port()).items()}
     refused = pgrepl("plan", given, *more)
     assert refused.returncode == 2 and said in refused.stderr and not refused.stdout, refused.stderr
     assert not (workdir / "never").exists()
 
 
-def test_other_parameters_than_the_clusters_are_refused_as_by_run(open_with: Callable[..., Cluster]) -> None:
+def test_other_parameters_than_the_clusters_are_refused_as_by_run(
+    open_with: Callable[..., Cluster],
+) -> None:
     made = open_with("local")
     made.prepare()
-    given = {"project": made.params.project, "workdir": str(made.params.workdir), "auth_method": "scram-sha-256"}
+    given = {
+        "project": made.params.project,
+        "workdir": str(made.params.workdir),
+        "auth_method": "scram-sha-256",
+    }
     plans, runs = pgrepl("plan", given), pgrepl("run", given)
     assert plans.returncode == runs.returncode == 2 and plans.stderr == runs.stderr
     assert "made with trust, asked for scram-sha-256" in plans.stderr

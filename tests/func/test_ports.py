@@ -37,7 +37,9 @@ def taken(port: int) -> Iterator[None]:
         yield
 
 
-def test_a_port_that_is_taken_before_the_start_is_chosen_again(engine_name: str, open_with: MakeCluster) -> None:
+def test_a_port_that_is_taken_before_the_start_is_chosen_again(
+    engine_name: str, open_with: MakeCluster
+) -> None:
     made = open_with(engine_name, port=0)
     made.make_secrets()
     first = dict(made.engine.ports)
@@ -86,22 +88,45 @@ finally:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-@pytest.mark.skipif(not Path("/usr/lib/postgresql/15/bin/initdb").exists(), reason="needs programs that every user may run")
+@pytest.mark.skipif(
+    not Path("/usr/lib/postgresql/15/bin/initdb").exists(),
+    reason="needs programs that every user may run",
+)
 def test_several_users_begin_at_once() -> None:
     """Each has its own home and its own work folder: nothing but the machine is shared."""
     folder = Path(tempfile.mkdtemp(prefix="pgrepl-tests-"))
     folder.chmod(0o755)
-    users = [user for user in pwd.getpwall() if 0 < user.pw_uid < 1000 and user.pw_name != "postgres"][:3]
+    users = [
+        user for user in pwd.getpwall() if 0 < user.pw_uid < 1000 and user.pw_name != "postgres"
+    ][:3]
     homes = [folder / user.pw_name for user in users]
     processes = []
     try:
         for home, user in zip(homes, users, strict=True):
             home.mkdir()
             os.chown(home, user.pw_uid, user.pw_gid)
-            words = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-            env = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
-            processes.append(subprocess.Popen([*words, sys.executable, "-c", BEGIN, str(home), str(folder / "go")], env=env,
-                                              cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE))  # fmt: skip
+            words = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+            ]
+            env = {
+                "HOME": str(home),
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(CHECKOUT),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            processes.append(
+                subprocess.Popen(
+                    [*words, sys.executable, "-c", BEGIN, str(home), str(folder / "go")],
+                    env=env,
+                    cwd="/",
+                    text=True,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
         while not all((home / "ready").exists() for home in homes):
             assert all(process.poll() is None for process in processes), processes[0].communicate()
             time.sleep(0.02)
@@ -112,15 +137,22 @@ def test_several_users_begin_at_once() -> None:
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
-    assert [process.returncode for process in processes] == [0, 0, 0], [errors[-1500:] for _, errors in ended]
+    assert [process.returncode for process in processes] == [0, 0, 0], [
+        errors[-1500:] for _, errors in ended
+    ]
     chosen = [port for out, _ in ended for port in out.split()]
     assert len(chosen) == len(set(chosen)) == 6, chosen
 
 
 def test_a_claimed_port_is_nobody_elses_as_long_as_who_claimed_it_lives() -> None:
     program = "from pgrepl_lib.engine import ports; print(ports.claim(1)); input()"
-    with subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, text=True, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
         assert other.stdout and other.stdout.readline() == "True\n"
         assert ports.claim(1) is (sys.platform != "linux")
         other.communicate("\n")

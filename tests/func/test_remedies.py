@@ -68,7 +68,9 @@ def primary_of(cluster: Cluster) -> str:
 
 
 @pytest.mark.long_on_docker
-def test_an_unfinished_switchover_is_finished_by_what_another_command_says(cluster: Cluster) -> None:
+def test_an_unfinished_switchover_is_finished_by_what_another_command_says(
+    cluster: Cluster,
+) -> None:
     Switchover(cluster, "replica").prepare()
     finish, back = refused("replica rebuild replica", cluster)
     assert back.endswith("--cancel")
@@ -95,7 +97,9 @@ def test_a_failover_says_how_the_old_primary_comes_back(cluster: Cluster) -> Non
     assert primary_of(cluster) == "primary"
 
 
-def test_a_project_from_a_status_without_one_to_its_removal(odd_folder: Path, free_port: Callable[[], int]) -> None:
+def test_a_project_from_a_status_without_one_to_its_removal(
+    odd_folder: Path, free_port: Callable[[], int]
+) -> None:
     project, other = f"t{secrets.token_hex(3)}", "docker"
     given = {"project": project, "workdir": str(odd_folder), "port": str(free_port())}
     for command in ("status", "check", "failover"):
@@ -104,8 +108,12 @@ def test_a_project_from_a_status_without_one_to_its_removal(odd_folder: Path, fr
     (begin,) = remedies(missing.stderr, project)
     assert copied(begin).returncode == 0
     try:
-        not_so = pgrepl("status", {"project": project, "workdir": str(odd_folder)}, "--engine", other)
-        assert not_so.returncode == 2 and "engine: made with local, asked for docker" in not_so.stderr
+        not_so = pgrepl(
+            "status", {"project": project, "workdir": str(odd_folder)}, "--engine", other
+        )
+        assert (
+            not_so.returncode == 2 and "engine: made with local, asked for docker" in not_so.stderr
+        )
         (remove,) = remedies(not_so.stderr, project)
         unconfirmed = copied(remove)
         assert unconfirmed.returncode == 2 and "Nothing was removed" in unconfirmed.stderr
@@ -128,13 +136,21 @@ def on_a_terminal(command: str, cluster: Cluster) -> Terminal:
     ("command", "told"),
     [
         ("switchover --to replica", "the primary changes from primary to replica; nothing is lost"),
-        ("failover --to replica --force", "from primary to replica; primary is fenced, and what only primary has"),
-        ("replica rebuild replica", "replica becomes a new copy of primary; the data that it has now stay until"),
+        (
+            "failover --to replica --force",
+            "from primary to replica; primary is fenced, and what only primary has",
+        ),
+        (
+            "replica rebuild replica",
+            "replica becomes a new copy of primary; the data that it has now stay until",
+        ),
         ("replica remove replica-2", "replica-2 is removed with its data, files and slot"),
         ("down", "all of it is removed, but for the runs' evidence"),
     ],
 )
-def test_what_changes_roles_or_removes_data_is_said_and_asked_first(cluster: Cluster, command: str, told: str) -> None:
+def test_what_changes_roles_or_removes_data_is_said_and_asked_first(
+    cluster: Cluster, command: str, told: str
+) -> None:
     before = (cluster.folder / "cluster.json").read_bytes()
     terminal = on_a_terminal(command, cluster)
     said = terminal.question()
@@ -164,8 +180,16 @@ def promise(cluster: Cluster) -> None:
     ("prepare", "command", "told"),
     [
         (begin, "switchover --cancel", "the switchover from primary to replica is taken back"),
-        (lose, "rejoin primary", "primary becomes a replica of replica (follow: primary has nothing"),
-        (promise, "sync off", "commits wait for no replica, no longer for ANY 1; a failover may then lose"),
+        (
+            lose,
+            "rejoin primary",
+            "primary becomes a replica of replica (follow: primary has nothing",
+        ),
+        (
+            promise,
+            "sync off",
+            "commits wait for no replica, no longer for ANY 1; a failover may then lose",
+        ),
     ],
 )
 def test_what_comes_after_a_change_of_roles_is_asked_first_too(
@@ -181,7 +205,9 @@ def test_what_comes_after_a_change_of_roles_is_asked_first_too(
 
 
 @pytest.mark.long_on_docker
-def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(cluster: Cluster) -> None:
+def test_it_is_done_once_somebody_agrees_and_nobody_is_asked_who_did_before(
+    cluster: Cluster,
+) -> None:
     terminal = on_a_terminal("switchover --to replica", cluster)
     terminal.question()
     terminal.answer("Sim\n")
@@ -211,8 +237,14 @@ def listed(*more: str, **options: Any) -> dict[str, dict[str, str]]:
 @pytest.mark.long_on_docker  # that a running one is listed, test_drift.py sees
 def test_projects_are_listed_wherever_they_are(cluster: Cluster, odd_folder: Path) -> None:
     name = cluster.params.project
-    wanted = {"project": name, "folder": str(cluster.folder), "engine": cluster.engine.name, "primary": "primary",
-              "replicas": "replica, replica-2", "state": "running"}  # fmt: skip
+    wanted = {
+        "project": name,
+        "folder": str(cluster.folder),
+        "engine": cluster.engine.name,
+        "primary": "primary",
+        "replicas": "replica, replica-2",
+        "state": "running",
+    }
     broken = odd_folder / "broken"
     broken.mkdir()
     (broken / "cluster.json").write_text("{}", "utf-8")
@@ -227,7 +259,9 @@ def test_projects_are_listed_wherever_they_are(cluster: Cluster, odd_folder: Pat
 
 
 @pytest.fixture
-def known(engine_name: str, request: pytest.FixtureRequest, open_with: MakeCluster, odd_folder: Path) -> Cluster:
+def known(
+    engine_name: str, request: pytest.FixtureRequest, open_with: MakeCluster, odd_folder: Path
+) -> Cluster:
     """A project of either engine, which on docker need not be more than recorded: nobody can look at it."""
     if engine_name == "local":
         return request.getfixturevalue("cluster")  # type: ignore[no-any-return]

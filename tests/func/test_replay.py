@@ -23,20 +23,33 @@ from ..conftest import IMAGE, MakeCluster
 from .running import Values, pgrepl
 
 OWN = 'a password of the reader, his $own `one` "here"\n'
-PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
-PLAIN |= {name: os.environ[name] for name in ["DOCKER_CONFIG"] if name in os.environ}  # where Compose v2 may be
+PLAIN = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/nonexistent",
+}
+PLAIN |= {
+    name: os.environ[name] for name in ["DOCKER_CONFIG"] if name in os.environ
+}  # where Compose v2 may be
 
 
 @pytest.fixture(
     params=[
-        {"engine": "local", "auth_method": "scram-sha-256", "replicas": "2", "replication_user": "Réplica do João's"},
+        {
+            "engine": "local",
+            "auth_method": "scram-sha-256",
+            "replicas": "2",
+            "replication_user": "Réplica do João's",
+        },
         {"engine": "docker"},
         pytest.param({"engine": "docker", "auth_method": "scram-sha-256"}, marks=pytest.mark.long),
     ],
     ids=lambda given: " ".join(given.values()),
 )
 def values(
-    request: pytest.FixtureRequest, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+    request: pytest.FixtureRequest,
+    workdir: Path,
+    free_network: Callable[[], str],
+    free_port: Callable[[], int],
 ) -> Iterator[Values]:
     """The parameters of a new project; removed afterwards."""
     given = dict(request.param)
@@ -44,8 +57,13 @@ def values(
         request.getfixturevalue("docker_ready")
         given["image"] = IMAGE
     folder = workdir / "w$(touch PWNED) d'água $x" if given["engine"] == "local" else workdir
-    made = {"project": f"r{secrets.token_hex(3)}", "workdir": str(folder), "network": free_network(),
-            "port": str(free_port()), **given}  # fmt: skip
+    made = {
+        "project": f"r{secrets.token_hex(3)}",
+        "workdir": str(folder),
+        "network": free_network(),
+        "port": str(free_port()),
+        **given,
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -58,8 +76,15 @@ def said(command: str, values: Values) -> str:
 
 
 def sh(script: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sh", str(script)], cwd=script.parent, env=PLAIN, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=240)  # fmt: skip
+    return subprocess.run(
+        ["sh", str(script)],
+        cwd=script.parent,
+        env=PLAIN,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
 
 def drift(values: Values) -> None:
@@ -82,9 +107,15 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     drift(values)
     said("run", values)
     first, again = ([*p.read_text().splitlines()] for p in sorted(folder.glob("runs/*/replay.sh")))
-    assert first[2:] == again[2:], "what was unchanged is replayed too, what was taken back is not; only the run's name differs"
+    assert first[2:] == again[2:], (
+        "what was unchanged is replayed too, what was taken back is not; only the run's name differs"
+    )
     journal = (last_run(folder) / "journal.jsonl").read_text("utf-8")
-    assert "chmod 644 replica/pg_hba.conf" in journal and "alter system reset" in journal and "nosuperuser" in journal
+    assert (
+        "chmod 644 replica/pg_hba.conf" in journal
+        and "alter system reset" in journal
+        and "nosuperuser" in journal
+    )
     record = json.loads((folder / "cluster.json").read_bytes())
     assert record["topology"].pop("system_identifier")
     for secret in folder.glob("secrets/superuser"), folder.glob("secrets/replication"):
@@ -100,7 +131,9 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     (folder / "secrets/superuser").write_text("a password of the reader's own\n")
     (folder / "secrets/superuser").chmod(0o600)
     refused = sh(script)
-    assert refused.returncode == 2 and "printable ASCII without ' : " in refused.stderr, refused.stderr
+    assert refused.returncode == 2 and "printable ASCII without ' : " in refused.stderr, (
+        refused.stderr
+    )
     assert [p.name for p in folder.iterdir()] == ["secrets"]
     (folder / "secrets/superuser").write_text(OWN)
 
@@ -113,7 +146,9 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     assert not replayed_as["topology"].pop("system_identifier")
     assert replayed_as == {**record, "id": replayed_as["id"]} and len(replayed_as["id"]) == 32
     assert replayed_as["id"] != record["id"], "another cluster, though built from the same commands"
-    assert json.loads(said("run --json", values))["steps"]["changed"] == 0, "pgrepl finds nothing left to do"
+    assert json.loads(said("run --json", values))["steps"]["changed"] == 0, (
+        "pgrepl finds nothing left to do"
+    )
 
     before = sorted((p, p.stat().st_mtime_ns) for p in folder.glob("*/*.conf"))
     refused = sh(script)
@@ -122,7 +157,9 @@ def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path:
     assert not (tmp_path / "PWNED").exists()
 
     partly = json.loads(said("run --json --from 03", values))
-    assert partly["engine"]["postgres"].startswith("14"), "a run that begins later knows its versions, too"
+    assert partly["engine"]["postgres"].startswith("14"), (
+        "a run that begins later knows its versions, too"
+    )
     assert says_why_not(last_run(folder), "concluir os capítulos 00 a 03")
     if "replicas" in values:
         cluster = open_cluster("", **values)
@@ -136,13 +173,19 @@ def says_why_not(run: Path, why: str) -> bool:
     return not (run / "replay.sh").exists() and why in (run / "report.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("password", ["it's", "a:b", "back\\slash", " led by a space", "sénha", "two\nlines"])
-def test_a_password_that_would_not_work_is_refused_before_anything_is_done(open_with: MakeCluster, password: str) -> None:
+@pytest.mark.parametrize(
+    "password", ["it's", "a:b", "back\\slash", " led by a space", "sénha", "two\nlines"]
+)
+def test_a_password_that_would_not_work_is_refused_before_anything_is_done(
+    open_with: MakeCluster, password: str
+) -> None:
     cluster = open_with("local", auth_method="scram-sha-256")
     secret = cluster.folder / "secrets/replication"
     secret.parent.mkdir(parents=True)
     secret.write_text(password + "\n")
-    with pytest.raises(EnvironmentLacking, match=r"(?s)secrets/replication cannot be used.*remove the file"):
+    with pytest.raises(
+        EnvironmentLacking, match=r"(?s)secrets/replication cannot be used.*remove the file"
+    ):
         cluster.prepare()
     assert [p for p in cluster.folder.rglob("[!.]*") if p.is_file()] == [secret]
     secret.unlink()

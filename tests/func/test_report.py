@@ -45,10 +45,22 @@ LOOK = """addEventListener("load", () => document.title = JSON.stringify([...doc
 def browse(folder: Path, page: str, *options: str) -> str:
     """Open a page with headless Chromium; returns what it prints."""
     folder.joinpath("page.html").write_text(page, "utf-8")
-    command = [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-               "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-               "--host-resolver-rules=MAP * ~NOTFOUND",
-               f"--user-data-dir={folder / 'profile'}", *options, f"file://{folder / 'page.html'}"]  # fmt: skip
+    command = [
+        PROGRAM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={folder / 'profile'}",
+        *options,
+        f"file://{folder / 'page.html'}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -56,7 +68,10 @@ def browse(folder: Path, page: str, *options: str) -> str:
 
 def framed(html: str, widths: tuple[int, ...], script: str = "") -> str:
     """A page with another in frames of these widths: a window of its own cannot be as narrow as a phone."""
-    frames = [f'<iframe width={w} height=4000 style="border:0;flex:none" srcdoc="{escape(html)}"></iframe>' for w in widths]
+    frames = [
+        f'<iframe width={w} height=4000 style="border:0;flex:none" srcdoc="{escape(html)}"></iframe>'
+        for w in widths
+    ]
     return f'<!DOCTYPE html><script>{script}</script><body style="margin:0;display:flex">{"".join(frames)}'
 
 
@@ -86,9 +101,17 @@ def chromium() -> None:
 
 
 @pytest.fixture(scope="module")
-def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
-    made = {"project": "reported", "engine": "local", "workdir": str(workdir), "network": free_network(),
-            "port": str(free_port()), "replicas": "2"}  # fmt: skip
+def values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[dict[str, str]]:
+    made = {
+        "project": "reported",
+        "engine": "local",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+        "replicas": "2",
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -118,7 +141,9 @@ def test_a_run_prints_where_its_report_is(told: str, run: Run) -> None:
     assert [suite.get("name") for suite in root] == list(SET_UP)
 
 
-def test_the_report_of_a_run_is_made_of_its_journal_alone(run: Run, html: str, tmp_path: Path) -> None:
+def test_the_report_of_a_run_is_made_of_its_journal_alone(
+    run: Run, html: str, tmp_path: Path
+) -> None:
     copy = tmp_path / "renamed"
     copy.mkdir()
     shutil.copy(run.folder / "journal.jsonl", copy)
@@ -126,9 +151,14 @@ def test_the_report_of_a_run_is_made_of_its_journal_alone(run: Run, html: str, t
     assert done.stdout == f"{copy / 'report.html'}\n", done.stderr
     assert (copy / "report.html").read_text("utf-8") == html
     seal = (run.folder / STATEMENT).read_bytes()
-    assert report.write(run) == run.folder / "report.html" and (run.folder / STATEMENT).read_bytes() == seal
+    assert (
+        report.write(run) == run.folder / "report.html"
+        and (run.folder / STATEMENT).read_bytes() == seal
+    )
     whole = shutil.copytree(run.folder, tmp_path / "whole")
-    assert pgrepl("report", None, str(whole)).returncode == 0, "a signed copy of another name is not changed by it"
+    assert pgrepl("report", None, str(whole)).returncode == 0, (
+        "a signed copy of another name is not changed by it"
+    )
     assert "só leituras" in html and "replica_2_slot" in html and html.count("✔ passou") == 13
     assert re.findall(r"Correção (\d+)\"", html) == [str(n) for n in range(1, 14)]
     assert "A figura mostra o que foi pedido" not in html, "the state at the end is recorded"
@@ -137,13 +167,17 @@ def test_the_report_of_a_run_is_made_of_its_journal_alone(run: Run, html: str, t
         assert not link[1] or f'id="{link[1]}"' in target, link
 
 
-def test_it_fits_a_phone_and_a_desk_and_loads_nothing(chromium: None, html: str, tmp_path: Path) -> None:
+def test_it_fits_a_phone_and_a_desk_and_loads_nothing(
+    chromium: None, html: str, tmp_path: Path
+) -> None:
     seen = json.loads(Title(browse(tmp_path, framed(html, WIDTHS, LOOK), "--dump-dom")).text)
     assert [s["width"] for s in seen] == list(WIDTHS)
     for page in seen:
         assert page["scrolls"] <= page["width"] and page["wide"] == [], page
         assert page["lang"] == "pt" and page["resources"] == []
-        assert len(page["pictures"]) == 6 and all(name and 200 < width <= page["width"] for name, width in page["pictures"])
+        assert len(page["pictures"]) == 6 and all(
+            name and 200 < width <= page["width"] for name, width in page["pictures"]
+        )
         assert page["smallest"] >= 10, "the text of pictures can be read"
     assert seen[0]["height"] > seen[-1]["height"]
 
@@ -151,16 +185,24 @@ def test_it_fits_a_phone_and_a_desk_and_loads_nothing(chromium: None, html: str,
 def test_it_is_seen_light_and_dark(chromium: None, html: str, tmp_path: Path) -> None:
     pictures = []
     for scheme in (1, 0):
-        options = ("--screenshot=shot.png", "--window-size=1670,2400", f"--blink-settings=preferredColorScheme={scheme}")
+        options = (
+            "--screenshot=shot.png",
+            "--window-size=1670,2400",
+            f"--blink-settings=preferredColorScheme={scheme}",
+        )
         browse(tmp_path, framed(html, (390, 1280)), *options)
         pictures.append(matplotlib.image.imread(tmp_path / "shot.png")[:, :, :3])
     light, dark = pictures
     assert light.shape == dark.shape == (2400, 1670, 3)
     for narrow in (True, False):
         pages = [p[:, :390] if narrow else p[:, 390:] for p in pictures]
-        assert pages[0][1000:].mean() > 0.85 and pages[1][1000:].mean() < 0.25, "paper is light or dark from edge to edge"
+        assert pages[0][1000:].mean() > 0.85 and pages[1][1000:].mean() < 0.25, (
+            "paper is light or dark from edge to edge"
+        )
         for page in pages:
-            assert len({tuple(p) for p in (page[::7, ::7] * 255).astype(int).reshape(-1, 3)}) > 20, "not blank"
+            assert (
+                len({tuple(p) for p in (page[::7, ::7] * 255).astype(int).reshape(-1, 3)}) > 20
+            ), "not blank"
     assert light[0, 0].tolist() == [1, 1, 1]
 
 

@@ -25,10 +25,17 @@ COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests
 
 
 @pytest.fixture
-def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+def values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Values]:
     """The parameters of a new project on the local engine; removed afterwards."""
-    made = {"project": f"r{secrets.token_hex(3)}", "engine": "local", "workdir": str(workdir),
-            "network": free_network(), "port": str(free_port())}  # fmt: skip
+    made = {
+        "project": f"r{secrets.token_hex(3)}",
+        "engine": "local",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+    }
     yield made
     open_cluster("", **made).remove(confirm=True)
 
@@ -50,7 +57,10 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     entries = list(journal.entries())
     assert journal.first_broken_line() is None
     steps = [e for e in entries if e["kind"] == "step"]
-    assert all(s["chapter"] in SET_UP and s["cell"] and s["commands"] and s["exit_code"] == 0 for s in steps)
+    assert all(
+        s["chapter"] in SET_UP and s["cell"] and s["commands"] and s["exit_code"] == 0
+        for s in steps
+    )
     checks = {e["name"] for e in entries if e["kind"] == "check" and e["passed"]}
     assert len(checks) == 10
     facts = next(e for e in entries if e["kind"] == "engine")["facts"]
@@ -60,21 +70,37 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     assert '<html lang="pt"' in html and "Criando o Base Backup" in html
 
     cluster = open_cluster("", **values)
-    started = [i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0] for i in (cluster.primary, cluster.replica)]
+    started = [
+        i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0]
+        for i in (cluster.primary, cluster.replica)
+    ]
     again = pgrepl("run", values)
     assert again.returncode == 0, again.stderr
     assert json.loads((run_folder(values) / "summary.json").read_text())["steps"]["changed"] == 0
     assert "0 steps changed" in again.stdout
     assert started == [
-        i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0] for i in (cluster.primary, cluster.replica)
+        i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0]
+        for i in (cluster.primary, cluster.replica)
     ]
 
     status = json.loads(pgrepl("status", values, "--json").stdout)
     assert [(i["name"], i["role"], i["state"], i["user"]) for i in status["instances"]] == [
-        ("primary", "primary", "running", "postgres"), ("replica", "replica", "running", "postgres")]  # fmt: skip
+        ("primary", "primary", "running", "postgres"),
+        ("replica", "replica", "running", "postgres"),
+    ]
     assert set(status["replication"][0]) == {
-        "application_name", "state", "sync_state", "slot", "lag_bytes", "lag_seconds", "upstream"}  # fmt: skip
-    assert status["replication"][0]["application_name"] == "replica-1" and status["replication"][0]["slot"] == "replica_1_slot"
+        "application_name",
+        "state",
+        "sync_state",
+        "slot",
+        "lag_bytes",
+        "lag_seconds",
+        "upstream",
+    }
+    assert (
+        status["replication"][0]["application_name"] == "replica-1"
+        and status["replication"][0]["slot"] == "replica_1_slot"
+    )
     assert "streaming" in pgrepl("status", values).stdout
     answer = pgrepl("psql", values, "replica", "--", "-Atc", "select pg_is_in_recovery()")
     assert (answer.returncode, answer.stdout) == (0, "t\n")
@@ -98,7 +124,11 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
     cluster.primary.query("alter role repl nologin")
     done = pgrepl("run", values, "--from", "2")
     assert done.returncode == 1
-    assert "02-instancia-replica" in done.stderr and "what to do:" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "02-instancia-replica" in done.stderr
+        and "what to do:" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert "not permitted to log in" in done.stderr, "the program's own message"
     assert len(done.stderr.splitlines()) < 40
     notebook = nbformat.read(run_folder(values) / "02-instancia-replica.ipynb", 4)
@@ -113,24 +143,40 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
 # Without Compose v2 in the user's own folder, as in .ci/run, all the others use v1.
 @pytest.mark.parametrize("version", [pytest.param("v1", marks=pytest.mark.long), "v2"])
 def test_run_with_either_compose(
-    version: str, docker_ready: None, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+    version: str,
+    docker_ready: None,
+    workdir: Path,
+    free_network: Callable[[], str],
+    free_port: Callable[[], int],
 ) -> None:
     if version == "v1" and not shutil.which("docker-compose"):
         pytest.skip("docker-compose (version 1) is not installed")
     if version == "v2" and not COMPOSE_V2.exists():
-        pytest.skip(f"the Compose plug-in is not in {COMPOSE_V2} (tests/docker/engine puts it there)")
+        pytest.skip(
+            f"the Compose plug-in is not in {COMPOSE_V2} (tests/docker/engine puts it there)"
+        )
     environment = {k: v for k, v in os.environ.items() if k != "DOCKER_CONFIG"}
     environment |= {"DOCKER_CONFIG": str(COMPOSE_V2)} if version == "v2" else {}
-    made = {"project": f"c{secrets.token_hex(3)}", "engine": "docker", "workdir": str(workdir), "network": free_network(),
-            "port": str(free_port()), **({"image": IMAGE} if IMAGE else {})}  # fmt: skip
+    made = {
+        "project": f"c{secrets.token_hex(3)}",
+        "engine": "docker",
+        "workdir": str(workdir),
+        "network": free_network(),
+        "port": str(free_port()),
+        **({"image": IMAGE} if IMAGE else {}),
+    }
     try:
         done = pgrepl("run", made, env=environment)
         assert done.returncode == 0, done.stderr
         facts = json.loads((run_folder(made) / "summary.json").read_text())["engine"]
-        assert facts["compose"].startswith({"v1": "docker-compose 1.", "v2": "docker compose 2."}[version]), facts
+        assert facts["compose"].startswith(
+            {"v1": "docker-compose 1.", "v2": "docker compose 2."}[version]
+        ), facts
         assert facts["digest"].startswith("sha256:") or "@sha256:" in facts["digest"]
         again = pgrepl("run", made, env=environment)
-        assert again.returncode == 0 and " 0 steps changed" in again.stdout, again.stdout + again.stderr
+        assert again.returncode == 0 and " 0 steps changed" in again.stdout, (
+            again.stdout + again.stderr
+        )
     finally:
         down = pgrepl("down", made, "--yes", env=environment)
         assert down.returncode == 0, down.stderr
@@ -145,19 +191,32 @@ def test_help_is_complete(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("more", "code", "said"),
-    [(["-p", "nonsense", "1"], 2, "no such parameter"), (["--from", "77"], 2, "no chapter"), (["--wrong"], 2, "No such option"),
-     (["-p", "pg_version", "13"], 2, "pg_version"), (["--engine", "podman"], 2, "engine")],
-)  # fmt: skip
-def test_bad_usage_is_refused_before_anything_is_touched(values: Values, more: list[str], code: int, said: str) -> None:
+    [
+        (["-p", "nonsense", "1"], 2, "no such parameter"),
+        (["--from", "77"], 2, "no chapter"),
+        (["--wrong"], 2, "No such option"),
+        (["-p", "pg_version", "13"], 2, "pg_version"),
+        (["--engine", "podman"], 2, "engine"),
+    ],
+)
+def test_bad_usage_is_refused_before_anything_is_touched(
+    values: Values, more: list[str], code: int, said: str
+) -> None:
     done = pgrepl("run", values, *more)
-    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr
+    )
     assert not (Path(values["workdir"]) / values["project"]).exists()
 
 
 def test_an_engine_that_is_not_there_is_named(values: Values) -> None:
     environment = {**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
     done = pgrepl("run", values, "--engine", "docker", env=environment)
-    assert done.returncode == 3 and "No Docker engine answers" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 3
+        and "No Docker engine answers" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert not (Path(values["workdir"]) / values["project"]).exists()
 
 
@@ -171,7 +230,9 @@ print(sorted(roots & {"jupyterlab", "jupyter_server", "notebook", "rfc3987_synta
 
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "docker"])
-def test_every_chapter_runs_with_a_password(values: Values, engine: str, request: pytest.FixtureRequest) -> None:
+def test_every_chapter_runs_with_a_password(
+    values: Values, engine: str, request: pytest.FixtureRequest
+) -> None:
     if engine == "docker":
         request.getfixturevalue("docker_ready")
     values |= {"engine": engine, "image": IMAGE, "auth_method": "scram-sha-256"}

@@ -49,7 +49,9 @@ def cluster(engine_name: str, open_with: MakeCluster, disk: Path) -> Iterator[Cl
     again(made, open_with).remove(confirm=True)
 
 
-def explore(cluster: Cluster, open_with: MakeCluster, *, examples: int, steps: int, chosen: int = SEED) -> None:
+def explore(
+    cluster: Cluster, open_with: MakeCluster, *, examples: int, steps: int, chosen: int = SEED
+) -> None:
     """So many examples of so many steps; the first failure ends it, and is not tried again: time cannot be turned back."""
     failures: list[BaseException] = []
     numbers = itertools.count(1)  # of the steps of all examples

@@ -55,9 +55,15 @@ def identity(cluster: Cluster) -> dict[str, Any]:
                       (select system_identifier from pg_control_system()) as identifier,
                       (select modification::text from pg_stat_file('PG_VERSION')) as data,
                       (select modification::text from pg_stat_file('backup_manifest', true)) as backup"""
-    seen: dict[str, Any] = {i.name: db.row(i.address, query) for i in (cluster.primary, cluster.replica)}
+    seen: dict[str, Any] = {
+        i.name: db.row(i.address, query) for i in (cluster.primary, cluster.replica)
+    }
     assert seen["primary"]["backup"] is None and seen["replica"]["backup"] is not None
-    texts = [*cluster.folder.glob("*/*.conf"), *cluster.folder.glob("secrets/*"), cluster.folder / "cluster.json"]
+    texts = [
+        *cluster.folder.glob("*/*.conf"),
+        *cluster.folder.glob("secrets/*"),
+        cluster.folder / "cluster.json",
+    ]
     assert len(texts) >= 7
     return seen | {str(p): (p.stat().st_mtime_ns, p.stat().st_ino) for p in texts}
 
@@ -70,7 +76,9 @@ def started(cluster: Cluster) -> list[str]:
 
 def shown(cluster: Cluster, setting: str) -> list[str]:
     """A setting's value on each server."""
-    return [db.row(i.address, f"show {setting}")[setting] for i in (cluster.primary, cluster.replica)]
+    return [
+        db.row(i.address, f"show {setting}")[setting] for i in (cluster.primary, cluster.replica)
+    ]
 
 
 # --- once is enough -------------------------------------------------------------------------------------------
@@ -89,16 +97,39 @@ def test_the_journal_tells_every_step(cluster: Cluster) -> None:
     assert {s["outcome"] for s in steps[:25]} == {"changed", "unchanged"}
     for step in steps:
         step.pop("anew", None)  # a primary that has data is no more made from nothing
-        assert list(step) == ["time", "kind", "chapter", "cell", "title", "outcome", "commands", "diff", "adds",
-                              "exit_code", "seconds", "previous"]  # fmt: skip
-        assert step["chapter"] == "test" and step["title"] and step["exit_code"] == 0 and 0 <= step["seconds"] < 300
+        assert list(step) == [
+            "time",
+            "kind",
+            "chapter",
+            "cell",
+            "title",
+            "outcome",
+            "commands",
+            "diff",
+            "adds",
+            "exit_code",
+            "seconds",
+            "previous",
+        ]
+        assert (
+            step["chapter"] == "test"
+            and step["title"]
+            and step["exit_code"] == 0
+            and 0 <= step["seconds"] < 300
+        )
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", step["time"])
-        assert step["commands"] and all(c["command"] and c["exit_code"] in (None, 0) for c in step["commands"])
+        assert step["commands"] and all(
+            c["command"] and c["exit_code"] in (None, 0) for c in step["commands"]
+        )
     edits = [s for s in steps[:25] if "Edit" in s["title"]]
     assert len(edits) == 5 and all(s["diff"].startswith("--- ") for s in edits)
     assert all(s["adds"] == s["diff"] for s in edits)
     programs = " ".join(c["command"] for s in steps for c in s["commands"])
-    assert "pg_basebackup" in programs and "createuser" in programs and "pg_create_physical_replication_slot" in programs
+    assert (
+        "pg_basebackup" in programs
+        and "createuser" in programs
+        and "pg_create_physical_replication_slot" in programs
+    )
     backup = next(c for s in steps[:25] for c in s["commands"] if "pg_basebackup" in c["command"])
     assert backup["exit_code"] == 0 and "(100%)" in backup["output"]
     repeated = [s["adds"] for s in steps if "Edit" in s["title"]]
@@ -119,7 +150,9 @@ def watched_commands() -> Iterator[set[str]]:
     def look() -> None:
         while not end.wait(0.01):
             for pid in psutil.pids():
-                looks[pid] += 1  # a few looks at each, because a new process becomes the program a little later
+                looks[pid] += (
+                    1  # a few looks at each, because a new process becomes the program a little later
+                )
                 if looks[pid] > 5:
                     continue
                 try:
@@ -142,8 +175,11 @@ def backup_process(cluster: Cluster) -> psutil.Process | None:
         if not (cluster.folder / "data/repl_temp/base/1").exists():
             return None
         own = f"--port={cluster.engine.ports['primary']}"
-        found = [p for p in psutil.process_iter(["name", "cmdline"]) if p.info["name"] == "pg_basebackup"
-                 and own in (p.info["cmdline"] or [])]  # fmt: skip
+        found = [
+            p
+            for p in psutil.process_iter(["name", "cmdline"])
+            if p.info["name"] == "pg_basebackup" and own in (p.info["cmdline"] or [])
+        ]
     else:
         container = docker_host.client().containers.get(f"{cluster.params.project}_repl_temp")
         rows = container.top()["Processes"]
@@ -181,7 +217,9 @@ def cut_off_base_backup(cluster: Cluster) -> BaseException:
 
 
 @pytest.fixture(scope="module")
-def scram(engine_name: str, open_with: MakeCluster, workdir: Path) -> tuple[Cluster, dict[str, Any]]:
+def scram(
+    engine_name: str, open_with: MakeCluster, workdir: Path
+) -> tuple[Cluster, dict[str, Any]]:
     """A cluster with a password in an oddly named folder, whose base backup was cut off; and what was seen meanwhile."""
     odd = workdir / "Área de 'trabalho' $x (cópia)"
     odd.mkdir(exist_ok=True)
@@ -193,7 +231,10 @@ def scram(engine_name: str, open_with: MakeCluster, workdir: Path) -> tuple[Clus
             "create table big as select i, repeat(md5(i::text), 30) as t from generate_series(1, 150000) i",
         )
         seen["error"] = cut_off_base_backup(made)
-        seen["prepared"], seen["complete"] = made.replica.prepared(), made.engine.backup_complete("replica")
+        seen["prepared"], seen["complete"] = (
+            made.replica.prepared(),
+            made.engine.backup_complete("replica"),
+        )
         seen["outcomes"] = set_up(again(made, open_with))
     seen["rows"] = db.row(made.replica.address, "select count(*) as n from big")["n"]
     db.rows(made.primary.address, "drop table big")
@@ -206,7 +247,9 @@ def test_a_base_backup_that_was_killed_is_made_again(scram: tuple[Cluster, dict[
     assert "pg_basebackup" in str(seen["error"]) and made.params.folder.exists()
     assert not seen["prepared"] and not seen["complete"]
     assert seen["outcomes"][:13] == ["unchanged"] * 13
-    assert seen["outcomes"][13:15] == ["unchanged", "changed"] and set(seen["outcomes"][15:]) == {"changed"}
+    assert seen["outcomes"][13:15] == ["unchanged", "changed"] and set(seen["outcomes"][15:]) == {
+        "changed"
+    }
     assert seen["rows"] == 150_000
 
 
@@ -214,20 +257,28 @@ def test_all_checks_pass_with_a_password(scram: tuple[Cluster, dict[str, Any]]) 
     made, _ = scram
     assert failed_checks(made) == {}
     rule = "select auth_method from pg_hba_file_rules where 'repl' = any(user_name)"
-    assert [r["auth_method"] for i in (made.primary, made.replica) for r in db.rows(i.address, rule)] == ["scram-sha-256"] * 2
-    stored = db.row(made.primary.address, "select rolpassword from pg_authid where rolname = 'repl'")["rolpassword"]
+    assert [
+        r["auth_method"] for i in (made.primary, made.replica) for r in db.rows(i.address, rule)
+    ] == ["scram-sha-256"] * 2
+    stored = db.row(
+        made.primary.address, "select rolpassword from pg_authid where rolname = 'repl'"
+    )["rolpassword"]
     assert stored.startswith("SCRAM-SHA-256$")
     conninfo = db.row(made.replica.address, "show primary_conninfo")["primary_conninfo"]
     assert "passfile=" in conninfo and "password" not in conninfo
 
 
 def secrets_of(cluster: Cluster) -> list[str]:
-    both = [(cluster.folder / "secrets" / n).read_text().strip() for n in ("superuser", "replication")]
+    both = [
+        (cluster.folder / "secrets" / n).read_text().strip() for n in ("superuser", "replication")
+    ]
     assert all(len(s) >= 32 for s in both) and both[0] != both[1]
     return both
 
 
-def test_a_password_lies_only_where_its_reader_alone_may_look(scram: tuple[Cluster, dict[str, Any]]) -> None:
+def test_a_password_lies_only_where_its_reader_alone_may_look(
+    scram: tuple[Cluster, dict[str, Any]],
+) -> None:
     made, _ = scram
     holders, looked_at = {}, 0
     for path in (p for p in made.folder.rglob("*") if p.is_file()):
@@ -253,26 +304,38 @@ def test_a_password_is_in_no_container(scram: tuple[Cluster, dict[str, Any]]) ->
         described = json.dumps(container.attrs) + container.logs().decode(errors="replace")
         for secret in secrets_of(made):
             assert secret not in described
-            code, out = container.exec_run(["grep", "-rlF", secret, "/var/lib/postgresql", "/etc/postgresql", "/tmp"])
+            code, out = container.exec_run(
+                ["grep", "-rlF", secret, "/var/lib/postgresql", "/etc/postgresql", "/tmp"]
+            )
             holders = out.decode().split()
             wanted = [made.engine.passfile("replica")]
-            is_replica = container.labels["com.docker.compose.service"] == "replica" and secret == secrets_of(made)[1]
+            is_replica = (
+                container.labels["com.docker.compose.service"] == "replica"
+                and secret == secrets_of(made)[1]
+            )
             assert (code, holders) == ((0, wanted) if is_replica else (1, []))
     _, mode = containers[0].exec_run(["stat", "-c", "%a %U", "/run/secrets/superuser"])
-    found = [c.exec_run(["stat", "-c", "%a %U", made.engine.passfile("replica")])[1].decode().split() for c in containers]
+    found = [
+        c.exec_run(["stat", "-c", "%a %U", made.engine.passfile("replica")])[1].decode().split()
+        for c in containers
+    ]
     assert ["600", "postgres"] in found, mode
 
 
 def test_a_password_is_in_no_command_line(scram: tuple[Cluster, dict[str, Any]]) -> None:
     made, seen = scram
-    assert any("pg_basebackup" in c for c in seen["commands"]) and any("createuser" in c for c in seen["commands"])
+    assert any("pg_basebackup" in c for c in seen["commands"]) and any(
+        "createuser" in c for c in seen["commands"]
+    )
     assert [c for c in seen["commands"] if any(s in c for s in secrets_of(made))] == []
     running = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
     assert [c for c in running if any(s in c for s in secrets_of(made))] == []
     assert not any(s in (made.folder / "journal.jsonl").read_text() for s in secrets_of(made))
 
 
-def test_a_password_file_that_serves_for_nothing_is_set_right_by_starting(scram: tuple[Cluster, dict[str, Any]]) -> None:
+def test_a_password_file_that_serves_for_nothing_is_set_right_by_starting(
+    scram: tuple[Cluster, dict[str, Any]],
+) -> None:
     made, _ = scram
     password = made.engine.give_password("replica")
     path = shlex.quote(made.engine.passfile("replica"))
@@ -295,41 +358,62 @@ def test_a_login_that_would_be_refused_is_seen_and_set_right(
     assert CHECKS["login"](made).passed
     for harm in ("password 'x'", "valid until '2020-01-01'"):
         db.rows(made.primary.address, f"alter role repl {harm}")
-        assert made.replica.streams()[0] and "password authentication failed" in CHECKS["login"](made).seen
+        assert (
+            made.replica.streams()[0]
+            and "password authentication failed" in CHECKS["login"](made).seen
+        )
         assert made.primary.create_replication_user() == "changed"
-        assert CHECKS["login"](made).passed and made.primary.create_replication_user() == "unchanged"
+        assert (
+            CHECKS["login"](made).passed and made.primary.create_replication_user() == "unchanged"
+        )
     (made.folder / "secrets/replication").write_text("another-password-of-32-characters\n")
     now = again(made, open_with)
-    assert [now.make_secrets(), now.primary.create_replication_user(), now.replica.start()] == ["changed"] * 3
+    assert [now.make_secrets(), now.primary.create_replication_user(), now.replica.start()] == [
+        "changed"
+    ] * 3
     assert CHECKS["login"](now).passed
 
 
-def test_two_projects_live_side_by_side(cluster: Cluster, scram: tuple[Cluster, dict[str, Any]]) -> None:
+def test_two_projects_live_side_by_side(
+    cluster: Cluster, scram: tuple[Cluster, dict[str, Any]]
+) -> None:
     other, _ = scram
     assert cluster.engine.name == other.engine.name and cluster.folder != other.folder
     assert not set(cluster.engine.ports.values()) & set(other.engine.ports.values())
     db.rows(other.primary.address, "create table only_here (n int)")
     identifiers = [
-        db.row(c.replica.address, "select system_identifier as s from pg_control_system()")["s"] for c in (cluster, other)
+        db.row(c.replica.address, "select system_identifier as s from pg_control_system()")["s"]
+        for c in (cluster, other)
     ]
     assert identifiers[0] != identifiers[1]
-    assert db.row(cluster.primary.address, "select to_regclass('only_here')::text as t") == {"t": None}
+    assert db.row(cluster.primary.address, "select to_regclass('only_here')::text as t") == {
+        "t": None
+    }
     assert failed_checks(cluster) == {} and failed_checks(other) == {}
 
 
-def test_a_changed_setting_is_taken_over_by_a_reload(scram: tuple[Cluster, dict[str, Any]], open_with: MakeCluster) -> None:
+def test_a_changed_setting_is_taken_over_by_a_reload(
+    scram: tuple[Cluster, dict[str, Any]], open_with: MakeCluster
+) -> None:
     made, _ = scram
     before, data = started(made), identity(made)["replica"]["backup"]
     assert shown(made, "work_mem") == ["4MB", "4MB"]
     outcomes = set_up(again(made, open_with, settings={"work_mem": "8MB"}))
-    assert [n for n, o in enumerate(outcomes) if o == "changed"] == [8, 10, 21, 24]  # both edits, both starts
+    assert [n for n, o in enumerate(outcomes) if o == "changed"] == [
+        8,
+        10,
+        21,
+        24,
+    ]  # both edits, both starts
     assert shown(made, "work_mem") == ["8MB", "8MB"] and started(made) == before
     assert identity(made)["replica"]["backup"] == data
     assert failed_checks(again(made, open_with)) == {}
     assert set(set_up(again(made, open_with))) == {"unchanged"}
 
 
-def test_a_setting_that_needs_a_restart_gets_one(scram: tuple[Cluster, dict[str, Any]], open_with: MakeCluster) -> None:
+def test_a_setting_that_needs_a_restart_gets_one(
+    scram: tuple[Cluster, dict[str, Any]], open_with: MakeCluster
+) -> None:
     made, _ = scram
     before = started(made)
     changed = again(made, open_with, settings={"max_connections": 150})
@@ -346,7 +430,10 @@ def test_a_setting_that_is_taken_back_is_the_servers_own_again(
     """The replica needs at least the primary's value, also while it has not heard yet that the primary has less now."""
     made, _ = scram
     set_up(again(made, open_with, settings={}))
-    assert shown(made, "max_connections") == ["100", "100"] and shown(made, "work_mem") == ["4MB", "4MB"]
+    assert shown(made, "max_connections") == ["100", "100"] and shown(made, "work_mem") == [
+        "4MB",
+        "4MB",
+    ]
     assert failed_checks(again(made, open_with)) == {}
 
 
@@ -380,7 +467,9 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> Iterator[None]:
 
 
 @pytest.mark.long
-def test_a_run_cut_off_after_any_effect_is_continued(open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_cut_off_after_any_effect_is_continued(
+    open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One more effect is let through each time; after progress it starts from one again."""
     made = open_with("local", auth_method="scram-sha-256")
     calls, cuts, done = 0, 0, 0
@@ -426,7 +515,9 @@ def test_a_password_file_that_is_missing_is_written_again(open_with: MakeCluster
     ],
     ids=["start the replica", "create the user", "create a slot", "wait for streaming"],
 )
-def test_a_primary_that_is_down_is_told_as_an_error_of_ours(stopped: Cluster, step: Callable[[Cluster], Any]) -> None:
+def test_a_primary_that_is_down_is_told_as_an_error_of_ours(
+    stopped: Cluster, step: Callable[[Cluster], Any]
+) -> None:
     began = time.monotonic()
     with pytest.raises(PgreplError) as caught:
         step(stopped)
@@ -443,7 +534,9 @@ def stopped(open_with: MakeCluster) -> Cluster:
     return made
 
 
-def test_after_the_primary_is_back_running_again_is_enough(stopped: Cluster, open_with: MakeCluster) -> None:
+def test_after_the_primary_is_back_running_again_is_enough(
+    stopped: Cluster, open_with: MakeCluster
+) -> None:
     outcomes = set_up(again(stopped, open_with))
     assert outcomes[10] == "changed" and outcomes.count("changed") <= 2
     wait_until("streaming", stopped.replica.streams, seconds=20)
@@ -466,10 +559,16 @@ def test_two_projects_are_set_up_at_the_same_time(open_with: MakeCluster) -> Non
     """Both are opened, free ports chosen, before either has taken anything."""
     made = [open_with("local", port=0) for _ in range(2)]
     processes = [
-        subprocess.Popen([sys.executable, "-c", ONE_PROJECT, json.dumps(c.params.plain())], cwd=CHECKOUT, text=True,
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_PROJECT, json.dumps(c.params.plain())],
+            cwd=CHECKOUT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for c in made
-    ]  # fmt: skip
+    ]
     try:
         for process in processes:
             assert process.stdout and process.stdout.readline() == "opened\n"

@@ -27,7 +27,9 @@ MANUALS = ("docs/verification.md", "docs/verificacao.md")
 
 
 @pytest.fixture(scope="module")
-def values(workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]) -> Iterator[Values]:
+def values(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> Iterator[Values]:
     """A project with one run of the chapters 00 and 01."""
     made = {
         "project": "verified",
@@ -53,7 +55,9 @@ def verify(*arguments: str | Path, **environment: str) -> Result:
     return CliRunner().invoke(main, ["verify", *map(str, arguments)], env=environment)
 
 
-def test_a_run_is_signed_with_ones_own_key_and_verified(values: Values, copy: Path, configuration_folder: Path) -> None:
+def test_a_run_is_signed_with_ones_own_key_and_verified(
+    values: Values, copy: Path, configuration_folder: Path
+) -> None:
     own = configuration_folder / "pgrepl/signing-key.pem"
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
     done = pgrepl("verify", values)
@@ -61,27 +65,51 @@ def test_a_run_is_signed_with_ones_own_key_and_verified(values: Values, copy: Pa
         rf"verified: run {run_folder(values).name} of project verified, \d+ lines, \d+ files, signed by ed25519 key",
         done.stdout,
     ), done.stdout
-    assert verify(copy).stdout == pgrepl("verify", values, run_folder(values).name).stdout == done.stdout
+    assert (
+        verify(copy).stdout
+        == pgrepl("verify", values, run_folder(values).name).stdout
+        == done.stdout
+    )
     stranger = verify(copy, XDG_CONFIG_HOME=str(copy.parent / "stranger"))
     assert stranger.exit_code == 1 and "not known here" in stranger.stdout and not stranger.stderr
-    assert verify(copy, "--key", own.with_suffix(".pub"), XDG_CONFIG_HOME=str(copy.parent / "stranger")).exit_code == 0
+    assert (
+        verify(
+            copy, "--key", own.with_suffix(".pub"), XDG_CONFIG_HOME=str(copy.parent / "stranger")
+        ).exit_code
+        == 0
+    )
 
 
 def changes(copy: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """What somebody may do to a run, and what is named then."""
-    journal, notebook, settings = copy / "journal.jsonl", copy / "01-instancia-primaria.ipynb", copy / "configuration/primary"
+    journal, notebook, settings = (
+        copy / "journal.jsonl",
+        copy / "01-instancia-primaria.ipynb",
+        copy / "configuration/primary",
+    )
     lines = journal.read_bytes().splitlines(keepends=True)
     yield (
         "journal.jsonl, line 4: ",
-        lambda: journal.write_bytes(b"".join([*lines[:3], lines[3].replace(b"2", b"3", 1), *lines[4:]])),
+        lambda: journal.write_bytes(
+            b"".join([*lines[:3], lines[3].replace(b"2", b"3", 1), *lines[4:]])
+        ),
     )
     yield "journal.jsonl, line 5: ", lambda: journal.write_bytes(b"".join([*lines[:4], *lines[5:]]))
     yield f"journal.jsonl, line {len(lines)}: ", lambda: journal.write_bytes(b"".join(lines[:-1]))
-    yield "01-instancia-primaria.ipynb: ", lambda: notebook.write_bytes(notebook.read_bytes() + b"\n")
+    yield (
+        "01-instancia-primaria.ipynb: ",
+        lambda: notebook.write_bytes(notebook.read_bytes() + b"\n"),
+    )
     yield "summary.json: is missing", (copy / "summary.json").unlink
-    yield "configuration/primary/postgresql.conf: ", lambda: os.truncate(settings / "postgresql.conf", 100)
+    yield (
+        "configuration/primary/postgresql.conf: ",
+        lambda: os.truncate(settings / "postgresql.conf", 100),
+    )
     yield "configuration/primary/new.conf: ", (settings / "new.conf").touch
-    yield "statement.dsse.json: ", lambda: shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json")
+    yield (
+        "statement.dsse.json: ",
+        lambda: shutil.copy(copy / "checks.dsse.json", copy / "statement.dsse.json"),
+    )
     yield "statement.dsse.json: is missing", (copy / "statement.dsse.json").unlink
     yield "journal.jsonl: is missing", journal.unlink
 
@@ -96,7 +124,11 @@ def test_a_changed_run_is_not_verified(copy: Path, number: int) -> None:
 
 
 def documented(manual: str) -> str:
-    (block,) = [b for b in re.findall(r"```sh\n(.*?)```", (ROOT / manual).read_text("utf-8"), re.DOTALL) if "DSSEv1" in b]
+    (block,) = [
+        b
+        for b in re.findall(r"```sh\n(.*?)```", (ROOT / manual).read_text("utf-8"), re.DOTALL)
+        if "DSSEv1" in b
+    ]
     return str(block)
 
 
@@ -107,8 +139,13 @@ def forgeries() -> Iterator[tuple[str, Callable[[Path], Any]]]:
     yield "./added", lambda run: (run / "added").touch()
     yield "./json.py", lambda run: (run / "json.py").write_text("open('PWNED', 'w')")
     yield "./link", lambda run: (run / "link").symlink_to("/etc")
-    yield "report.html", lambda run: ((run / "report.html").rename(run.parent / "moved"),
-                                      (run / "report.html").symlink_to(run.parent / "moved"))  # fmt: skip
+    yield (
+        "report.html",
+        lambda run: (
+            (run / "report.html").rename(run.parent / "moved"),
+            (run / "report.html").symlink_to(run.parent / "moved"),
+        ),
+    )
     yield "not the statement about a run", checks_as_statement
     yield "./empty", lambda run: (run / "empty").mkdir()
     yield "the statement is a link", statement_elsewhere
@@ -135,7 +172,9 @@ def resigned(envelope: Path) -> None:
     """Another signature."""
     content = envelope.read_text()
     signature = re.findall(r'"sig": "(....)', content)[0]
-    envelope.write_text(content.replace(f'"sig": "{signature}', f'"sig": "{signature[::-1].swapcase()}'))
+    envelope.write_text(
+        content.replace(f'"sig": "{signature}', f'"sig": "{signature[::-1].swapcase()}')
+    )
 
 
 def test_the_documented_commands_verify_without_pgrepl(
@@ -146,8 +185,13 @@ def test_the_documented_commands_verify_without_pgrepl(
     def plainly(folder: Path) -> tuple[int, str]:
         """Pasted into a shell, which goes on after an error."""
         key = configuration_folder / "pgrepl/signing-key.pub"
-        done = subprocess.run(["sh", "-c", documented(MANUALS[0])], cwd=folder, capture_output=True, text=True,
-                              env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)})  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-c", documented(MANUALS[0])],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "KEY": str(key), "TMPDIR": str(tmp_path)},
+        )
         assert ("every file is as it was signed" in done.stdout) is (done.returncode == 0)
         return done.returncode, done.stdout + done.stderr
 
@@ -160,14 +204,21 @@ def test_the_documented_commands_verify_without_pgrepl(
         assert code != 0 and told in said, (number, said)
     assert not list(tmp_path.rglob("PWNED"))
     code, said = plainly(naming_nothing(copy))
-    assert code != 0 and "does not name checks.dsse.json, journal.jsonl, signer.pub, summary.json" in said, said
+    assert (
+        code != 0
+        and "does not name checks.dsse.json, journal.jsonl, signer.pub, summary.json" in said
+    ), said
 
 
 def naming_nothing(run: Path) -> Path:
     """A folder with nothing but a statement that holds and names no file, signed by the same key."""
     path = run / "statement.dsse.json"
     envelope = Envelope.from_dict(json.loads(path.read_text()))
-    bare = Envelope(json.dumps({**json.loads(envelope.payload), "subject": []}).encode(), envelope.payload_type, {})
+    bare = Envelope(
+        json.dumps({**json.loads(envelope.payload), "subject": []}).encode(),
+        envelope.payload_type,
+        {},
+    )
     bare.sign(keys.signer())
     shutil.rmtree(run)
     run.mkdir()
@@ -175,13 +226,21 @@ def naming_nothing(run: Path) -> Path:
     return run
 
 
-def test_a_named_key_signs_and_a_wrong_one_is_refused_before_anything_is_touched(values: Values, tmp_path: Path) -> None:
+def test_a_named_key_signs_and_a_wrong_one_is_refused_before_anything_is_touched(
+    values: Values, tmp_path: Path
+) -> None:
     other = {**values, "project": "unsigned"}
     key = tmp_path / "key.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", key],
+        check=True,
+        capture_output=True,
+    )
     key.chmod(0o644)
     done = pgrepl("run", other, "--key", str(key))
-    assert done.returncode == 2 and "mode 0644" in done.stderr and "chmod 600" in done.stderr, done.stderr
+    assert done.returncode == 2 and "mode 0644" in done.stderr and "chmod 600" in done.stderr, (
+        done.stderr
+    )
     assert not (Path(values["workdir"]) / "unsigned").exists()
     key.chmod(0o600)
     before = run_folder(values)
@@ -198,4 +257,9 @@ def test_bad_usage_is_told_as_such(values: Values, copy: Path) -> None:
         [copy, "--wrong"],
     ):
         done = verify(*wrong)
-        assert done.exit_code == 2 and not done.stdout and done.stderr and isinstance(done.exception, SystemExit)
+        assert (
+            done.exit_code == 2
+            and not done.stdout
+            and done.stderr
+            and isinstance(done.exception, SystemExit)
+        )

@@ -93,7 +93,9 @@ def awaited(cluster: Cluster) -> str:
 
 
 @pytest.mark.long_on_docker
-def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     set_synchronous(cluster, "ANY 1")
     promised = awaited(cluster)
     assert promised.startswith("ANY 1 (")
@@ -106,7 +108,9 @@ def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster:
     begun.stop_writes()
     file = cluster.folder / "primary/postgresql.conf"
     kept = file.read_text("utf-8")
-    file.write_text(kept.replace("synchronous_standby_names", "# synchronous_standby_names"), "utf-8")
+    file.write_text(
+        kept.replace("synchronous_standby_names", "# synchronous_standby_names"), "utf-8"
+    )
     done("switchover --cancel", cluster)
     now = reopen()
     assert awaited(now) == promised and "pgrepl: standby" not in configuration(now, "primary")
@@ -118,7 +122,9 @@ def test_a_switchover_that_is_prepared_and_taken_back_keeps_the_promise(cluster:
 # --- one below the other -------------------------------------------------------------------------
 
 
-def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     """Chapters 01 and 02 make the first replica; it may follow another one by now, which comes up before it."""
     with pause(cluster, "replica"):
         message = refused("replica follow replica replica-2", cluster).stderr
@@ -140,7 +146,9 @@ def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(cluster: Cluste
 # --- the chosen one ------------------------------------------------------------------------------
 
 
-def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
     begun.stop_writes()
@@ -173,7 +181,9 @@ def test_a_switchover_whose_new_primary_dies_is_finished(cluster: Cluster, reope
     assert failed_checks(now, *SOUND) == {}
 
 
-def test_a_switchover_whose_new_primary_is_gone_ends_with_another_one(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_whose_new_primary_is_gone_ends_with_another_one(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
     begun.stop_writes()
@@ -182,7 +192,9 @@ def test_a_switchover_whose_new_primary_is_gone_ends_with_another_one(cluster: C
     told = refused("switchover", cluster).stderr
     assert "written to replica since its promotion is lost" in told
     ended = copied(named(told, "failover", "--to"))
-    assert ended.returncode == 0 and "the switchover to replica is given up" in ended.stderr, ended.stderr
+    assert ended.returncode == 0 and "the switchover to replica is given up" in ended.stderr, (
+        ended.stderr
+    )
     now = reopen()
     assert now.primary.name in ("primary", "replica-2") and list(now.topology.fenced) == ["replica"]
     for name in now.topology.replicas:
@@ -209,7 +221,9 @@ def test_a_failover_whose_new_primary_dies_or_hangs_ends(cluster: Cluster, reope
 
 
 @pytest.mark.long_on_docker
-def test_a_failover_may_choose_another_one_until_the_promotion(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_failover_may_choose_another_one_until_the_promotion(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     cluster.primary.kill()
     begun = Failover(cluster, "replica")
     begun.fence()
@@ -229,7 +243,9 @@ def test_a_failover_may_choose_another_one_until_the_promotion(cluster: Cluster,
 
 
 @pytest.mark.long_on_docker
-def test_a_failover_without_anybody_to_choose_is_taken_back(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_failover_without_anybody_to_choose_is_taken_back(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     set_synchronous(cluster, "ANY 1")
     cluster.primary.kill()
     Failover(cluster, "replica").fence()
@@ -245,7 +261,9 @@ def test_a_failover_without_anybody_to_choose_is_taken_back(cluster: Cluster, re
 
 
 @pytest.mark.long_on_docker
-def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     begun = Switchover(cluster, "replica")
     begun.prepare()
     lose_data(cluster, "primary")
@@ -301,7 +319,9 @@ def test_what_was_done_when_its_runner_was_killed_is_done(cluster: Cluster, reop
 
 
 @pytest.mark.long_on_docker
-def test_a_replica_that_hangs_is_left_by_a_switchover_and_follows_later(cluster: Cluster, reopen: Reopen) -> None:
+def test_a_replica_that_hangs_is_left_by_a_switchover_and_follows_later(
+    cluster: Cluster, reopen: Reopen
+) -> None:
     with frozen(cluster, "replica-2"):
         told = done("switchover --to replica", cluster)
         assert "replica-2 confirms nothing" in told and "replica-2 is left behind" in told

@@ -15,7 +15,9 @@ CHAPTERS = tuple(sorted(p.stem for p in NOTEBOOKS.glob("[0-9]*.ipynb")))
 
 def prepared(chapter: str, folder: Path, parameters: dict[str, Any]) -> Path:
     """A copy of the chapter, stored outputs included, with these parameters injected."""
-    notebook = parameterize_notebook(load_notebook_node(str(NOTEBOOKS / f"{chapter}.ipynb")), parameters)
+    notebook = parameterize_notebook(
+        load_notebook_node(str(NOTEBOOKS / f"{chapter}.ipynb")), parameters
+    )
     target = folder / f"{chapter}.ipynb"
     nbformat.write(notebook, target)
     return target

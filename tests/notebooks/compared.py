@@ -22,8 +22,14 @@ SANITIZE = Path(__file__).with_name("sanitize.cfg")
 
 def parameters(engine: str, workdir: Path, network: str, port: int) -> dict[str, Any]:
     image = {"image": IMAGE} if engine == "docker" else {}
-    return {"project": f"nb{secrets.token_hex(3)}", "engine": engine, "workdir": str(workdir), "network": network,
-            "port": port, **image}  # fmt: skip
+    return {
+        "project": f"nb{secrets.token_hex(3)}",
+        "engine": engine,
+        "workdir": str(workdir),
+        "network": network,
+        "port": port,
+        **image,
+    }
 
 
 def stored_outputs_are_what_happens(given: dict[str, Any], tmp_path: Path) -> None:
@@ -39,9 +45,22 @@ def compare(parameters: dict[str, Any], tmp_path: Path) -> None:
     assert [p.stem[:2] for p in copies] == order, "a chapter needs the ones before it"
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", str(SANITIZE), "-q", "-x", *map(str, copies)],
-        cwd=tmp_path, capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "--nbval-sanitize-with",
+            str(SANITIZE),
+            "-q",
+            "-x",
+            *map(str, copies),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"},
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     cells = sum(c.cell_type == "code" for p in copies for c in nbformat.read(p, 4).cells)
     assert re.search(rf"\b{cells} passed", done.stdout), done.stdout[-500:]

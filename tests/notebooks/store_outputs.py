@@ -22,7 +22,9 @@ def main(parameters: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         for chapter in CHAPTERS:
             executed = Path(name) / f"{chapter}.ipynb"
-            papermill.execute_notebook(NOTEBOOKS / f"{chapter}.ipynb", executed, parameters, progress_bar=False)
+            papermill.execute_notebook(
+                NOTEBOOKS / f"{chapter}.ipynb", executed, parameters, progress_bar=False
+            )
             store(chapter, nbformat.read(executed, 4))
             print(f"stored {chapter}")
     open_cluster("", **parameters).remove(confirm=True)
@@ -42,7 +44,9 @@ def store(chapter: str, executed: nbformat.NotebookNode) -> None:
 def with_official_image(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """In commands, the image that a reader will type; the table of versions keeps the one that was used."""
     for kind, text in output.get("data", {}).items():
-        output.data[kind] = re.sub(r"(?s)```console.*?```", lambda m: m[0].replace("pgrepl-standin:", "postgres:"), text)
+        output.data[kind] = re.sub(
+            r"(?s)```console.*?```", lambda m: m[0].replace("pgrepl-standin:", "postgres:"), text
+        )
     return output
 
 

@@ -21,7 +21,14 @@ VOLATILE = {
     "a pid": r"\bpid\b",
     "a warning or an error": r"(?i)traceback|warning",
 }
-LOOKED_AT_ONLY = {"abrir-cluster", "preflight", "programas", "versoes", "existe", "sobrou"}  # differ by machine
+LOOKED_AT_ONLY = {
+    "abrir-cluster",
+    "preflight",
+    "programas",
+    "versoes",
+    "existe",
+    "sobrou",
+}  # differ by machine
 
 
 def looked_at_only(cell_id: str) -> bool:
@@ -30,22 +37,32 @@ def looked_at_only(cell_id: str) -> bool:
 
 
 def code_cells(chapter: str) -> list[nbformat.NotebookNode]:
-    return [c for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "code"]
+    return [
+        c for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "code"
+    ]
 
 
 def prose(chapter: str) -> str:
-    return "\n".join(c.source for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells if c.cell_type == "markdown")
+    return "\n".join(
+        c.source
+        for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells
+        if c.cell_type == "markdown"
+    )
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_code_cell_was_executed_in_order(chapter: str) -> None:
     """nbval passes a cell that was never executed without looking at it."""
-    assert [c.execution_count for c in code_cells(chapter)] == list(range(1, len(code_cells(chapter)) + 1))
+    assert [c.execution_count for c in code_cells(chapter)] == list(
+        range(1, len(code_cells(chapter)) + 1)
+    )
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_only_what_depends_on_the_machine_is_not_compared(chapter: str) -> None:
-    ignored = {c.id for c in code_cells(chapter) if "nbval-ignore-output" in c.metadata.get("tags", [])}
+    ignored = {
+        c.id for c in code_cells(chapter) if "nbval-ignore-output" in c.metadata.get("tags", [])
+    }
     assert all(map(looked_at_only, ignored))
     assert not any("nbval-skip" in c.metadata.get("tags", []) for c in code_cells(chapter))
 
@@ -64,8 +81,12 @@ def test_stored_outputs_hold_nothing_volatile(chapter: str) -> None:
 def test_code_cells_are_short_and_plain(chapter: str) -> None:
     for cell in code_cells(chapter):
         tags = cell.metadata.get("tags", [])
-        assert "parameters" in tags or len(cell.source.splitlines()) <= 5, f"{chapter}, cell {cell.id}"
-        assert not re.search(r"^\s*(def|class|!|%)", cell.source, re.MULTILINE), f"{chapter}, cell {cell.id}"
+        assert "parameters" in tags or len(cell.source.splitlines()) <= 5, (
+            f"{chapter}, cell {cell.id}"
+        )
+        assert not re.search(r"^\s*(def|class|!|%)", cell.source, re.MULTILINE), (
+            f"{chapter}, cell {cell.id}"
+        )
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -75,7 +96,10 @@ def test_parameters_are_those_of_the_library_and_papermill_can_read_them(chapter
     extra = {"confirmar": "False"} if chapter == "99-limpeza" else {}
     assert set(found) == set(Params.model_fields) | set(extra)
     namespace: dict[str, object] = {}
-    exec(next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])), namespace)
+    exec(
+        next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])),
+        namespace,
+    )
     given = {name: namespace[name] for name in Params.model_fields}
     assert Params.parse(given) == Params.parse({})
     assert given["image"] == "" and given["network"] == "192.168.55.0/24"
@@ -88,17 +112,29 @@ def test_cell_ids_are_unique_words() -> None:
 
 
 def test_each_correction_stands_in_its_place_once_and_in_the_index() -> None:
-    callouts = [int(n) for chapter in CHAPTERS for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)]
+    callouts = [
+        int(n)
+        for chapter in CHAPTERS
+        for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)
+    ]
     assert sorted(callouts) == list(range(1, 14))
     index = (NOTEBOOKS / "README.md").read_text("utf-8")
     assert [int(n) for n in re.findall(r"^\| (\d+) \|", index, re.M)] == list(range(1, 14))
 
 
 def test_headings_are_those_of_the_document_in_its_order() -> None:
-    headings = ["# Exemplo de Configuração de Stream Replication no PostgreSQL 14", "# Configurando a instância primária",
-                "### Editando os arquivos de configuração", "### Executando a instância primária",
-                "# Configurando a instância réplica", "### Criando o Base Backup", "## Referência"]  # fmt: skip
-    found = [line for chapter in CHAPTERS for line in prose(chapter).splitlines() if line in headings]
+    headings = [
+        "# Exemplo de Configuração de Stream Replication no PostgreSQL 14",
+        "# Configurando a instância primária",
+        "### Editando os arquivos de configuração",
+        "### Executando a instância primária",
+        "# Configurando a instância réplica",
+        "### Criando o Base Backup",
+        "## Referência",
+    ]
+    found = [
+        line for chapter in CHAPTERS for line in prose(chapter).splitlines() if line in headings
+    ]
     assert found == headings
 
 

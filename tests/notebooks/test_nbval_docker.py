@@ -12,6 +12,12 @@ from .compared import parameters, stored_outputs_are_what_happens
 
 @pytest.mark.timeout(600)
 def test_stored_outputs_are_what_happens_on_docker(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int], tmp_path: Path, docker_ready: None
+    workdir: Path,
+    free_network: Callable[[], str],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+    docker_ready: None,
 ) -> None:
-    stored_outputs_are_what_happens(parameters("docker", workdir, free_network(), free_port()), tmp_path)
+    stored_outputs_are_what_happens(
+        parameters("docker", workdir, free_network(), free_port()), tmp_path
+    )

@@ -14,4 +14,6 @@ from .compared import parameters, stored_outputs_are_what_happens
 def test_stored_outputs_are_what_happens_on_local(
     workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int], tmp_path: Path
 ) -> None:
-    stored_outputs_are_what_happens(parameters("local", workdir, free_network(), free_port()), tmp_path)
+    stored_outputs_are_what_happens(
+        parameters("local", workdir, free_network(), free_port()), tmp_path
+    )

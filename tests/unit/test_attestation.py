@@ -34,15 +34,34 @@ from pgrepl_lib.journal.audit import FILE as JOURNAL
 from pgrepl_lib.journal.runs import SUMMARY, Run
 
 CHAPTER = "03-verificacao"
-FILES = {JOURNAL, SUMMARY, CHECKS, SIGNER, f"{CHAPTER}.ipynb", "configuration/primary/postgresql.conf"}
+FILES = {
+    JOURNAL,
+    SUMMARY,
+    CHECKS,
+    SIGNER,
+    f"{CHAPTER}.ipynb",
+    "configuration/primary/postgresql.conf",
+}
 
 
-def made_run(project: Path, name: str = "r1", *, status: str = "completed", passed: bool = True) -> Run:
+def made_run(
+    project: Path, name: str = "r1", *, status: str = "completed", passed: bool = True
+) -> Run:
     """The folder of an ended run, as the runner and the chapters leave it, not sealed yet."""
     run = begun_run(project, name)
     journal = audit.Journal(run.folder)
-    journal.record("check", chapter=CHAPTER, cell="recovery", name="recovery", title="A réplica está em recovery",
-                   expected="t", seen="t", passed=passed, hint="", seconds=0.1)  # fmt: skip
+    journal.record(
+        "check",
+        chapter=CHAPTER,
+        cell="recovery",
+        name="recovery",
+        title="A réplica está em recovery",
+        expected="t",
+        seen="t",
+        passed=passed,
+        hint="",
+        seconds=0.1,
+    )
     journal.record("chapter", chapter=CHAPTER, status=status)
     journal.record("end", status=status)
     (run.folder / f"{CHAPTER}.ipynb").write_text('{"cells": []}')
@@ -55,14 +74,35 @@ def made_run(project: Path, name: str = "r1", *, status: str = "completed", pass
 def begun_run(project: Path, name: str) -> Run:
     """The folder of a run that has begun and, where nothing follows, was killed."""
     journal = audit.Journal(project / "runs" / name)
-    journal.record("run", chapters=[CHAPTER], params={"project": project.name}, pid=1, user="ana", host="h", platform="Linux",
-                   python="3.11", packages={"pgrepl": "0.1.0"}, repository={"commit": "a" * 40, "clean": True})  # fmt: skip
+    journal.record(
+        "run",
+        chapters=[CHAPTER],
+        params={"project": project.name},
+        pid=1,
+        user="ana",
+        host="h",
+        platform="Linux",
+        python="3.11",
+        packages={"pgrepl": "0.1.0"},
+        repository={"commit": "a" * 40, "clean": True},
+    )
     journal.record("chapter", chapter=CHAPTER, status="running")
-    journal.record("step", chapter=CHAPTER, cell="c", title="Cópia", outcome="changed", commands=[], exit_code=0, seconds=1.0)
+    journal.record(
+        "step",
+        chapter=CHAPTER,
+        cell="c",
+        title="Cópia",
+        outcome="changed",
+        commands=[],
+        exit_code=0,
+        seconds=1.0,
+    )
     return Run(journal.path.parent)
 
 
-def sealed_run(project: Path, name: str = "r1", signer: CryptoSigner | None = None, **how: Any) -> Path:
+def sealed_run(
+    project: Path, name: str = "r1", signer: CryptoSigner | None = None, **how: Any
+) -> Path:
     run = made_run(project, name, **how)
     attestation.seal(run, signer or keys.signer())
     return run.folder
@@ -134,7 +174,10 @@ def written(contents: Iterator[bytes], path: Path) -> Iterator[bytes]:
 
 def same_beginning(one: bytes, other: bytes) -> int:
     """How many bytes."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
 
 
 def looking_at(folder: Path, known: SSlibKey | None) -> verification._Look:
@@ -148,14 +191,20 @@ def payload(path: Path) -> dict[str, Any]:
     return dict(json.loads(base64.b64decode(json.loads(path.read_bytes())["payload"])))
 
 
-def signed_again(path: Path, change: Callable[[dict[str, Any]], object], signer: CryptoSigner | None = None) -> None:
+def signed_again(
+    path: Path, change: Callable[[dict[str, Any]], object], signer: CryptoSigner | None = None
+) -> None:
     """Change the statement of an envelope and sign it, as only somebody with the private key can."""
     statement = payload(path)
     change(statement)
-    store(path, json.dumps(statement, indent=2, ensure_ascii=False).encode(), signer or keys.signer())
+    store(
+        path, json.dumps(statement, indent=2, ensure_ascii=False).encode(), signer or keys.signer()
+    )
 
 
-def store(path: Path, content: bytes, signer: CryptoSigner, payload_type: str = attestation.PAYLOAD_TYPE) -> None:
+def store(
+    path: Path, content: bytes, signer: CryptoSigner, payload_type: str = attestation.PAYLOAD_TYPE
+) -> None:
     envelope = Envelope(content, payload_type, {})
     envelope.sign(signer)
     path.write_text(json.dumps(envelope.to_dict(), indent=2) + "\n")
@@ -190,11 +239,22 @@ def test_the_statement_names_every_file_and_what_the_run_was(original: Path) -> 
     subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
     there = {p.relative_to(original).as_posix(): p for p in original.rglob("*") if p.is_file()}
     assert set(subjects) == set(there) - {STATEMENT} == FILES
-    assert all(hashlib.sha256(there[name].read_bytes()).hexdigest() == digest for name, digest in subjects.items())
+    assert all(
+        hashlib.sha256(there[name].read_bytes()).hexdigest() == digest
+        for name, digest in subjects.items()
+    )
     said = statement["predicate"]
     lines = (original / JOURNAL).read_bytes().splitlines()
-    assert said["journal"] == {"lines": 6, "hashes": [hashlib.sha256(line).hexdigest() for line in lines]}
-    assert (said["project"], said["run"], said["user"], said["predecessor"]) == ("projeto", "r1", "ana", None)
+    assert said["journal"] == {
+        "lines": 6,
+        "hashes": [hashlib.sha256(line).hexdigest() for line in lines],
+    }
+    assert (said["project"], said["run"], said["user"], said["predecessor"]) == (
+        "projeto",
+        "r1",
+        "ana",
+        None,
+    )
 
 
 def test_the_checks_use_the_published_predicate(original: Path) -> None:
@@ -202,14 +262,25 @@ def test_the_checks_use_the_published_predicate(original: Path) -> None:
     assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     assert {s["name"] for s in statement["subject"]} == {JOURNAL, f"{CHAPTER}.ipynb"}
     said = statement["predicate"]
-    assert (said["result"], said["passedTests"], said["failedTests"]) == ("PASSED", [f"{CHAPTER}/recovery/recovery"], [])
+    assert (said["result"], said["passedTests"], said["failedTests"]) == (
+        "PASSED",
+        [f"{CHAPTER}/recovery/recovery"],
+        [],
+    )
     parameters, commit, settings = said["configuration"]
     assert json.loads(base64.b64decode(parameters["content"])) == {"project": "projeto"}
-    assert commit["digest"] == {"gitCommit": "a" * 40} and settings["name"] == "configuration/primary/postgresql.conf"
+    assert (
+        commit["digest"] == {"gitCommit": "a" * 40}
+        and settings["name"] == "configuration/primary/postgresql.conf"
+    )
 
 
-@pytest.mark.parametrize(("status", "passed"), [("failed", False), ("interrupted", True), ("completed", False)])
-def test_a_run_that_did_not_complete_is_sealed_too_and_did_not_pass(tmp_path: Path, status: str, passed: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "passed"), [("failed", False), ("interrupted", True), ("completed", False)]
+)
+def test_a_run_that_did_not_complete_is_sealed_too_and_did_not_pass(
+    tmp_path: Path, status: str, passed: bool
+) -> None:
     folder = sealed_run(tmp_path / "p", status=status, passed=passed)
     assert look(folder).ok and look(folder).status == status
     said = payload(folder / CHECKS)["predicate"]
@@ -238,11 +309,16 @@ def test_a_folder_with_a_link_is_not_sealed(tmp_path: Path) -> None:
 # Others can check it
 
 
-def test_securesystemslib_accepts_both_envelopes_and_no_other_key(original: Path, other_key: tuple[CryptoSigner, Path]) -> None:
+def test_securesystemslib_accepts_both_envelopes_and_no_other_key(
+    original: Path, other_key: tuple[CryptoSigner, Path]
+) -> None:
     for name in (STATEMENT, CHECKS):
         envelope = Envelope.from_dict(json.loads((original / name).read_bytes()))
         key = SSlibKey.from_crypto(load_pem_public_key((original / SIGNER).read_bytes()))
-        assert set(envelope.verify([key], 1)) == {key.keyid} and envelope.payload_type == "application/vnd.in-toto+json"
+        assert (
+            set(envelope.verify([key], 1)) == {key.keyid}
+            and envelope.payload_type == "application/vnd.in-toto+json"
+        )
         with pytest.raises(VerificationError):
             envelope.verify([other_key[0].public_key], 1)
 
@@ -263,14 +339,18 @@ def test_a_plain_ed25519_library_accepts_it(original: Path) -> None:
 # Changes to the journal
 
 
-def test_any_byte_of_the_journal_flipped_put_in_taken_out_or_cut_off_is_named_by_its_line(folder: Path) -> None:
+def test_any_byte_of_the_journal_flipped_put_in_taken_out_or_cut_off_is_named_by_its_line(
+    folder: Path,
+) -> None:
     path = folder / JOURNAL
     content, missed, known = path.read_bytes(), [], keys.own_public()
     signed = verification.RunStatement.model_validate(payload(folder / STATEMENT)).predicate.journal
     for number, other in enumerate(written(variants(content), path)):
         looking = looking_at(folder, known)
         looking._lines(signed)
-        found = looking.result.findings if number % 50 else look(folder).findings  # which looks at all the rest, too
+        found = (
+            looking.result.findings if number % 50 else look(folder).findings
+        )  # which looks at all the rest, too
         line = content.count(b"\n", 0, same_beginning(content, other)) + 1
         if not found or (found[0].where, found[0].line) != (JOURNAL, line):
             missed.append((other, found))
@@ -288,18 +368,25 @@ def test_lines_dropped_doubled_or_in_another_order_are_named(folder: Path) -> No
     path = folder / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     count = len(lines)
-    variants = [list(order) for order in [*permutations(range(count))][::5] if list(order) != list(range(count))]
+    variants = [
+        list(order)
+        for order in [*permutations(range(count))][::5]
+        if list(order) != list(range(count))
+    ]
     variants += [[i for i in range(count) if i != dropped] for dropped in range(count)]
     variants += [sorted([*range(count), doubled]) for doubled in range(count)]
     for order in variants:
-        expected = next((n for n, line in enumerate(order) if line != n), len(order))  # the first place with another line
+        expected = next(
+            (n for n, line in enumerate(order) if line != n), len(order)
+        )  # the first place with another line
         with changed(path, b"".join(lines[i] for i in order)):
             found = first(folder)
         assert (found.where, found.line) == (JOURNAL, expected + 1), order
 
 
 @pytest.mark.parametrize(
-    "inserted", [b"\n", b"{}\n", b'{"kind": "step", "previous": ""}\n', b"x", b"\xff\n", b"[" * 9999 + b"\n"]
+    "inserted",
+    [b"\n", b"{}\n", b'{"kind": "step", "previous": ""}\n', b"x", b"\xff\n", b"[" * 9999 + b"\n"],
 )
 def test_a_line_put_in_anywhere_is_named(folder: Path, inserted: bytes) -> None:
     path = folder / JOURNAL
@@ -311,7 +398,9 @@ def test_a_line_put_in_anywhere_is_named(folder: Path, inserted: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_a_line_changed_with_the_chain_made_anew_behind_it_is_named(folder: Path, number: int) -> None:
+def test_a_line_changed_with_the_chain_made_anew_behind_it_is_named(
+    folder: Path, number: int
+) -> None:
     """Whoever knows the format can do this; only the signature, made elsewhere, knows better."""
     path = folder / JOURNAL
     entries = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -340,9 +429,17 @@ def test_a_journal_that_was_broken_before_it_was_signed_is_named(tmp_path: Path)
 def test_a_changed_removed_renamed_or_replaced_file_is_named(folder: Path, name: str) -> None:
     path = folder / name
     content = path.read_bytes()
-    for other in [*(flipped(content, at) for at in range(0, len(content), 7)), content[:-1], b"", content + b" "]:
+    for other in [
+        *(flipped(content, at) for at in range(0, len(content), 7)),
+        content[:-1],
+        b"",
+        content + b" ",
+    ]:
         with changed(path, other):
-            assert name in {f.where for f in look(folder).findings} and first(folder).where in (name, JOURNAL)
+            assert name in {f.where for f in look(folder).findings} and first(folder).where in (
+                name,
+                JOURNAL,
+            )
     moved = path.rename(path.with_name("moved"))
     assert first(folder) == Finding(name, "is missing")
     assert moved.relative_to(folder).as_posix() in {f.where for f in look(folder).findings}
@@ -356,7 +453,10 @@ def test_a_changed_removed_renamed_or_replaced_file_is_named(folder: Path, name:
     assert first(folder).where == name, "reading a pipe would never end"
 
 
-@pytest.mark.parametrize("name", ["new.txt", ".hidden", "configuration/new.conf", "a/b/c", "journal.lock", "olá\x1b[2J\n.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["new.txt", ".hidden", "configuration/new.conf", "a/b/c", "journal.lock", "olá\x1b[2J\n.txt"],
+)
 def test_a_file_put_in_is_named(folder: Path, name: str) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -384,7 +484,9 @@ def test_a_folder_too_deep_to_be_read_is_named(folder: Path) -> None:
         os.chdir("d")
     os.chdir(before)
     found = look(folder).findings
-    subprocess.run(["rm", "-rf", str(folder / "d")], check=True)  # Python's own removal is as limited
+    subprocess.run(
+        ["rm", "-rf", str(folder / "d")], check=True
+    )  # Python's own removal is as limited
     assert "cannot be read" in found[-1].what and look(folder).ok
 
 
@@ -400,8 +502,13 @@ def test_a_removed_journal_or_statement_is_named(folder: Path) -> None:
 # Changes to the envelopes
 
 
-@pytest.mark.parametrize(("name", "kind"), [(STATEMENT, verification.RunStatement), (CHECKS, verification.ChecksStatement)])
-def test_any_byte_of_an_envelope_flipped_put_in_taken_out_or_cut_off_is_found(folder: Path, name: str, kind: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(STATEMENT, verification.RunStatement), (CHECKS, verification.ChecksStatement)],
+)
+def test_any_byte_of_an_envelope_flipped_put_in_taken_out_or_cut_off_is_found(
+    folder: Path, name: str, kind: Any
+) -> None:
     path = folder / name
     content, missed, known = path.read_bytes(), [], keys.own_public()
     untouched = looking_at(folder, known)
@@ -415,21 +522,39 @@ def test_any_byte_of_an_envelope_flipped_put_in_taken_out_or_cut_off_is_found(fo
     assert missed == []
 
 
-@pytest.mark.parametrize("change", [
-    lambda e: {**e, "extra": 1}, lambda e: {**e, "signatures": []}, lambda e: {**e, "signatures": e["signatures"] * 2},
-    lambda e: {**e, "signatures": [{**e["signatures"][0], "note": "seen"}]}, lambda e: {**e, "signatures": {}},
-    lambda e: {**e, "signatures": [{"sig": e["signatures"][0]["sig"]}]}, lambda e: {**e, "payload": 7}, lambda e: [e],
-    lambda e: {**e, "payloadType": "text/plain"}, lambda e: {**e, "payloadType": None}, lambda e: dict(reversed(e.items())),
-    lambda e: {**e, "signatures": [{"keyid": ["x"], "sig": ""}]}, lambda e: {**e, "signatures": [None]},
-    lambda e: {**e, "payload": e["payload"] + "\n"}, lambda e: {**e, "payload": "é"}, lambda e: {}, lambda e: None,
-])  # fmt: skip
-def test_another_spelling_of_the_envelope_is_refused(folder: Path, change: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: {**e, "extra": 1},
+        lambda e: {**e, "signatures": []},
+        lambda e: {**e, "signatures": e["signatures"] * 2},
+        lambda e: {**e, "signatures": [{**e["signatures"][0], "note": "seen"}]},
+        lambda e: {**e, "signatures": {}},
+        lambda e: {**e, "signatures": [{"sig": e["signatures"][0]["sig"]}]},
+        lambda e: {**e, "payload": 7},
+        lambda e: [e],
+        lambda e: {**e, "payloadType": "text/plain"},
+        lambda e: {**e, "payloadType": None},
+        lambda e: dict(reversed(e.items())),
+        lambda e: {**e, "signatures": [{"keyid": ["x"], "sig": ""}]},
+        lambda e: {**e, "signatures": [None]},
+        lambda e: {**e, "payload": e["payload"] + "\n"},
+        lambda e: {**e, "payload": "é"},
+        lambda e: {},
+        lambda e: None,
+    ],
+)
+def test_another_spelling_of_the_envelope_is_refused(
+    folder: Path, change: Callable[[Any], Any]
+) -> None:
     envelope = json.loads((folder / STATEMENT).read_bytes())
     (folder / STATEMENT).write_text(json.dumps(change(envelope), indent=2) + "\n")
     assert first(folder).where == STATEMENT
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff", b"\x00" * 99, b"1" * 9999, b'{"payload": NaN}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[" * 100_000, b"\xff", b"\x00" * 99, b"1" * 9999, b'{"payload": NaN}']
+)
 def test_what_is_no_envelope_is_named(folder: Path, content: bytes) -> None:
     for name in (STATEMENT, CHECKS):
         with changed(folder / name, content):
@@ -465,7 +590,9 @@ def test_a_statement_about_checks_that_the_journal_does_not_hold_is_named(folder
     assert first(folder).where == CHECKS
 
 
-def test_checks_signed_by_somebody_else_are_named(folder: Path, other_key: tuple[CryptoSigner, Path]) -> None:
+def test_checks_signed_by_somebody_else_are_named(
+    folder: Path, other_key: tuple[CryptoSigner, Path]
+) -> None:
     signed_again(folder / CHECKS, lambda s: None, other_key[0])
     name_again(folder, CHECKS)
     assert first(folder).where == CHECKS and "not signed by" in first(folder).what
@@ -488,7 +615,9 @@ def test_a_statement_that_contradicts_the_journal_is_named(folder: Path, field: 
 # Whose key
 
 
-def test_a_signer_that_is_not_known_is_never_verified(folder: Path, other_key: tuple[CryptoSigner, Path]) -> None:
+def test_a_signer_that_is_not_known_is_never_verified(
+    folder: Path, other_key: tuple[CryptoSigner, Path]
+) -> None:
     """Whoever changes the folder can sign it anew, and put their own public key into it."""
     signer, public = other_key
     run = Run(folder)
@@ -496,7 +625,11 @@ def test_a_signer_that_is_not_known_is_never_verified(folder: Path, other_key: t
     (folder / STATEMENT).unlink()
     attestation.seal(run, signer)
     (finding,) = look(folder).findings
-    assert finding.where == STATEMENT and signer.public_key.keyid in finding.what and "not known here" in finding.what
+    assert (
+        finding.where == STATEMENT
+        and signer.public_key.keyid in finding.what
+        and "not known here" in finding.what
+    )
     assert look(folder, public).ok and look(folder, folder / SIGNER).ok
     (folder / SIGNER).unlink()
     assert "not signed by a key that is known here" in first(folder).what
@@ -505,10 +638,16 @@ def test_a_signer_that_is_not_known_is_never_verified(folder: Path, other_key: t
 
 def test_only_the_named_key_counts(folder: Path, other_key: tuple[CryptoSigner, Path]) -> None:
     found = look(folder, other_key[1])
-    assert not found.ok and found.findings[0].where == STATEMENT and "not known here" in found.findings[0].what
+    assert (
+        not found.ok
+        and found.findings[0].where == STATEMENT
+        and "not known here" in found.findings[0].what
+    )
 
 
-def test_without_a_key_of_ones_own_nobody_is_known(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_of_ones_own_nobody_is_known(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "new"))
     assert "not known here" in first(folder).what
     assert not (tmp_path / "new").exists(), "looking makes no key"
@@ -521,7 +660,9 @@ def test_without_a_key_of_ones_own_nobody_is_known(folder: Path, tmp_path: Path,
 
 def test_a_killed_run_is_not_verified_and_its_chain_is_told(tmp_path: Path) -> None:
     run = begun_run(tmp_path / "p", "r1")
-    assert first(run.folder) == Finding(JOURNAL, "the chain holds up to line 3, but the run never ended and is not signed")
+    assert first(run.folder) == Finding(
+        JOURNAL, "the chain holds up to line 3, but the run never ended and is not signed"
+    )
     path = run.folder / JOURNAL
     path.write_bytes(path.read_bytes().replace(b'"running"', b'"rubbing"'))
     broken, unsigned = look(run.folder).findings
@@ -529,7 +670,17 @@ def test_a_killed_run_is_not_verified_and_its_chain_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"[]\n", b"{}\n", b'{"kind": []}\n', b'{"kind": "end"}\n', b"[" * 100_000 + b"\n", b"\xff\n"]
+    "content",
+    [
+        b"",
+        b"\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"kind": []}\n',
+        b'{"kind": "end"}\n',
+        b"[" * 100_000 + b"\n",
+        b"\xff\n",
+    ],
 )
 def test_what_is_no_journal_is_not_verified(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL).write_bytes(content)
@@ -544,19 +695,28 @@ def test_an_empty_folder_in_a_run_is_named_as_not_covered(folder: Path) -> None:
     (folder / "added/deeper").mkdir(parents=True)
     (folder / "configuration/replica").mkdir()
     what = "is an empty folder, which no signature covers"
-    assert look(folder).findings == [Finding(n, what) for n in ("configuration/replica", "added/deeper")]
+    assert look(folder).findings == [
+        Finding(n, what) for n in ("configuration/replica", "added/deeper")
+    ]
 
 
 @pytest.mark.parametrize("name", [SUMMARY, SIGNER, CHECKS, JOURNAL])
-def test_a_statement_that_does_not_name_what_every_run_leaves_is_not_verified(folder: Path, name: str) -> None:
+def test_a_statement_that_does_not_name_what_every_run_leaves_is_not_verified(
+    folder: Path, name: str
+) -> None:
     """Signed by a key that is known: it may be a statement from elsewhere."""
     (folder / name).unlink()
-    signed_again(folder / STATEMENT, lambda s: s.update(subject=[x for x in s["subject"] if x["name"] != name]))
+    signed_again(
+        folder / STATEMENT,
+        lambda s: s.update(subject=[x for x in s["subject"] if x["name"] != name]),
+    )
     found = look(folder)
     assert not found.ok and Finding(STATEMENT, f"does not name {name}") in found.findings
 
 
-@pytest.mark.parametrize("name", [STATEMENT, CHECKS, SUMMARY, SIGNER, JOURNAL, f"{CHAPTER}.ipynb", "added"])
+@pytest.mark.parametrize(
+    "name", [STATEMENT, CHECKS, SUMMARY, SIGNER, JOURNAL, f"{CHAPTER}.ipynb", "added"]
+)
 def test_a_file_of_any_size_is_read_in_pieces(folder: Path, name: str) -> None:
     """A hole of 300 MB, which takes no room on the disk."""
     with (folder / name).open("ab") as stream:
@@ -571,12 +731,20 @@ def test_a_file_of_any_size_is_read_in_pieces(folder: Path, name: str) -> None:
 # Statements made to do harm, signed by a key that is known
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "configuration/../../secret", "", ".", "..", "a\x00b", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "/etc/passwd", "configuration/../../secret", "", ".", "..", "a\x00b", "\x1b[2J"],
+)
 def test_a_statement_leads_to_no_file_outside_the_folder(folder: Path, name: str) -> None:
     (folder.parent / "secret").write_text("s")
     digest = hashlib.sha256(b"s").hexdigest()
-    signed_again(folder / STATEMENT, lambda s: s["subject"].append({"name": name, "digest": {"sha256": digest}}))
-    signed_again(folder / CHECKS, lambda s: s["subject"].append({"name": name, "digest": {"sha256": digest}}))
+    signed_again(
+        folder / STATEMENT,
+        lambda s: s["subject"].append({"name": name, "digest": {"sha256": digest}}),
+    )
+    signed_again(
+        folder / CHECKS, lambda s: s["subject"].append({"name": name, "digest": {"sha256": digest}})
+    )
     name_again(folder, CHECKS)
     found = look(folder).findings
     assert [f.where for f in found] == [name, CHECKS] and found[0].what == "is missing"
@@ -584,15 +752,25 @@ def test_a_statement_leads_to_no_file_outside_the_folder(folder: Path, name: str
 
 
 HOSTILE: list[Callable[[dict[str, Any]], object]] = [
-    lambda s: s.clear(), lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"), lambda s: s.update(subject=[]),
-    lambda s: s.update(subject=None), lambda s: s.update(subject=[7]), lambda s: s.update(subject=[{"name": 7, "digest": {}}]),
-    lambda s: s["subject"][0].update(digest={}), lambda s: s["subject"][0].update(digest={"md5": "0"}),
-    lambda s: s["subject"][0].update(digest={"sha256": None}), lambda s: s.update(predicate=[]), lambda s: s.pop("predicate"),
-    lambda s: s["predicate"].update(journal={}), lambda s: s["predicate"].update(journal={"lines": "6", "hashes": []}),
-    lambda s: s["predicate"].update(journal={"lines": 6, "hashes": []}), lambda s: s["predicate"].update(counts=[]),
-    lambda s: s["predicate"]["journal"].update(lines=7), lambda s: s["predicate"]["journal"]["hashes"].append("x"),
+    lambda s: s.clear(),
+    lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"),
+    lambda s: s.update(subject=[]),
+    lambda s: s.update(subject=None),
+    lambda s: s.update(subject=[7]),
+    lambda s: s.update(subject=[{"name": 7, "digest": {}}]),
+    lambda s: s["subject"][0].update(digest={}),
+    lambda s: s["subject"][0].update(digest={"md5": "0"}),
+    lambda s: s["subject"][0].update(digest={"sha256": None}),
+    lambda s: s.update(predicate=[]),
+    lambda s: s.pop("predicate"),
+    lambda s: s["predicate"].update(journal={}),
+    lambda s: s["predicate"].update(journal={"lines": "6", "hashes": []}),
+    lambda s: s["predicate"].update(journal={"lines": 6, "hashes": []}),
+    lambda s: s["predicate"].update(counts=[]),
+    lambda s: s["predicate"]["journal"].update(lines=7),
+    lambda s: s["predicate"]["journal"]["hashes"].append("x"),
     lambda s: s.update(predicateType="https://slsa.dev/provenance/v1"),
-]  # fmt: skip
+]
 
 
 NAMED = {
@@ -608,34 +786,61 @@ NAMED = {
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_a_malformed_statement_is_named(folder: Path, number: int) -> None:
     signed_again(folder / STATEMENT, HOSTILE[number])
-    assert str(first(folder)) == NAMED.get(number, f"{STATEMENT}: is signed, but is no statement of this kind")
+    assert str(first(folder)) == NAMED.get(
+        number, f"{STATEMENT}: is signed, but is no statement of this kind"
+    )
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b"{", b"[" * 100_000, b"\xff\xfe", b'{"_type": "' + b"x" * 99 + b'"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"{", b"[" * 100_000, b"\xff\xfe", b'{"_type": "' + b"x" * 99 + b'"}']
+)
 def test_a_payload_that_is_no_statement_is_named(folder: Path, content: bytes) -> None:
     for name in (CHECKS, STATEMENT):
         store(folder / name, content, keys.signer())
         assert name in {f.where for f in look(folder).findings}
 
 
-@pytest.mark.parametrize("entries", [
-    [], [{"kind": "end", "status": "completed"}], [{"kind": "run"}, {"kind": "check"}, {"kind": "end", "status": []}],
-    [{"kind": "run", "params": 7}, {"kind": "end", "status": "completed"}], [{"kind": "check", "passed": {}}], [{"kind": {}}],
-])  # fmt: skip
-def test_a_signed_journal_that_tells_of_no_run_is_named(folder: Path, entries: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [{"kind": "end", "status": "completed"}],
+        [{"kind": "run"}, {"kind": "check"}, {"kind": "end", "status": []}],
+        [{"kind": "run", "params": 7}, {"kind": "end", "status": "completed"}],
+        [{"kind": "check", "passed": {}}],
+        [{"kind": {}}],
+    ],
+)
+def test_a_signed_journal_that_tells_of_no_run_is_named(
+    folder: Path, entries: list[dict[str, Any]]
+) -> None:
     (folder / JOURNAL).unlink()
     for entry in entries:
-        audit.Journal(folder).record(entry["kind"], **{k: v for k, v in entry.items() if k != "kind"})
+        audit.Journal(folder).record(
+            entry["kind"], **{k: v for k, v in entry.items() if k != "kind"}
+        )
     (folder / JOURNAL).touch()
     (folder / "journal.lock").unlink(missing_ok=True)
     hashes = list(audit.Journal(folder).hashes())
-    signed_again(folder / STATEMENT, lambda s: s["predicate"].update(journal={"lines": len(hashes), "hashes": hashes}))
+    signed_again(
+        folder / STATEMENT,
+        lambda s: s["predicate"].update(journal={"lines": len(hashes), "hashes": hashes}),
+    )
     for name in (STATEMENT, CHECKS):
-        signed_again(folder / name, lambda s: [x["digest"].update(sha256=attestation.sha256(folder / JOURNAL))
-                                               for x in s["subject"] if x["name"] == JOURNAL])  # fmt: skip
+        signed_again(
+            folder / name,
+            lambda s: [
+                x["digest"].update(sha256=attestation.sha256(folder / JOURNAL))
+                for x in s["subject"]
+                if x["name"] == JOURNAL
+            ],
+        )
     name_again(folder, CHECKS)
     (folder / SUMMARY).unlink()
-    signed_again(folder / STATEMENT, lambda s: s.update(subject=[x for x in s["subject"] if x["name"] != SUMMARY]))
+    signed_again(
+        folder / STATEMENT,
+        lambda s: s.update(subject=[x for x in s["subject"] if x["name"] != SUMMARY]),
+    )
     assert Finding(JOURNAL, "is not the journal of a run") in look(folder).findings
 
 
@@ -691,20 +896,33 @@ def doubled(path: Path) -> None:
     path.with_name(f"{path.name} (1)").write_bytes(path.read_bytes())
 
 
-SHAPES = (Path.unlink, as_folder, as_folder_with_the_file, as_link, as_link_elsewhere, as_pipe, emptied, doubled)
+SHAPES = (
+    Path.unlink,
+    as_folder,
+    as_folder_with_the_file,
+    as_link,
+    as_link_elsewhere,
+    as_pipe,
+    emptied,
+    doubled,
+)
 SHAPED = sorted({STATEMENT, *FILES})
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=[s.__name__ for s in SHAPES])
 @pytest.mark.parametrize("name", SHAPED)
-def test_a_file_of_another_shape_is_not_verified(folder: Path, name: str, shape: Callable[[Path], object]) -> None:
+def test_a_file_of_another_shape_is_not_verified(
+    folder: Path, name: str, shape: Callable[[Path], object]
+) -> None:
     shape(folder / name)
     found = look(folder)
     assert not found.ok and found.findings and "verified: " not in str(found).splitlines()[0][:9]
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_several_files_of_another_shape_and_a_forged_rest_are_not_verified(folder: Path, seed: int) -> None:
+def test_several_files_of_another_shape_and_a_forged_rest_are_not_verified(
+    folder: Path, seed: int
+) -> None:
     chosen = random.Random(seed)
     for name in chosen.sample(SHAPED, chosen.randint(1, len(SHAPED))):
         shape = chosen.choice(SHAPES)

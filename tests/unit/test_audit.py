@@ -73,7 +73,9 @@ def test_every_dropped_line_but_the_last_is_found(journal: Journal) -> None:
     lines = journal.path.read_bytes().splitlines(keepends=True)
     for dropped in range(3):
         assert rewritten(journal, b"".join(lines[:dropped] + lines[dropped + 1 :])) == dropped + 1
-    assert rewritten(journal, b"".join(lines[:3])) is None  # the end can be cut off: nothing points at it
+    assert (
+        rewritten(journal, b"".join(lines[:3])) is None
+    )  # the end can be cut off: nothing points at it
 
 
 def test_every_other_order_is_found(journal: Journal) -> None:
@@ -131,7 +133,12 @@ def test_a_long_last_line_is_linked_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
 def test_the_last_complete_line_is_found_wherever_blocks_end(tmp_path: Path, size: int) -> None:
     path, line = tmp_path / "x", b"a" * size
-    for before, after in ((b"", b""), (b"first\n", b""), (b"first\n", b"cut short"), (b"\n", b"b" * BLOCK)):
+    for before, after in (
+        (b"", b""),
+        (b"first\n", b""),
+        (b"first\n", b"cut short"),
+        (b"\n", b"b" * BLOCK),
+    ):
         path.write_bytes(before + line + b"\n" + after)
         assert last_line(path) == (line, len(before) + size + 1)
     path.write_bytes(line)
@@ -163,11 +170,18 @@ def test_secrets_are_masked_and_the_chain_still_holds(tmp_path: Path) -> None:
     assert journal.first_broken_line() is None
 
 
-@pytest.mark.parametrize("secret", ['audit"quoted"12', "audit\\slashed\\12", "audit\nline\t12", "audité12345"])
+@pytest.mark.parametrize(
+    "secret", ['audit"quoted"12', "audit\\slashed\\12", "audit\nline\t12", "audité12345"]
+)
 def test_a_secret_that_json_would_write_otherwise_is_masked(tmp_path: Path, secret: str) -> None:
     register(secret)
     journal = Journal(tmp_path / "run")
-    journal.record("step", title=f"x {secret} y", path=tmp_path / secret, nested={secret: [(secret, None, True, 1.5)]})
+    journal.record(
+        "step",
+        title=f"x {secret} y",
+        path=tmp_path / secret,
+        nested={secret: [(secret, None, True, 1.5)]},
+    )
     (entry,) = journal.entries()
     assert entry["title"] == f"x {MASK} y" and entry["path"] == str(tmp_path / MASK)
     assert entry["nested"] == {MASK: [[MASK, None, True, 1.5]]}
@@ -193,7 +207,9 @@ def test_many_writers_make_one_chain(tmp_path: Path) -> None:
     assert len(list(journal.entries())) == 20 and journal.first_broken_line() is None
 
 
-def test_work_in_a_run_goes_to_the_runs_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_in_a_run_goes_to_the_runs_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(RUN_FOLDER, raising=False)
     assert Journal.of(tmp_path / "c").path == tmp_path / "c/journal.jsonl"
     monkeypatch.setenv(RUN_FOLDER, str(tmp_path / "run"))
@@ -224,8 +240,14 @@ def test_a_full_file_is_closed_and_the_chain_goes_on(years: Journal) -> None:
         assert piece.stat().st_size < 2000 + 500
     assert list(years.broken()) == [] and years.first_broken_line() is None
     first = next(years.entries())
-    assert (first["kind"], first["number"], first["runs"]) == ("piece", 4, RUNS[: len(first["runs"])])
-    assert pieces.all_runs(years.path) == RUNS == [run.name for run in runs.known(years.path.parent)]
+    assert (first["kind"], first["number"], first["runs"]) == (
+        "piece",
+        4,
+        RUNS[: len(first["runs"])],
+    )
+    assert (
+        pieces.all_runs(years.path) == RUNS == [run.name for run in runs.known(years.path.parent)]
+    )
 
 
 def test_a_change_in_any_piece_is_found(years: Journal) -> None:
@@ -236,17 +258,23 @@ def test_a_change_in_any_piece_is_found(years: Journal) -> None:
         assert list(years.broken()) == [(pieces.name(number), NOT_CHAINED, len(others) + 2)]
         piece.write_bytes(b"".join([*others, changed]))
         after = pieces.name(number + 1).replace(pieces.name(4), "journal.jsonl")
-        assert list(years.broken()) == [(after, NOT_CHAINED, 1)], "the next one carries the hash of what was its end"
+        assert list(years.broken()) == [(after, NOT_CHAINED, 1)], (
+            "the next one carries the hash of what was its end"
+        )
         piece.write_bytes(content)
     assert list(years.broken()) == []
 
 
 def test_a_missing_piece_is_named_and_the_runs_are_still_known(years: Journal) -> None:
     (years.path.parent / pieces.name(2)).unlink()
-    assert list(years.broken()) == [(pieces.name(2), f"is missing, up to the piece before {pieces.name(3)}", None)]
+    assert list(years.broken()) == [
+        (pieces.name(2), f"is missing, up to the piece before {pieces.name(3)}", None)
+    ]
     for piece in pieces.closed(years.path).values():
         piece.unlink()
-    assert list(years.broken()) == [(pieces.name(1), "is missing, up to the piece before journal.jsonl", None)]
+    assert list(years.broken()) == [
+        (pieces.name(1), "is missing, up to the piece before journal.jsonl", None)
+    ]
     assert pieces.all_runs(years.path) == RUNS
     years.record("check")
     assert len(list(years.broken())) == 1
@@ -264,7 +292,9 @@ def test_who_is_killed_between_two_pieces_loses_nothing(years: Journal) -> None:
     assert pieces.all_runs(years.path) == RUNS and list(years.broken()) == []
 
 
-def test_a_journal_that_has_grown_for_years_is_closed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_has_grown_for_years_is_closed_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = Journal(tmp_path)
     before.record("run", run="r1")
     for _ in range(50):
@@ -272,7 +302,9 @@ def test_a_journal_that_has_grown_for_years_is_closed_as_it_is(tmp_path: Path, m
     monkeypatch.setattr(pieces, "FULL", 2000)
     Journal.of_project(tmp_path).record("check")
     assert list(pieces.closed(before.path)) == [1] and before.path.stat().st_size < 1000
-    assert list(Journal.of_project(tmp_path).broken()) == [] and pieces.all_runs(before.path) == ["r1"]
+    assert list(Journal.of_project(tmp_path).broken()) == [] and pieces.all_runs(before.path) == [
+        "r1"
+    ]
 
 
 def test_the_journal_of_a_run_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

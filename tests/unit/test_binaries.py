@@ -36,7 +36,9 @@ def test_a_pin_is_an_exact_version_of_that_major_with_a_sha512(key: str, major: 
     pin = PINS[key][str(major)]
     assert re.fullmatch(rf"{major}\.\d+\.\d+(-[\w.]+)?", pin["version"])
     if (key, major) in LEFT_TO_NPM:
-        assert not pin["integrity"], "it can be pinned now: remove it from LEFT_TO_NPM and from docs/reference.md"
+        assert not pin["integrity"], (
+            "it can be pinned now: remove it from LEFT_TO_NPM and from docs/reference.md"
+        )
         return
     scheme, _, digest = pin["integrity"].partition("-")
     assert scheme == "sha512", f"{key} {major} has no checksum"
@@ -82,14 +84,20 @@ def test_a_refused_archive_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.M
         ("Darwin", "x86_64", "darwin-x64"),
     ],
 )
-def test_the_platform_in_npms_words(system: str, machine: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_platform_in_npms_words(
+    system: str, machine: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     assert binaries.platform_key() == key
 
 
-@pytest.mark.parametrize(("system", "machine"), [("Linux", "riscv64"), ("FreeBSD", "amd64"), ("Windows", "AMD64")])
-def test_an_unknown_platform_says_what_to_do(system: str, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("system", "machine"), [("Linux", "riscv64"), ("FreeBSD", "amd64"), ("Windows", "AMD64")]
+)
+def test_an_unknown_platform_says_what_to_do(
+    system: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     with pytest.raises(EnvironmentLacking, match=f"{system} on {machine}") as caught:
@@ -100,7 +108,9 @@ def test_an_unknown_platform_says_what_to_do(system: str, machine: str, monkeypa
 def fake_installation(folder: Path, version: str, programs: tuple[str, ...]) -> None:
     folder.mkdir(parents=True)
     for program in programs:
-        (folder / program).write_text(f"#!/bin/sh\necho '{program} (PostgreSQL) {version} (Debian 1.pgdg+1)'\n")
+        (folder / program).write_text(
+            f"#!/bin/sh\necho '{program} (PostgreSQL) {version} (Debian 1.pgdg+1)'\n"
+        )
         (folder / program).chmod(0o755)
 
 
@@ -117,7 +127,10 @@ def test_a_complete_installation_of_the_major_is_preferred(installed: str) -> No
     fake_installation(folder, "14.9", binaries.SERVER + binaries.CLIENT)
     found = binaries.find(14, [installed])
     assert found and found.server == found.client == folder and found.version() == "14.9"
-    assert found.checksum() == "sha256:" + hashlib.sha256((folder / "postgres").read_bytes()).hexdigest()
+    assert (
+        found.checksum()
+        == "sha256:" + hashlib.sha256((folder / "postgres").read_bytes()).hexdigest()
+    )
 
 
 def test_an_installation_that_lies_about_its_major_is_not_taken(installed: str) -> None:
@@ -130,7 +143,11 @@ def test_an_incomplete_installation_lends_only_its_clients(installed: str, tmp_p
     assert binaries.find(14, [installed]) is None
     fake_installation(binaries._cached(14) / "bin", "14.23", binaries.SERVER)
     found = binaries.find(14, [installed])
-    assert found and found.server == binaries._cached(14) / "bin" and found.client == Path(installed.format(15))
+    assert (
+        found
+        and found.server == binaries._cached(14) / "bin"
+        and found.client == Path(installed.format(15))
+    )
 
 
 def test_clients_older_than_the_server_are_not_taken(installed: str) -> None:

@@ -34,7 +34,9 @@ def test_a_history_file_names_each_place_where_a_timeline_was_left() -> None:
         (3, "0/9000000", False),
     ],
 )
-def test_a_branch_was_left_where_it_goes_on_beyond_the_fork(timeline: int, replayed: str, was_left: bool) -> None:
+def test_a_branch_was_left_where_it_goes_on_beyond_the_fork(
+    timeline: int, replayed: str, was_left: bool
+) -> None:
     known = [Branch(), Branch.of(3, THIRD)]
     why = left(Branch(timeline), position(replayed), known)
     assert bool(why) == was_left

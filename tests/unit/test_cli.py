@@ -22,9 +22,19 @@ from pgrepl_lib.doors.command import environment
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.params import Params, from_environment, variable
 
-OTHERS = {"project": "other", "engine": "local", "pg_version": "15", "image": "postgres:15", "replicas": "2",
-          "network": "10.1.2.0/24", "port": "6000", "replication_user": "streamer", "auth_method": "scram-sha-256",
-          "settings": '{"work_mem": "8MB"}', "workdir": "/nowhere"}  # fmt: skip
+OTHERS = {
+    "project": "other",
+    "engine": "local",
+    "pg_version": "15",
+    "image": "postgres:15",
+    "replicas": "2",
+    "network": "10.1.2.0/24",
+    "port": "6000",
+    "replication_user": "streamer",
+    "auth_method": "scram-sha-256",
+    "settings": '{"work_mem": "8MB"}',
+    "workdir": "/nowhere",
+}
 NO_REPORT = {"psql", "guide"}  # another program takes over; a document
 
 
@@ -38,7 +48,9 @@ def commands(group: Any = main, path: str = "") -> Iterator[tuple[str, click.Com
     """Every command of the tree by its words; a group is none."""
     for name, command in group.commands.items():
         words = f"{path} {name}".strip()
-        yield from commands(command, words) if isinstance(command, click.Group) else [(words, command)]
+        yield from (
+            commands(command, words) if isinstance(command, click.Group) else [(words, command)]
+        )
 
 
 # --- environment variables --------------------------------------------------------------------------------------
@@ -56,47 +68,90 @@ def test_options_win_over_p_and_both_over_the_environment(monkeypatch: pytest.Mo
     for name in ("PROJECT", "ENGINE", "PORT", "REPLICAS"):
         monkeypatch.setenv(f"PGREPL_{name}", OTHERS[name.lower()])
     given = (("project", "second"), ("engine", "auto"), ("port", "7000"))
-    assert options.values("first", None, given) == {"project": "first", "engine": "auto", "port": "7000", "replicas": "2"}
+    assert options.values("first", None, given) == {
+        "project": "first",
+        "engine": "auto",
+        "port": "7000",
+        "replicas": "2",
+    }
 
 
 def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Params.parse({"workdir": str(tmp_path), "project": "p", "port": 7000, "replicas": 3, "replication_user": "made"})
+    made = Params.parse(
+        {
+            "workdir": str(tmp_path),
+            "project": "p",
+            "port": 7000,
+            "replicas": 3,
+            "replication_user": "made",
+        }
+    )
     state.write(made, "x", "local", {"primary": 7000, "replica": 7001}, Topology.of({}, 1))
     monkeypatch.setenv("PGREPL_WORKDIR", str(tmp_path))
     monkeypatch.setenv("PGREPL_PROJECT", "p")
     monkeypatch.setenv("PGREPL_PORT", "7100")
     monkeypatch.setenv("PGREPL_REPLICAS", "4")
     found = Params.parse(options.with_made(options.values(None, None, (("replicas", "5"),))))
-    assert (found.replicas, found.port, found.replication_user, found.pg_version) == (5, 7100, "made", 14)
+    assert (found.replicas, found.port, found.replication_user, found.pg_version) == (
+        5,
+        7100,
+        "made",
+        14,
+    )
     monkeypatch.setenv("PGREPL_PROJECT", "q")
-    assert Params.parse(options.with_made(options.values(None, None, ()))).replication_user == "repl"
+    assert (
+        Params.parse(options.with_made(options.values(None, None, ()))).replication_user == "repl"
+    )
 
 
 def test_a_project_whose_folder_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
     made = Params.parse({"workdir": "/gone", "project": "p"})
-    state.write(made.model_copy(update={"workdir": tmp_path}), "x", "local", {"primary": 7000}, Topology.of({}, 1))
-    (tmp_path / "p" / state.FILE).write_text((tmp_path / "p" / state.FILE).read_text().replace(str(tmp_path), "/gone"))
+    state.write(
+        made.model_copy(update={"workdir": tmp_path}),
+        "x",
+        "local",
+        {"primary": 7000},
+        Topology.of({}, 1),
+    )
+    (tmp_path / "p" / state.FILE).write_text(
+        (tmp_path / "p" / state.FILE).read_text().replace(str(tmp_path), "/gone")
+    )
     assert options.with_made({"workdir": str(tmp_path), "project": "p"})["workdir"] == str(tmp_path)
 
 
-def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PGREPL_PG_VERSION", "")
-    for name in ("PGREPL_RUN_FOLDER", "PGREPL_SIGNING_KEY", "PGREPL_PRIMARY_PORT", "PGREPL_NONSENSE"):
+    for name in (
+        "PGREPL_RUN_FOLDER",
+        "PGREPL_SIGNING_KEY",
+        "PGREPL_PRIMARY_PORT",
+        "PGREPL_NONSENSE",
+    ):
         monkeypatch.setenv(name, "x")
     assert options.values(None, None, ()) == {}
 
 
-@pytest.mark.parametrize("command", sorted(words for words, c in commands() if any(p.name == "given" for p in c.params)))
-def test_a_wrong_variable_is_named_by_every_command_of_a_cluster(command: str, tmp_path: Path) -> None:
-    arguments = {"replica follow": ["a", "b"], "sync": ["off"]}.get(command, ["a"] * wanted_arguments(command))
+@pytest.mark.parametrize(
+    "command", sorted(words for words, c in commands() if any(p.name == "given" for p in c.params))
+)
+def test_a_wrong_variable_is_named_by_every_command_of_a_cluster(
+    command: str, tmp_path: Path
+) -> None:
+    arguments = {"replica follow": ["a", "b"], "sync": ["off"]}.get(
+        command, ["a"] * wanted_arguments(command)
+    )
     exported = {"PGREPL_PG_VERSION": "13", "PGREPL_WORKDIR": str(tmp_path)}
     for more in [], ["--json"] if command not in NO_REPORT else []:
         done = CliRunner().invoke(main, [*command.split(), *arguments, *more], env=exported)
         assert done.exit_code == (3 if command == "lag" else 2), done.output
         if command == "lag":  # one line, as a monitoring plug-in has to
-            assert (done.stderr if more else done.stdout).startswith("REPLICATION UNKNOWN - The parameters are not usable")
+            assert (done.stderr if more else done.stdout).startswith(
+                "REPLICATION UNKNOWN - The parameters are not usable"
+            )
         else:
             assert "PGREPL_PG_VERSION: a major version" in done.stderr
         if (command, more) == ("run", ["--json"]):
@@ -111,12 +166,16 @@ def wanted_arguments(command: str) -> int:
     return sum(isinstance(p, click.Argument) and p.required for p in found.params)
 
 
-def test_a_wrong_option_keeps_its_name_beside_a_wrong_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_option_keeps_its_name_beside_a_wrong_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PGREPL_PORT", "80")
     with pytest.raises(ParameterError) as caught:
         options.values(None, "podman", ())
     assert [line.split(":")[0] for line in caught.value.looked_at] == ["engine", "PGREPL_PORT"]
-    assert options.values(None, None, (("port", "7000"),)) == {"port": "7000"}, "what is overridden may be wrong"
+    assert options.values(None, None, (("port", "7000"),)) == {"port": "7000"}, (
+        "what is overridden may be wrong"
+    )
 
 
 def test_our_variables_do_not_reach_compose_which_would_prefer_them_to_the_clusters_own(
@@ -128,7 +187,9 @@ def test_our_variables_do_not_reach_compose_which_would_prefer_them_to_the_clust
     for name, value in OTHERS.items():
         monkeypatch.setenv(variable(name), value)
     assert not any(name.startswith("PGREPL_") for name in environment())
-    assert environment({"PGREPL_IMAGE": "given"})["PGREPL_IMAGE"] == "given", "what the engine itself gives stays"
+    assert environment({"PGREPL_IMAGE": "given"})["PGREPL_IMAGE"] == "given", (
+        "what the engine itself gives stays"
+    )
 
 
 # --- what is said, and where ------------------------------------------------------------------------------------
@@ -164,6 +225,10 @@ def test_what_is_held_back_is_told_when_it_fails(capsys: pytest.CaptureFixture[s
 def test_a_terminal_without_our_characters_is_no_reason_to_fail() -> None:
     program = "from pgrepl_lib.cli.main import main\n@main.command()\ndef sign(): print('✔')\nmain(['sign'])"
     for encoding in ("ascii", "latin-1"):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                              env={**os.environ, "PYTHONIOENCODING": encoding})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
         assert (done.returncode, done.stdout) == (0, "?\n"), done.stderr

@@ -45,7 +45,24 @@ def test_a_command_shows_what_a_person_would_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", " ", "a'b", "'", "''", 'a"b', "$x'", "`x`'", "\\'", "!'", "a\nb'", "*", "~", "é", "-c x=''"]
+    "word",
+    [
+        "",
+        " ",
+        "a'b",
+        "'",
+        "''",
+        'a"b',
+        "$x'",
+        "`x`'",
+        "\\'",
+        "!'",
+        "a\nb'",
+        "*",
+        "~",
+        "é",
+        "-c x=''",
+    ],
 )
 def test_what_is_shown_is_what_a_shell_would_run(word: str) -> None:
     command = Command(("printf", "%s.", word, "end"))
@@ -73,7 +90,11 @@ def test_a_failure_carries_the_exit_code_and_the_programs_own_words(tmp_path: Pa
     with pytest.raises(CommandFailed) as caught:
         run(failing, cwd=tmp_path)
     assert caught.value.code == 7 and caught.value.exit_code == 1
-    assert "Exit code 7" in str(caught.value) and "seen: no such role" in str(caught.value) and caught.value.remedy
+    assert (
+        "Exit code 7" in str(caught.value)
+        and "seen: no such role" in str(caught.value)
+        and caught.value.remedy
+    )
     assert run(failing, cwd=tmp_path, check=False).code == 7
     assert CommandFailed.code == 1  # one failure's code is not the next one's
 
@@ -85,8 +106,10 @@ def test_output_is_collected_whole_and_text_survives_odd_bytes(tmp_path: Path) -
 
 
 def test_letters_split_between_two_reads_stay_whole(tmp_path: Path) -> None:
-    code = ("import sys, time\nfor b in 'é…\\n'.encode():\n"
-            "    sys.stderr.buffer.write(bytes([b])); sys.stderr.flush(); time.sleep(.03)")  # fmt: skip
+    code = (
+        "import sys, time\nfor b in 'é…\\n'.encode():\n"
+        "    sys.stderr.buffer.write(bytes([b])); sys.stderr.flush(); time.sleep(.03)"
+    )
     told: list[str] = []
     done = run(python(code), cwd=tmp_path, on_error_line=told.append)
     assert done.err == "é…\n" and told == ["é…"]
@@ -94,15 +117,21 @@ def test_letters_split_between_two_reads_stay_whole(tmp_path: Path) -> None:
 
 def test_progress_lines_end_in_a_carriage_return(tmp_path: Path) -> None:
     told: list[str] = []
-    run(python(r"import sys; sys.stderr.write('10%\r20%\r\r\n30%\n40%\r\n')"), cwd=tmp_path, on_error_line=told.append)
+    run(
+        python(r"import sys; sys.stderr.write('10%\r20%\r\r\n30%\n40%\r\n')"),
+        cwd=tmp_path,
+        on_error_line=told.append,
+    )
     assert told == ["10%", "20%", "30%", "40%"]
 
 
 def test_progress_comes_while_the_program_runs(tmp_path: Path) -> None:
     go = tmp_path / "go"
-    code = ("import sys, time, pathlib\nsys.stderr.write('1%\\r'); sys.stderr.flush()\nend = time.monotonic() + 10\n"
-            "while not pathlib.Path('go').exists() and time.monotonic() < end: time.sleep(.01)\n"
-            "sys.exit(not pathlib.Path('go').exists())")  # fmt: skip
+    code = (
+        "import sys, time, pathlib\nsys.stderr.write('1%\\r'); sys.stderr.flush()\nend = time.monotonic() + 10\n"
+        "while not pathlib.Path('go').exists() and time.monotonic() < end: time.sleep(.01)\n"
+        "sys.exit(not pathlib.Path('go').exists())"
+    )
     run(python(code), cwd=tmp_path, on_error_line=lambda line: go.touch(), seconds=20)
 
 
@@ -125,7 +154,9 @@ def test_a_program_that_goes_on_saying_something_has_no_limit(tmp_path: Path) ->
 
 
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # in the background of a shell it is ignored
     pidfile = tmp_path / "pid"
     code = "import os, time; open('new', 'w').write(str(os.getpid())); os.rename('new', 'pid'); time.sleep(60)"
 
@@ -163,14 +194,22 @@ print(json.dumps([(r.outcome, type(r.error).__name__, [(d.code, d.out) for _, d 
 def test_programs_side_by_side_that_are_interrupted_are_in_their_results(tmp_path: Path) -> None:
     """As Ctrl-C and a kernel's interrupt reach them, all in one group; the last has not begun and does not."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", SIDE_BY_SIDE], cwd=tmp_path, env=environment, text=True,
-                          stdout=subprocess.PIPE, start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", SIDE_BY_SIDE],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
         until = time.monotonic() + 30
         while not (tmp_path / "2").exists() and time.monotonic() < until:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=20)
-    interrupted = [["interrupted", "KeyboardInterrupt", [[-signal.SIGINT, f"begun {n}\n"]]] for n in (1, 2)]
+    interrupted = [
+        ["interrupted", "KeyboardInterrupt", [[-signal.SIGINT, f"begun {n}\n"]]] for n in (1, 2)
+    ]
     assert json.loads(said) == [
         ["changed", "NoneType", [[0, "begun 0\n"]]],
         *interrupted,
@@ -179,23 +218,31 @@ def test_programs_side_by_side_that_are_interrupted_are_in_their_results(tmp_pat
 
 
 @pytest.mark.parametrize(("ends", "code"), [("sys.exit(9)", 9), ("signal.raise_signal(15)", -15)])
-def test_what_was_ended_before_its_time_is_in_the_transcript(tmp_path: Path, ends: str, code: int) -> None:
+def test_what_was_ended_before_its_time_is_in_the_transcript(
+    tmp_path: Path, ends: str, code: int
+) -> None:
     """Its output up to then, with secrets masked, and how it ended: by its own code, or a signal's number."""
     secret = register("0123456789abcdef-ended")
-    source = (f"import signal, sys, time\n"
-              f"def stop(number, frame):\n    signal.signal(15, signal.SIG_DFL)\n    print('last', flush=True)\n    {ends}\n"
-              f"signal.signal(15, stop)\nprint('first {secret}', flush=True)\n"
-              f"print('half a line', end='', file=sys.stderr, flush=True)\ntime.sleep(60)")  # fmt: skip
+    source = (
+        f"import signal, sys, time\n"
+        f"def stop(number, frame):\n    signal.signal(15, signal.SIG_DFL)\n    print('last', flush=True)\n    {ends}\n"
+        f"signal.signal(15, stop)\nprint('first {secret}', flush=True)\n"
+        f"print('half a line', end='', file=sys.stderr, flush=True)\ntime.sleep(60)"
+    )
     with transcript() as ran, pytest.raises(CommandFailed) as caught:
         run(python(source), cwd=tmp_path, seconds=1)
-    assert [(done.code, done.out, done.err) for _, done in ran] == [(code, f"first {MASK}\nlast\n", "half a line")]
+    assert [(done.code, done.out, done.err) for _, done in ran] == [
+        (code, f"first {MASK}\nlast\n", "half a line")
+    ]
     assert caught.value.looked_at == ("half a line",)
 
 
 def test_a_server_left_behind_with_our_pipes_does_not_hold_us(tmp_path: Path) -> None:
     started = time.monotonic()
-    code = ("import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); "
-            "print(p.pid, flush=True)")  # fmt: skip
+    code = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); "
+        "print(p.pid, flush=True)"
+    )
     done = run(python(code), cwd=tmp_path, seconds=20)
     psutil.Process(int(done.out)).kill()
     assert time.monotonic() - started < 10
@@ -204,7 +251,9 @@ def test_a_server_left_behind_with_our_pipes_does_not_hold_us(tmp_path: Path) ->
 def test_a_missing_program_lacks_in_the_environment(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentLacking, match="no-such-program") as caught:
         run(Command(("no-such-program",)), cwd=tmp_path)
-    assert caught.value.exit_code == 3 and caught.value.remedy and str(tmp_path) in str(caught.value)
+    assert (
+        caught.value.exit_code == 3 and caught.value.remedy and str(tmp_path) in str(caught.value)
+    )
 
 
 def test_standard_input_is_the_given_file_or_nothing(tmp_path: Path) -> None:
@@ -215,10 +264,24 @@ def test_standard_input_is_the_given_file_or_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGOPTIONS", "PGDATABASE", "PGDATA", "PGPASSFILE",
-             "PGSSLMODE", "PGTARGETSESSIONATTRS"]
-)  # fmt: skip
-def test_libpqs_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    "name",
+    [
+        "PGHOST",
+        "PGPORT",
+        "PGUSER",
+        "PGPASSWORD",
+        "PGSERVICE",
+        "PGOPTIONS",
+        "PGDATABASE",
+        "PGDATA",
+        "PGPASSFILE",
+        "PGSSLMODE",
+        "PGTARGETSESSIONATTRS",
+    ],
+)
+def test_libpqs_variables_are_not_passed_on(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(name, "elsewhere")
     assert name not in environment()
     assert run(python(f"import os; print({name!r} in os.environ)"), cwd=tmp_path).out == "False\n"
@@ -227,9 +290,17 @@ def test_libpqs_variables_are_not_passed_on(name: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "name", ["COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES", "PGREPL_PRIMARY_PORT",
-             "PGREPL_IMAGE", "PGREPL_NETWORK"]
-)  # fmt: skip
+    "name",
+    [
+        "COMPOSE_PROJECT_NAME",
+        "COMPOSE_FILE",
+        "COMPOSE_PROFILES",
+        "COMPOSE_ENV_FILES",
+        "PGREPL_PRIMARY_PORT",
+        "PGREPL_IMAGE",
+        "PGREPL_NETWORK",
+    ],
+)
 def test_composes_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell's variables win over the cluster's `.env`: `down --volumes` would hit another Compose project."""
     monkeypatch.setenv(name, "elsewhere")
@@ -243,7 +314,9 @@ def test_gits_variables_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyP
     assert name not in environment()
 
 
-def test_the_rest_of_the_environment_is_passed_on_with_a_fixed_language(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_the_environment_is_passed_on_with_a_fixed_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///x")
     monkeypatch.setenv("LC_ALL", "pt_BR.UTF-8")
     assert environment()["DOCKER_HOST"] == "unix:///x"
@@ -252,16 +325,22 @@ def test_the_rest_of_the_environment_is_passed_on_with_a_fixed_language(monkeypa
 
 @pytest.mark.skipif(not ROOT, reason="only root can become another user")
 def test_root_becomes_the_commands_user_without_its_groups(tmp_path: Path) -> None:
-    shown = run(Command(("sh", "-c", "id -u; id -ru; id -G; id -g"), "nobody"), cwd=Path("/")).out.split()
+    shown = run(
+        Command(("sh", "-c", "id -u; id -ru; id -G; id -g"), "nobody"), cwd=Path("/")
+    ).out.split()
     entry = pwd.getpwnam("nobody")
     assert shown == [str(entry.pw_uid)] * 2 + [str(entry.pw_gid)] * 2
 
 
-def test_replacing_this_process_keeps_arguments_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replacing_this_process_keeps_arguments_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = "import os, sys; print(os.getcwd(), sys.argv[1:], os.environ.get('PGHOST'), os.environ['PGPASSFILE'])"
-    code = ("import sys; from pathlib import Path; from pgrepl_lib.doors.command import Command, replace_process\n"
-            f"c = Command((sys.executable, '-c', {shown!r}, 'a b', '*'), env={{'PGPASSFILE': 'p'}})\n"
-            f"replace_process(c, cwd=Path({str(tmp_path)!r}))")  # fmt: skip
+    code = (
+        "import sys; from pathlib import Path; from pgrepl_lib.doors.command import Command, replace_process\n"
+        f"c = Command((sys.executable, '-c', {shown!r}, 'a b', '*'), env={{'PGPASSFILE': 'p'}})\n"
+        f"replace_process(c, cwd=Path({str(tmp_path)!r}))"
+    )
     assert run(python(code), cwd=Path("/")).out == f"{tmp_path} ['a b', '*'] None p\n"

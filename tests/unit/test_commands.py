@@ -29,8 +29,14 @@ VALUES = {"begun['kind']": "switchover", "count": "3", "lag": "3"}
     [
         ("pgrepl status", f"pgrepl status {OPTIONS}"),
         ("`pgrepl switchover --to replica`", f"`pgrepl switchover {OPTIONS} --to replica`"),
-        ("first `pgrepl plan`, then `pgrepl run`", f"first `pgrepl plan {OPTIONS}`, then `pgrepl run {OPTIONS}`"),
-        ("refaça-a: pgrepl replica rebuild NOME", f"refaça-a: pgrepl replica rebuild {OPTIONS} NOME"),
+        (
+            "first `pgrepl plan`, then `pgrepl run`",
+            f"first `pgrepl plan {OPTIONS}`, then `pgrepl run {OPTIONS}`",
+        ),
+        (
+            "refaça-a: pgrepl replica rebuild NOME",
+            f"refaça-a: pgrepl replica rebuild {OPTIONS} NOME",
+        ),
         ("pgrepl psql primary -- -c 'select 1'", f"pgrepl psql {OPTIONS} primary -- -c 'select 1'"),
         ("pgrepl runs lists them", f"pgrepl runs {OPTIONS} lists them"),
         ("pgrepl down --yes --project other", "pgrepl down --yes --project other"),
@@ -46,18 +52,29 @@ def test_only_what_is_not_the_default_is_named(monkeypatch: pytest.MonkeyPatch) 
     usual = Params.parse({})
     assert addressed("pgrepl down --yes", usual) == "pgrepl down --yes"
     assert addressed("pgrepl down", Params.parse({"project": "x"})) == "pgrepl down --project x"
-    assert addressed("pgrepl down", usual, anywhere=True) == f"pgrepl down -p workdir {default_workdir()}"
+    assert (
+        addressed("pgrepl down", usual, anywhere=True)
+        == f"pgrepl down -p workdir {default_workdir()}"
+    )
     monkeypatch.setenv("PGREPL_PROJECT", "another")  # where the command will be typed
     monkeypatch.setenv("PGREPL_WORKDIR", "/another")
-    assert addressed("pgrepl down", usual) == f"pgrepl down --project pgrepl -p workdir {default_workdir()}"
+    assert (
+        addressed("pgrepl down", usual)
+        == f"pgrepl down --project pgrepl -p workdir {default_workdir()}"
+    )
 
 
 def test_a_command_is_addressed_to_the_project_of_a_folder() -> None:
-    assert addressed_in("pgrepl runs", Path("/tmp/a b/demo")) == "pgrepl runs --project demo -p workdir '/tmp/a b'"
+    assert (
+        addressed_in("pgrepl runs", Path("/tmp/a b/demo"))
+        == "pgrepl runs --project demo -p workdir '/tmp/a b'"
+    )
 
 
 def test_the_verbs_are_those_of_the_command_line() -> None:
-    finding = {name for name, command in commands(main) if any(p.name == "project" for p in command.params)}
+    finding = {
+        name for name, command in commands(main) if any(p.name == "project" for p in command.params)
+    }
     assert finding == set(VERBS)
 
 
@@ -88,14 +105,27 @@ def said(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     parts = node.values if isinstance(node, ast.JoinedStr) else []
-    return "".join(VALUES.get(ast.unparse(p.value), "replica") if isinstance(p, ast.FormattedValue) else said(p)
-                   for p in parts)  # fmt: skip
+    return "".join(
+        VALUES.get(ast.unparse(p.value), "replica")
+        if isinstance(p, ast.FormattedValue)
+        else said(p)
+        for p in parts
+    )
 
 
 def through_the_door(scope: ast.AST) -> set[ast.AST]:
     """Every part of what is handed to a door, by way of names, too."""
-    found = {part for c in ast.walk(scope) if isinstance(c, ast.Call) and called(c) in DOORS for part in ast.walk(c)}
-    given = [n for n in ast.walk(scope) if isinstance(n, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr))]
+    found = {
+        part
+        for c in ast.walk(scope)
+        if isinstance(c, ast.Call) and called(c) in DOORS
+        for part in ast.walk(c)
+    }
+    given = [
+        n
+        for n in ast.walk(scope)
+        if isinstance(n, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr))
+    ]
     while True:
         names = {n.id for n in found if isinstance(n, ast.Name)}
         more = {part for a in given if targets(a) & names for part in ast.walk(a)} - found
@@ -110,16 +140,29 @@ def targets(node: ast.AST) -> set[str]:
     return {aim.id for aim in aims if isinstance(aim, ast.Name)}
 
 
-MODULES = {str(p.relative_to(LIBRARY)): ast.parse(p.read_text("utf-8")) for p in sorted(LIBRARY.rglob("*.py"))}
-WITHOUT_DOOR = ("words/commands.py", "evidence/guide.py")  # the door itself; a document of one cluster, which it names
-TEXTS = [(name, text) for name, tree in MODULES.items() for text in spoken(tree) if name not in WITHOUT_DOOR]
+MODULES = {
+    str(p.relative_to(LIBRARY)): ast.parse(p.read_text("utf-8"))
+    for p in sorted(LIBRARY.rglob("*.py"))
+}
+WITHOUT_DOOR = (
+    "words/commands.py",
+    "evidence/guide.py",
+)  # the door itself; a document of one cluster, which it names
+TEXTS = [
+    (name, text)
+    for name, tree in MODULES.items()
+    for text in spoken(tree)
+    if name not in WITHOUT_DOOR
+]
 
 
 @pytest.mark.parametrize("module", sorted({name for name, _ in TEXTS}))
 def test_every_command_that_the_library_names_goes_through_the_door(module: str) -> None:
     tree = MODULES[module]
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    asked = {called(n) for n in through_the_door(tree) if isinstance(n, ast.Call)}  # for what they return
+    asked = {
+        called(n) for n in through_the_door(tree) if isinstance(n, ast.Call)
+    }  # for what they return
     for text in (t for name, t in TEXTS if name == module):
         around = [f for f in functions if f.lineno <= text.lineno <= (f.end_lineno or 0)]
         if not (around and around[-1].name in asked):

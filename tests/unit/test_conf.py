@@ -38,14 +38,22 @@ def test_values_are_quoted_where_the_file_needs_it(value: str, written: str) -> 
     assert conf.quote_value(value) == written
 
 
-@pytest.mark.parametrize("value", ["on", "1GB", "", "a'b\\c#d %m", "''", "\\\\", "'", "\\", "\\'", "x = y", "é\u2028z", "  "])
+@pytest.mark.parametrize(
+    "value",
+    ["on", "1GB", "", "a'b\\c#d %m", "''", "\\\\", "'", "\\", "\\'", "x = y", "é\u2028z", "  "],
+)
 def test_managed_settings_read_back_what_was_written(value: str) -> None:
-    text = conf.with_block(SAMPLE, "settings", conf.setting_lines({"log_line_prefix": value, "a.b": 1}))
+    text = conf.with_block(
+        SAMPLE, "settings", conf.setting_lines({"log_line_prefix": value, "a.b": 1})
+    )
     assert conf.managed_settings(text) == {"log_line_prefix": value, "a.b": "1"}
 
 
 def test_only_our_blocks_are_managed_settings() -> None:
-    text = conf.with_block(conf.with_block(SAMPLE, "settings", ["a = 1"]), "standby", ["b = 2"]) + "c = 3\n"
+    text = (
+        conf.with_block(conf.with_block(SAMPLE, "settings", ["a = 1"]), "standby", ["b = 2"])
+        + "c = 3\n"
+    )
     assert conf.managed_settings(text) == {"a": "1", "b": "2"}
     assert conf.managed_settings(SAMPLE) == {}
 
@@ -80,12 +88,17 @@ def test_a_text_without_a_last_line_end_is_not_glued() -> None:
     assert "max_connections = 100\n" in conf.with_block(SAMPLE.rstrip("\n"), "settings", ["a = 1"])
 
 
-@pytest.mark.parametrize("old", ["", "# only comments\n", "\n\n", "# x\n\nlocal all all trust\nhost all all all md5\n"])
+@pytest.mark.parametrize(
+    "old", ["", "# only comments\n", "\n\n", "# x\n\nlocal all all trust\nhost all all all md5\n"]
+)
 def test_the_hba_block_stands_before_the_first_entry(old: str) -> None:
     lines = conf.hba_lines("repl", NET, "trust")
     text = conf.with_block(old, "replication", lines, first=True)
     entries = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    assert entries == [lines[1], *(line for line in old.splitlines() if line.strip() and not line.startswith("#"))]
+    assert entries == [
+        lines[1],
+        *(line for line in old.splitlines() if line.strip() and not line.startswith("#")),
+    ]
     assert conf.with_block(text, "replication", lines, first=True) == text
 
 
@@ -130,6 +143,11 @@ def test_a_diff_is_one_that_programs_apply(tmp_path: Path, old: str, new: str) -
     target = tmp_path / "postgresql.conf"
     target.write_text(old, encoding="utf-8")
     patch = conf.diff(old, new, "postgresql.conf").encode()
-    done = subprocess.run(["git", "apply", "-p0", "--unidiff-zero", "-"], input=patch, cwd=tmp_path, capture_output=True)
+    done = subprocess.run(
+        ["git", "apply", "-p0", "--unidiff-zero", "-"],
+        input=patch,
+        cwd=tmp_path,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert target.read_text(encoding="utf-8") == new

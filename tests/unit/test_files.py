@@ -20,7 +20,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "x"
 
 
-@pytest.mark.parametrize("name", ["../x-2", "data/../../x-2", "..", "data/..", "data/primary/../../../x-2", "/{}/x-2"])
+@pytest.mark.parametrize(
+    "name", ["../x-2", "data/../../x-2", "..", "data/..", "data/primary/../../../x-2", "/{}/x-2"]
+)
 def test_nothing_outside_is_removed_by_its_name(root: Path, name: str) -> None:
     with pytest.raises(StepFailed, match="leads out of"):
         files.remove_below(root, name.format(root.parent))
@@ -37,7 +39,9 @@ def test_what_a_link_leads_to_stays_and_is_told(root: Path) -> None:
     assert not (root / "data").exists()
 
 
-def test_data_that_their_owner_has_moved_are_found_and_others_links_are_not_followed(root: Path) -> None:
+def test_data_that_their_owner_has_moved_are_found_and_others_links_are_not_followed(
+    root: Path,
+) -> None:
     (root / "data/primary/precious").write_text("mine")
     moved = (root / "data").rename(root.parent / "big")
     (root / "data").symlink_to(moved)

@@ -20,10 +20,18 @@ def test_the_committed_guide_is_in_step_with_the_notebooks() -> None:
 
 def test_every_step_of_the_chapters_is_in_the_guide_and_nothing_of_the_notebooks_own() -> None:
     text = guide.text()
-    cells = [c for chapter in SET_UP for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells
-             if "somente-caderno" not in c.metadata.get("tags", [])]  # fmt: skip
-    shown = [o.get("data", {}).get("text/markdown", "") for c in cells for o in c.get("outputs", [])]
-    steps = [title for text_ in shown for title in re.findall(r"^`(?:un)?changed` · \*\*(.*)\*\*", text_)]
+    cells = [
+        c
+        for chapter in SET_UP
+        for c in nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", 4).cells
+        if "somente-caderno" not in c.metadata.get("tags", [])
+    ]
+    shown = [
+        o.get("data", {}).get("text/markdown", "") for c in cells for o in c.get("outputs", [])
+    ]
+    steps = [
+        title for text_ in shown for title in re.findall(r"^`(?:un)?changed` · \*\*(.*)\*\*", text_)
+    ]
     assert len(steps) >= 26
     assert [t for t in steps if f"**{t}**\n\n```sh\n" not in text] == []
     assert re.findall(r"célula|Shift|`(?:un)?changed`|/var/lib/pgrepl|```console", text) == []

@@ -39,8 +39,12 @@ def outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def held_elsewhere(folder: Path, name: str = "run_lock") -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock until its standard input ends."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD.format(name), str(folder)], cwd=CHECKOUT,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(name), str(folder)],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         assert process.stdout and process.stdout.readline() == b"held\n"
         yield process
@@ -49,14 +53,18 @@ def held_elsewhere(folder: Path, name: str = "run_lock") -> Iterator[subprocess.
         process.communicate(timeout=10)
 
 
-def test_a_second_process_is_refused_with_who_holds_it_and_freed_by_its_death(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_who_holds_it_and_freed_by_its_death(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "proj"
     with held_elsewhere(folder) as process:
         for lock in (run_lock, step_lock):
             with pytest.raises(ProjectBusy) as caught, lock(folder):
                 pass
             assert caught.value.exit_code == 3 and caught.value.remedy
-            assert "Project proj" in str(caught.value) and f'"pid": {process.pid}' in str(caught.value)
+            assert "Project proj" in str(caught.value) and f'"pid": {process.pid}' in str(
+                caught.value
+            )
         process.kill()
         process.wait(10)
         with run_lock(folder):
@@ -75,7 +83,9 @@ def test_two_projects_do_not_hold_each_other(tmp_path: Path) -> None:
         pass
 
 
-def test_inside_a_run_its_steps_work_under_the_runs_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inside_a_run_its_steps_work_under_the_runs_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with held_elsewhere(tmp_path):
         monkeypatch.setenv(RUN_FOLDER, str(tmp_path / "runs/1"))
         with step_lock(tmp_path):
@@ -125,19 +135,32 @@ def commands_in(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("program", ["open('began', 'w'); import time; time.sleep(60)", STUBBORN])
-def test_what_a_killed_step_has_left_is_cleared_away_by_the_next(tmp_path: Path, program: str) -> None:
+def test_what_a_killed_step_has_left_is_cleared_away_by_the_next(
+    tmp_path: Path, program: str
+) -> None:
     """Its command goes on alone, and would write into what is made anew; a file was half written."""
     process = subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path), program], cwd=CHECKOUT)
     mine = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
     try:
-        wait_until("the command", lambda: ((tmp_path / "began").exists(), ""), seconds=20, alive=lambda: process.poll() is None)
+        wait_until(
+            "the command",
+            lambda: ((tmp_path / "began").exists(), ""),
+            seconds=20,
+            alive=lambda: process.poll() is None,
+        )
         processes.end_orphans(tmp_path)
         assert len(commands_in(tmp_path)) == 2, "whose step lives goes on"
         process.kill()
         process.wait(10)
         with step_lock(tmp_path):
-            assert [p.pid for p in commands_in(tmp_path)] == [mine.pid], "what a person does there is not ours"
-        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"began", ".run.lock", ".step.lock"}
+            assert [p.pid for p in commands_in(tmp_path)] == [mine.pid], (
+                "what a person does there is not ours"
+            )
+        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {
+            "began",
+            ".run.lock",
+            ".step.lock",
+        }
     finally:
         mine.kill()
         mine.wait(10)
@@ -153,7 +176,9 @@ def begun(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Run:
     return Run(run)
 
 
-def test_a_killed_run_is_not_running_though_another_has_its_pid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_not_running_though_another_has_its_pid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = begun(tmp_path, monkeypatch, "1")
     assert killed.status == "killed"
     other = begun(tmp_path, monkeypatch, "2")
@@ -170,7 +195,9 @@ def test_what_names_no_holder_is_no_reason_to_fail(tmp_path: Path, content: byte
             pass
 
 
-def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = begun(tmp_path, monkeypatch, "1")
     with run_lock(tmp_path):
         assert run.status == "running"
@@ -179,7 +206,9 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_killed(tmp_path: Path, mon
     assert run.status == "completed"
 
 
-def test_another_user_who_may_only_read_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_user_who_may_only_read_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with TemporaryDirectory() as made:
         folder = Path(made, "proj")
         killed, going_on = begun(folder, monkeypatch, "1"), begun(folder, monkeypatch, "2")
@@ -209,7 +238,9 @@ def as_somebody_else(folder: str) -> Iterator[None]:
             os.seteuid(0)
 
 
-def test_who_asks_for_a_status_keeps_no_run_from_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_for_a_status_keeps_no_run_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, ended = begun(tmp_path, monkeypatch, "1"), threading.Event()
 
     def ask() -> None:

@@ -49,9 +49,17 @@ def test_its_owner_works_on_it(
 @as_root
 @pytest.mark.parametrize(
     ("me", "owner", "record_owner"),
-    [(ROOT, ANA, None), (ROOT, ANA, ANA), (ROOT, ANA, ROOT), (ROOT, ROOT, ANA), (ANA, BETO, None), (ANA, BETO, BETO),
-     (ANA, ROOT, ROOT), (ANA, ROOT, BETO)],
-)  # fmt: skip
+    [
+        (ROOT, ANA, None),
+        (ROOT, ANA, ANA),
+        (ROOT, ANA, ROOT),
+        (ROOT, ROOT, ANA),
+        (ANA, BETO, None),
+        (ANA, BETO, BETO),
+        (ANA, ROOT, ROOT),
+        (ANA, ROOT, BETO),
+    ],
+)
 def test_another_users_project_is_refused(
     me: int, owner: int, record_owner: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,9 @@ from pgrepl_lib.cluster import state
 from pgrepl_lib.params import Params
 
 
-def test_one_of_that_name_elsewhere_or_a_similar_name_is_offered_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_that_name_elsewhere_or_a_similar_name_is_offered_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     default, other = tmp_path / "default", tmp_path / "outra pasta"
     monkeypatch.setattr(projects, "default_workdir", lambda: default)
     for folder in (default / "novato", other / "longe"):

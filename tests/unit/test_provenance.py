@@ -16,7 +16,12 @@ def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        ["git", *identity, *arguments],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
@@ -58,7 +63,9 @@ def test_the_commit_and_whether_it_was_clean(checkout: Path) -> None:
     assert "repository_unknown" not in provenance.facts()
 
 
-def test_an_installed_package_says_so_and_asks_no_repository(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_says_so_and_asks_no_repository(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lies_in(monkeypatch, None)
     monkeypatch.setenv("PATH", "")
     assert unknown() == f"an installed package: pgrepl {version('pgrepl')}"
@@ -90,7 +97,9 @@ def test_why_it_is_not_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to another user")
-def test_a_repository_that_git_does_not_trust(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_that_git_does_not_trust(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(checkout))
     monkeypatch.delenv("SUDO_UID", raising=False)
     for path in (checkout, checkout / ".git"):

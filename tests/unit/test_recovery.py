@@ -24,7 +24,9 @@ def seen(received: str | None, replayed: str | None, waits_for: str | None = WAI
     return Recovery.of(row(received, replayed, waits_for))
 
 
-@pytest.mark.parametrize(("lsn", "bytes_"), [("0/3000060", 0x3000060), ("1/0", 1 << 32), (None, 0), ("", 0)])
+@pytest.mark.parametrize(
+    ("lsn", "bytes_"), [("0/3000060", 0x3000060), ("1/0", 1 << 32), (None, 0), ("", 0)]
+)
 def test_a_position_in_bytes(lsn: str | None, bytes_: int) -> None:
     assert position(lsn) == bytes_
 
@@ -45,7 +47,9 @@ def test_a_position_in_bytes(lsn: str | None, bytes_: int) -> None:
         (None, {"recovering": False, "pause": None}, Replay.ENDED),
     ],
 )
-def test_what_replay_waits_for_says_what_it_does(waits_for: str | None, more: Row, doing: Replay) -> None:
+def test_what_replay_waits_for_says_what_it_does(
+    waits_for: str | None, more: Row, doing: Replay
+) -> None:
     assert Recovery.of(row("0/2", "0/1", waits_for, **more)).doing is doing
 
 
@@ -69,7 +73,9 @@ def test_a_record_more_is_an_advance() -> None:
     assert more.has_more_than(less) and not less.has_more_than(more)
 
 
-@pytest.mark.parametrize("received", [None, "0/C000000"], ids=["nothing", "the segment's beginning"])
+@pytest.mark.parametrize(
+    "received", [None, "0/C000000"], ids=["nothing", "the segment's beginning"]
+)
 def test_since_a_restart_only_what_is_replayed_is_known(received: str | None) -> None:
     found, other = seen(received, "0/C3FFFA8"), seen("0/C3FFF00", "0/C3FFF00")
     assert found.restarted and found.complete and found.has_more_than(other)

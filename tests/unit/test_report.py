@@ -29,7 +29,19 @@ from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
 
-from ..journals import SET_UP, Line, at, begun, chapter, check, completed, engine, journal, step, stopped
+from ..journals import (
+    SET_UP,
+    Line,
+    at,
+    begun,
+    chapter,
+    check,
+    completed,
+    engine,
+    journal,
+    step,
+    stopped,
+)
 
 PRIMARY = SET_UP[1]
 HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[31mred\x1b[0m\x00\x07\u202egnp\ud800{{ 7*7 }}</title></style></svg>]]>"
@@ -71,7 +83,10 @@ FAILED_STEP = step(
     exit_code=1,
     error="Exit code 1: pg_basebackup\n  what to do: allow the login",
 )
-DRILL = [step(3.0, PRIMARY, "Falha de propósito", "failed", cell="simulacao"), step(3.5, PRIMARY, "Outra vez", cell="depois")]
+DRILL = [
+    step(3.0, PRIMARY, "Falha de propósito", "failed", cell="simulacao"),
+    step(3.5, PRIMARY, "Outra vez", cell="depois"),
+]
 ENDS: dict[str, tuple[list[Line], str, str, str]] = {
     "completed": (
         completed(),
@@ -97,7 +112,12 @@ ENDS: dict[str, tuple[list[Line], str, str, str]] = {
         "bad",
         "em “Aceita escritas”. Até ali, 0 de 1",
     ),
-    "cell": (stopped("failed", *DRILL, error="NameError"), "✘", "bad", f"Falhou no capítulo {PRIMARY}. Até ali"),
+    "cell": (
+        stopped("failed", *DRILL, error="NameError"),
+        "✘",
+        "bad",
+        f"Falhou no capítulo {PRIMARY}. Até ali",
+    ),
     "interrupted": (stopped("interrupted"), "■", "stopped", "ela continua de onde parou."),
     "killed": (
         stopped("killed"),
@@ -106,8 +126,18 @@ ENDS: dict[str, tuple[list[Line], str, str, str]] = {
         f"Interrompida sem fim registrado no capítulo {PRIMARY}: o processo foi morto",
     ),
     "first line": ([begun()], "■", "stopped", "Interrompida sem fim registrado: o processo"),
-    "manual": ([at(0, "run", run="1"), engine(), step(1, "cli", "Trocar")], "✎", "open", "fora de uma execução"),
-    "manual, failed": ([check(1, PRIMARY, "Aceita", False)], "✘", "bad", "0 de 1 verificação passaram"),
+    "manual": (
+        [at(0, "run", run="1"), engine(), step(1, "cli", "Trocar")],
+        "✎",
+        "open",
+        "fora de uma execução",
+    ),
+    "manual, failed": (
+        [check(1, PRIMARY, "Aceita", False)],
+        "✘",
+        "bad",
+        "0 de 1 verificação passaram",
+    ),
     "empty": ([], "■", "stopped", "O registro está vazio."),
     "odd": ([begun(), at(1, "end", status="exploded")], "■", "stopped", "exploded"),
     "bare": (
@@ -128,7 +158,10 @@ def test_the_verdict_comes_first_and_says_how_it_ended(tmp_path: Path, name: str
     assert (found.sign, found.tone) == (sign, tone) and text in found.text
     html = report.page(run)
     said = Page(html).text
-    assert said.index(found.text) < said.index("O que foi montado") and f'class="verdict {tone}"' in html
+    assert (
+        said.index(found.text) < said.index("O que foi montado")
+        and f'class="verdict {tone}"' in html
+    )
     root = suites(run)
     assert (int(root.get("errors", "")) + int(root.get("failures", "")) == 0) is (name in GREEN)
 
@@ -137,16 +170,22 @@ def test_a_run_that_goes_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = journal(tmp_path / "runs" / "1", [begun(pid=os.getpid()), chapter(0.1, SET_UP[0])])
     monkeypatch.setenv(audit.RUN_FOLDER, str(run.folder))
     with lock.run_lock(tmp_path):
-        assert run.status == "running" and verdict.of(run).text.startswith(f"Em andamento no capítulo {SET_UP[0]}: até agora")
+        assert run.status == "running" and verdict.of(run).text.startswith(
+            f"Em andamento no capítulo {SET_UP[0]}: até agora"
+        )
         assert suites(run).get("errors") == "1"
     assert Run(run.folder).status == "killed"
 
 
 def test_a_journal_that_was_changed_proves_nothing(tmp_path: Path) -> None:
     run = journal(tmp_path / "runs" / "1", completed())
-    run.folder.joinpath("journal.jsonl").write_text(run.folder.joinpath("journal.jsonl").read_text().replace("14.23", "14.99"))
+    run.folder.joinpath("journal.jsonl").write_text(
+        run.folder.joinpath("journal.jsonl").read_text().replace("14.23", "14.99")
+    )
     again = Run(run.folder)
-    assert verdict.of(again).tone == "bad" and "a linha 5 do journal.jsonl" in verdict.of(again).text
+    assert (
+        verdict.of(again).tone == "bad" and "a linha 5 do journal.jsonl" in verdict.of(again).text
+    )
     assert "✘ a linha 5 não confere" in Page(report.page(again)).text
     assert suites(again).find("testsuite[@name='pgrepl']/testcase/error") is not None
 
@@ -154,7 +193,9 @@ def test_a_journal_that_was_changed_proves_nothing(tmp_path: Path) -> None:
 def test_a_run_without_a_check_is_not_shown_as_one_that_passed(tmp_path: Path) -> None:
     lines = [line for line in completed() if line["kind"] != "check"]
     root = suites(journal(tmp_path / "runs" / "1", lines))
-    assert [case.get("name") for case in root.iter("testcase") if case.find("skipped") is not None] == ["no check was made"]
+    assert [
+        case.get("name") for case in root.iter("testcase") if case.find("skipped") is not None
+    ] == ["no check was made"]
 
 
 def test_the_same_journal_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
@@ -210,7 +251,9 @@ def test_a_failure_says_what_to_do(tmp_path: Path) -> None:
     assert "(NameError)" in html and f'<a href="{PRIMARY}.html">caderno executado</a>' in html
     assert "A figura mostra o que foi pedido" in html
     killed = report.page(journal(tmp_path / "d" / "1", ENDS["killed"][0]))
-    assert f"{SET_UP[0]}.html" in killed and f"{PRIMARY}.html" not in killed, "the killed chapter has no page"
+    assert f"{SET_UP[0]}.html" in killed and f"{PRIMARY}.html" not in killed, (
+        "the killed chapter has no page"
+    )
 
 
 def hostile() -> list[Line]:
@@ -230,7 +273,16 @@ def hostile() -> list[Line]:
             cell=HOSTILE,
             commands=[{"command": HOSTILE, "exit_code": HOSTILE, "output": HOSTILE * 99}],
         ),
-        check(3, PRIMARY, HOSTILE, False, expected=HOSTILE, seen=HOSTILE, hint=f"`{HOSTILE}` **{HOSTILE}**", cell=HOSTILE),
+        check(
+            3,
+            PRIMARY,
+            HOSTILE,
+            False,
+            expected=HOSTILE,
+            seen=HOSTILE,
+            hint=f"`{HOSTILE}` **{HOSTILE}**",
+            cell=HOSTILE,
+        ),
         at(4, "rejoin", name=HOSTILE, seen={HOSTILE: HOSTILE}),
         chapter(4, "javascript:alert(1)//", "completed"),
         at(
@@ -255,14 +307,20 @@ def test_nothing_of_a_journal_gets_out_of_its_place(tmp_path: Path) -> None:
     run = journal(tmp_path / "runs" / "1", hostile())
     html = report.page(run)
     found = Page(html)
-    harmless = report.page(journal(tmp_path / "runs" / "2", json.loads(json.dumps(hostile()).replace("script>", "b>"))))
+    harmless = report.page(
+        journal(tmp_path / "runs" / "2", json.loads(json.dumps(hostile()).replace("script>", "b>")))
+    )
     assert {tag for tag, _ in found.elements} <= {
         tag for tag, _ in Page(report.page(journal(tmp_path / "3", completed()))).elements
     } | {"br", "section"}
     assert len(found.elements) == len(Page(harmless).elements), "what the text says does not matter"
     assert not [name for _, given in found.elements for name in given if name.startswith("on")]
-    assert all(re.fullmatch(r"#[\w-]+|[\w-]+\.html(#cell-id=.*)?", link) for link in found.all("href")), found.all("href")
-    assert "<script>alert(1)</script>" in found.text and "{{ 7*7 }}" in found.text, "it is told, as text"
+    assert all(
+        re.fullmatch(r"#[\w-]+|[\w-]+\.html(#cell-id=.*)?", link) for link in found.all("href")
+    ), found.all("href")
+    assert "<script>alert(1)</script>" in found.text and "{{ 7*7 }}" in found.text, (
+        "it is told, as text"
+    )
     assert "red␀␇⟨U+202E⟩gnp⟨U+D800⟩" in found.text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html)
     assert "alert(1)" in "".join(suites(run).itertext())
@@ -272,16 +330,33 @@ def test_it_needs_nothing_else_and_every_picture_has_a_name(tmp_path: Path) -> N
     html = report.page(journal(tmp_path / "runs" / "1", completed()))
     found = Page(html)
     tags = [tag for tag, _ in found.elements]
-    assert ("html", {"lang": "pt"}) in found.elements and not {"script", "link", "img", "iframe", "object", "base"} & set(tags)
+    assert ("html", {"lang": "pt"}) in found.elements and not {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "object",
+        "base",
+    } & set(tags)
     assert found.all("src") == [] and not re.search(r"url\((?!#)|@import", html)
-    (policy,) = [given["content"] for tag, given in found.elements if given.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        given["content"]
+        for tag, given in found.elements
+        if given.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy.startswith("default-src 'none'")
     pictures = [given for tag, given in found.elements if tag == "svg"]
-    assert len(pictures) >= 8 and all(p.get("aria-label") if p.get("role") == "img" else p["aria-hidden"] for p in pictures)
+    assert len(pictures) >= 8 and all(
+        p.get("aria-label") if p.get("role") == "img" else p["aria-hidden"] for p in pictures
+    )
     ids = found.all("id")
-    assert len(ids) == len(set(ids)) and {link[1:] for link in found.all("href") if link[0] == "#"} <= set(ids)
+    assert len(ids) == len(set(ids)) and {
+        link[1:] for link in found.all("href") if link[0] == "#"
+    } <= set(ids)
     levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1 and all(after <= before + 1 or before == 2 for before, after in pairwise(levels))
+    assert levels[0] == 1 and all(
+        after <= before + 1 or before == 2 for before, after in pairwise(levels)
+    )
 
 
 def test_long_output_is_folded_and_short_output_is_not(tmp_path: Path) -> None:
@@ -290,7 +365,9 @@ def test_long_output_is_folded_and_short_output_is_not(tmp_path: Path) -> None:
     lines[6]["commands"][0]["command"] = "cat > compose.yaml <<'END'\n" + "campo: 7\n" * 40 + "END"
     html = report.page(journal(tmp_path / "runs" / "1", lines))
     assert (
-        html.count("<summary>saída: 40 linhas</summary>") == html.count("<summary>o comando inteiro: 42 linhas</summary>") == 1
+        html.count("<summary>saída: 40 linhas</summary>")
+        == html.count("<summary>o comando inteiro: 42 linhas</summary>")
+        == 1
     )
     assert html.count("<details>") == 3 and html.count("campo: 7") == 40
 
@@ -301,7 +378,9 @@ def test_long_output_is_folded_and_short_output_is_not(tmp_path: Path) -> None:
 def test_bars_stand_where_the_journal_says(tmp_path: Path) -> None:
     run = journal(tmp_path / "runs" / "1", completed())
     found = timeline.bars(run, str)
-    assert [(b.title, b.outcome, round(b.start, 2), round(b.seconds, 2)) for b in found[PRIMARY]] == [
+    assert [
+        (b.title, b.outcome, round(b.start, 2), round(b.seconds, 2)) for b in found[PRIMARY]
+    ] == [
         ("Criar a senha", "changed", 0.8, 1.2),
         ("Configurar a replicação", "changed", 2.0, 0.5),
         ("Permitir a replicação", "unchanged", 2.59, 0.01),
@@ -327,12 +406,16 @@ def test_a_clock_that_was_set_back_gives_no_negative_bar(tmp_path: Path) -> None
     assert "O relógio" not in report.page(journal(tmp_path / "runs" / "2", completed()))
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0004, 3, 86400.0, 1e300, float("inf"), float("nan"), "x", None, -5, True])
+@pytest.mark.parametrize(
+    "seconds", [0, 0.0004, 3, 86400.0, 1e300, float("inf"), float("nan"), "x", None, -5, True]
+)
 def test_any_duration_can_be_drawn(tmp_path: Path, seconds: Any) -> None:
     lines = [*completed()[:6], step(2, PRIMARY, "Um passo", took=seconds), *completed()[7:]]
     run = journal(tmp_path / "runs" / "1", lines)
     html = report.page(run)
-    widths = [float(w) for w in re.findall(r'<rect class="\w+" x="[\d.]+" y="\d+" width="([\d.]+)"', html)]
+    widths = [
+        float(w) for w in re.findall(r'<rect class="\w+" x="[\d.]+" y="\d+" width="([\d.]+)"', html)
+    ]
     assert widths and all(0 < w <= 820 for w in widths)
     ElementTree.fromstring(junit.text(run))
 
@@ -371,7 +454,9 @@ def stored_pictures() -> list[tuple[str, str]]:
     found = []
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
-            data = [o["data"] for o in cell.get("outputs", []) if "image/svg+xml" in o.get("data", {})]
+            data = [
+                o["data"] for o in cell.get("outputs", []) if "image/svg+xml" in o.get("data", {})
+            ]
             found += [(f"{path.stem}#{cell['id']}", "".join(d["image/svg+xml"])) for d in data]
     return found
 
@@ -380,19 +465,38 @@ def stored_pictures() -> list[tuple[str, str]]:
 def test_the_chapters_pictures_are_those_that_are_stored(where: str, stored: str) -> None:
     names = re.findall(r'font-size="17" fill="#1d3b53">([^<]+)<', stored)
     described = zip(
-        names[1:], re.findall("application_name ([^<]*)", stored), re.findall(r'12">slot (\w+)', stored), strict=True
+        names[1:],
+        re.findall("application_name ([^<]*)", stored),
+        re.findall(r'12">slot (\w+)', stored),
+        strict=True,
     )
     primary = SimpleNamespace(name=names[0])
-    replicas = [SimpleNamespace(name=n, application_name=a, slot=s, upstream=primary) for n, a, s in described]
-    cluster: Any = SimpleNamespace(primary=primary, params=SimpleNamespace(pg_version=14), replicas=replicas)
+    replicas = [
+        SimpleNamespace(name=n, application_name=a, slot=s, upstream=primary)
+        for n, a, s in described
+    ]
+    cluster: Any = SimpleNamespace(
+        primary=primary, params=SimpleNamespace(pg_version=14), replicas=replicas
+    )
     alt = re.findall("<title>(.*?)</title>", stored)[0]
-    made = pictured.topology(cluster, network="rede do cluster", writes="escritas e leituras", reads="só leituras", alt=alt)
+    made = pictured.topology(
+        cluster,
+        network="rede do cluster",
+        writes="escritas e leituras",
+        reads="só leituras",
+        alt=alt,
+    )
     assert made == stored
 
 
 @pytest.mark.parametrize("narrow", [False, True])
 def test_a_cascade_and_a_fenced_instance_are_drawn_apart(narrow: bool) -> None:
-    upstreams = {"replica": "primary", "replica-2": "primary", "replica-3": "replica", "replica-4": "replica-3"}
+    upstreams = {
+        "replica": "primary",
+        "replica-2": "primary",
+        "replica-3": "replica",
+        "replica-4": "replica-3",
+    }
     nodes = [
         picture.Node("primary", "primary", ("w",)),
         picture.Node("old", "fenced", ("f",)),
@@ -403,10 +507,17 @@ def test_a_cascade_and_a_fenced_instance_are_drawn_apart(narrow: bool) -> None:
     space = "{http://www.w3.org/2000/svg}"
     boxes = [(float(g[0].get("x", 0)), float(g[0].get("y", 0))) for g in drawn.iter(f"{space}g")]
     assert len(set(boxes)) == 6 and all(x + 230 <= width and y + 104 <= height for x, y in boxes)
-    assert not [1 for i, (x, y) in enumerate(boxes) for a, b in boxes[:i] if abs(x - a) < 230 and abs(y - b) < 104], "overlap"
+    assert not [
+        1
+        for i, (x, y) in enumerate(boxes)
+        for a, b in boxes[:i]
+        if abs(x - a) < 230 and abs(y - b) < 104
+    ], "overlap"
     assert len([p for p in drawn.iter(f"{space}path") if p.get("marker-end")]) == 4
     ring = [picture.Node("a", "replica", (), "b"), picture.Node("b", "replica", (), "a")]
-    assert "WAL" not in picture.draw(ring, network="n", alt="a", narrow=narrow), "nobody is the first"
+    assert "WAL" not in picture.draw(ring, network="n", alt="a", narrow=narrow), (
+        "nobody is the first"
+    )
 
 
 @pytest.mark.parametrize(
@@ -416,13 +527,22 @@ def test_a_cascade_and_a_fenced_instance_are_drawn_apart(narrow: bool) -> None:
         ([begun(), engine()], [("primary", "primary", ""), ("replica", "replica", "primary")]),
         (
             [begun(params={"replicas": 2})],
-            [("primary", "primary", ""), ("replica", "replica", "primary"), ("replica-2", "replica", "primary")],
+            [
+                ("primary", "primary", ""),
+                ("replica", "replica", "primary"),
+                ("replica-2", "replica", "primary"),
+            ],
         ),
-        ([begun(), at(1, "state")], [("primary", "primary", ""), ("replica", "replica", "primary")]),
+        (
+            [begun(), at(1, "state")],
+            [("primary", "primary", ""), ("replica", "replica", "primary")],
+        ),
         ([step(1, "cli", "Algo")], []),
     ],
 )
-def test_instances_are_those_left_or_else_those_wanted(tmp_path: Path, lines: list[Line], found: list[Any]) -> None:
+def test_instances_are_those_left_or_else_those_wanted(
+    tmp_path: Path, lines: list[Line], found: list[Any]
+) -> None:
     run = journal(tmp_path / "runs" / "1", lines)
     assert [(i["name"], i["role"], i["upstream"]) for i in report.instances(run)] == found
     assert ("O registro não diz que instâncias existem" in report.page(run)) is not bool(found)
@@ -435,10 +555,19 @@ def test_every_correction_is_told_with_what_is_done_instead(tmp_path: Path) -> N
     lines = [begun(), *(chapter(1, name, "completed") for name in SET_UP)]
     told = [c for s in journal(tmp_path, lines).chapters for c in corrections.made_by(s)]
     assert sorted(c.number for c in told) == list(range(1, 14))
-    assert all(c.wrong.endswith(".") and "\n" not in c.wrong and 40 < len(c.wrong) < 260 and c.done and c.cell for c in told)
+    assert all(
+        c.wrong.endswith(".")
+        and "\n" not in c.wrong
+        and 40 < len(c.wrong) < 260
+        and c.done
+        and c.cell
+        for c in told
+    )
 
 
-def test_an_unfinished_chapter_made_only_the_corrections_before_its_last_step(tmp_path: Path) -> None:
+def test_an_unfinished_chapter_made_only_the_corrections_before_its_last_step(
+    tmp_path: Path,
+) -> None:
     run = journal(tmp_path, stopped("killed", step(3, PRIMARY, "Permitir", cell="permissoes")))
     assert [c.number for c in corrections.made_by(run.chapters[1])] == [1, 2, 3]
     assert corrections.made_by(run.chapters[2]) == [], "not reached"
@@ -452,7 +581,9 @@ def test_a_signed_folder_is_not_changed(tmp_path: Path) -> None:
     path = report.write(run)
     (run.folder / STATEMENT).write_text("signed")
     written = path.stat().st_mtime_ns
-    assert report.write(run) == path and path.stat().st_mtime_ns == written, "equal bytes: nothing is written"
+    assert report.write(run) == path and path.stat().st_mtime_ns == written, (
+        "equal bytes: nothing is written"
+    )
     path.write_text("of another version")
     with pytest.raises(ParameterError, match="--output FILE"):
         report.write(run)
@@ -471,9 +602,15 @@ def test_the_command_writes_it_again_from_the_journal_alone(tmp_path: Path) -> N
     done = CliRunner().invoke(main, ["report", *options])
     assert (done.exit_code, done.stdout) == (0, f"{run.folder / 'report.html'}\n")
     output = tmp_path / "elsewhere.html"
-    done = CliRunner().invoke(main, ["report", str(run.folder), *options, "--output", str(output), "--json"])
+    done = CliRunner().invoke(
+        main, ["report", str(run.folder), *options, "--output", str(output), "--json"]
+    )
     told = json.loads(done.stdout)
-    assert told["report"] == str(output) and told["status"] == "completed" and told["verdict"].startswith("Concluída: 2 de 2")
+    assert (
+        told["report"] == str(output)
+        and told["status"] == "completed"
+        and told["verdict"].startswith("Concluída: 2 de 2")
+    )
     assert output.read_bytes() == (run.folder / "report.html").read_bytes()
     assert CliRunner().invoke(main, ["report", "nothing", *options]).exit_code == 2
 
@@ -483,7 +620,9 @@ def test_writing_is_quick_and_nothing_is_imported_for_it_before(tmp_path: Path) 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
     lines = completed()
-    lines[7:7] = [step(2.1, PRIMARY, f"Passo {n}", took=0.01, diff=lines[7]["diff"]) for n in range(60)]
+    lines[7:7] = [
+        step(2.1, PRIMARY, f"Passo {n}", took=0.01, diff=lines[7]["diff"]) for n in range(60)
+    ]
     run = journal(tmp_path / "runs" / "1", lines)
     spent = []
     for _ in range(3):
@@ -498,28 +637,56 @@ def test_writing_is_quick_and_nothing_is_imported_for_it_before(tmp_path: Path) 
 
 ATTRIBUTES = {
     "testsuites": {"name", "tests", "failures", "errors", "time"},
-    "testsuite": {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"},
+    "testsuite": {
+        "name",
+        "tests",
+        "failures",
+        "errors",
+        "skipped",
+        "time",
+        "timestamp",
+        "hostname",
+    },
     "testcase": {"name", "classname", "time"},
     "failure": {"message", "type"},
     "error": {"message", "type"},
     "skipped": set(),
 }
-CHILDREN = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error", "skipped"}}
+CHILDREN = {
+    "testsuites": {"testsuite"},
+    "testsuite": {"testcase"},
+    "testcase": {"failure", "error", "skipped"},
+}
 
 
-@pytest.mark.parametrize("lines", [*(lines for lines, *_ in ENDS.values()), hostile()], ids=[*ENDS, "hostile"])
+@pytest.mark.parametrize(
+    "lines", [*(lines for lines, *_ in ENDS.values()), hostile()], ids=[*ENDS, "hostile"]
+)
 def test_junit_is_what_its_schemas_allow(tmp_path: Path, lines: list[Line]) -> None:
     root = suites(journal(tmp_path / "runs" / "1", lines))
     assert root.tag == "testsuites"
     for element in root.iter():
-        assert set(element.keys()) <= ATTRIBUTES[element.tag] and {c.tag for c in element} <= CHILDREN.get(element.tag, set())
+        assert set(element.keys()) <= ATTRIBUTES[element.tag] and {
+            c.tag for c in element
+        } <= CHILDREN.get(element.tag, set())
         assert all(re.fullmatch(r"\d+\.\d{3}", v) for k, v in element.items() if k == "time")
     for suite in root:
-        assert {"name", "tests", "failures", "errors", "skipped", "time"} <= set(suite.keys()) and suite.get("name")
-        assert all(c.get("name") and c.get("classname", "").startswith("pgrepl.") and len(c) <= 1 for c in suite)
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", "2026-11-23T20:00:00"))
+        assert {"name", "tests", "failures", "errors", "skipped", "time"} <= set(
+            suite.keys()
+        ) and suite.get("name")
+        assert all(
+            c.get("name") and c.get("classname", "").startswith("pgrepl.") and len(c) <= 1
+            for c in suite
+        )
+        assert re.fullmatch(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", "2026-11-23T20:00:00")
+        )
     for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
-        assert int(root.get(attribute, "")) == sum(int(s.get(attribute, "")) for s in root) == len(list(root.iter(tag)))
+        assert (
+            int(root.get(attribute, ""))
+            == sum(int(s.get(attribute, "")) for s in root)
+            == len(list(root.iter(tag)))
+        )
 
 
 def test_junit_has_a_suite_for_each_chapter_and_a_case_for_each_check(tmp_path: Path) -> None:
@@ -543,20 +710,38 @@ def test_junit_has_a_suite_for_each_chapter_and_a_case_for_each_check(tmp_path: 
 
 
 def test_a_check_that_was_not_tried_is_told_as_such(tmp_path: Path) -> None:
-    lines = [*completed()[:-1], check(3.2, PRIMARY, "Um endereço fora da regra é recusado", tried=False), completed()[-1]]
+    lines = [
+        *completed()[:-1],
+        check(3.2, PRIMARY, "Um endereço fora da regra é recusado", tried=False),
+        completed()[-1],
+    ]
     run = journal(tmp_path / "runs" / "1", lines)
     assert run.counts()["checks"] == {"passed": 2, "failed": 0, "not_tried": 1}
-    assert verdict.of(run).text.startswith("Concluída: 2 de 3 verificações passaram, 1 não pôde ser tentada; ")
+    assert verdict.of(run).text.startswith(
+        "Concluída: 2 de 3 verificações passaram, 1 não pôde ser tentada; "
+    )
     html = report.page(run)
-    assert html.count("✔ passou") == 2 and html.count("○ não tentada") == 1 and "○ Um endereço fora" in html
-    assert [c.get("name") for c in suites(run).iter("testcase") if c.find("skipped") is not None] == [lines[-2]["title"]]
+    assert (
+        html.count("✔ passou") == 2
+        and html.count("○ não tentada") == 1
+        and "○ Um endereço fora" in html
+    )
+    assert [
+        c.get("name") for c in suites(run).iter("testcase") if c.find("skipped") is not None
+    ] == [lines[-2]["title"]]
 
 
 def test_how_a_program_ended_and_why_a_commit_is_not_known(tmp_path: Path) -> None:
     ended = step(
-        1, PRIMARY, "Copiar", "interrupted", commands=[{"command": "pg_basebackup", "exit_code": -15, "output": "10%"}]
+        1,
+        PRIMARY,
+        "Copiar",
+        "interrupted",
+        commands=[{"command": "pg_basebackup", "exit_code": -15, "output": "10%"}],
     )
-    opening = begun(PRIMARY, repository=None, repository_unknown="Exit code 128: dubious <ownership>")
+    opening = begun(
+        PRIMARY, repository=None, repository_unknown="Exit code 128: dubious <ownership>"
+    )
     html = report.page(journal(tmp_path / "runs" / "1", [opening, ended]))
     assert "encerrado pelo sinal 15" in html and "código de saída -15" not in html
     assert "Exit code 128: dubious &lt;ownership&gt;" in html and "não se sabe" in html

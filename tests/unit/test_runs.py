@@ -42,7 +42,12 @@ def ran(project: Path, name: str, status: str = "completed") -> Run:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a killed run, a failed one that goes on from it, one that completed, and one more."""
     project = tmp_path_factory.mktemp("original") / "demo"
-    ran(project, KILLED, "killed"), ran(project, FAILED, "failed"), ran(project, "20261123T213000Z"), ran(project, LAST)
+    (
+        ran(project, KILLED, "killed"),
+        ran(project, FAILED, "failed"),
+        ran(project, "20261123T213000Z"),
+        ran(project, LAST),
+    )
     return project
 
 
@@ -54,14 +59,24 @@ def project(original: Path, tmp_path: Path) -> Path:
 
 def pgrepl(project: Path, *words: str | Path) -> Result:
     """A command about the project, in this process, as on a terminal."""
-    arguments = [str(words[0]), "--project", "demo", "-p", "workdir", str(project.parent), *map(str, words[1:])]
+    arguments = [
+        str(words[0]),
+        "--project",
+        "demo",
+        "-p",
+        "workdir",
+        str(project.parent),
+        *map(str, words[1:]),
+    ]
     done = CliRunner().invoke(main, arguments, color=True)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done
 
 
 def statuses(project: Path) -> dict[str, str]:
-    return {row["run"]: row["status"] for row in json.loads(pgrepl(project, "runs", "--json").stdout)}
+    return {
+        row["run"]: row["status"] for row in json.loads(pgrepl(project, "runs", "--json").stdout)
+    }
 
 
 # --- which run it is -----------------------------------------------------------------------------------------
@@ -69,14 +84,25 @@ def statuses(project: Path) -> dict[str, str]:
 
 def test_verify_names_the_run_that_it_has_verified(project: Path, tmp_path: Path) -> None:
     done = pgrepl(project, "verify")
-    assert done.exit_code == 0 and done.stdout.startswith(f"verified: run {LAST} of project demo, 14 lines, "), done.stdout
+    assert done.exit_code == 0 and done.stdout.startswith(
+        f"verified: run {LAST} of project demo, 14 lines, "
+    ), done.stdout
     assert pgrepl(project, "verify", LAST).stdout == done.stdout
     copy = shutil.copytree(project / "runs" / LAST, tmp_path / "copy")
-    assert pgrepl(project, "verify", copy).stdout == done.stdout, "a copy may have any name, and the signed one is told"
+    assert pgrepl(project, "verify", copy).stdout == done.stdout, (
+        "a copy may have any name, and the signed one is told"
+    )
     told = json.loads(pgrepl(project, "verify", FAILED, "--json").stdout)
-    assert (told["verified"], told["run"], told["project"], told["status"]) == (True, FAILED, "demo", "failed")
+    assert (told["verified"], told["run"], told["project"], told["status"]) == (
+        True,
+        FAILED,
+        "demo",
+        "failed",
+    )
     (copy / "added").touch()
-    assert pgrepl(project, "verify", copy).stdout.startswith(f"not verified: run {LAST} of project demo\n  added: is in the")
+    assert pgrepl(project, "verify", copy).stdout.startswith(
+        f"not verified: run {LAST} of project demo\n  added: is in the"
+    )
 
 
 def test_another_run_in_the_place_of_one_is_not_verified(project: Path, tmp_path: Path) -> None:
@@ -86,26 +112,40 @@ def test_another_run_in_the_place_of_one_is_not_verified(project: Path, tmp_path
     shutil.copytree(project / "runs" / LAST, place)
     for asked in (FAILED, place):
         done = pgrepl(project, "verify", asked)
-        assert done.exit_code == 1 and f"is of run {LAST} of project demo, not of run {FAILED} of demo" in done.stdout
+        assert (
+            done.exit_code == 1
+            and f"is of run {LAST} of project demo, not of run {FAILED} of demo" in done.stdout
+        )
     assert statuses(project)[FAILED] == "misnamed"
     (project / JOURNAL).unlink()
-    assert pgrepl(project, "verify", FAILED).exit_code == 1, "also where nothing else says that this is a project"
+    assert pgrepl(project, "verify", FAILED).exit_code == 1, (
+        "also where nothing else says that this is a project"
+    )
     shutil.rmtree(place)
     shutil.copytree(ran(tmp_path / "other" / "another", FAILED).folder, place)
-    assert f"is of run {FAILED} of project another, not of run {FAILED} of demo" in pgrepl(project, "verify", FAILED).stdout
+    assert (
+        f"is of run {FAILED} of project another, not of run {FAILED} of demo"
+        in pgrepl(project, "verify", FAILED).stdout
+    )
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_the_run_before_is_never_taken_for_a_last_one_that_is_missing(project: Path, whole: bool) -> None:
+def test_the_run_before_is_never_taken_for_a_last_one_that_is_missing(
+    project: Path, whole: bool
+) -> None:
     folder = project / "runs" / LAST
     shutil.rmtree(folder) if whole else (folder / JOURNAL).unlink()
     for asked in ([], [LAST]):
         done = pgrepl(project, "verify", *asked)
-        assert done.exit_code == 1 and done.stdout.startswith(f"not verified: run {LAST}"), done.stdout
+        assert done.exit_code == 1 and done.stdout.startswith(f"not verified: run {LAST}"), (
+            done.stdout
+        )
         assert "is missing" in done.stdout and not done.stderr
         done = pgrepl(project, "report", *asked)
         assert done.exit_code == 2 and f"The journal of run {LAST} is missing" in done.stderr
-    assert statuses(project)[LAST] == "missing" and list(statuses(project).values())[-2] == "completed"
+    assert (
+        statuses(project)[LAST] == "missing" and list(statuses(project).values())[-2] == "completed"
+    )
 
 
 def test_an_older_run_that_is_missing_is_told(project: Path, tmp_path: Path) -> None:
@@ -113,12 +153,25 @@ def test_an_older_run_that_is_missing_is_told(project: Path, tmp_path: Path) -> 
     shutil.rmtree(project / "runs" / KILLED)
     done = pgrepl(project, "verify")
     assert (done.exit_code, done.stdout.splitlines()[1:]) == (
-        1, [f"  runs/{KILLED}: is missing, or has no journal: the project's journal says that this run began"])  # fmt: skip
+        1,
+        [
+            f"  runs/{KILLED}: is missing, or has no journal: the project's journal says that this run began"
+        ],
+    )
     assert pgrepl(project, "verify", LAST).exit_code == 0
     done = pgrepl(project, "verify", FAILED)
     assert (done.exit_code, done.stdout.splitlines()[1:]) == (
-        1, [f"  runs/{KILLED}: is missing: this run was signed as going on from it (it was killed, with 7 lines)"])  # fmt: skip
-    assert pgrepl(project, "verify", shutil.copytree(project / "runs" / FAILED, tmp_path / "copy")).exit_code == 0
+        1,
+        [
+            f"  runs/{KILLED}: is missing: this run was signed as going on from it (it was killed, with 7 lines)"
+        ],
+    )
+    assert (
+        pgrepl(
+            project, "verify", shutil.copytree(project / "runs" / FAILED, tmp_path / "copy")
+        ).exit_code
+        == 0
+    )
 
 
 def changed_before(project: Path) -> Iterator[tuple[str, Callable[[], Any], str, str]]:
@@ -126,7 +179,12 @@ def changed_before(project: Path) -> Iterator[tuple[str, Callable[[], Any], str,
     killed, path = KILLED, project / "runs" / KILLED / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     other = "is not what this run was signed as going on from: "
-    yield FAILED, lambda: path.write_bytes(b"".join(lines[:-1])), killed, f"{other}lines is 6, was 7, last is "
+    yield (
+        FAILED,
+        lambda: path.write_bytes(b"".join(lines[:-1])),
+        killed,
+        f"{other}lines is 6, was 7, last is ",
+    )
     yield (
         FAILED,
         lambda: path.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b"true", b"rm")])),
@@ -175,30 +233,53 @@ def test_the_run_that_it_goes_on_from_must_be_the_signed_one(project: Path, numb
 
 # --- which run is the last -----------------------------------------------------------------------------------
 
-DAMAGED = [b"", b"{", b"\xff", b"[" * 9999, b"7", b'{"kind":"run"}', b'{"kind":"run","run":[]}', b'{"kind":[],"run":"x"}',
-           b'{"kind":"run","run":"../../x"}', b'{"kind":"run","run":"\\u0000"}', b'{"kind":"run","run":""}']  # fmt: skip
+DAMAGED = [
+    b"",
+    b"{",
+    b"\xff",
+    b"[" * 9999,
+    b"7",
+    b'{"kind":"run"}',
+    b'{"kind":"run","run":[]}',
+    b'{"kind":[],"run":"x"}',
+    b'{"kind":"run","run":"../../x"}',
+    b'{"kind":"run","run":"\\u0000"}',
+    b'{"kind":"run","run":""}',
+]
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_damaged_line_of_the_projects_journal_changes_no_order_and_stops_nothing(project: Path, place: int) -> None:
+def test_a_damaged_line_of_the_projects_journal_changes_no_order_and_stops_nothing(
+    project: Path, place: int
+) -> None:
     path = project / JOURNAL
     lines, expected = path.read_bytes().splitlines(), [KILLED, FAILED, "20261123T213000Z", LAST]
     for damaged in DAMAGED:
         path.write_bytes(b"\n".join([*lines[:place], damaged, *lines[place + 1 :], b""]))
         assert [r.name for r in runs.of_project(project)] == expected, damaged
         done = pgrepl(project, "verify")
-        assert done.exit_code == 1 and f"../../journal.jsonl, line {place + 1}: does not carry the hash" in done.stdout
+        assert (
+            done.exit_code == 1
+            and f"../../journal.jsonl, line {place + 1}: does not carry the hash" in done.stdout
+        )
         assert pgrepl(project, "verify", LAST).exit_code == 0
         assert set(statuses(project)) == set(expected), "and no folder elsewhere is taken for a run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(audit.Journal, "record", lambda *_, **__: None)  # the journal stays as it is
-        assert ran(project, "20261123T230000Z").folder.joinpath(STATEMENT).exists(), "the next one is signed"
+        assert ran(project, "20261123T230000Z").folder.joinpath(STATEMENT).exists(), (
+            "the next one is signed"
+        )
 
 
-def test_the_order_is_that_of_the_journal_and_a_folder_that_it_does_not_name_is_not_the_last(project: Path) -> None:
+def test_the_order_is_that_of_the_journal_and_a_folder_that_it_does_not_name_is_not_the_last(
+    project: Path,
+) -> None:
     ran(project, "20251231T000000Z")  # the clock was set back
     shutil.copytree(project / "runs" / LAST, project / "runs/20301231T000000Z")
-    assert [r.name for r in runs.of_project(project)][0::5] == ["20301231T000000Z", "20251231T000000Z"]
+    assert [r.name for r in runs.of_project(project)][0::5] == [
+        "20301231T000000Z",
+        "20251231T000000Z",
+    ]
     assert pgrepl(project, "verify").stdout.startswith("verified: run 20251231T000000Z of")
     (project / JOURNAL).unlink()
     done = pgrepl(project, "verify")
@@ -220,8 +301,21 @@ def test_only_a_run_that_left_a_journal_is_resumed(project: Path) -> None:
 
 # --- odd journals --------------------------------------------------------------------------------------------
 
-ODD: list[Any] = [None, 7, 10**400, float("nan"), True, "x", "0001-01-01T00:00:00+14:00", [], [[]], {}, {"name": {}},
-                  {"x": {"role": []}}, {"x": {"name": "y", "upstream": "x"}}]  # fmt: skip
+ODD: list[Any] = [
+    None,
+    7,
+    10**400,
+    float("nan"),
+    True,
+    "x",
+    "0001-01-01T00:00:00+14:00",
+    [],
+    [[]],
+    {},
+    {"name": {}},
+    {"x": {"role": []}},
+    {"x": {"name": "y", "upstream": "x"}},
+]
 
 
 def places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -255,7 +349,12 @@ def test_no_value_in_a_journal_stops_those_who_read_it(tmp_path: Path) -> None:
         run = journal(tmp_path / "odd", [*lines[:number], odd, *lines[number + 1 :]])
         tried += 1
         try:
-            run.counts(), verdict.of(run), junit.text(run), compare.text(whole, run, compare.compare(whole, run))
+            (
+                run.counts(),
+                verdict.of(run),
+                junit.text(run),
+                compare.text(whole, run, compare.compare(whole, run)),
+            )
             if not run.unusable or tried % 10 == 0:  # else they are all alike: a line is left out
                 report.page(run)
         except Exception as error:
@@ -266,7 +365,9 @@ def test_no_value_in_a_journal_stops_those_who_read_it(tmp_path: Path) -> None:
 def test_a_line_is_only_as_deep_as_its_readers_can_follow() -> None:
     for levels, usable in ((18, True), (500, False)):
         for begin, end in (("[", "]"), ('{"a":', "}")):
-            line = '{"kind":"state","x":' + begin * levels + "1" * (begin != "[") + end * levels + "}"
+            line = (
+                '{"kind":"state","x":' + begin * levels + "1" * (begin != "[") + end * levels + "}"
+            )
             assert (runs.usable(line.encode()) is not None) is usable, line
 
 
@@ -276,11 +377,18 @@ def test_lines_that_are_no_records_are_left_out_and_told(project: Path) -> None:
     lines[3]["facts"], lines[9]["passed"] = None, "yes"
     run = journal(folder, lines)
     assert (run.unusable, len(run.entries), run.status) == (2, 12, "completed")
-    assert verdict.of(run).tone == "bad" and "2 linhas sem a forma de um registro" in verdict.of(run).text
-    assert "14 linhas" in report.page(run) and "✘ 2 não têm a forma de um registro e ficaram de fora" in report.page(run)
+    assert (
+        verdict.of(run).tone == "bad"
+        and "2 linhas sem a forma de um registro" in verdict.of(run).text
+    )
+    assert "14 linhas" in report.page(
+        run
+    ) and "✘ 2 não têm a forma de um registro e ficaram de fora" in report.page(run)
     assert 'type="unusable"' in junit.text(run) and 'errors="1"' in junit.text(run)
     assert "2 lines of its journal are no records" in pgrepl(project, "runs").stderr
-    assert [d for d in compare.compare(journal(project / "x", completed()), run) if d.group == "checks"]
+    assert [
+        d for d in compare.compare(journal(project / "x", completed()), run) if d.group == "checks"
+    ]
 
 
 def test_a_wanted_number_of_replicas_is_never_believed_without_limit(tmp_path: Path) -> None:
@@ -294,13 +402,20 @@ def test_nothing_of_a_journal_or_of_a_name_steers_the_terminal(project: Path) ->
     hostile = "20261124\x1b[2Kcompleted\nx"
     lines = [*completed()[:-1], {**completed()[-1], "status": hostile}]
     journal(project / "runs" / hostile, lines)
-    for done in (pgrepl(project, "runs"), pgrepl(project, "report", f"{hostile}?"), pgrepl(project, "verify", hostile),
-                 pgrepl(project, "diff", hostile, LAST), pgrepl(project, "report", hostile)):  # fmt: skip
+    for done in (
+        pgrepl(project, "runs"),
+        pgrepl(project, "report", f"{hostile}?"),
+        pgrepl(project, "verify", hostile),
+        pgrepl(project, "diff", hostile, LAST),
+        pgrepl(project, "report", hostile),
+    ):
         assert done.output and not set(done.output) & {"\x1b", "\x00"}, done.output
     assert len(pgrepl(project, "runs").stdout.splitlines()) == 6, "a row stays one line"
 
 
-def test_the_last_runs_are_listed_and_with_all_the_others_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_runs_are_listed_and_with_all_the_others_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(review, "SHOWN_RUNS", 2)
     done = pgrepl(project, "runs")
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["20261123T213000Z", LAST]

@@ -39,14 +39,20 @@ def holding() -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 def test_it_is_private_empty_and_gone_afterwards(temporary: Path) -> None:
     with scratch.own_folder() as folder:
-        assert folder.parent == temporary and folder.stat().st_mode & 0o777 == 0o700 and not list(folder.iterdir())
+        assert (
+            folder.parent == temporary
+            and folder.stat().st_mode & 0o777 == 0o700
+            and not list(folder.iterdir())
+        )
         (folder / "file").touch()
         scratch.clear()
         assert (folder / "file").exists(), "its own process lives"
     assert not list(temporary.iterdir())
 
 
-def test_the_next_clears_what_a_killed_one_has_left_and_leaves_a_living_ones(temporary: Path) -> None:
+def test_the_next_clears_what_a_killed_one_has_left_and_leaves_a_living_ones(
+    temporary: Path,
+) -> None:
     with holding() as (living, kept), holding() as (killed, left):
         killed.kill()
         killed.wait()
@@ -70,7 +76,9 @@ def test_a_link_and_another_users_folder_of_such_a_name_are_left(temporary: Path
     assert set(temporary.iterdir()) == before
 
 
-def test_where_no_folder_can_be_made_that_is_told(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
+def test_where_no_folder_can_be_made_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "absent"))
     with pytest.raises(EnvironmentLacking, match="TMPDIR"), scratch.own_folder():
         pass

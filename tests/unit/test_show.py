@@ -22,22 +22,33 @@ SHOWN: dict[str, Callable[[], object]] = {
     "a step": lambda: show.step(HOSTILE, "changed", [HOSTILE], HOSTILE),
     "a check": lambda: show.check(HOSTILE, "failed", HOSTILE, HOSTILE, HOSTILE),
     "a plan": lambda: output.give(
-        False, [], _text([Planned("01", "cell", "step", HOSTILE, "would change", [HOSTILE], HOSTILE)]), styled=True
+        False,
+        [],
+        _text([Planned("01", "cell", "step", HOSTILE, "would change", [HOSTILE], HOSTILE)]),
+        styled=True,
     ),
 }
 
 
 @pytest.mark.parametrize("what", SHOWN)
-def test_nothing_from_outside_steers_the_terminal(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_from_outside_steers_the_terminal(
+    what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     SHOWN[what]()
     shown = "".join(capsys.readouterr())
     assert "able" in shown and not set(shown) & {"\x1b", "\x07", "\r", "\u202e"}
 
 
-def test_progress_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with show.progress(HOSTILE) as tell:
         tell(f"{HOSTILE}\nmore")
     ours = "\r\x1b[K"
     told = capsys.readouterr().err
-    assert told.startswith(ours) and told.endswith(ours) and not set(told.replace(ours, "")) & {"\x1b", "\r", "\n"}
+    assert (
+        told.startswith(ours)
+        and told.endswith(ours)
+        and not set(told.replace(ours, "")) & {"\x1b", "\r", "\n"}
+    )

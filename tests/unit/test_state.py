@@ -47,10 +47,14 @@ def test_the_ports_of_a_project_that_is_gone_are_free(tmp_path: Path, home: Path
     (tmp_path / "a/one/cluster.json").unlink()
     (tmp_path / "a/one").rename(tmp_path / "moved")
     assert begin(tmp_path / "b") == taken
-    assert len([p for p in (home / ".known").iterdir() if p.is_symlink()]) == 1, "what is gone is not known for ever"
+    assert len([p for p in (home / ".known").iterdir() if p.is_symlink()]) == 1, (
+        "what is gone is not known for ever"
+    )
 
 
-def test_where_the_default_work_folder_cannot_be_written_ports_are_chosen_all_the_same(tmp_path: Path, home: Path) -> None:
+def test_where_the_default_work_folder_cannot_be_written_ports_are_chosen_all_the_same(
+    tmp_path: Path, home: Path
+) -> None:
     home.write_text("a file, which not even root can make a folder in")
     taken = [port for project in ("one", "two") for port in begin(tmp_path / "a", project)]
     assert len(set(taken)) == 4
@@ -64,9 +68,18 @@ def test_looking_at_ports_makes_no_folder(tmp_path: Path, home: Path) -> None:
 # --- a record that somebody has changed ----------------------------------------------------------------------------
 
 MADE: dict[str, Any] = {
-    "id": "0123456789abcdef", "engine": "local", "ports": {"primary": 7000, "replica": 7001}, "params": {},
-    "topology": {"primary": "primary", "upstreams": {"replica": "primary"}, "fenced": {}, "operation": {}, "synchronous": ""},
-}  # fmt: skip
+    "id": "0123456789abcdef",
+    "engine": "local",
+    "ports": {"primary": 7000, "replica": 7001},
+    "params": {},
+    "topology": {
+        "primary": "primary",
+        "upstreams": {"replica": "primary"},
+        "fenced": {},
+        "operation": {},
+        "synchronous": "",
+    },
+}
 OTHER = "replica-2"
 
 
@@ -108,16 +121,26 @@ DAMAGED: dict[str, Any] = {
     "half an operation": topology(operation={"kind": "switchover"}),
     "an operation without a kind": topology(operation={"from": "primary", "to": "replica"}),
     "an operation of no kind that there is": topology(
-        upstreams={"replica": "primary"}, operation={"kind": "x", "from": "primary", "to": "replica"}
+        upstreams={"replica": "primary"},
+        operation={"kind": "x", "from": "primary", "to": "replica"},
     ),
-    "an operation from one to itself": topology(operation={"kind": "failover", "from": "primary", "to": "primary"}),
+    "an operation from one to itself": topology(
+        operation={"kind": "failover", "from": "primary", "to": "primary"}
+    ),
     "one port for two": {**MADE, "ports": {"primary": 7000, "replica": 7000}},
     "a work folder that is a number": {**MADE, "params": {"workdir": 7}},
-    "an operation that leads out": topology(operation={"kind": "switchover", "from": "primary", "to": "../../x-2"}),
+    "an operation that leads out": topology(
+        operation={"kind": "switchover", "from": "primary", "to": "../../x-2"}
+    ),
     "an operation as text": topology(operation="switchover"),
     "synchronous with whom": topology(synchronous="ANY 1 (x)"),
 }
-BYTES = {"deep lists": b"[" * 100_000, "deep mappings": b'{"a":' * 100_000, "no text": b"\xff\xfe\x00", "half": b'{"id": "'}
+BYTES = {
+    "deep lists": b"[" * 100_000,
+    "deep mappings": b'{"a":' * 100_000,
+    "no text": b"\xff\xfe\x00",
+    "half": b'{"id": "',
+}
 
 
 @pytest.mark.parametrize("what", [*DAMAGED, *BYTES])
@@ -140,16 +163,27 @@ def test_a_record_that_cannot_be_read_is_one_too(tmp_path: Path) -> None:
     assert "directory" in str(caught.value)
 
 
-@pytest.mark.parametrize("made", [
-    MADE, {k: v for k, v in MADE.items() if k not in ("id", "topology")}, topology(synchronous="ANY 1"),
-    topology(primary="replica", upstreams={OTHER: "replica", "replica-999": OTHER}, fenced={"primary": {"snapshot": "1:1:"}},
-             operation={"kind": "failover", "from": "primary", "to": "replica", "seen": "1:1:"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "made",
+    [
+        MADE,
+        {k: v for k, v in MADE.items() if k not in ("id", "topology")},
+        topology(synchronous="ANY 1"),
+        topology(
+            primary="replica",
+            upstreams={OTHER: "replica", "replica-999": OTHER},
+            fenced={"primary": {"snapshot": "1:1:"}},
+            operation={"kind": "failover", "from": "primary", "to": "replica", "seen": "1:1:"},
+        ),
+    ],
+)
 def test_what_was_written_is_read_again(made: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / state.FILE).write_text(json.dumps(made))
     found = state.read(tmp_path)
     assert Topology.of(found, 0) == Topology.of(made, 0)
-    assert found["params"]["network"] == "192.168.55.0/24", "what an earlier version did not have is the default"
+    assert found["params"]["network"] == "192.168.55.0/24", (
+        "what an earlier version did not have is the default"
+    )
 
 
 def test_the_instance_primary_may_be_gone(tmp_path: Path, home: Path) -> None:

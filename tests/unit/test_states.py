@@ -28,7 +28,9 @@ def rows(name: str, heading: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("change", [Switchover, Failover])
-def test_each_step_of_a_change_of_roles_is_a_state_with_its_ways_out(name: str, change: type[Switchover | Failover]) -> None:
+def test_each_step_of_a_change_of_roles_is_a_state_with_its_ways_out(
+    name: str, change: type[Switchover | Failover]
+) -> None:
     table = rows(name, change.kind)
     assert list(table)[1:] == list(change.TITLES), "not begun, then each step"
     for state, cells in table.items():
@@ -38,7 +40,9 @@ def test_each_step_of_a_change_of_roles_is_a_state_with_its_ways_out(name: str, 
 
 
 def test_a_verb_that_changes_a_cluster_has_its_row() -> None:
-    (table,) = [p for p in re.split(r"^## ", TEXTS["states.md"], flags=re.M) if p.startswith("The other")]
+    (table,) = [
+        p for p in re.split(r"^## ", TEXTS["states.md"], flags=re.M) if p.startswith("The other")
+    ]
     named = set(re.findall(r"^\| (\w+) \|", table, re.M))
     group = main.commands["replica"]
     assert isinstance(group, click.Group)

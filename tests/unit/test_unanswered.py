@@ -16,7 +16,9 @@ MADE = Params.parse({"project": "demo"})
 @pytest.mark.parametrize("primary", [True, False])
 @pytest.mark.parametrize("kind", [k for k in Kind if k is not Kind.ANSWERS])
 @pytest.mark.parametrize("life", Life)
-def test_each_way_of_giving_no_answer_names_a_command(life: Life, kind: Kind, primary: bool) -> None:
+def test_each_way_of_giving_no_answer_names_a_command(
+    life: Life, kind: Kind, primary: bool
+) -> None:
     seen = Answer(kind)
     told = way("replica-2", life, seen, MADE, primary=primary)
     assert commands_in(told) and told.startswith("replica-2 (")

@@ -50,7 +50,9 @@ def test_one_whose_process_has_ended_was_interrupted(params: Params) -> None:
 
 
 @pytest.mark.parametrize("facts", [{}, {"since": "x", "host": 7, "pid": []}, {"pid": "-1"}])
-def test_a_record_without_who_and_when_is_told_as_interrupted(params: Params, facts: dict[str, str]) -> None:
+def test_a_record_without_who_and_when_is_told_as_interrupted(
+    params: Params, facts: dict[str, str]
+) -> None:
     assert "was interrupted, unfinished" in told(params, **facts)
 
 
@@ -75,7 +77,9 @@ def test_what_is_recorded_now_counts_not_what_was_known_before(params: Params) -
         return underway.now(params.folder, params, before)
 
     assert write(before) == ""
-    assert "failover from" in write(Topology(upstreams=before.upstreams, operation={**BEGUN, "kind": "failover"}))
+    assert "failover from" in write(
+        Topology(upstreams=before.upstreams, operation={**BEGUN, "kind": "failover"})
+    )
     assert "roles have changed" in write(Topology("replica", {"primary": "replica"}))
 
 

@@ -27,10 +27,23 @@ def test_it_ends_as_soon_as_the_probe_says_so() -> None:
 def test_the_limit_names_what_was_awaited_the_last_state_and_the_hint() -> None:
     answers, started = states((False, "starting"), (False, "recovering")), time.monotonic()
     with pytest.raises(WaitTimeout) as caught:
-        wait_until("the moon", lambda: next(answers), seconds=0.2, hint="look up", log=lambda: "line 1\nline 2\n")
+        wait_until(
+            "the moon",
+            lambda: next(answers),
+            seconds=0.2,
+            hint="look up",
+            log=lambda: "line 1\nline 2\n",
+        )
     assert 0.15 < time.monotonic() - started < 2
     text = str(caught.value)
-    for part in ("the moon", "not within 0.2 s", "last state: recovering", "line 1", "line 2", "what to do: look up"):
+    for part in (
+        "the moon",
+        "not within 0.2 s",
+        "last state: recovering",
+        "line 1",
+        "line 2",
+        "what to do: look up",
+    ):
         assert part in text
     assert isinstance(caught.value, TimeoutError) and caught.value.exit_code == 1
 
@@ -38,7 +51,13 @@ def test_the_limit_names_what_was_awaited_the_last_state_and_the_hint() -> None:
 def test_a_dead_process_ends_it_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(WaitTimeout, match="it has stopped") as caught:
-        wait_until("x", lambda: (False, "no answer"), seconds=30, alive=lambda: False, log=lambda: "FATAL: no")
+        wait_until(
+            "x",
+            lambda: (False, "no answer"),
+            seconds=30,
+            alive=lambda: False,
+            log=lambda: "FATAL: no",
+        )
     assert time.monotonic() - started < 2
     assert "last state: no answer" in str(caught.value) and "FATAL: no" in str(caught.value)
 
@@ -53,15 +72,26 @@ def test_the_log_is_asked_for_only_on_failure_and_only_its_end_is_shown() -> Non
 
     wait_until("x", lambda: (True, ""), seconds=1, log=never)
     with pytest.raises(WaitTimeout) as caught:
-        wait_until("x", lambda: (False, ""), seconds=0.05, log=lambda: "\n".join(f"line {n}" for n in range(100)))
+        wait_until(
+            "x",
+            lambda: (False, ""),
+            seconds=0.05,
+            log=lambda: "\n".join(f"line {n}" for n in range(100)),
+        )
     assert "line 99" in str(caught.value) and "line 50" not in str(caught.value)
 
 
 def test_secrets_in_state_and_log_are_masked() -> None:
     secret = register("0123456789abcdef-wait")
     with pytest.raises(WaitTimeout) as caught:
-        wait_until("x", lambda: (False, f"state {secret}"), seconds=0.05, log=lambda: f"log {secret}")
-    assert secret not in str(caught.value) and f"state {MASK}" in str(caught.value) and f"log {MASK}" in str(caught.value)
+        wait_until(
+            "x", lambda: (False, f"state {secret}"), seconds=0.05, log=lambda: f"log {secret}"
+        )
+    assert (
+        secret not in str(caught.value)
+        and f"state {MASK}" in str(caught.value)
+        and f"log {MASK}" in str(caught.value)
+    )
 
 
 def test_an_error_of_the_probe_is_not_swallowed() -> None:

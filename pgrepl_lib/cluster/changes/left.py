@@ -24,7 +24,9 @@ def why(engine: Engine, name: str, primary: str) -> str:
         if not (engine.running(name) and engine.running(primary)):
             return ""
         seen = look(engine.address(name), recovery.QUERY, seconds=SHOWN_SECONDS)
-        mine, theirs = (look(engine.address(n), branches.QUERY, seconds=SHOWN_SECONDS) for n in (name, primary))
+        mine, theirs = (
+            look(engine.address(n), branches.QUERY, seconds=SHOWN_SECONDS) for n in (name, primary)
+        )
     except (OSError, EnvironmentLacking):  # no password to ask with
         return ""
     if isinstance(seen, Answer) or isinstance(mine, Answer) or isinstance(theirs, Answer):
@@ -47,4 +49,6 @@ def remedy(engine: Engine, name: str) -> str:
 def told(engine: Engine, topology: Topology) -> str:
     """All such replicas as advice, which takes the place of looking for another cause."""
     found = {name: why(engine, name, topology.primary) for name in topology.replicas}
-    return "; ".join(f"{name} is {left}: {remedy(engine, name)}" for name, left in found.items() if left)
+    return "; ".join(
+        f"{name} is {left}: {remedy(engine, name)}" for name, left in found.items() if left
+    )

@@ -52,7 +52,11 @@ def writer(engine: Engine, topology: Topology) -> str:
 def told(engine: Engine, topology: Topology) -> str:
     """The same as advice, which takes the place of all that goes by what is recorded."""
     real = writer(engine, topology)
-    return addressed(f"{cause(topology.primary, real)}: {remedy(topology, real)}", engine.params) if real else ""
+    return (
+        addressed(f"{cause(topology.primary, real)}: {remedy(topology, real)}", engine.params)
+        if real
+        else ""
+    )
 
 
 def cause(recorded: str, real: str) -> str:

@@ -52,7 +52,9 @@ class Containers:
         self.folder = params.folder
         self.id = ""
         mount = "/var/lib/postgresql"
-        self.pgdata = f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
+        self.pgdata = (
+            f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
+        )
         self.data_mount = mount if params.pg_version >= 18 else self.pgdata
 
     def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
@@ -201,7 +203,10 @@ class Containers:
         return name if self.params.project == "pgrepl" else f"{self.params.project}_{name}"
 
     def _temporaries(self) -> list[str]:
-        return [self._temporary(t) for t in (TEMPORARY_PRIMARY, *(temporary_of(n) for n in self.ports if n != PRIMARY))]
+        return [
+            self._temporary(t)
+            for t in (TEMPORARY_PRIMARY, *(temporary_of(n) for n in self.ports if n != PRIMARY))
+        ]
 
     def _alone(self, name: str, *argv: str) -> Command:
         """In a container of its own with the instance's data, while the instance does not run."""
@@ -215,12 +220,20 @@ class Containers:
         shown = f"PGREPL_IMAGE={self.image} {command.shell_text(argv)}"
         return Command(argv, env={"PGREPL_IMAGE": self.image}, shown=shown)
 
-    def _exec(self, container: str, *argv: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> Command:
+    def _exec(
+        self,
+        container: str,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        options: tuple[str, ...] = (),
+    ) -> Command:
         variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
         return Command(("docker", "container", "exec", *options, *variables, container, *argv))
 
     def _in_temporary(self, name: str, *argv: str) -> bool:
-        return self.run(self._exec(self._temporary(temporary_of(name)), *argv), check=False).code == 0
+        return (
+            self.run(self._exec(self._temporary(temporary_of(name)), *argv), check=False).code == 0
+        )
 
     def _in_volume(self, name: str, path: str) -> bool:
         """Whether a file exists in an instance's volume."""
@@ -257,7 +270,11 @@ class Containers:
                     remedy="use another project name (--project), or ask whose it is to rename it",
                 )
             found.remove(force=True, v=True)
-            wait_until(f"the removal of {name}", lambda: (find_container(name) is None, "still there"), seconds=20)
+            wait_until(
+                f"the removal of {name}",
+                lambda: (find_container(name) is None, "still there"),
+                seconds=20,
+            )
 
     def _mine_is(self, container: Any) -> bool:
         """A name is the engine's, so a container of somebody else may have ours."""

@@ -35,7 +35,11 @@ from .host import (
 from .services import ENV, compose_files, owner_command, owner_lines
 from .volumes import COPY, Volumes
 
-READY = ("pg_isready", "--host=127.0.0.1", "--quiet")  # not the socket: the image's first start listens there for itself
+READY = (
+    "pg_isready",
+    "--host=127.0.0.1",
+    "--quiet",
+)  # not the socket: the image's first start listens there for itself
 ANSWERED = (0, 1)  # of pg_isready: it accepts connections, or rejects them by now
 MOUNTED = "/etc/postgresql"
 NO_PASSWORD = "secrets/none"  # empty: with this file, the image does not initialise a volume
@@ -51,22 +55,36 @@ class DockerEngine(Volumes):
         digest = next(iter(image.attrs.get("RepoDigests") or []), image.id)
         environment = image_environment(image.attrs)
         version = f"{' '.join(compose())} {compose_version()}"
-        return {"engine": "docker", "docker": client().version()["Version"], "compose": version,
-                "image": self.params.image, "digest": str(digest),
-                "postgres": environment.get("PG_VERSION", environment.get("PG_MAJOR", "?"))}  # fmt: skip
+        return {
+            "engine": "docker",
+            "docker": client().version()["Version"],
+            "compose": version,
+            "image": self.params.image,
+            "digest": str(digest),
+            "postgres": environment.get("PG_VERSION", environment.get("PG_MAJOR", "?")),
+        }
 
     def fetch(self) -> Action:
         image = self.params.image
 
         def do(tell: Tell) -> None:
-            reference, _, tag = image.rpartition(":") if ":" in image.rsplit("/", 1)[-1] else (image, "", "latest")
+            reference, _, tag = (
+                image.rpartition(":") if ":" in image.rsplit("/", 1)[-1] else (image, "", "latest")
+            )
             try:
                 for event in client().api.pull(reference, tag=tag, stream=True, decode=True):
-                    tell(" ".join(str(event.get(k, "")) for k in ("id", "status", "progress")).strip())
+                    tell(
+                        " ".join(
+                            str(event.get(k, "")) for k in ("id", "status", "progress")
+                        ).strip()
+                    )
                 client().images.get(image)
             except DockerException as error:
-                raise EnvironmentLacking(f"The image {image} could not be pulled.", looked_at=[str(error)[:200]],
-                                         remedy="check the connection and run again") from None  # fmt: skip
+                raise EnvironmentLacking(
+                    f"The image {image} could not be pulled.",
+                    looked_at=[str(error)[:200]],
+                    remedy="check the connection and run again",
+                ) from None
 
         shown = f"docker image inspect {image} >/dev/null 2>&1 || docker image pull {image}"
         return Action((shown,), do, lambda: image_here(self.image))
@@ -105,7 +123,9 @@ class DockerEngine(Volumes):
         for name, value in settings.items():
             here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
             probe = ("docker", "container", "run", "--rm", *here)
-            done = command.run(Command((*probe, *settings_probe(name, value))), cwd=Path("/"), check=False)
+            done = command.run(
+                Command((*probe, *settings_probe(name, value))), cwd=Path("/"), check=False
+            )
             if done.code:
                 complaints.append(first_complaint(done.err))
         return complaints
@@ -115,25 +135,32 @@ class DockerEngine(Volumes):
     def start_temporary(self) -> Action:
         """Without the document's `--rm`: a container that ends at once would take its last words with it."""
         name, secret = self._temporary(TEMPORARY_PRIMARY), self.folder / "secrets/superuser"
-        shown = (f"docker container run --name {name} -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser "
-                 f'--volume "$PWD/secrets/superuser:/run/secrets/superuser:ro" {self.params.image}')  # fmt: skip
+        shown = (
+            f"docker container run --name {name} -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser "
+            f'--volume "$PWD/secrets/superuser:/run/secrets/superuser:ro" {self.params.image}'
+        )
         ready = _until(self._exec(name, *READY))
 
         def do(tell: Tell) -> None:
             tell("…")
             self._remove_container(name)
             container = client().containers.run(
-                self.image, name=name, detach=True, labels=self.labels,
+                self.image,
+                name=name,
+                detach=True,
+                labels=self.labels,
                 environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
                 volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
-            )  # fmt: skip
+            )
             wait_accepting(str(container.id))
 
         return Action((shown, ready), do)
 
     def start_temporary_replica(self, name: str) -> Action:
         temporary = self._temporary(temporary_of(name))
-        start = self._compose("run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "bash")
+        start = self._compose(
+            "run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "bash"
+        )
 
         def do(tell: Tell) -> None:
             self._remove_container(temporary)
@@ -145,16 +172,25 @@ class DockerEngine(Volumes):
         name, source = self._temporary(temporary), f"{self.pgdata}/{file}"
 
         def do(tell: Tell) -> None:
-            files.write_atomic(target, read_file(client().containers.get(name), source).decode(), 0o600)
+            files.write_atomic(
+                target, read_file(client().containers.get(name), source).decode(), 0o600
+            )
 
-        return Action((f"docker container cp {name}:{source} {target.relative_to(self.folder).parent}/",), do)
+        return Action(
+            (f"docker container cp {name}:{source} {target.relative_to(self.folder).parent}/",), do
+        )
 
     def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
         name = self._temporary(temporary)
-        return Action((f"docker container rm -f {name}",), lambda tell: self._remove_container(name),
-                      lambda: find_container(name) is None)  # fmt: skip
+        return Action(
+            (f"docker container rm -f {name}",),
+            lambda tell: self._remove_container(name),
+            lambda: find_container(name) is None,
+        )
 
-    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+    def base_backup(
+        self, name: str, source: str, arguments: tuple[str, ...]
+    ) -> tuple[Command, ...]:
         return self._backup(name, source, self.pgdata, arguments)
 
     def _backup(
@@ -170,9 +206,13 @@ class DockerEngine(Volumes):
         words = ("pg_basebackup", "--pgdata", target, *arguments, *where)
         if self.params.auth_method == "trust":
             return (self._exec(temporary, *words),)
-        write = self._exec(temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",))
-        return (Command(write.argv, stdin=Path("secrets") / PASSFILE),
-                self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}))  # fmt: skip
+        write = self._exec(
+            temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",)
+        )
+        return (
+            Command(write.argv, stdin=Path("secrets") / PASSFILE),
+            self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}),
+        )
 
     def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
         temporary, copy = self._temporary(temporary_of(name)), f"{self.pgdata}/{COPY}"
@@ -197,8 +237,12 @@ class DockerEngine(Volumes):
 
     def discard_backup(self, name: str) -> None:
         temporary = find_container(self._temporary(temporary_of(name)))
-        if temporary and any("pg_basebackup" in row[-1] for row in temporary.top()["Processes"] or []):
-            temporary.restart(timeout=0)  # one whose runner was killed goes on, and would write into the new one's folder
+        if temporary and any(
+            "pg_basebackup" in row[-1] for row in temporary.top()["Processes"] or []
+        ):
+            temporary.restart(
+                timeout=0
+            )  # one whose runner was killed goes on, and would write into the new one's folder
         self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
     # --- instances -----------------------------------------------------------------------------------------
@@ -230,8 +274,11 @@ class DockerEngine(Volumes):
         try:
             self.run(self._as_it_is(up, name))
         except CommandFailed as error:
-            raise StepFailed(f"{name} did not start.", looked_at=error.looked_at[-6:],
-                             remedy=self._start_remedy(name)) from None  # fmt: skip
+            raise StepFailed(
+                f"{name} did not start.",
+                looked_at=error.looked_at[-6:],
+                remedy=self._start_remedy(name),
+            ) from None
 
     def reaches(self, name: str, other: str) -> bool:
         host, port = self.upstream(other)
@@ -252,11 +299,14 @@ class DockerEngine(Volumes):
         secret = self.folder / "secrets/superuser"
         anywhere: dict[str, Any] = {"5432/tcp": ("127.0.0.1", None)}
         made = client().containers.run(
-            self.image, detach=True, labels=self.labels,
+            self.image,
+            detach=True,
+            labels=self.labels,
             tmpfs={self.data_mount: f"size={megabytes}m"},
-            environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"}, ports=anywhere,
+            environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
+            ports=anywhere,
             volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
-        )  # fmt: skip
+        )
         try:
             wait_accepting(str(made.id))
             made.reload()
@@ -304,7 +354,9 @@ class DockerEngine(Volumes):
         def do(tell: Tell) -> None:
             owner.remove(owner.of_project(self.id))
 
-        return Action(owner.removal_commands(owner.of_project(self.id)), do, lambda: not self.existing())
+        return Action(
+            owner.removal_commands(owner.of_project(self.id)), do, lambda: not self.existing()
+        )
 
 
 def _until(probe: Command) -> str:

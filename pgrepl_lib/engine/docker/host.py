@@ -36,8 +36,11 @@ class Connection(docker.APIClient):
         try:
             return super().send(*arguments, **options)
         except requests.ConnectionError as error:
-            raise EnvironmentLacking("The Docker engine does not answer any more.", looked_at=[str(error)[:200]],
-                                     remedy="start Docker, then run again: it goes on where it stopped") from None  # fmt: skip
+            raise EnvironmentLacking(
+                "The Docker engine does not answer any more.",
+                looked_at=[str(error)[:200]],
+                remedy="start Docker, then run again: it goes on where it stopped",
+            ) from None
 
 
 @cache
@@ -65,12 +68,18 @@ def _endpoint() -> str:
 def compose() -> tuple[str, ...]:
     """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
     plug_in = ("docker", "compose")
-    if shutil.which("docker") and command.run(Command((*plug_in, "version")), cwd=Path("/"), check=False).code == 0:
+    if (
+        shutil.which("docker")
+        and command.run(Command((*plug_in, "version")), cwd=Path("/"), check=False).code == 0
+    ):
         return plug_in
     if shutil.which("docker-compose"):
         return ("docker-compose",)
-    raise EnvironmentLacking("Docker Compose is missing.", looked_at=["docker compose", "docker-compose"],
-                             remedy="install the Compose plug-in, or use the parameter engine = local")  # fmt: skip
+    raise EnvironmentLacking(
+        "Docker Compose is missing.",
+        looked_at=["docker compose", "docker-compose"],
+        remedy="install the Compose plug-in, or use the parameter engine = local",
+    )
 
 
 _asking = Lock()
@@ -84,7 +93,9 @@ def compose_version() -> str:
 
 @cache
 def _compose_version() -> str:
-    return command.run(Command((*compose(), "version", "--short")), cwd=Path("/"), check=False).out.strip()
+    return command.run(
+        Command((*compose(), "version", "--short")), cwd=Path("/"), check=False
+    ).out.strip()
 
 
 def why_not(params: Params) -> str:
@@ -220,9 +231,14 @@ def wait_accepting(container_id: str) -> None:
         except DockerException as error:
             return False, str(error)[:120]
 
-    wait_until("the temporary server to accept connections", probe, seconds=90, hint="the log's last lines say why",
-               log=lambda: container.logs(tail=12).decode(errors="replace"),
-               alive=lambda: container_life(container_id) is Life.RUNNING)  # fmt: skip
+    wait_until(
+        "the temporary server to accept connections",
+        probe,
+        seconds=90,
+        hint="the log's last lines say why",
+        log=lambda: container.logs(tail=12).decode(errors="replace"),
+        alive=lambda: container_life(container_id) is Life.RUNNING,
+    )
 
 
 def read_file(container: Any, path: str) -> bytes:
@@ -251,7 +267,12 @@ def write_file(container: Any, path: str, text: str, *, like: str) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as made:
         entry = tarfile.TarInfo(name)
-        entry.uid, entry.gid, entry.mode, entry.size = owner.uid, owner.gid, 0o600, len(text.encode())
+        entry.uid, entry.gid, entry.mode, entry.size = (
+            owner.uid,
+            owner.gid,
+            0o600,
+            len(text.encode()),
+        )
         made.addfile(entry, io.BytesIO(text.encode()))
     container.put_archive(folder, packed.getvalue())
 

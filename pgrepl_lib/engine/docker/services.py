@@ -21,7 +21,9 @@ VARIABLES = {"PGREPL_ID": ID, "PGREPL_FOLDER": FOLDER, "PGREPL_USER": USER}
 ENV = ".env"
 
 
-def compose_files(params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str) -> dict[str, str]:
+def compose_files(
+    params: Params, ports: Mapping[str, int], pgdata: str, data_mount: str
+) -> dict[str, str]:
     """The texts of Compose's files in the cluster's folder; an empty one: no such file."""
     values = {
         "COMPOSE_PROJECT_NAME": params.project,
@@ -63,8 +65,12 @@ def more_replicas(names: Sequence[str]) -> str:
     for name in names:
         variable = f"PGREPL_{name.upper().replace('-', '_')}_PORT"
         text = re.sub(r"PGREPL_REPLICA_PORT:-\d+", variable, template)
-        services |= yaml.safe_load(re.sub(rf"(^|[ /]){REPLICA}:", rf"\1{name}:", text, flags=re.MULTILINE))
+        services |= yaml.safe_load(
+            re.sub(rf"(^|[ /]){REPLICA}:", rf"\1{name}:", text, flags=re.MULTILINE)
+        )
     volumes = {name: deepcopy(defined["volumes"][REPLICA]) for name in names}
     made = {"services": services, "volumes": volumes}
-    head = "# Written by pgrepl: further replicas, as the service `replica` of docker-compose.yaml.\n"
+    head = (
+        "# Written by pgrepl: further replicas, as the service `replica` of docker-compose.yaml.\n"
+    )
     return head + yaml.safe_dump(made, sort_keys=False)

@@ -67,7 +67,9 @@ class Volumes(Containers):
         commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
 
         def do(tell: Tell) -> None:
-            for each in client().containers.list(all=True, filters={"volume": volume}, ignore_removed=True):
+            for each in client().containers.list(
+                all=True, filters={"volume": volume}, ignore_removed=True
+            ):
                 if self._mine_is(each):  # also one that an interrupted step has left
                     self._remove_container(str(each.id))
             for each in self._volumes():
@@ -140,15 +142,30 @@ class Volumes(Containers):
             return ()
         host, port = self.upstream(source)
         server = f"host={host} port={port} user=postgres dbname=postgres"
-        passed = self._alone(name, "sh", "-c", 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"', "-", "pg_rewind",
-                             f"--target-pgdata={self.pgdata}", f"--source-server={server}", "--write-recovery-conf",
-                             "--progress")  # fmt: skip
-        return (Command(passed.argv, stdin=Path("secrets/pgpass")),
-                self.forget_recovery_settings(name, temporary=False))  # fmt: skip
+        passed = self._alone(
+            name,
+            "sh",
+            "-c",
+            'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"',
+            "-",
+            "pg_rewind",
+            f"--target-pgdata={self.pgdata}",
+            f"--source-server={server}",
+            "--write-recovery-conf",
+            "--progress",
+        )
+        return (
+            Command(passed.argv, stdin=Path("secrets/pgpass")),
+            self.forget_recovery_settings(name, temporary=False),
+        )
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
-        return self._exec(self._temporary(temporary_of(name)), *words) if temporary else self._alone(name, *words)
+        return (
+            self._exec(self._temporary(temporary_of(name)), *words)
+            if temporary
+            else self._alone(name, *words)
+        )
 
     def upstream(self, name: str) -> tuple[str, int]:
         return name, 5432

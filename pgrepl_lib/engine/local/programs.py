@@ -77,14 +77,28 @@ class Programs:
 
     def _tool(self, program: str, *arguments: str) -> Command:
         found = self.binaries
-        folder = next((f for f in (found.server, found.client, binaries.wheel_folder()) if (f / program).exists()), None)
+        folder = next(
+            (
+                f
+                for f in (found.server, found.client, binaries.wheel_folder())
+                if (f / program).exists()
+            ),
+            None,
+        )
         argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
         return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
 
     def _initdb(self, target: str) -> Command:
-        return self._tool("initdb", f"--pgdata={target}", "--username=postgres", "--encoding=UTF8", "--locale=C",
-                          "--auth=scram-sha-256", "--pwfile=secrets/superuser")  # fmt: skip
+        return self._tool(
+            "initdb",
+            f"--pgdata={target}",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--auth=scram-sha-256",
+            "--pwfile=secrets/superuser",
+        )
 
     def _owner(self) -> tuple[int, int] | None:
         entry = pwd.getpwnam(self.user) if self.user else None

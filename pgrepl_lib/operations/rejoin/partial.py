@@ -25,7 +25,9 @@ HERE = "select pg_current_wal_flush_lsn()::text as at"
 MORE = "select pg_logical_emit_message(false, 'pgrepl', ''), pg_switch_wal()"  # a segment each
 
 
-def let_follow(other: Instance, before: Recovery, primary: Instance, follow: Callable[[], object]) -> None:
+def let_follow(
+    other: Instance, before: Recovery, primary: Instance, follow: Callable[[], object]
+) -> None:
     """Let a replica follow the new primary, and go on after the part of a record that it has.
 
     before: how far it was. follow: how it is told, and awaited. Raises `WaitTimeout`.

@@ -83,7 +83,9 @@ class Rejoin:
         if self.finished:
             return
         if name not in self.cluster.topology.fenced:
-            remedy = "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
+            remedy = (
+                "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
+            )
             cause = f"{name} is not fenced: it is a replica already."
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         self.cluster.primary.require_copyable()
@@ -93,7 +95,9 @@ class Rejoin:
         own = ControlFile.parse(engine.control_file(name)).system_identifier
         primary = engine.control_file(self.cluster.primary.name)
         if own != (wanted := ControlFile.parse(primary).system_identifier):
-            remedy = f"put its own data back; or throw it away: `pgrepl replica remove {name} --yes`"
+            remedy = (
+                f"put its own data back; or throw it away: `pgrepl replica remove {name} --yes`"
+            )
             raise StepFailed(
                 f"{name} never belonged to this cluster; nothing was changed.",
                 looked_at=[f"system identifier {own}, not {wanted}"],
@@ -108,7 +112,9 @@ class Rejoin:
         name = self.instance.name
         if self.resumed or not self._whole():
             outcome = self.cluster.perform(title.format(name), NOTHING)
-            if self.resumed or not self._whole():  # an exchange that was interrupted has gone on now
+            if (
+                self.resumed or not self._whole()
+            ):  # an exchange that was interrupted has gone on now
                 return outcome
         return self.cluster.perform(title.format(name), fenced_start.action(self.instance))
 
@@ -153,7 +159,10 @@ class Rejoin:
             return "copy", "neither wal_log_hints nor checksums were on"
         if gone := self.former.why_not_rewind():
             return "copy", gone
-        return "rewind", f"{name} has WAL of its own, and pg_rewind {self.cluster.params.pg_version} is at hand"
+        return (
+            "rewind",
+            f"{name} has WAL of its own, and pg_rewind {self.cluster.params.pg_version} is at hand",
+        )
 
     def come_back(self, title: str = "Bring {} back as a replica") -> str:
         """Step: rewind it or copy the new primary, and let it follow, over a slot of its own; says which and why."""
@@ -170,7 +179,9 @@ class Rejoin:
         except CommandFailed as error:
             if way != "rewind":
                 raise
-            return self._come_back_by("copy", f"pg_rewind failed: {' '.join(error.looked_at[-1:])}", title)
+            return self._come_back_by(
+                "copy", f"pg_rewind failed: {' '.join(error.looked_at[-1:])}", title
+            )
 
     def run(self, agree: Callable[[], object] = _nobody_is_asked) -> pandas.DataFrame:
         """All steps; returns what was thrown away.
@@ -255,8 +266,12 @@ class Rejoin:
         def do(tell: Tell) -> None:
             Action.sequence([slot]).do(tell)
             if rewind:
-                db.checkpoint(cluster.primary.address)  # pg_rewind reads the new timeline from the control file
-                files.write_atomic(cluster.mark(instance.name), "")  # half rewound data serve for nothing any more
+                db.checkpoint(
+                    cluster.primary.address
+                )  # pg_rewind reads the new timeline from the control file
+                files.write_atomic(
+                    cluster.mark(instance.name), ""
+                )  # half rewound data serve for nothing any more
                 for each in rewind:
                     engine.run(each, tell)
                 files.remove(cluster.mark(instance.name))
@@ -276,8 +291,13 @@ class Rejoin:
         self.cluster.record()
 
     def _drop_old_slots(self) -> None:
-        for found in db.rows(self.instance.address, "select slot_name as n from pg_replication_slots where not active"):
-            if any(found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names):
+        for found in db.rows(
+            self.instance.address,
+            "select slot_name as n from pg_replication_slots where not active",
+        ):
+            if any(
+                found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names
+            ):
                 self.instance.drop_slot_action(found["n"]).do(silently)
 
     @cached_property
