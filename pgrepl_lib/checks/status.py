@@ -74,13 +74,23 @@ def _outdated(cluster: AnyCluster, instances: list[dict[str, Any]]) -> str:
     return outdated.told(cluster.engine, cluster.topology)
 
 
-def _tell_left(cluster: AnyCluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
+def _tell_left(
+    cluster: AnyCluster,
+    instances: list[dict[str, Any]],
+    streaming: list[str],
+) -> None:
     """Say of each that runs and does not stream whether it can follow no more."""
-    for found in instances:
-        name, primary = found["name"], cluster.topology.primary
-        follows = application_name(name) in streaming or name not in cluster.topology.upstreams
+    topology = cluster.topology
+    if not any(i["role"] for i in instances if i["name"] == topology.primary):
+        return  # then it has nothing to compare with
+
+    def tell(found: dict[str, Any]) -> None:
+        name = found["name"]
+        follows = application_name(name) in streaming or name not in topology.upstreams
         if found["state"] == "running" and not follows:
-            found["state"] = left.why(cluster.engine, name, primary) or found["state"]
+            found["state"] = left.why(cluster.engine, name, topology.primary) or found["state"]
+
+    ask_all(tell, instances)
 
 
 def _instances(cluster: AnyCluster) -> list[dict[str, Any]]:
