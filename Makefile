@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint install down requirements outputs bench operations soak evidence journal clean
+.PHONY: help run test long lab lint words install down requirements outputs bench operations soak evidence journal clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,11 @@ lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tests.catalogues --check
 	@command -v shellcheck >/dev/null && shellcheck $$(git ls-files | xargs grep -lE '^#!.*(bash|sh)$$') || echo "shellcheck is not installed: shell scripts were not checked"
+
+words: $(READY) ## Renew the catalogues of what a person reads (pgrepl_lib/words/catalogues), and say what is not translated
+	@$(BIN)/python -m tests.catalogues
 
 install: $(READY) ## Install what is needed into .venv, and nothing else
 

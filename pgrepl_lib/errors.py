@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .words.text import Text, joined, t
+
 
 class PgreplError(Exception):
     """Root of the project's errors.
@@ -24,12 +26,18 @@ class PgreplError(Exception):
         super().__init__(cause)
 
     def __str__(self) -> str:
-        seen = "".join(f"\n  seen: {line}" for line in self.looked_at)
-        return f"{self.cause}{seen}" + (f"\n  what to do: {self.remedy}" if self.remedy else "")
+        return self.text()
+
+    def text(self) -> Text:
+        """The three parts, a line each."""
+        parts = [self.cause, *(t("  seen: {fact}", fact=fact) for fact in self.looked_at)]
+        if self.remedy:
+            parts.append(t("  what to do: {remedy}", remedy=self.remedy))
+        return joined("\n", parts)
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: in a notebook the three parts say more than a page of traceback."""
-        return [f"{type(self).__name__}: {self}"]
+        return [self.text()]
 
 
 class ParameterError(PgreplError, ValueError):

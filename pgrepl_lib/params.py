@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
@@ -192,6 +193,25 @@ class Params(BaseModel):
         """The cluster's own folder: configuration, secrets, local data, and the runs' evidence."""
         return self.workdir / self.project
 
+    def options(self, *, anywhere: bool = False) -> list[str]:
+        """By which a command line finds this cluster, also where variables name another one.
+
+        anywhere: also from another work folder.
+        """
+        found = []
+        if self.project != "pgrepl" or _exported("project"):
+            found.append(f"--project {self.project}")
+        if anywhere or self.workdir != default_workdir() or _exported("workdir"):
+            found.append(f"-p workdir {shlex.quote(str(self.workdir))}")
+        if self.engine != "auto":
+            found.append(f"--engine {self.engine}")
+        return found
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Params:
+        """Those by which the project in this folder is found."""
+        return cls.parse({"project": folder.name, "workdir": folder.parent})
+
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values, for the journal, the runner and `cluster.json`."""
         return self.model_dump(mode="json")
@@ -200,6 +220,10 @@ class Params(BaseModel):
 def variable(name: str) -> str:
     """The environment variable by which the command line takes a parameter."""
     return f"PGREPL_{name.upper()}"
+
+
+def _exported(name: str) -> bool:
+    return bool(os.environ.get(variable(name)))
 
 
 def from_environment() -> dict[str, str]:

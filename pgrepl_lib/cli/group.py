@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import signal
 import sys
@@ -11,6 +12,8 @@ import click
 
 from ..doors import outside, terminal
 from ..errors import PgreplError
+from ..words import language
+from ..words.text import t
 
 EPILOG = (
     "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
@@ -19,8 +22,46 @@ EPILOG = (
 INTERRUPTED = 130
 
 
-class Guarded(click.Group):
+class Spoken(click.Command):
+    """A command whose help is in the language that is spoken."""
+
+    _help: str | None = None
+    _epilog: str | None = None
+
+    @property
+    def help(self) -> str | None:
+        """What it does."""
+        return _said(self._help)
+
+    @help.setter
+    def help(self, text: str | None) -> None:
+        self._help = text
+
+    @property
+    def epilog(self) -> str | None:
+        """What stands below its options."""
+        return _said(self._epilog)
+
+    @epilog.setter
+    def epilog(self, text: str | None) -> None:
+        self._epilog = text
+
+
+def _said(text: str | None) -> str | None:
+    if not text:
+        return text
+    return t(inspect.cleandoc(text))
+
+
+class Guarded(Spoken, click.Group):
     """Turns the project's errors, and those from outside, into a message and an exit code."""
+
+    command_class = Spoken
+
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        """Before anything is said, the environment's language; `--lang` comes as an option."""
+        language.speak(language.of_user())
+        return super().make_context(*given, **more)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -42,8 +83,25 @@ class Guarded(click.Group):
             )  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
 
 
+def _speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
+    """Speak this language from here on."""
+    if not name:
+        return
+    if not (found := language.known(name)):
+        raise click.BadParameter("en or pt", context, option)
+    language.speak(found)
+
+
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="pgrepl")
+@click.option(
+    "--lang",
+    callback=_speak,
+    expose_value=False,
+    is_eager=True,
+    metavar="en|pt",
+    help="The language of what is shown, or PGREPL_LANG. [default: the locale's, else English]",
+)
 def main() -> None:
     """Set up, verify and operate PostgreSQL streaming replication, and keep a record of what was done.
 

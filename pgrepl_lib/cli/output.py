@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..doors import terminal
-from ..doors.legible import legible
+from ..words.legible import legible
 
 
 def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..doors.legible import legible
 from ..errors import ParameterError
 from ..params import Params
 from ..words.commands import addressed
+from ..words.legible import legible
 from .group import EPILOG, main
 from .options import JSON, parameters, values, with_made
 from .output import give

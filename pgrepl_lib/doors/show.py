@@ -8,19 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..words.language import in_notebook
+from ..words.legible import legible
+from ..words.text import t
 from . import terminal
 from .command import Command, silently
-from .legible import legible
 from .wait import telling
 
 WIDTH = 92
 VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
-
-
-def in_notebook() -> bool:
-    """Whether a kernel shows our output; IPython is not imported to find out."""
-    ipython = sys.modules.get("IPython")
-    return bool(ipython and getattr(ipython.get_ipython(), "kernel", None))
 
 
 def markdown(text: str) -> None:
@@ -60,8 +56,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         for row in rows:
             terminal.give("  ".join(str(c) for c in row))
         return
-    lines = [heads, ["---"] * len(heads), *rows]
-    markdown("\n".join("| " + " | ".join(_cell(str(c)) for c in line) + " |" for line in lines))
+    markdown(_rows(heads, rows))
 
 
 def notice(text: str) -> None:
@@ -93,15 +88,24 @@ def png(content: bytes, alt: str) -> None:
 
 def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None:
     """A check: verdict (passed, failed or not tried), expected, seen; the hint only where it failed."""
-    sign, failed = VERDICTS[verdict], verdict == "failed"
+    heads, remedy = (t("expected"), t("seen")), t("what to do")
     if not in_notebook():
-        terminal.give(f"{sign} {title}\n    expected: {expected}\n    seen:     {seen}")
-        if failed:
-            terminal.give(f"    hint:     {hint}")
+        terminal.give(f"{VERDICTS[verdict]} {title}")
+        told = [(f"{heads[0]}:", expected), (f"{heads[1]}:", seen)]
+        if verdict == "failed":
+            told.append((f"{remedy}:", hint))
+        width = max(len(head) for head, _ in told)
+        for head, fact in told:
+            terminal.give(f"    {head:<{width}} {fact}")
         return
-    head = f"{sign} **{title}**" + (" (não tentado)" if verdict == "not tried" else "")
-    text = f"{head}\n\n| esperado | visto |\n|---|---|\n| {_cell(expected)} | {_cell(seen)} |"
-    markdown(f"{text}\n\n**O que fazer:** {hint}" if failed else text)
+    head = f"{VERDICTS[verdict]} **{title}**"
+    if verdict == "not tried":
+        why = t("not tried")
+        head = f"{head} ({why})"
+    parts = [head, _rows(heads, [(expected, seen)])]
+    if verdict == "failed":
+        parts.append(f"**{remedy.capitalize()}:** {hint}")
+    markdown("\n\n".join(parts))
 
 
 @contextmanager
@@ -165,6 +169,12 @@ def wrapped(text: str) -> str:
         else:
             lines[-1] = f"{lines[-1]} {word}".lstrip() if len(lines) == 1 else f"{lines[-1]} {word}"
     return " \\\n".join(lines)
+
+
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table, as Markdown has it."""
+    lines = [[_cell(str(each)) for each in line] for line in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

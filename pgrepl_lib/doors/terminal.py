@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from .legible import legible
+from ..words.legible import legible
 
 COLOUR = re.compile(r"\033\[[0-9;]*m")
 NEW_LINE = "\r\033[K"  # over the one that is there

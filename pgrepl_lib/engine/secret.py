@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..doors.redact import register
 from ..errors import EnvironmentLacking
-from ..words.commands import addressed_in
+from ..params import Params
+from ..words.commands import addressed
 
 MISSING, EMPTY = "is missing", "is empty"
 
@@ -38,7 +39,7 @@ def content(path: Path) -> str:
         back = f"put {path} back from a copy"
         again = f"where {path.parent}/pgpass is still there, `pgrepl run` makes it again"
         remedy = f"{back}; without one, remove what is there: {again}"
-        told = addressed_in(remedy, path.parent.parent)
+        told = addressed(remedy, Params.of_folder(path.parent.parent))
         raise EnvironmentLacking(f"{name} {found.wrong}; nothing was changed.", remedy=told)
     return found.text
 

@@ -12,10 +12,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..doors.files import write_atomic
-from ..doors.legible import legible
 from ..journal.audit import FILE as JOURNAL
 from ..journal.runs import Chapter, Run
 from ..journal.timeline import moment
+from ..words.legible import legible
 
 FILE = "junit.xml"
 STOPPED = {

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster import topology
 from ..doors.files import write_atomic
-from ..doors.legible import legible
 from ..errors import ParameterError
 from ..journal import timeline
 from ..journal.runs import Chapter, Run
 from ..params import MAX_REPLICAS, Params
 from ..words import picture
 from ..words.commands import addressed
+from ..words.legible import legible
 from . import corrections, replay, verdict
 from .attestation import STATEMENT
 

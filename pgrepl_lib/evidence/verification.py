@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..doors import files
-from ..doors.legible import legible
 from ..errors import ParameterError
 from ..journal import audit, runs
+from ..words.legible import legible
 from . import attestation, keys, standing
 from .attestation import CHECKS, SIGNER, STATEMENT, ChecksStatement, Lines, RunStatement
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from ..doors.files import append_line, complete_lines, last_line, make_folder
 from ..doors.redact import redacted
+from ..words.text import again, recorded
 from . import pieces
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
@@ -143,7 +144,15 @@ def line_after(last: tuple[bytes, int], kind: str, **facts: Any) -> str:
     if last[1]:
         before = hashlib.sha256(last[0]).hexdigest()
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **facts}
+    if texts := recorded(facts):
+        line["said"] = texts  # what they are in any language
     return json.dumps(redacted({**line, "previous": before}), ensure_ascii=False)
+
+
+def said(entry: Mapping[str, Any], name: str) -> str:
+    """A text of an entry, in the language spoken now; one that was recorded before as it was said."""
+    texts, plain = entry.get("said"), str(entry.get(name, ""))
+    return again(texts.get(name), plain) if isinstance(texts, dict) else plain
 
 
 def _follow(lines: Iterable[bytes], before: str | None) -> tuple[int | None, str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..doors.legible import legible
 from ..postgres import conf
+from ..words.legible import legible
 from .runs import Run, check_verdict
 
 NOTED = "durations"  # told, but no difference: no two runs take the same time

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..doors.files import MOST
 from ..errors import ParameterError
-from ..words.commands import addressed_in
+from ..params import Params
+from ..words.commands import addressed
 from . import audit, lock, pieces
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
@@ -291,4 +292,6 @@ def find(folder: Path, wanted: str = "") -> Run:
     shown = ", ".join(r.name for r in all_known[-5:] if r.there)
     remedy = "`pgrepl runs` lists them; a folder with a journal can be given by its path"
     looked_at = [f"{folder / RUNS} holds: {shown or 'no run'}"]
-    raise ParameterError(cause, looked_at=looked_at, remedy=addressed_in(remedy, folder))
+    raise ParameterError(
+        cause, looked_at=looked_at, remedy=addressed(remedy, Params.of_folder(folder))
+    )

@@ -10,7 +10,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from ..doors.legible import legible
+from ..words.legible import legible
 from .runs import Run, check_verdict
 
 SIGNS = {

@@ -28,7 +28,6 @@ from tqdm import tqdm
 from ..checks.hanging import require_none
 from ..doors import terminal
 from ..doors.files import make_folder, write_atomic
-from ..doors.legible import legible
 from ..doors.resources import NOTEBOOKS
 from ..doors.show import VERDICTS
 from ..drift import recorded
@@ -41,6 +40,7 @@ from ..params import Params
 from ..steps.ask import Declined
 from ..steps.cluster import Cluster, open_cluster
 from ..words.commands import addressed
+from ..words.legible import legible
 from .kernel import SharedKernel
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..doors.legible import legible
 from ..doors.redact import redact
 from ..errors import Interrupted, ParameterError
 from ..params import Params
 from ..words.commands import addressed
+from ..words.legible import legible
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device
 PROMPT = "[y]es, [n]o (stop here), [a]ll: "

@@ -1,5 +1,4 @@
-"""Texts that a person reads: how they are addressed, completed and made legible.
+"""Every text that a person reads: said in English or Portuguese (gettext catalogues), made legible.
 
-It turns facts into words and knows parameters and errors; no step, check or engine asks it for
-a decision.
+The lowest room: it uses nothing of the library, so that everybody can say something.
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..doors.legible import legible
+from .legible import legible
 
 FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{alt}"
  font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="14"><title>{alt}</title>

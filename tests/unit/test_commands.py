@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +13,17 @@ import pytest
 
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.params import Params, default_workdir
-from pgrepl_lib.words.commands import COMMAND, VERBS, addressed, addressed_in
+from pgrepl_lib.words.commands import addressed
+from pgrepl_lib.words.verbs import COMMAND, VERBS
 from tests.remedies import commands, commands_in
 
 LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
 ODD = Params.parse({"project": "demo", "workdir": "/tmp/my öffice", "engine": "local"})
 OPTIONS = "--project demo -p workdir '/tmp/my öffice' --engine local"
 # These hand their texts on to a check, whose texts are addressed where its outcome is made.
-DOORS = {"addressed", "addressed_in", "check", "NotTried", "Difference"}
+DOORS = {"addressed", "check", "NotTried", "Difference"}
 # What stands in place of a value in the library's texts; else an instance's name.
+PLACE = re.compile(r"\{\w+\}")
 VALUES = {"begun['kind']": "switchover", "count": "3", "lag": "3"}
 
 
@@ -66,7 +69,7 @@ def test_only_what_is_not_the_default_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_command_is_addressed_to_the_project_of_a_folder() -> None:
     assert (
-        addressed_in("pgrepl runs", Path("/tmp/a b/demo"))
+        addressed("pgrepl runs", Params.of_folder(Path("/tmp/a b/demo")))
         == "pgrepl runs --project demo -p workdir '/tmp/a b'"
     )
 
@@ -103,7 +106,7 @@ def spoken(tree: ast.AST) -> Iterator[ast.expr]:
 def said(node: ast.expr) -> str:
     """The text, with an example in place of each value."""
     if isinstance(node, ast.Constant):
-        return str(node.value)
+        return PLACE.sub("replica", str(node.value))
     parts = node.values if isinstance(node, ast.JoinedStr) else []
     return "".join(
         VALUES.get(ast.unparse(p.value), "replica")

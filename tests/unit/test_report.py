@@ -19,7 +19,6 @@ import pytest
 from click.testing import CliRunner
 
 from pgrepl_lib.cli.main import main
-from pgrepl_lib.doors.legible import legible
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.evidence import corrections, junit, report, verdict
 from pgrepl_lib.evidence.attestation import STATEMENT
@@ -28,6 +27,7 @@ from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
+from pgrepl_lib.words.legible import legible
 
 from ..journals import (
     SET_UP,

@@ -15,6 +15,7 @@ from ...engine.protocol import Engine
 from ...errors import StepFailed
 from ...postgres.wal import Unreadable
 from ...words.commands import addressed
+from ...words.language import in_notebook
 from ..standing import wait_everything_replayed
 from . import keeping, own_wal
 from .own_rows import Found, OwnRows
@@ -155,7 +156,7 @@ def silent(engine: Engine, name: str) -> StepFailed:
 @contextmanager
 def _progress(title: str) -> Iterator[Tell]:
     """On a terminal; in a notebook the time it takes must not decide whether there is an output."""
-    if show.in_notebook():
+    if in_notebook():
         yield silently
         return
     with show.progress(title) as tell:

@@ -1,0 +1,54 @@
+"""Which language is spoken: Portuguese in a notebook, on the command line what its user wants."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ENGLISH, PORTUGUESE = "en", "pt_BR"
+VARIABLES = ("PGREPL_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+_chosen = ""
+
+
+def in_notebook() -> bool:
+    """Whether a kernel shows our output; IPython is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    return bool(ipython and getattr(ipython.get_ipython(), "kernel", None))
+
+
+def spoken() -> str:
+    """The language of what is said now."""
+    if _chosen:
+        return _chosen
+    return PORTUGUESE if in_notebook() else ENGLISH
+
+
+def speak(language: str) -> None:
+    """Say everything in this language from now on; empty: as if nothing had been chosen."""
+    global _chosen
+    _chosen = language
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """The same for a block, as for a report that somebody else will read."""
+    before = _chosen
+    speak(language)
+    try:
+        yield
+    finally:
+        speak(before)
+
+
+def known(name: str) -> str:
+    """The language that a name such as `pt`, `pt-BR` or `pt_BR.UTF-8` means; empty for another."""
+    short = name.lower()[:2]
+    return {"en": ENGLISH, "pt": PORTUGUESE}.get(short, "")
+
+
+def of_user() -> str:
+    """What the environment asks for: PGREPL_LANG, then the locale, else English."""
+    wanted = (os.environ.get(variable, "") for variable in VARIABLES)
+    return known(next(filter(None, wanted), "")) or ENGLISH

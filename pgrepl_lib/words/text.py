@@ -1,0 +1,112 @@
+"""Sentences for people: written in English, said in the language that is spoken (gettext).
+
+A text knows what it was made of, so that what was recorded in one language can be read in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
+from typing import Any, Self
+
+from .language import ENGLISH, PORTUGUESE, spoken
+from .verbs import completed
+
+CATALOGUES = Path(__file__).parent / "catalogues"
+PLAIN = (str, int, float)
+Facts = dict[str, Any]  # of a text: "message" and "values", or "joined" and "parts"
+
+
+class Text(str):
+    """A sentence as it was said. facts: what it is in any language, fit for JSON."""
+
+    facts: Facts
+
+    @classmethod
+    def of(cls, said: str, facts: Facts) -> Self:
+        """A text from what was said and what it was made of."""
+        made = cls(said)
+        made.facts = facts
+        return made
+
+
+def t(message: str, /, **values: object) -> Text:
+    """The message in the language that is spoken, with these values in its {places}.
+
+    message: English, a literal, so that it is found for the catalogues (`make words`).
+    """
+    kept = {name: _fact(value) for name, value in values.items()}
+    facts = {"message": message, "values": kept} if kept else {"message": message}
+    return Text.of(_translated(message, values), facts)
+
+
+def mark(message: str) -> str:
+    """A message that is said later, by `t`: for what is written outside a function."""
+    return message
+
+
+def joined(separator: str, parts: Iterable[str]) -> Text:
+    """Several texts as one."""
+    found = list(parts)
+    facts = {"joined": separator, "parts": [_fact(part) for part in found]}
+    return Text.of(separator.join(found), facts)
+
+
+def again(facts: object, otherwise: str = "") -> str:
+    """What was recorded of a text, in the language that is spoken now.
+
+    otherwise: what was said then, for a record that is not ours or of another version.
+    """
+    match facts:
+        case {"options": str(options), **rest}:
+            return completed(again(rest, otherwise), options)
+        case {"joined": str(separator), "parts": list(parts)}:
+            return joined(separator, [again(part) for part in parts])
+        case {"message": str(message), **rest} if _is_ours(message):
+            values: Any = rest.get("values", {})
+            try:
+                return t(message, **{name: _value(fact) for name, fact in values.items()})
+            except (AttributeError, KeyError, ValueError, IndexError, TypeError):
+                return otherwise
+        case str():
+            return facts
+    return otherwise
+
+
+def recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record's facts are texts, each by its name and by what it was made of."""
+    return {name: value.facts for name, value in facts.items() if isinstance(value, Text)}
+
+
+def _translated(message: str, values: Mapping[str, object]) -> str:
+    translated = message if spoken() == ENGLISH else _catalogue(spoken()).gettext(message)
+    return translated.format(**values) if values else translated
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, Text):
+        return value.facts
+    return value if isinstance(value, PLAIN) else str(value)
+
+
+def _value(fact: object) -> object:
+    return again(fact) if isinstance(fact, dict) else fact
+
+
+@cache
+def _catalogue(language: str) -> NullTranslations:
+    """All rooms' catalogues of a language."""
+    found = NullTranslations()
+    for path in sorted((CATALOGUES / language / "LC_MESSAGES").glob("*.mo")):
+        with path.open("rb") as file:
+            room = GNUTranslations(file)
+        room.add_fallback(found)
+        found = room
+    return found
+
+
+def _is_ours(message: str) -> bool:
+    """Whether a record's message is one of ours, and no text that somebody wrote into it."""
+    return _catalogue(PORTUGUESE).gettext(message) != message
