@@ -11,6 +11,7 @@ import string
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -85,7 +86,8 @@ def as_text(catalogue: Catalog) -> bytes:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """The file for programs."""
+    """The file for programs; it has no date, so that the same messages give the same file."""
+    catalogue.creation_date = catalogue.revision_date = datetime.fromtimestamp(0, UTC)
     out = io.BytesIO()
     write_mo(out, catalogue)
     return out.getvalue()
