@@ -24,6 +24,7 @@ from ..journal.runs import Chapter, Run
 from ..params import MAX_REPLICAS, Params
 from ..words import picture
 from ..words.commands import addressed
+from ..words.language import speaking
 from ..words.legible import legible
 from . import corrections, replay, verdict
 from .attestation import STATEMENT
@@ -58,8 +59,13 @@ def write(run: Run, output: Path | None = None) -> Path:
 
 
 def page(run: Run) -> str:
-    """The report as HTML."""
-    made = timeline.bars(run, lambda n: f"{n} verificações")
+    """The report as HTML, in the language that the run says."""
+    with speaking(run.language):
+        return _page(run)
+
+
+def _page(run: Run) -> str:
+    made = timeline.bars(run)
     numbers = iter(range(1, 1_000_000))
     chapters = [
         _Section(c, [(next(numbers), e) for e in c.entries], timeline_of(made[c.name], c.name))

@@ -1,4 +1,7 @@
-"""The journal: the append-only record of steps and checks, each line carrying the hash of the one before."""
+"""The journal: the append-only record of steps and checks.
+
+Each line carries the hash of the one before.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from filelock import FileLock
 
 from ..doors.files import append_line, complete_lines, last_line, make_folder
 from ..doors.redact import redacted
-from ..words.text import again, recorded
+from ..words.text import again, mark, recorded, t
 from . import pieces
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
 ORIGIN = "0" * 64
 FILE = "journal.jsonl"
-NOT_CHAINED = "does not carry the hash of the line before"
+NOT_CHAINED = mark("does not carry the hash of the line before")
 
 
 class Journal:
@@ -46,7 +49,7 @@ class Journal:
         return cls(cluster_folder, in_pieces=True)
 
     def record(self, kind: str, **facts: Any) -> None:
-        """Append one line: time (UTC), kind, facts (secrets masked), and the hash of the line before."""
+        """Append one line: time (UTC), kind, facts without secrets, hash of the line before."""
         make_folder(self.path.parent)
         with FileLock(self.lock):
             if self.in_pieces:
@@ -85,7 +88,10 @@ class Journal:
             yield self.ending.encode()
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The lines, oldest first, up to one that is no record; a last line that a crash cut short is left out."""
+        """The lines, oldest first, up to one that is no record.
+
+        A last line that a crash cut short is left out.
+        """
         for line in self.lines():
             try:
                 entry = json.loads(line)
@@ -129,11 +135,12 @@ class Journal:
         expected = 1
         for number, name, piece in pieces.in_order(self.path):
             if number > expected:
-                yield pieces.name(expected), f"is missing, up to the piece before {name}", None
+                missing = t("is missing, up to the piece before {piece}", piece=name)
+                yield pieces.name(expected), missing, None
                 before = None
             wrong, before = _follow(complete_lines(piece), before)
             if wrong:
-                yield name, NOT_CHAINED, wrong
+                yield name, t(NOT_CHAINED), wrong
                 return
             expected = number + 1
 
@@ -150,7 +157,7 @@ def line_after(last: tuple[bytes, int], kind: str, **facts: Any) -> str:
 
 
 def said(entry: Mapping[str, Any], name: str) -> str:
-    """A text of an entry, in the language spoken now; one that was recorded before as it was said."""
+    """A text of an entry, in the language spoken now; an older version's as it was said."""
     texts, plain = entry.get("said"), str(entry.get(name, ""))
     return again(texts.get(name), plain) if isinstance(texts, dict) else plain
 

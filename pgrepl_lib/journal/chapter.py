@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from functools import cache
 
 from ..doors.resources import NOTEBOOKS
+from ..words.text import t
 
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
 OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
 
 
 def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
-    """The chapters from one to another; each is named by its number or its name. Raises `ValueError`."""
+    """The chapters from one to another, each by its number or its name. Raises `ValueError`."""
 
     def place(name: str) -> int:
         found = [i for i, c in enumerate(known) if c == name or c.split("-")[0] == name.zfill(2)]
         if not found:
-            raise ValueError(f"no chapter {name!r}; there are {', '.join(known)}")
+            there = ", ".join(known)
+            raise ValueError(t("no chapter {name!r}; there are {known}", name=name, known=there))
         return found[0]
 
     return list(known[place(first) : place(last) + 1])
@@ -37,8 +39,13 @@ def _cells(chapter: str) -> dict[str, str]:
 
 
 def cell_id(chapter: str) -> str:
-    """The id of the cell that runs now, found by its source: front ends differ in whether they say it."""
+    """The id of the cell that runs now.
+
+    It is found by its source: front ends differ in whether they say it.
+    """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    history = shell.user_ns.get("In", [""]) if shell else [""]
+    if not shell:
+        return ""
+    history = shell.user_ns.get("In", [""])
     return _cells(chapter).get(history[-1].strip(), "")

@@ -18,16 +18,20 @@ from filelock import FileLock, Timeout
 from ..doors.files import make_folder, remove_parts, require_ours, write_atomic
 from ..engine.processes import end_orphans
 from ..errors import EnvironmentLacking, ProjectBusy
+from ..words.text import t
 from .audit import RUN_FOLDER
 
-LOOKED_AT = (
-    0.5  # seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment
-)
+# Seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment.
+LOOKED_AT = 0.5
+KERNEL_ENDS = 30  # seconds: the kernel of a killed run may still be ending
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the project for a run; raises `ProjectBusy` with who holds it. The system frees it if we die."""
+    """Hold the project for a run; raises `ProjectBusy` with who holds it.
+
+    The system frees it if we die.
+    """
     with _held(folder, "run", seconds=LOOKED_AT):
         yield
 
@@ -36,13 +40,11 @@ def run_lock(folder: Path) -> Iterator[None]:
 def step_lock(folder: Path) -> Iterator[None]:
     """Hold the project for one step. Inside a run, its kernel already works under the run's lock.
 
-    What a step that was killed has left, commands that go on and files half written, is cleared away first.
+    What a step that was killed has left is cleared away first: commands that go on, and files half
+    written.
     """
     run = nullcontext() if os.environ.get(RUN_FOLDER) else run_lock(folder)
-    with (
-        run,
-        _held(folder, "step", seconds=30) as died,
-    ):  # the kernel of a killed run may still be ending
+    with run, _held(folder, "step", seconds=KERNEL_ENDS) as died:
         if died:
             end_orphans(folder)
             remove_parts(folder)
@@ -80,15 +82,16 @@ def _acquire(lock: FileLock, holder: Path) -> None:
     try:
         lock.acquire()
     except Timeout:
+        project = holder.parent.name
         raise ProjectBusy(
-            f"Project {holder.parent.name} is being worked on by somebody else.",
-            looked_at=[f"held by {_read(holder)}"],
-            remedy="wait until it ends, or use another project name",
+            t("Project {project} is being worked on by somebody else.", project=project),
+            looked_at=[t("held by {holder}", holder=_read(holder))],
+            remedy=t("wait until it ends, or use another project name"),
         ) from None
     except OSError as error:  # a link there is not followed
         raise EnvironmentLacking(
-            f"Cannot lock {lock.lock_file}: {error.strerror}.",
-            remedy="look what is there, remove it, and run again",
+            t("Cannot lock {file}: {why}.", file=lock.lock_file, why=error.strerror),
+            remedy=t("look what is there, remove it, and run again"),
         ) from None
 
 
@@ -102,9 +105,8 @@ def run_holder(folder: Path) -> dict[str, Any] | None:
         if not holder.exists():
             return None
         with (folder / ".run.lock").open("rb") as stream:
-            fcntl.flock(
-                stream, fcntl.LOCK_SH | fcntl.LOCK_NB
-            )  # of the file that `FileLock` locks; freed when it is closed
+            # `FileLock` locks this file; closing it frees it.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
     except FileNotFoundError:
         return None
@@ -119,4 +121,4 @@ def _read(holder: Path) -> str:
     try:
         return holder.read_text("utf-8", errors="replace")
     except OSError:  # it has just ended, or never said who it is
-        return "an unknown process"
+        return t("an unknown process")

@@ -13,6 +13,8 @@ from typing import Any
 from ..doors.command import Command, run
 from ..doors.resources import checkout
 from ..errors import PgreplError
+from ..words import language
+from ..words.text import joined, t
 
 PACKAGES = (
     "pgrepl",
@@ -29,6 +31,7 @@ PACKAGES = (
 def facts() -> dict[str, Any]:
     """The user, the machine, the local time, the packages, and the checkout's commit and state.
 
+    language: of the report, so that whoever makes it again to compare gets the same.
     Where that is not known, or pgrepl is an installed package, `repository` is None, and
     `repository_unknown` says why.
     """
@@ -38,6 +41,7 @@ def facts() -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
+        "language": language.asked_for() or language.PORTUGUESE,
         "local_time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "repository": repository if isinstance(repository, dict) else None,
@@ -63,14 +67,14 @@ def _repository() -> dict[str, Any] | str:
     """The commit of the checkout that the notebooks come from; else why there is none."""
     folder = checkout()
     if folder is None:
-        return f"an installed package: pgrepl {_version('pgrepl')}"
+        return t("an installed package: pgrepl {version}", version=_version("pgrepl"))
     try:
         top, commit = _git(folder, "rev-parse", "--show-toplevel", "HEAD").splitlines()
         changes = _git(folder, "--no-optional-locks", "status", "--porcelain")
     except PgreplError as error:
-        return " ".join([error.cause, *error.looked_at[:1]])
-    if Path(top).resolve() != folder.resolve():
-        return f"the repository {top} is another one's"  # pgrepl was unpacked inside of it
+        return joined(" ", [error.cause, *error.looked_at[:1]])
+    if Path(top).resolve() != folder.resolve():  # pgrepl was unpacked inside of it
+        return t("the repository {folder} is another one's", folder=top)
     return {"commit": commit, "clean": not changes}
 
 

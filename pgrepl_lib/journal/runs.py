@@ -2,142 +2,65 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..doors.files import MOST
 from ..errors import ParameterError
 from ..params import Params
 from ..words.commands import addressed
-from . import audit, lock, pieces
+from ..words.language import PORTUGUESE
+from ..words.language import known as language_of
+from ..words.text import Text, t
+from . import audit, lock, pieces, records
+from .records import check_verdict
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
 SUMMARY = "summary.json"  # of a run: what its journal says, for those who do not read that
 NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, and no way out of it
-DEEPEST = 20  # levels of a line's values; the deepest of ours has 6
-
-
-def _is(*types: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, types)
-
-
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _instances(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(facts, dict) and _text(facts.get("role")) and _text(facts.get("upstream"))
-        for facts in value.values()
-    )
-
-
-def _commands(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(command, dict) for command in value)
-
-
-# What those who read a journal rely on, where a line has it at all; everything else may be anything.
-SHAPES: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("kind", "status"), _is(str)),
-    **dict.fromkeys(
-        ("time", "local_time", "chapter", "cell", "name", "title", "outcome", "error", "run"), _text
-    ),
-    **dict.fromkeys(("params", "packages", "facts"), _is(dict)),
-    **dict.fromkeys(("repository", "port"), _is(dict, type(None))),
-    **dict.fromkeys(("passed", "tried"), _is(bool)),
-    "chapters": lambda value: (
-        isinstance(value, list) and all(isinstance(chapter, str) for chapter in value)
-    ),
-    "seconds": lambda value: (
-        not isinstance(value, int) or abs(value) < 2**53
-    ),  # no greater one has a float
-    "instances": _instances,
-    "commands": _commands,
-}
-
-
-def usable(line: bytes) -> dict[str, Any] | None:
-    """A line of a journal, where it is a record with the shape that its readers rely on; else None."""
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    known = (
-        isinstance(entry, dict)
-        and "kind" in entry
-        and all(SHAPES[n](v) for n, v in entry.items() if n in SHAPES)
-    )
-    return entry if known and _shallow(entry, DEEPEST) else None
-
-
-def _shallow(value: Any, levels: int) -> bool:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(
-        _shallow(v, levels - 1) for v in inside if isinstance(v, (dict, list))
-    )
-
-
-def _read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
-    """A journal's usable lines, and how many of the complete ones are not.
-
-    No run writes as much as `MOST`: what comes after that counts as one line that is no record.
-    """
-    found, odd, size = list[dict[str, Any]](), 0, 0
-    for line in journal.lines():
-        size += len(line)
-        if size > MOST:
-            return found, odd + 1
-        entry = usable(line)
-        if entry is None:
-            odd += 1
-        else:
-            found.append(entry)
-    return found, odd
-
-
-def check_verdict(check: Mapping[str, Any]) -> str:
-    """passed, failed or not tried: what a journal's line says of a check."""
-    return (
-        "failed"
-        if check.get("passed") is not True
-        else "not tried"
-        if check.get("tried") is False
-        else "passed"
-    )
 
 
 @dataclass
 class Chapter:
-    """What a journal says of one chapter, or of what was done outside any: its lines, when it began and how it ended."""
+    """What a journal says of one chapter, or of what was done outside any.
+
+    Its lines, when it began and how it ended; ending: its last line, with the error that it had.
+    """
 
     name: str
     status: str = ""
-    error: str = ""
     began: str = ""
     ended: str = ""
+    ending: dict[str, Any] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def error(self) -> str:
+        """What stopped it; empty where nothing did."""
+        return audit.said(self.ending, "error")
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Its lines of one kind: step, check, engine or another fact."""
         return [e for e in self.entries if e["kind"] == kind]
 
     def stopped_by(self) -> dict[str, Any]:
-        """The step or check of its last cell that stopped it; empty where none did: a drill's step fails on purpose."""
+        """The step or check of its last cell that stopped it; empty where none did.
+
+        Before its last cell a step may fail: a drill's does, on purpose.
+        """
         if not self.entries or self.status == "completed":
             return {}
         cell = self.entries[-1].get("cell")
-        failed = (
-            e
-            for e in self.entries
-            if e.get("outcome") in ("failed", "interrupted") or e.get("passed") is False
-        )
-        return next((e for e in failed if e.get("cell") == cell), {})
+        last = (e for e in self.entries if e.get("cell") == cell)
+        return next((e for e in last if _stops(e)), {})
+
+
+def _stops(entry: Mapping[str, Any]) -> bool:
+    return entry.get("outcome") in ("failed", "interrupted") or entry.get("passed") is False
 
 
 @dataclass(frozen=True)
@@ -157,8 +80,16 @@ class Run:
 
     @property
     def own_name(self) -> str:
-        """The name that the run was given, which a copy's folder need not have; of an older journal the folder's."""
+        """The name that the run was given, which a copy's folder need not have.
+
+        A journal of an older version does not say it: then the folder's.
+        """
         return str(self.opening.get("name") or self.name)
+
+    @property
+    def language(self) -> str:
+        """The language of the report that it was signed with."""
+        return language_of(str(self.opening.get("language"))) or PORTUGUESE
 
     @property
     def journal(self) -> audit.Journal:
@@ -172,7 +103,7 @@ class Run:
 
     @cached_property
     def _lines(self) -> tuple[list[dict[str, Any]], int]:
-        return _read(self.journal)
+        return records.read(self.journal)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -181,7 +112,7 @@ class Run:
 
     @property
     def unusable(self) -> int:
-        """How many complete lines of the journal are no records, or have a shape that no run writes."""
+        """How many complete lines are no records, or have a shape that no run writes."""
         return self._lines[1]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -216,7 +147,7 @@ class Run:
 
     @cached_property
     def chapters(self) -> list[Chapter]:
-        """The journal's lines by chapter, in their order; also the chapters of the run that were not reached."""
+        """The journal's lines by chapter, in their order; also chapters that were not reached."""
         found = {name: Chapter(name) for name in self.opening.get("chapters", [])}
         current = ""
         for entry in (e for e in self.entries if e["kind"] not in ("run", "state", "end")):
@@ -228,7 +159,7 @@ class Run:
                 chapter.status, chapter.began = "running", str(entry.get("time"))
             else:
                 chapter.status, chapter.ended = str(entry.get("status")), str(entry.get("time"))
-                chapter.error = str(entry.get("error", ""))
+                chapter.ending = entry
         for chapter in (c for c in found.values() if c.status == "running"):
             chapter.status = self.status  # it stopped without saying so
         return list(found.values())
@@ -237,18 +168,18 @@ class Run:
         """How many steps and checks ended how."""
         outcomes = Counter(s.get("outcome") for s in self.of("step"))
         verdicts = Counter(map(check_verdict, self.of("check")))
-        untried = {"not_tried": verdicts["not tried"]} if verdicts["not tried"] else {}
-        return {
-            "steps": {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")},
-            "checks": {"passed": verdicts["passed"], "failed": verdicts["failed"], **untried},
-        }
+        checks = {verdict: verdicts[verdict] for verdict in ("passed", "failed")}
+        if verdicts["not tried"]:
+            checks["not_tried"] = verdicts["not tried"]
+        steps = {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")}
+        return {"steps": steps, "checks": checks}
 
 
 def known(folder: Path) -> list[Run]:
     """The runs that a project's journal or its folder knows, the oldest first; some may be missing.
 
-    The order is that of the project's journal, since a machine's clock may be set back. Runs that it does not name come
-    first; but where it is damaged, by their name, which is when they began.
+    The order is that of the project's journal, since a machine's clock may be set back. Runs that
+    it does not name come first; but where it is damaged, by their name, which is when they began.
     """
     journal = audit.Journal.of_project(folder)
     named = pieces.all_runs(journal.path)
@@ -257,10 +188,8 @@ def known(folder: Path) -> list[Run]:
     unnamed = [name for name in there if name not in ordered]
     if unnamed and journal.first_broken_line():
         for name in unnamed:
-            ordered.insert(
-                next((place for place, other in enumerate(ordered) if other > name), len(ordered)),
-                name,
-            )
+            later = (place for place, other in enumerate(ordered) if other > name)
+            ordered.insert(next(later, len(ordered)), name)
     else:
         ordered = unnamed + ordered
     return [Run(folder / RUNS / name) for name in ordered]
@@ -274,7 +203,8 @@ def of_project(folder: Path) -> list[Run]:
 def find(folder: Path, wanted: str = "") -> Run:
     """The run of a project by its name, or of any folder by its path; without either the last one.
 
-    Raises `ParameterError` where there is none, and where its journal is missing: never another run instead.
+    Raises `ParameterError` where there is none, and where its journal is missing: never another
+    run instead.
     """
     if wanted and (Path(wanted) / audit.FILE).exists():
         return Run(Path(wanted).resolve())
@@ -282,16 +212,19 @@ def find(folder: Path, wanted: str = "") -> Run:
     found = [r for r in all_known if r.name == wanted] if wanted else all_known[-1:]
     if found and found[0].there:
         return found[0]
-    cause = (
-        f"The journal of run {found[0].name} is missing."
-        if found
-        else f"No run {wanted!r}."
-        if wanted
-        else "There is no run yet."
-    )
-    shown = ", ".join(r.name for r in all_known[-5:] if r.there)
-    remedy = "`pgrepl runs` lists them; a folder with a journal can be given by its path"
-    looked_at = [f"{folder / RUNS} holds: {shown or 'no run'}"]
+    shown = ", ".join(r.name for r in all_known[-5:] if r.there) or t("no run")
+    looked_at = [t("{folder} holds: {runs}", folder=folder / RUNS, runs=shown)]
+    remedy = t("`pgrepl runs` lists them; a folder with a journal can be given by its path")
     raise ParameterError(
-        cause, looked_at=looked_at, remedy=addressed(remedy, Params.of_folder(folder))
+        _not_found(found, wanted),
+        looked_at=looked_at,
+        remedy=addressed(remedy, Params.of_folder(folder)),
     )
+
+
+def _not_found(found: list[Run], wanted: str) -> Text:
+    if found:
+        return t("The journal of run {run} is missing.", run=found[0].name)
+    if wanted:
+        return t("No run {wanted!r}.", wanted=wanted)
+    return t("There is no run yet.")

@@ -1,24 +1,27 @@
-"""When each step and check of a journal happened: as data, and as bars over an axis of seconds (for Portuguese readers)."""
+"""When each step and check of a journal happened: as data, and as bars over an axis of seconds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from itertools import pairwise
 from typing import Any
 
+from ..words.language import decimal
 from ..words.legible import legible
-from .runs import Run, check_verdict
+from ..words.text import t
+from .audit import said
+from .records import check_verdict
+from .runs import Chapter, Run
 
-SIGNS = {
-    "failed": "✘ ",
-    "interrupted": "■ ",
-    "passed": "✔ ",
-    "not tried": "○ ",
-}  # not by colour alone
+# Beside a bar's title, since not everybody tells its colour.
+SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried": "○ "}
+COLOURS = ("changed", "unchanged", "failed", "interrupted", "passed")
+# How the bar of a chapter looks that did not complete.
+ENDED = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}
 ROW, HEAD = 24, 26  # pixels: a bar with its label beside it; the axis
 NARROW_ROW = 38  # its label above it
 NARROWEST = 2.0  # pixels of a bar
@@ -27,7 +30,7 @@ CHARACTER = 7.0  # pixels of one, on average, with room to spare
 
 @dataclass(frozen=True)
 class Bar:
-    """What took time: a title, how it ended, when it began (seconds since the run did), and how many seconds it took."""
+    """What took time: its title, how it ended, seconds from the run's begin to its own, seconds."""
 
     title: str
     outcome: str
@@ -41,46 +44,40 @@ class Bar:
 
 
 def moment(text: Any) -> datetime | None:
-    """A time out of a journal; None for what is none."""
+    """A time out of a journal; None for what is none, or has no time in every zone."""
     try:
         found = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return (
-        found if found.tzinfo and 1 < found.year < 9999 else None
-    )  # others have no time in every zone
+    return found if found.tzinfo and 1 < found.year < 9999 else None
 
 
 def length(seconds: float) -> str:
-    """A number of seconds: "< 0,01 s", "0,35 s", "12,4 s", "2 min 5 s"."""
+    """A number of seconds: "< 0.01 s", "0.35 s", "12.4 s", "2 min 5 s"."""
     if not math.isfinite(seconds):
         return "?"
     if seconds < 0.005:
-        return "< 0,01 s"
+        return decimal("< 0.01 s")
     if seconds < 59.95:
         text = f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}"
-        return text.removesuffix(".00").removesuffix(".0").replace(".", ",") + " s"
+        return decimal(text.removesuffix(".00").removesuffix(".0")) + " s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [
-        f"{hours} h" if hours else "",
-        f"{minutes} min" if minutes else "",
-        f"{rest} s" if rest and not hours else "",
-    ]
-    return " ".join(filter(None, parts))
+    if hours:
+        rest = 0
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def set_back(run: Run) -> bool:
-    """Whether the journal's times go backwards, or one is none: the machine's clock was changed while the run went on."""
+    """Whether the machine's clock was changed meanwhile: times go backwards, or one is none."""
     times = [moment(e.get("time")) for e in run.entries]
-    return (
-        any(before is None or after is None or after < before for before, after in pairwise(times))
-        or None in times
-    )
+    known = [each for each in times if each]
+    return len(known) < len(times) or any(after < before for before, after in pairwise(known))
 
 
-def bars(run: Run, checks: Callable[[int], str]) -> dict[str, list[Bar]]:
-    """Each chapter's steps and checks, checks in a row as one bar; `checks` gives the title of so many.
+def bars(run: Run) -> dict[str, list[Bar]]:
+    """Each chapter's steps and checks; checks in a row are one bar.
 
     Times that go backwards are not used: then each bar begins where the one before it ends.
     """
@@ -94,45 +91,43 @@ def bars(run: Run, checks: Callable[[int], str]) -> dict[str, list[Bar]]:
             clock = max(clock, bar.end)
             together = together + 1 if bar.outcome == "passed" else 0
             if together > 1:
-                first = made.pop()
-                bar = replace(
-                    bar, start=first.start, seconds=bar.end - first.start, title=checks(together)
-                )
+                start, title = made.pop().start, t("{count} checks", count=together)
+                bar = replace(bar, start=start, seconds=bar.end - start, title=title)
             made.append(bar)
         found[chapter.name] = made
     return found
 
 
 def spans(run: Run, made: dict[str, list[Bar]]) -> list[Bar]:
-    """Each chapter that began as one bar: from its first line to its last, else over its own bars."""
+    """Each chapter that began as one bar."""
     trusted = not set_back(run)
     found = []
     for chapter in run.chapters:
-        began, ended = moment(chapter.began), moment(chapter.ended)
-        own = made[chapter.name]
-        if trusted and began and ended:
-            start, end = _since(run, began), _since(run, ended)
-        elif own:
-            start, end = own[0].start, max(b.end for b in own)
-        else:
-            continue
-        outcome = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}.get(
-            chapter.status, "changed"
-        )
-        found.append(Bar(chapter.name, outcome, start, end - start))
+        times = sorted(_reach(run, chapter, made[chapter.name], trusted))
+        if times:
+            outcome = ENDED.get(chapter.status, "changed")
+            found.append(Bar(chapter.name, outcome, times[0], times[-1] - times[0]))
     return found
 
 
+def _reach(run: Run, chapter: Chapter, own: list[Bar], trusted: bool) -> Iterator[float]:
+    """From a chapter's first line to its last, else what its own bars reach over."""
+    began, ended = moment(chapter.began), moment(chapter.ended)
+    if trusted and began and ended:
+        yield from (_since(run, began), _since(run, ended))
+    else:
+        yield from (time for bar in own for time in (bar.start, bar.end))
+
+
 def _bar(run: Run, entry: dict[str, Any], clock: float, trusted: bool) -> Bar:
-    """seconds: a step's own, measured by a clock that is never set; the line's time is that of its end."""
-    given = entry.get("seconds")
-    seconds = (
-        max(0.0, float(given)) if isinstance(given, (int, float)) and math.isfinite(given) else 0.0
-    )
+    """seconds: a step's own, by a clock that is never set; the line's time is that of its end."""
+    given, seconds = entry.get("seconds"), 0.0
+    if isinstance(given, (int, float)) and math.isfinite(given):
+        seconds = max(0.0, float(given))
     outcome = str(entry.get("outcome") or check_verdict(entry))
     ended = moment(entry.get("time"))
     start = max(0.0, _since(run, ended) - seconds) if trusted and ended else clock
-    return Bar(str(entry.get("title", "")), outcome, start, seconds)
+    return Bar(said(entry, "title"), outcome, start, seconds)
 
 
 def _since(run: Run, when: datetime) -> float:
@@ -147,39 +142,39 @@ def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
     first, last = min(b.start for b in given), max(b.end for b in given)
     pixels = (right - left) / max(last - first, 0.001)
     height = HEAD + row * len(given) + 4
+    room = left - 12 if wide else width - 74
     parts = [
         _tick(left + (seconds - first) * pixels, label, height)
         for seconds, label in _ticks(first, last)
     ]
     for number, bar in enumerate(given):
-        x, y = left + (bar.start - first) * pixels, HEAD + row * number
         size = max(NARROWEST, bar.seconds * pixels)
-        x = min(x, right - size)
-        room = left - 12 if wide else width - 74
-        parts.append(
-            _row(bar, x, y, size, _cut(SIGNS.get(bar.outcome, "") + bar.title, room), width, wide)
-        )
+        x = min(left + (bar.start - first) * pixels, right - size)
+        label = _cut(SIGNS.get(bar.outcome, "") + bar.title, room)
+        parts.append(_row(bar, x, HEAD + row * number, size, label, width, wide))
+    alt = _safe(alt)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{_safe(alt)}"><title>{_safe(alt)}</title>{"".join(parts)}</svg>'
+        '<svg xmlns="http://www.w3.org/2000/svg" class="timeline" '
+        f'viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">'
+        f"<title>{alt}</title>{''.join(parts)}</svg>"
     )
 
 
 def _row(bar: Bar, x: float, y: int, size: float, label: str, width: int, wide: bool) -> str:
     base, top, high = (y + 16, y + 5, 14) if wide else (y + 14, y + 21, 10)
-    known = ("changed", "unchanged", "failed", "interrupted", "passed")
-    colour = (
-        bar.outcome
-        if bar.outcome in known
-        else "unchanged"
-        if bar.outcome == "not tried"
-        else "changed"
-    )
+    took = length(bar.seconds)
     return (
-        f'<g><title>{_safe(bar.title)}: {length(bar.seconds)}</title><text x="0" y="{base}">{_safe(label)}</text>'
-        f'<rect class="{colour}" x="{x:.1f}" y="{top}" width="{size:.1f}" height="{high}" rx="2"/>'
-        f'<text class="number" x="{width}" y="{base}" text-anchor="end">{length(bar.seconds)}</text></g>'
+        f'<g><title>{_safe(bar.title)}: {took}</title><text x="0" y="{base}">{_safe(label)}</text>'
+        f'<rect class="{_colour(bar)}" x="{x:.1f}" y="{top}" '
+        f'width="{size:.1f}" height="{high}" rx="2"/>'
+        f'<text class="number" x="{width}" y="{base}" text-anchor="end">{took}</text></g>'
     )
+
+
+def _colour(bar: Bar) -> str:
+    if bar.outcome == "not tried":
+        return "unchanged"
+    return bar.outcome if bar.outcome in COLOURS else "changed"
 
 
 def _tick(x: float, label: str, height: int) -> str:
@@ -201,7 +196,7 @@ def _ticks(first: float, last: float) -> list[tuple[float, str]]:
     )
     begin = math.ceil(first / step)
     found = [n * step for n in range(begin, begin + 7) if n * step <= last]
-    return [(seconds, f"{seconds:.{decimals}f}".replace(".", ",") + " s") for seconds in found]
+    return [(seconds, decimal(f"{seconds:.{decimals}f}") + " s") for seconds in found]
 
 
 def _cut(text: str, pixels: float) -> str:

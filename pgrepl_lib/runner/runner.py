@@ -35,7 +35,8 @@ from ..errors import Interrupted, PgreplError, exit_code_of
 from ..evidence import evidence, keys
 from ..journal import audit, provenance
 from ..journal.lock import run_lock
-from ..journal.runs import Run, check_verdict
+from ..journal.records import check_verdict
+from ..journal.runs import Run
 from ..params import Params
 from ..steps.ask import Declined
 from ..steps.cluster import Cluster, open_cluster

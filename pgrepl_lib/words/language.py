@@ -10,6 +10,7 @@ from contextlib import contextmanager
 ENGLISH, PORTUGUESE = "en", "pt_BR"
 VARIABLES = ("PGREPL_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 _chosen = ""
+_asked_for = ""
 
 
 def in_notebook() -> bool:
@@ -31,6 +32,18 @@ def speak(language: str) -> None:
     _chosen = language
 
 
+def ask_for(language: str) -> None:
+    """Speak this language because somebody asked for it (`--lang`), and not only for the locale's."""
+    global _asked_for
+    speak(language)
+    _asked_for = language
+
+
+def asked_for() -> str:
+    """The language that PGREPL_LANG or `--lang` asked for; empty without either."""
+    return _asked_for
+
+
 @contextmanager
 def speaking(language: str) -> Iterator[None]:
     """The same for a block, as for a report that somebody else will read."""
@@ -46,6 +59,11 @@ def known(name: str) -> str:
     """The language that a name such as `pt`, `pt-BR` or `pt_BR.UTF-8` means; empty for another."""
     short = name.lower()[:2]
     return {"en": ENGLISH, "pt": PORTUGUESE}.get(short, "")
+
+
+def decimal(number: str) -> str:
+    """A number as the language writes it: 12.4, in Portuguese 12,4."""
+    return number.replace(".", ",") if spoken() == PORTUGUESE else number
 
 
 def of_user() -> str:

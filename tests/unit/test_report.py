@@ -27,6 +27,7 @@ from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
+from pgrepl_lib.words.language import PORTUGUESE, speaking
 from pgrepl_lib.words.legible import legible
 
 from ..journals import (
@@ -377,14 +378,14 @@ def test_long_output_is_folded_and_short_output_is_not(tmp_path: Path) -> None:
 
 def test_bars_stand_where_the_journal_says(tmp_path: Path) -> None:
     run = journal(tmp_path / "runs" / "1", completed())
-    found = timeline.bars(run, str)
+    found = timeline.bars(run)
     assert [
         (b.title, b.outcome, round(b.start, 2), round(b.seconds, 2)) for b in found[PRIMARY]
     ] == [
         ("Criar a senha", "changed", 0.8, 1.2),
         ("Configurar a replicação", "changed", 2.0, 0.5),
         ("Permitir a replicação", "unchanged", 2.59, 0.01),
-        ("2", "passed", 2.7, 0.3),
+        ("2 checks", "passed", 2.7, 0.3),
     ]
     assert [(b.title, round(b.start, 1), round(b.end, 1)) for b in timeline.spans(run, found)] == [
         (SET_UP[0], 0.1, 0.6),
@@ -397,7 +398,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_bar(tmp_path: Path) -> None
     for line in lines[6:]:
         line["time"] = line["time"].replace("T20:", "T17:")
     run = journal(tmp_path / "runs" / "1", lines)
-    found = timeline.bars(run, str)
+    found = timeline.bars(run)
     every = [b for made in found.values() for b in made]
     assert timeline.set_back(run) and all(b.start >= 0 and b.seconds >= 0 for b in every)
     assert all(after.start >= before.start for before, after in pairwise(every))
@@ -424,9 +425,9 @@ def test_any_duration_can_be_drawn(tmp_path: Path, seconds: Any) -> None:
     ("first", "last", "labels"),
     [
         (0, 8.7, ["0 s", "2 s", "4 s", "6 s", "8 s"]),
-        (65.2, 65.5, ["65,2 s", "65,3 s", "65,4 s", "65,5 s"]),
+        (65.2, 65.5, ["65.2 s", "65.3 s", "65.4 s", "65.5 s"]),
         (0, 300, ["0 s", "100 s", "200 s", "300 s"]),
-        (1.0, 1.0, ["1,0000 s", "1,0002 s", "1,0004 s", "1,0006 s", "1,0008 s", "1,0010 s"]),
+        (1.0, 1.0, ["1.0000 s", "1.0002 s", "1.0004 s", "1.0006 s", "1.0008 s", "1.0010 s"]),
     ],
 )
 def test_the_axis_has_a_few_round_numbers(first: float, last: float, labels: list[str]) -> None:
@@ -437,17 +438,19 @@ def test_the_axis_has_a_few_round_numbers(first: float, last: float, labels: lis
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.001, "< 0,01 s"),
-        (0.35, "0,35 s"),
+        (0.001, "< 0.01 s"),
+        (0.35, "0.35 s"),
         (9, "9 s"),
-        (12.34, "12,3 s"),
+        (12.34, "12.3 s"),
         (59.97, "1 min"),
         (125, "2 min 5 s"),
         (7384, "2 h 3 min"),
     ],
 )
-def test_durations_read_as_in_portuguese(seconds: float, text: str) -> None:
+def test_durations_read_as_in_the_language(seconds: float, text: str) -> None:
     assert timeline.length(seconds) == text
+    with speaking(PORTUGUESE):
+        assert timeline.length(seconds) == text.replace(".", ",")
 
 
 def stored_pictures() -> list[tuple[str, str]]:

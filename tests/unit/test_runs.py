@@ -16,7 +16,7 @@ from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.evidence import attestation, evidence, junit, keys, report, verdict
 from pgrepl_lib.evidence.attestation import STATEMENT
-from pgrepl_lib.journal import audit, compare, runs
+from pgrepl_lib.journal import audit, compare, records, runs
 from pgrepl_lib.journal.audit import FILE as JOURNAL
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.runner import task
@@ -368,7 +368,7 @@ def test_a_line_is_only_as_deep_as_its_readers_can_follow() -> None:
             line = (
                 '{"kind":"state","x":' + begin * levels + "1" * (begin != "[") + end * levels + "}"
             )
-            assert (runs.usable(line.encode()) is not None) is usable, line
+            assert (records.usable(line.encode()) is not None) is usable, line
 
 
 def test_lines_that_are_no_records_are_left_out_and_told(project: Path) -> None:
