@@ -36,7 +36,9 @@ def psql(
     cluster = existing_cluster(values(project, engine, given))
     if instance not in cluster.engine.ports:
         raise ParameterError(
-            f"No instance {instance!r}.", looked_at=[", ".join(cluster.engine.ports)]
+            f"No instance {instance!r}.",
+            looked_at=[", ".join(cluster.engine.ports)],
+            remedy=cluster.addressed("name one of these: `pgrepl psql primary`"),
         )
     if not cluster.engine.running(instance):
         remedy = cluster.addressed("`pgrepl run` starts it")

@@ -25,5 +25,6 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
     terminal.tell(PROMPT, end="")
     if sys.stdin.readline().strip().lower() not in AGREED:
-        raise ParameterError("Nothing was changed: it was not confirmed.")
+        cause = "Nothing was changed: it was not confirmed."
+        raise ParameterError(cause, remedy="answer y, or say --yes")
     return True

@@ -19,6 +19,7 @@ class Project:
 
     looks_only = False  # whether nothing is done, only said what would be (`runner/plan.py`)
     followed = False  # whether what is changed now will be recorded by who began it
+    known = ""  # `cluster.json` as this process has read or written it last
 
     def __init__(self, params: Params, engine: Engine, topology: Topology) -> None:
         self.params, self.engine, self.topology = params, engine, topology
@@ -45,11 +46,18 @@ class Project:
 
     def text_of(self, path: Path) -> str:
         """A text file of the cluster's folder; empty where there is none."""
-        return path.read_text("utf-8") if path.exists() else ""
+        return path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""
 
     def record(self) -> None:
         """Write the instances and their roles as they are now into `cluster.json`."""
-        state.write(self.params, self.engine.id, self.engine.name, self.engine.ports, self.topology)
+        params, engine = self.params, self.engine
+        self.known = state.write(params, engine.id, engine.name, engine.ports, self.topology)
+
+    def look_again(self) -> None:
+        """Take over what another process has recorded since."""
+        self.known = state.raw(self.folder)
+        if made := state.read(self.folder):
+            self.topology, self.engine.ports = Topology.of(made, 0), made["ports"]
 
     def require_primary(self) -> None:
         """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..doors import files
+from ..doors import files, show
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import ParameterError
 from ..postgres import conf
-from ..postgres.confirmation import waited_for
+from ..postgres.confirmation import METHOD, waited_for
 from . import restarts
 from .project import Project
 from .server import Server
@@ -34,6 +34,28 @@ def as_promised(cluster: Project, text: str) -> str:
     """The text of the primary's file with the promise of `cluster.json`, whoever took it out."""
     names = standbys(cluster, cluster.topology.primary)
     return wanted(text, cluster.topology.synchronous, names)
+
+
+def keep(cluster: Project, primary: str) -> None:
+    """Take over the promise that holds where `cluster.json`, put back from an older copy, has less.
+
+    primary: whose file says what holds. What would wait for more than there are is no promise.
+    """
+    topology, holds = cluster.topology, _held_by(cluster, primary)
+    if waited_for(topology.synchronous) < waited_for(holds) < len(topology.names):
+        topology.synchronous = holds
+        ends = cluster.addressed("`pgrepl sync off` ends it")
+        show.notice(
+            f"commits wait for {holds}, which cluster.json does not say: it is kept; {ends}"
+        )
+
+
+def _held_by(cluster: Project, name: str) -> str:
+    """The promise in an instance's own file, as pgrepl wrote it there; empty for none."""
+    text = cluster.text_of(cluster.folder / name / CONFIGURATION[0])
+    setting = conf.settings_of_block(text, "synchronous").get("synchronous_standby_names", "")
+    found = METHOD.match(setting)
+    return found[0] if found else ""
 
 
 def action(instance: Server, method: str, names: list[str]) -> Action:

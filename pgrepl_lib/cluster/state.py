@@ -141,17 +141,26 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+def raw(folder: Path) -> str:
+    """The record as it is written down; empty where there is none, or none that can be read."""
+    try:
+        return (folder / FILE).read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def write(
     params: Params,
     project_id: str,
     engine: str,
     ports: Mapping[str, int],
     topology: Topology,
-) -> None:
-    """Record it; unchanged content is not written again."""
-    made, path = text(params.plain(), project_id, engine, ports, topology), params.folder / FILE
-    if not path.exists() or path.read_text("utf-8") != made:
-        write_atomic(path, made)
+) -> str:
+    """Record it, and return what is written down; unchanged content is not written again."""
+    made = text(params.plain(), project_id, engine, ports, topology)
+    if raw(params.folder) != made:
+        write_atomic(params.folder / FILE, made)
+    return made
 
 
 def text(

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..cluster import promises, state
+from ..cluster import promises
 from ..cluster.members import AnyCluster
 from ..cluster.project import Project
-from ..cluster.topology import NAME, Topology
+from ..cluster.topology import NAME
 from ..doors import files
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import StepFailed
@@ -126,8 +126,8 @@ def _finish(
 ) -> State:
     if record and not (cluster.folder / FILE).exists():
         return {}  # the cluster was removed
-    if run and (made := state.read(cluster.folder)):  # its kernel may have changed roles
-        cluster.topology, cluster.engine.ports = Topology.of(made, 0), made["ports"]
+    if run:  # its kernel may have changed roles
+        cluster.look_again()
     now = snapshot(cluster)
     if record:
         _write(cluster, _followed(cluster, record, before, now, run if completed else ""))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas
 
-from ..cluster import restarts
+from ..cluster import promises, restarts
 from ..cluster.changes import left, outdated, promotion
 from ..doors import db, files, show
 from ..doors.answer import Answer, Kind
@@ -166,11 +166,12 @@ class Failover(RoleChange):
 
     def fence(self, title: str = TITLES["fence"]) -> str:
         """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
-        self.require()
-        if self.gives_up:
-            promotion.give_up(self.cluster.engine, self.cluster.topology, silently)
-        self.begin()
-        return self.cluster.perform(title, self._fence_action())
+        with self.cluster.holding():
+            self.require()
+            if self.gives_up:
+                promotion.give_up(self.cluster.engine, self.cluster.topology, silently)
+            self.begin()
+            return self.cluster.perform(title, self._fence_action())
 
     def promote(self, title: str = "") -> str:
         """Step: as for every change of roles; who has most is known for sure only once the old primary is fenced."""
@@ -187,6 +188,7 @@ class Failover(RoleChange):
         if self.real and not (to == self.real and self.force):
             raise outdated.refusal(cluster.params, cluster.topology, self.real)
         outdated.adopt(cluster.topology, self.real)
+        promises.keep(cluster, self.real or cluster.topology.primary)
 
     def _chosen(self, cluster: Cluster, to: str) -> Instance:
         if self.real:

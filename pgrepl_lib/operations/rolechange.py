@@ -14,7 +14,6 @@ from ..doors import db, files, show
 from ..doors.answer import DECISION_SECONDS, Kind
 from ..doors.command import Command
 from ..doors.wait import wait_until
-from ..drift import recorded
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres import conf
@@ -56,7 +55,10 @@ class RoleChange:
         """The change of this kind that has begun; raises `ParameterError` where none has."""
         begun = cluster.topology.operation
         if begun.get("kind") != kind:
-            raise ParameterError(f"No {kind} is under way; nothing was changed.")
+            remedy = cluster.addressed("`pgrepl status` says what is")
+            if begun:
+                remedy = promotion.ways_on(cluster.topology, cluster.params)
+            raise ParameterError(f"No {kind} is under way; nothing was changed.", remedy=remedy)
         change = RoleChange(cluster, cluster.instance(begun["from"]), cluster.instance(begun["to"]))
         change.kind = kind
         return change
@@ -77,7 +79,7 @@ class RoleChange:
 
     def run(self, **titles: str) -> None:
         """All steps. titles: those of the steps, by the method's name, in the reader's language."""
-        with recorded.following(self.cluster):
+        with self.cluster.working():
             for step, title in self._titles(titles).items():
                 getattr(self, step)(title)
 
@@ -120,11 +122,12 @@ class RoleChange:
 
         Only it is needed. Raises `StepFailed` after the promotion, and where it does not come back.
         """
-        promotion.require_none(self.cluster.engine, self.cluster.topology)
-        self.begin()
-        action = taking_back.action(self.old, self.new)
-        outcome = self.cluster.perform(title or f"Take the {self.kind} back", action)
-        self.cluster.end()
+        with self.cluster.holding():
+            promotion.require_none(self.cluster.engine, self.cluster.topology)
+            self.begin()
+            action = taking_back.action(self.old, self.new)
+            outcome = self.cluster.perform(title or f"Take the {self.kind} back", action)
+            self.cluster.end()
         return outcome
 
     def follow(self, title: str = "") -> list[str]:
@@ -135,8 +138,9 @@ class RoleChange:
 
     def tidy(self, title: str = "") -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
-        outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
-        self.cluster.end()
+        with self.cluster.holding():
+            outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
+            self.cluster.end()
         for name, why in self.left.items():
             show.notice(f"{name} is left behind ({why}); {self.way_back(name)}")
         return outcome
@@ -318,7 +322,8 @@ def candidate(cluster: Cluster, to: str) -> Instance:
     """The replica to promote by name; raises `ParameterError` where it is none."""
     instance = cluster.instance(to)
     if to == cluster.topology.primary:
-        raise ParameterError(f"{to} is the primary already; nothing was changed.")
+        remedy = cluster.addressed("`pgrepl status` lists the replicas, one of which takes over")
+        raise ParameterError(f"{to} is the primary already; nothing was changed.", remedy=remedy)
     if to not in cluster.topology.upstreams:
         remedy = cluster.addressed(f"`pgrepl rejoin {to}` makes it one")
         raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=remedy)

@@ -92,9 +92,9 @@ class Switchover(RoleChange):
 
     def prepare(self, title: str = TITLES["prepare"]) -> str:
         """Step: all that can be done while writes go on."""
-        self.require()
-        self.begin()
-        with self._taken_back_by_cancel():
+        with self.cluster.holding(), self._taken_back_by_cancel():
+            self.require()
+            self.begin()
             return self.cluster.perform(title, self._prepare_action())
 
     def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
@@ -102,14 +102,13 @@ class Switchover(RoleChange):
 
         What does not end in time is taken back: raises `StepFailed`, and the old primary writes.
         """
-        try:
-            return self.cluster.perform(title, self._stop_action())
-        except KeyboardInterrupt:
-            raise
-        except PgreplError as error:
-            reason = error
-        with self._taken_back_by_cancel():
-            raise self._taken_back(reason) from reason
+        with self.cluster.holding(), self._taken_back_by_cancel():
+            try:
+                return self.cluster.perform(title, self._stop_action())
+            except KeyboardInterrupt:
+                raise
+            except PgreplError as error:
+                raise self._taken_back(error) from error
 
     def _taken_back(self, reason: PgreplError) -> StepFailed:
         """Cancel it by itself; returns what to tell, with what stands in the way now."""
@@ -182,7 +181,8 @@ class Switchover(RoleChange):
             )  # somebody may have started it in between; now it cannot come up writable again
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
-                raise StepFailed(f"{self.old.name} did not end cleanly (state {control.state}).")
+                cause = f"{self.old.name} did not end cleanly (state {control.state})."
+                raise StepFailed(cause, remedy="its log says why")
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
 
@@ -207,7 +207,8 @@ class Switchover(RoleChange):
         def probe() -> tuple[bool, str]:
             seen = look(self.new)
             if seen.doing in (Replay.DELAYED, Replay.PAUSED):  # it will not come in time
-                raise StepFailed(f"{self.new.name} does not replay what it has: {seen}.")
+                cause = f"{self.new.name} does not replay what it has: {seen}."
+                raise StepFailed(cause, remedy="let it replay")
             return seen.replayed > checkpoint, f"{seen}, the last record is at {lsn(checkpoint)}"
 
         engine = self.cluster.engine

@@ -113,7 +113,7 @@ class Client(PapermillNotebookClient):
             self.nb_man.cell_exception(
                 cell, cell_index=cell_index
             )  # papermill would call it completed
-            raise Interrupted("The run was interrupted.")
+            raise Interrupted("The run was interrupted.", remedy="running again goes on")
         try:
             return super().execute_cell(cell, cell_index, **more)
         except CellExecutionError as error:

@@ -66,4 +66,4 @@ def _between(first: str, last: str) -> list[str]:
     try:
         return chapters_between(first, last, (*SET_UP, *OPERATE))
     except ValueError as error:
-        raise ParameterError(str(error)) from None
+        raise ParameterError(str(error), remedy="name one of those") from None

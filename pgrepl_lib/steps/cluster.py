@@ -13,7 +13,7 @@ from typing import Any
 from ..checks.checks import CHECKS
 from ..checks.outcome import Check
 from ..checks.preflight import Finding, findings, ownership, require
-from ..cluster import identity, state
+from ..cluster import identity, promises, state
 from ..cluster.owner import require_owner
 from ..cluster.topology import Topology
 from ..doors import files, show
@@ -127,6 +127,7 @@ class Cluster(Steps[Instance]):
                 (self.folder / n).exists() for n in texts if n not in ("secrets", state.FILE)
             )
 
+        self.look_again()
         self.topology.operation = {}  # what is removed need not be finished
         self._ready = self.followed = True  # what is about to go needs no preparation, no record
         outcome = self.perform(
@@ -316,7 +317,7 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     """
     params = Params.parse(values)
     require_owner(params, params.folder / state.FILE)
-    made = state.read(params.folder)
+    known, made = state.raw(params.folder), state.read(params.folder)
     state.guard(params, made)
     topology = Topology.of(made, params.replicas)
     ports = state.ports(params, made, topology.names)
@@ -333,6 +334,8 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
             params, state.new_ports(params, topology.names), made.get("engine")
         )  # taken before they were ever used
     cluster = MAKE.get()(params, engine, why, topology, chapter)
+    cluster.known = known
+    promises.keep(cluster, topology.primary)
     cluster.refuse_settings(made)
     cluster.record_versions()
     show.markdown(

@@ -12,7 +12,7 @@ from ..cluster import promises, restarts, roles
 from ..cluster.changes import outdated
 from ..doors import db, files, show
 from ..doors.command import silently
-from ..drift import drift, recorded
+from ..drift import drift
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres.limits import PARALLEL, limits
@@ -75,7 +75,7 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
     name = unfinished[0] if unfinished else cluster.topology.next_name()
     _require_room(cluster, [name])
     source.require_copyable()
-    with recorded.following(cluster):
+    with cluster.working():
         cluster.topology.upstreams.setdefault(name, source.name)
         cluster.change_instances()
         prepare_all(cluster, title, [name])
@@ -93,7 +93,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
     if name in cluster.topology.upstreams:
         parts.append(instance.upstream.drop_slot_action(instance.slot))
-    with recorded.following(cluster):
+    with cluster.working():
         outcome = cluster.perform(title.format(name), Action.sequence(parts))
         files.remove_below(cluster.folder, name)
         cluster.topology.upstreams.pop(name, None)
@@ -204,7 +204,11 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
     """Step: a replica changes its upstream: slot there, settings, reload, and the old slot goes."""
     instance, target = cluster.instance(name), cluster.instance(upstream)
     if name not in cluster.topology.upstreams:
-        raise ParameterError(f"{name} is no replica; nothing was touched.")
+        remedy = f"a fenced former primary first comes back: `pgrepl rejoin {name}`"
+        if name == cluster.topology.primary:
+            remedy = f"let {upstream} be the primary instead: `pgrepl switchover --to {upstream}`"
+        cause = f"{name} is no replica; nothing was touched."
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
     if upstream == name or name in _above(cluster, upstream):
         raise ParameterError(
             f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream"

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..cluster import state
 from ..cluster.changes import outdated, promotion, underway
 from ..cluster.members import Kind, Members
 from ..doors import files, show
@@ -17,7 +18,7 @@ from ..doors.command import Command, Completed, transcript
 from ..drift import recorded
 from ..engine.action import Action, Tell
 from ..engine.together import together
-from ..errors import CommandFailed, PgreplError, StepFailed
+from ..errors import CommandFailed, PgreplError, ProjectBusy, StepFailed
 from ..journal import audit
 from ..journal.chapter import cell_id
 from ..journal.lock import step_lock
@@ -41,6 +42,7 @@ class Steps(Members[Kind]):
 
     chapter: str
     _operating = False
+    _held = False
 
     def _prepare_once(self) -> None:
         raise NotImplementedError
@@ -60,9 +62,26 @@ class Steps(Members[Kind]):
         return audit.Journal.of(self.folder)
 
     @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold the project: for other processes, all that the block does is one.
+
+        Raises `ProjectBusy` where another one has changed it since this one looked.
+        """
+        if self._held:
+            yield
+            return
+        with step_lock(self.folder):
+            self._refuse_changed()
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+    @contextmanager
     def working(self) -> Iterator[None]:
         """Hold the project, and record what the block changes."""
-        with step_lock(self.folder), recorded.following(self):
+        with self.holding(), recorded.following(self):
             yield
 
     def perform(
@@ -184,6 +203,15 @@ class Steps(Members[Kind]):
         self.topology.operation, self._operating = {}, False
         self.record()
 
+    def _refuse_changed(self) -> None:
+        if state.raw(self.folder) in ("", self.known):
+            return
+        raise ProjectBusy(
+            f"Project {self.params.project} was changed by another process; nothing was done.",
+            looked_at=[f"{state.FILE} is another than when this one looked at it"],
+            remedy="do it again; in a notebook, first the cell that opens the cluster",
+        )
+
     def refuse_unfinished(self) -> None:
         """Raise `StepFailed` while a change of roles has not ended: nothing else is done."""
         if (begun := self.topology.operation) and not self._operating:
@@ -194,9 +222,7 @@ class Steps(Members[Kind]):
     def _refuse_other_roles(self) -> None:
         """Raise `StepFailed` where another instance is the primary than the recorded one."""
         if not self._operating and (real := outdated.writer(self.engine, self.topology)):
-            error = outdated.refusal(self.params, self.topology, real)
-            error.remedy = underway.now(self.folder, self.params, self.topology) or error.remedy
-            raise error
+            raise outdated.refusal(self.params, self.topology, real)
 
     def _record_step(
         self,

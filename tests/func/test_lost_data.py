@@ -21,6 +21,7 @@ from pgrepl_lib.errors import CommandFailed, EnvironmentLacking, StepFailed
 from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.operations.synchronous import set_synchronous
 from pgrepl_lib.steps import replacing
 from pgrepl_lib.steps.replicas import prepare_all, rebuild
 from tests.conftest import MakeCluster
@@ -294,7 +295,10 @@ def test_what_is_really_the_primary_is_named_and_not_thrown_away(
     """An older cluster.json is put back: first with the real primary as a replica, then as a fenced one."""
     record = cluster.folder / "cluster.json"
     older = record.read_bytes()
-    Switchover(cluster, "replica").run()
+    set_synchronous(cluster, "ANY 1")
+    record.write_bytes(older)
+    assert reopen().topology.synchronous == "ANY 1", "what holds is kept"
+    Switchover(reopen(), "replica").run()
     record.write_bytes(older)
     told = pgrepl("status", of_cluster(cluster)).stdout
     ways = commands_in(told)
@@ -325,6 +329,8 @@ def test_what_is_really_the_primary_is_named_and_not_thrown_away(
     cluster.instance("replica").wait_ready()
     fenced = copied(ways[0])
     assert fenced.returncode == 0 and "replica is it already" in fenced.stderr, fenced.stderr
+    holds = db.row(reopen().primary.address, "show synchronous_standby_names")
+    assert holds["synchronous_standby_names"].startswith("ANY 1")
     older = record.read_bytes()
     led_on(ways[1:], reopen)
     Switchover(reopen(), "primary").run()

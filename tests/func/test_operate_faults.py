@@ -26,7 +26,7 @@ from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import drift
 from pgrepl_lib.drills.workload import Writer
 from pgrepl_lib.engine import ending
-from pgrepl_lib.errors import ParameterError, PgreplError, StepFailed
+from pgrepl_lib.errors import ParameterError, PgreplError, ProjectBusy, StepFailed
 from pgrepl_lib.operations import standing, switchover
 from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
@@ -597,6 +597,16 @@ def test_a_failover_to_a_replica_that_has_less_is_refused(cluster: Cluster) -> N
     db.rows(cluster.primary.address, "drop table less")
 
 
+def test_of_two_failovers_at_once_one_is_done(cluster: Cluster, reopen: Reopen) -> None:
+    wait_caught_up(cluster)
+    cluster.primary.kill()
+    ways = [f"failover --to {name} --yes" for name in ("replica", "replica-2")]
+    codes = {done.returncode for done in pgrepl_at_once(cluster, *ways)}
+    assert codes in ({0, 1}, {0, 3}), "the other one was refused, or had nothing left to do"
+    now = reopen()
+    assert not now.topology.operation and failed_checks(now, *OPERATION) == {}
+
+
 def test_a_rejoin_of_one_that_is_a_replica_has_nothing_to_do(cluster: Cluster) -> None:
     """As one whose runner was killed at its very end, and which is run again."""
     wait_caught_up(cluster)
@@ -615,7 +625,7 @@ def test_a_rejoin_of_the_primary_or_of_nobody_is_refused(cluster: Cluster) -> No
     cluster.engine.stop("replica").do(print)
     with refused(cluster, "replica is not fenced: it is a replica already"):
         Rejoin(cluster, "replica").run()
-    with refused(cluster, "primary is the primary", ParameterError):
+    with refused(cluster, r"primary is the primary.*\n.*pgrepl status", ParameterError):
         Rejoin(cluster, "primary").run()
     with refused(cluster, "No instance 'nobody'", ParameterError):
         Rejoin(cluster, "nobody").run()
@@ -645,8 +655,13 @@ def test_data_of_another_cluster_do_not_come_back(cluster: Cluster) -> None:
 def test_while_a_switchover_is_unfinished_nothing_else_is_done(
     cluster: Cluster, reopen: Reopen
 ) -> None:
+    elsewhere = reopen()  # by another process, which is slower
+    late = Switchover(elsewhere, "replica-2")
     begun = Switchover(cluster, "replica")
     begun.prepare()
+    for overtaken in (late.run, late.stop_writes, lambda: set_synchronous(elsewhere, "ANY 1")):
+        with refused(cluster, "was changed by another process", ProjectBusy):
+            overtaken()
     remedy = (
         "A switchover to replica has begun and not ended(.|\n)*pgrepl switchover .* --to replica`"
     )

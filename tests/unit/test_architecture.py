@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pgrepl_lib import errors
+
 LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
 MODULES = {str(p.relative_to(LIBRARY)): p.read_text("utf-8") for p in sorted(LIBRARY.rglob("*.py"))}
 MOST_LINES = 320
@@ -225,3 +227,14 @@ def test_a_room_is_not_crowded(room: str) -> None:
         sum(str(Path(module).parent) == str(Path(room).parent) for module in MODULES)
         <= MOST_MODULES + 1
     )
+
+
+ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_error_says_what_to_do(module: str) -> None:
+    made = [n for n in ast.walk(ast.parse(MODULES[module])) if isinstance(n, ast.Call)]
+    ours = [call for call in made if dotted(call.func) in ERRORS]
+    mute = [call.lineno for call in ours if "remedy" not in [k.arg for k in call.keywords]]
+    assert not mute, f"{module}, lines {mute}: an error without what to do"

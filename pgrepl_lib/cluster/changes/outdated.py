@@ -16,7 +16,7 @@ from ...params import Params
 from ...postgres.control import ControlFile
 from ...words.commands import addressed
 from ..topology import Topology
-from . import promotion
+from . import promotion, underway
 
 ROLE = """
 select not pg_is_in_recovery() as writes, system_identifier::text as identifier,
@@ -80,7 +80,8 @@ def require_none(engine: Engine, topology: Topology) -> None:
 def refusal(params: Params, topology: Topology, real: str) -> StepFailed:
     """The error for what goes by roles that are not true."""
     says = f"{cause(topology.primary, real)}; nothing was changed."
-    return StepFailed(says, remedy=addressed(remedy(topology, real), params))
+    meanwhile = underway.now(params.folder, params, topology)
+    return StepFailed(says, remedy=meanwhile or addressed(remedy(topology, real), params))
 
 
 def adopt(topology: Topology, real: str) -> None:

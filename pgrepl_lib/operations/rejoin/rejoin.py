@@ -54,8 +54,6 @@ class Rejoin:
     ) -> None:
         self.cluster, self.instance, self.full_copy = cluster, cluster.instance(name), full_copy
         self.keep_data, self.discard, self.found = keep_data, discard, Found()
-        if name == cluster.topology.primary:
-            raise ParameterError(f"{name} is the primary; nothing was changed.")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -79,6 +77,7 @@ class Rejoin:
         """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
         name, engine = self.instance.name, self.cluster.engine
         outdated.require_none(engine, self.cluster.topology)
+        self._refuse_primary()
         self.cluster.require_primary()
         if self.finished:
             return
@@ -103,6 +102,16 @@ class Rejoin:
                 looked_at=[f"system identifier {own}, not {wanted}"],
                 remedy=self.cluster.addressed(remedy),
             )
+
+    def _refuse_primary(self) -> None:
+        """Nobody takes its own place."""
+        name, topology = self.instance.name, self.cluster.topology
+        if name != topology.primary:
+            return
+        ways = [f"`pgrepl rejoin {other}` brings {other} back" for other in topology.fenced]
+        ways += [f"`pgrepl run` starts {name} where it stands", "`pgrepl status` says who is what"]
+        cause = f"{name} is the primary; nothing was changed."
+        raise ParameterError(cause, remedy=self.cluster.addressed("; ".join(ways)))
 
     # --- steps ---------------------------------------------------------------------------------------------
 
