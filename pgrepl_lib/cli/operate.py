@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..doors import show, terminal
+from ..doors import terminal
 from ..errors import ParameterError, PgreplError
 from .group import EPILOG, main
 from .options import JSON, existing_cluster, parameters, values
@@ -224,6 +224,7 @@ def switchover(
 
 def _finished(cluster: Cluster, to: str, as_json: bool) -> bool:
     """Whether the roles have changed already; then only that is left to record and say."""
+    from ..doors import show
     from ..operations import finished
 
     if not finished.changed_roles(cluster, to):
@@ -266,6 +267,7 @@ def failover(
     **how: bool,
 ) -> None:
     """Replace a lost primary by the most advanced replica; the lost one is fenced first."""
+    from ..doors import show
     from ..operations.failover import Failover
 
     cluster = existing_cluster(values(project, engine, given))

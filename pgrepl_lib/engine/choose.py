@@ -9,27 +9,27 @@ from .protocol import Engine
 
 
 def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> tuple[Engine, str]:
-    """The engine for these parameters, and why. `auto` prefers docker (the document's way) where it can work.
+    """The engine for these parameters, and why.
+
+    `auto` prefers docker (the document's way) where it can work.
 
     made_with: the engine that an existing cluster of this project was made with.
     Raises `EnvironmentLacking` where an engine that was asked for cannot work.
     """
-    from .docker import engine as docker
-    from .docker import host as docker_host
     from .local import engine as local
 
     wanted = params.engine if params.engine != "auto" else made_with
+    why = "asked for" if params.engine != "auto" else "this cluster was made with it"
     if wanted == "local":
-        return local.LocalEngine(
-            params, ports
-        ), "asked for" if params.engine != "auto" else "this cluster was made with it"
+        return local.LocalEngine(params, ports), why
+
+    from .docker import engine as docker  # its library takes long to load
+    from .docker import host as docker_host
+
     if wanted == "docker":
         docker_host.require(params, made=made_with == "docker")
-        return docker.DockerEngine(params, ports), (
-            "asked for" if params.engine != "auto" else "this cluster was made with it"
-        )
+        return docker.DockerEngine(params, ports), why
     if reason := docker_host.why_not(params):
         return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
-    return docker.DockerEngine(
-        params, ports
-    ), f"a Docker engine answers and {params.image} can be had"
+    why = f"a Docker engine answers and {params.image} can be had"
+    return docker.DockerEngine(params, ports), why

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -24,22 +27,24 @@ from ..journal.runs import RUNS
 from ..params import Params
 from .scratch import own_folder
 
-# What the chapters need, ready when the first cell asks for it; in the background what only a later one asks for.
-WARM_UP = """
-from threading import Thread
-from pgrepl_lib.engine import docker, docker_host, local
-if {docker}: Thread(target=docker_host.compose_version).start()
-Thread(target=__import__, args=("pandas",)).start()"""
+WARMING = "from pgrepl_lib.runner import warming; warming."
+READY_SECONDS = 60  # for the kernel to answer
+END_SECONDS = 10  # for the system to end what it was told to kill
 
 
 @contextmanager
 def signals_held() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM instead of heeding them: ZeroMQ waits for ever for a socket interrupted in the making."""
+    """Note SIGINT and SIGTERM instead of heeding them.
+
+    ZeroMQ waits for ever for a socket interrupted in the making.
+    """
     came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+
     held = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {
-        number: signal.signal(number, lambda number, frame: came.append(number)) for number in held
-    }
+    before = {number: signal.signal(number, note) for number in held}
     try:
         yield came
     finally:
@@ -52,7 +57,15 @@ class OwnInterpreter(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(
-            argv=[sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[
+                sys.executable,
+                "-P",
+                "-m",
+                "ipykernel_launcher",
+                "-f",
+                "{connection_file}",
+                "--HistoryManager.enabled=False",
+            ],
             display_name="Python 3",
             language="python",
             metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
@@ -91,40 +104,70 @@ class SharedKernel:
             run_sync(cls.manager.start_kernel)(extra_arguments=["--log-level=ERROR"], **started)
             cls.connection = cls.manager.client()
             cls.connection.start_channels(hb=False)  # nbclient watches the process itself
-            warm_up = WARM_UP.format(docker=params.engine == "docker")
+            docker = params.engine == "docker"
+            warm_up = f"{WARMING}before_the_first_chapter({docker=})"
             cls.connection.execute(warm_up, silent=True, store_history=False)
         if came:
             raise KeyboardInterrupt
 
     @classmethod
     def lend(cls, client: Any) -> None:
-        """Give the client the kernel, its namespace emptied. Raises `RuntimeError` if it does not come up within 60 s."""
+        """Give the client the kernel, its namespace emptied.
+
+        Raises `RuntimeError` if it does not answer in time.
+        """
         if cls.client is None:
-            run_sync(cls.connection.wait_for_ready)(timeout=60)
+            run_sync(cls._come_up)()
         else:
             run_sync(cls.connection.execute_interactive)(
-                "get_ipython().reset()", store_history=False, timeout=30
+                f"{WARMING}before_another_chapter()", store_history=False, timeout=30
             )
         cls.client, client.km, client.kc = client, cls.manager, cls.connection
+
+    @classmethod
+    async def _come_up(cls) -> None:
+        """Wait until the kernel has loaded what chapters need, and what it shows is heard.
+
+        As `wait_for_ready`, without the 0.2 s of silence that this waits for at its end: whoever
+        reads passes over what was not shown to him.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                answer = await cls.connection.shell_channel.get_msg(timeout=1)
+                if answer["content"]["status"] == "error":
+                    raise RuntimeError(answer["content"]["evalue"])
+                await cls.connection.iopub_channel.get_msg(timeout=0.2)
+                return
+            except Empty:
+                if time.monotonic() > deadline or not await cls.connection.is_alive():
+                    raise RuntimeError("The kernel does not answer.") from None
+                cls.connection.kernel_info()
 
     @classmethod
     def end(cls) -> None:
         """End the kernel at once: what it did is done and recorded.
 
-        Killed first: shutting down interrupts, and a kernel that is still importing would answer with a traceback.
+        Killed first: shutting down interrupts, and a kernel that is still importing would answer
+        with a traceback.
         """
         with signals_held():
             if cls.connection is not None:
                 cls.connection.stop_channels()
             if cls.manager is not None and cls.manager.has_kernel:
                 run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
+                with suppress(subprocess.TimeoutExpired):  # jupyter_client looks each 0.1 s
+                    cls.manager.provisioner.process.wait(END_SECONDS)
                 run_sync(cls.manager.shutdown_kernel)(now=True)
         cls.manager = cls.connection = cls.client = None
 
 
 @contextmanager
 def begun(params: Params) -> Iterator[Path]:
-    """A kernel for a run, told the folder of the run's evidence, which is given and not made yet."""
+    """A kernel for a run, told the folder of the run's evidence.
+
+    That folder is given, and not made yet.
+    """
     folder = params.folder / RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     os.environ[RUN_FOLDER] = str(folder)
     try:

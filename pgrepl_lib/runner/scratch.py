@@ -1,4 +1,7 @@
-"""A folder that one process has for itself: gone when it ends, or cleared by the next where it died."""
+"""A folder that one process has for itself.
+
+It is gone when that ends, or cleared by the next where it died.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ def _make() -> tuple[Path, int]:
     except OSError as error:
         raise EnvironmentLacking(
             f"Cannot make a temporary folder: {error.strerror}.",
-            remedy="free some space there, or name another folder in the variable TMPDIR; then run again",
+            remedy="free some space there, or name another folder in the variable TMPDIR; "
+            "then run again",
         ) from error
 
 

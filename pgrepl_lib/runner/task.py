@@ -1,4 +1,7 @@
-"""What a run is to do: which chapters, with which parameters; anew, or going on with one that did not complete."""
+"""What a run is to do: which chapters, with which parameters.
+
+Anew, or going on with one that did not complete.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,15 @@ def fresh(given: Mapping[str, Any], first: str, last: str) -> Task:
 
 
 def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
-    """All chapters of the project's last run once more, with its parameters; no chapters where it completed.
+    """All chapters of the project's last run once more, with its parameters.
 
-    Its steps that are done stay done. given, first, last: must be what that run had, where they are given. Raises
-    `ParameterError` where they are not, and where there is no run.
+    No chapters where it completed. Its steps that are done stay done. given, first, last: must be
+    what that run had, where they are given. Raises `ParameterError` where they are not, and where
+    there is no run.
     """
     params = Params.parse(given)
-    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[
-        -1
-    ]  # one that left no journal has done nothing
+    # One that left no journal has done nothing.
+    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]
     begun = run.opening
     if not begun.get("params") or not begun.get("chapters"):
         raise ParameterError(
@@ -45,21 +48,28 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
             remedy=addressed("run anew: `pgrepl run`", params),
         )
     had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
-    before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
     chapters = list(begun["chapters"])
     wanted = _between(first or chapters[0], last or chapters[-1])
-    differing = [
-        f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]
-    ]
-    if wanted != chapters:
-        differing.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
-    if differing:
+    if differing := _differing(had, given, chapters, wanted):
         raise ParameterError(
             f"Run {run.name} had other parameters; nothing was touched.",
             looked_at=differing,
             remedy=addressed("leave them out, or run anew: `pgrepl run`", params),
         )
     return Task(had, [] if run.status == "completed" else chapters, run.name)
+
+
+def _differing(
+    had: Mapping[str, Any], given: Mapping[str, Any], chapters: list[str], wanted: list[str]
+) -> list[str]:
+    """What is asked for now that a run did not have."""
+    before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
+    found = [
+        f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]
+    ]
+    if wanted != chapters:
+        found.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
+    return found
 
 
 def _between(first: str, last: str) -> list[str]:

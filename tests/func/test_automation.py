@@ -344,7 +344,7 @@ def test_cron_mails_nothing_while_all_is_well_and_what_is_wrong_otherwise(
         code, out, err = cron("check")
         assert (
             (code, err) == (1, "")
-            and "hint:" in out
+            and "what to do:" in out
             and "✔" not in out
             and out.endswith("6 passed, 8 failed, 1 not tried\n")
         )

@@ -124,6 +124,8 @@ def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> No
     with Running(given, "--to", "01") as running:
         running.wait_title("Copiar o arquivo postgresql.conf")
         running.kill(whole_tree=True)
+    left = nbformat.read(all_runs(values)[-1].folder / "01-instancia-primaria.ipynb", 4)
+    assert "senha" in {cell.id for cell in left.cells if cell.get("outputs")}, "what it had shown"
     for more, said in [
         (["-p", "settings", "{}"], "settings: it had {'work_mem': '8MB'}, asked for {}"),
         (["-p", "replicas", "2"], "replicas: it had 1, asked for 2"),

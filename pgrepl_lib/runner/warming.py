@@ -1,0 +1,34 @@
+"""What a run's kernel does before a cell asks for it: the runner has it call these functions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Thread
+
+from ..errors import EnvironmentLacking
+from ..steps import cluster as _cluster  # noqa: F401 - what every chapter calls
+
+
+def before_the_first_chapter(*, docker: bool) -> None:
+    """Load what all chapters call. docker: whether one will ask for Compose's version."""
+    if docker:
+        Thread(target=_ask_compose).start()
+
+
+def before_another_chapter() -> None:
+    """Forget all names of the chapter before; load tables while this one waits for servers."""
+    from IPython import get_ipython
+
+    get_ipython().reset(new_session=False)
+    Thread(target=_load_tables).start()
+
+
+def _ask_compose() -> None:
+    from ..engine.docker.host import compose_version
+
+    with suppress(EnvironmentLacking):  # the cell that needs it says so
+        compose_version()
+
+
+def _load_tables() -> None:
+    import pandas  # noqa: F401 - it takes long, and no table is shown at once
