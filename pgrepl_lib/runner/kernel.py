@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
+from ..doors.wait import wait_until
+from ..errors import WaitTimeout
 from ..journal.audit import RUN_FOLDER
 from ..journal.runs import RUNS
 from ..params import Params
@@ -156,10 +157,14 @@ class SharedKernel:
                 cls.connection.stop_channels()
             if cls.manager is not None and cls.manager.has_kernel:
                 run_sync(cls.manager.signal_kernel)(signal.SIGKILL)
-                with suppress(subprocess.TimeoutExpired):  # jupyter_client looks each 0.1 s
-                    cls.manager.provisioner.process.wait(END_SECONDS)
+                with suppress(WaitTimeout):  # jupyter_client would look each 0.1 s
+                    wait_until("the kernel's end", cls._ended, seconds=END_SECONDS)
                 run_sync(cls.manager.shutdown_kernel)(now=True)
         cls.manager = cls.connection = cls.client = None
+
+    @classmethod
+    def _ended(cls) -> tuple[bool, str]:
+        return not run_sync(cls.manager.is_alive)(), "it was killed"
 
 
 @contextmanager

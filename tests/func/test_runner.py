@@ -109,7 +109,11 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     assert json.loads(pgrepl("check", values, "--json").stdout)[0]["passed"] is True
     cluster.engine.stop("replica").do(lambda line: None)
     failed = pgrepl("check", values)
-    assert failed.returncode == 1 and "hint:" in failed.stdout and "Traceback" not in failed.stderr
+    assert (
+        failed.returncode == 1
+        and "what to do:" in failed.stdout
+        and "Traceback" not in failed.stderr
+    )
     assert pgrepl("run", values).returncode == 0, "a stopped replica is started again"
     refused = pgrepl("down", values)
     assert refused.returncode == 2 and cluster.engine.running("primary")
