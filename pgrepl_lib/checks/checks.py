@@ -21,6 +21,7 @@ from ..doors.answer import Answer, Kind, ask_all
 from ..errors import PgreplError, first_line
 from ..logins import logins
 from ..postgres.sessions import AS_A_CLIENT
+from ..words.text import t
 from . import momentary, slots, standbys, written
 from .contents import digests as contents_of
 from .in_effect import wrong_settings
@@ -341,7 +342,7 @@ def tablespaces(cluster: AnyCluster) -> Verdict:
     """On one machine they would share what lies outside, a container has it in no volume."""
     found = spaces.outside(cluster.primary.address)
     remedy = spaces.remedy(cluster.engine, cluster.topology, found)
-    return spaces.NONE, spaces.told(found), remedy
+    return t(spaces.NONE), spaces.told(found), remedy
 
 
 @check("images", "Each instance is of the image that its name means", "`pgrepl run` renews it")

@@ -15,6 +15,7 @@ from ..cluster.state import FILE
 from ..engine import ports
 from ..errors import EnvironmentLacking
 from ..logins import passwords
+from ..words.text import joined
 
 SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
 SPACE_PER_REPLICA = 150_000_000  # for each further one
@@ -134,7 +135,7 @@ def _lost_data(cluster: Project) -> Iterator[Finding]:
     if not engine.life(topology.primary).ended:
         return
     if wrong := identity.astray(engine, topology, topology.primary):
-        yield Finding("data", False, "; ".join([wrong.cause, *wrong.seen]), wrong.remedy)
+        yield Finding("data", False, joined("; ", [wrong.cause, *wrong.seen]), wrong.remedy)
 
 
 def _tablespaces(cluster: Project) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import psycopg
 
+from ..cluster.dropping import drop_slot
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
@@ -39,7 +40,7 @@ def unused(held: Held, now: Topology, after: Topology) -> list[tuple[str, str]]:
 def drops(cluster: AnyCluster, after: Topology) -> Action:
     """They hold WAL for ever: away with them, each once. after: who then follows whom."""
     found = unused(_held(cluster, after), cluster.topology, after)
-    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name, slot in found])
+    return Action.sequence([drop_slot(cluster.instance(name), slot) for name, slot in found])
 
 
 def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
@@ -47,7 +48,7 @@ def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
     slot = instance.slot
     held = _held(cluster, cluster.topology)
     places = [name for name, its in held.items() if slot in its and name != upstream]
-    return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in places])
+    return Action.sequence([drop_slot(cluster.instance(name), slot) for name in places])
 
 
 def tidied(cluster: AnyCluster, instance: Server, start: Action) -> Action:
@@ -56,7 +57,7 @@ def tidied(cluster: AnyCluster, instance: Server, start: Action) -> Action:
 
     def strays() -> Action:
         found = [name for name, its in _unused_now(cluster) if its == slot]
-        return Action.sequence([cluster.instance(name).drop_slot_action(slot) for name in found])
+        return Action.sequence([drop_slot(cluster.instance(name), slot) for name in found])
 
     def do(tell: Tell) -> None:
         if not start.done():

@@ -7,6 +7,7 @@ empty cluster, and data of another cluster are not started.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -16,6 +17,7 @@ from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, StepFailed
 from ..postgres.control import ControlFile, lsn
 from ..words.commands import addressed
+from ..words.text import Text, t
 from .topology import Topology
 
 RECEIVED = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text as lsn"
@@ -25,8 +27,8 @@ RECEIVED = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
 class Astray:
     """Data that are not where they should be: what happened, who else has them, what to do."""
 
-    cause: str
-    seen: list[str]
+    cause: Text
+    seen: list[Text]
     remedy: str
 
 
@@ -51,7 +53,7 @@ def learn(engine: Engine, topology: Topology) -> bool:
 def require_own_data(engine: Engine, topology: Topology, name: str) -> None:
     """Raise `StepFailed` where an instance's data are gone, or another cluster's."""
     if wrong := astray(engine, topology, name):
-        cause = f"{wrong.cause}; nothing was started."
+        cause = t("{wrong}; nothing was started.", wrong=wrong.cause)
         raise StepFailed(cause, looked_at=wrong.seen, remedy=wrong.remedy)
 
 
@@ -61,32 +63,45 @@ def astray(engine: Engine, topology: Topology, name: str) -> Astray | None:
     found = identifier_of(engine, name) if known else ""
     if found == known:
         return None
-    cause = f"{name} has no data any more, and this project has had some"
+    cause = t("{name} has no data any more, and this project has had some", name=name)
     if found:
-        cause = f"{name} has another cluster's data"
+        cause = t("{name} has another cluster's data", name=name)
     others = [n for n in topology.names if n != name and identifier_of(engine, n) == known]
-    seen = [f"{n} has this project's data, up to {_position(engine, n)}" for n in others]
-    identifiers = f"system identifier: recorded {known}, {name} {found or 'none'}"
+    identifiers = t(
+        "system identifier: recorded {known}, {name} {found}",
+        known=known,
+        name=name,
+        found=found or t("none"),
+    )
     remedy = addressed(_remedy(topology, name, others), engine.params)
-    return Astray(cause, [identifiers, *seen], remedy)
+    return Astray(cause, [identifiers, *(_copy(engine, n) for n in others)], remedy)
 
 
-def _remedy(topology: Topology, name: str, others: list[str]) -> str:
+def _remedy(topology: Topology, name: str, others: list[str]) -> Text:
     if not others:
-        return (
+        return t(
             "put the data back from a backup; or begin anew: `pgrepl down --yes`, then `pgrepl run`"
         )
     if name != topology.primary:
-        return f"make it anew: `pgrepl replica rebuild {name}`"
-    commands = f"`pgrepl failover`, then `pgrepl rejoin {name}`"
-    return f"let a replica take over, then make {name} anew: {commands}"
+        return t("make it anew: `pgrepl replica rebuild {name}`", name=name)
+    return t(
+        "let a replica take over, then make {name} anew: "
+        "`pgrepl failover`, then `pgrepl rejoin {name}`",
+        name=name,
+    )
 
 
-def _position(engine: Engine, name: str) -> str:
-    """How far its WAL goes: asked where it answers, else its last checkpoint."""
+def _copy(engine: Engine, name: str) -> Text:
+    """Who else has the data, and how far: asked where it answers, else its last checkpoint."""
     if engine.running(name):
-        try:
-            return f"{db.row(engine.address(name), RECEIVED)['lsn']} (running)"
-        except (psycopg.Error, OSError, EnvironmentLacking):
-            pass
-    return f"{lsn(ControlFile.parse(engine.control_file(name)).checkpoint)} (its last checkpoint)"
+        with suppress(psycopg.Error, OSError, EnvironmentLacking):
+            return t(
+                "{name} has this project's data, up to {lsn} (running)",
+                name=name,
+                lsn=db.row(engine.address(name), RECEIVED)["lsn"],
+            )
+    return t(
+        "{name} has this project's data, up to {lsn} (its last checkpoint)",
+        name=name,
+        lsn=lsn(ControlFile.parse(engine.control_file(name)).checkpoint),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from ..errors import ParameterError, StepFailed
+from ..words.text import joined, t
 from .project import Project
 from .server import Server
 
@@ -12,7 +13,7 @@ Kind = TypeVar("Kind", bound=Server, covariant=True)
 
 
 class Members(Project, Generic[Kind]):
-    """A project with its instances, each of one kind: servers that are only asked, or that also do steps."""
+    """A project with its instances: servers that are only asked, or that also do steps."""
 
     instance_kind: type[Kind]
 
@@ -20,9 +21,9 @@ class Members(Project, Generic[Kind]):
         """The instance of this name; raises `ParameterError` where there is none."""
         if name not in self.topology.names:
             raise ParameterError(
-                f"No instance {name!r}.",
-                looked_at=[f"there are {', '.join(self.topology.names)}"],
-                remedy=self.addressed("`pgrepl status` lists them"),
+                t("No instance {name}.", name=repr(name)),
+                looked_at=[t("there are {names}", names=", ".join(self.topology.names))],
+                remedy=self.addressed(t("`pgrepl status` lists them")),
             )
         return self.instance_kind(self, name)
 
@@ -40,13 +41,18 @@ class Members(Project, Generic[Kind]):
     def replica(self) -> Kind:
         """The first replica."""
         if not self.topology.replicas:
-            fenced = list(self.topology.fenced)
-            back = [f"`pgrepl rejoin {name}` brings the fenced {name} back" for name in fenced]
-            remedy = self.addressed("; ".join([*back, "`pgrepl replica add` adds one"]))
-            looked_at = [f"fenced: {', '.join(fenced) or 'none'}"]
-            cause = f"Project {self.params.project} has no replica now."
-            raise StepFailed(cause, looked_at=looked_at, remedy=remedy)
+            raise self._without_replica()
         return self.replicas[0]
+
+    def _without_replica(self) -> StepFailed:
+        fenced = list(self.topology.fenced)
+        back = [t("`pgrepl rejoin {name}` brings the fenced {name} back", name=n) for n in fenced]
+        names = ", ".join(fenced) or t("none")
+        return StepFailed(
+            t("Project {project} has no replica now.", project=self.params.project),
+            looked_at=[t("fenced: {names}", names=names)],
+            remedy=self.addressed(joined("; ", [*back, t("`pgrepl replica add` adds one")])),
+        )
 
 
 AnyCluster = Members[Server]

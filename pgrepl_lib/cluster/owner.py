@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..words.commands import addressed
+from ..words.text import t
 
 
 def require_owner(params: Params, record: Path) -> None:
@@ -24,8 +25,12 @@ def require_owner(params: Params, record: Path) -> None:
         return
     name = user_name(others[0])
     raise EnvironmentLacking(
-        f"Project {folder.name} belongs to the user {name}; nothing was touched.",
-        looked_at=[f"folder {folder}", f"this user is {user_name(me)}"],
+        t(
+            "Project {project} belongs to the user {name}; nothing was touched.",
+            project=folder.name,
+            name=name,
+        ),
+        looked_at=[t("folder {path}", path=folder), t("this user is {name}", name=user_name(me))],
         remedy=_remedy(name, params),
     )
 
@@ -40,6 +45,8 @@ def user_name(uid: int) -> str:
 
 def _remedy(name: str, params: Params) -> str:
     if os.geteuid() != 0:
-        return "use another project name, or work on it as that user"
-    become = f"become that user (`runuser -l {name}`)"
-    return addressed(f"{become}, then for example `pgrepl status`", params, anywhere=True)
+        return t("use another project name, or work on it as that user")
+    become = t(
+        "become that user (`runuser -l {name}`), then for example `pgrepl status`", name=name
+    )
+    return addressed(become, params, anywhere=True)

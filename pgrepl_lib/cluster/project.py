@@ -1,4 +1,4 @@
-"""A project as data: what was asked for, which engine runs it, who is what, and where its files are."""
+"""A project as data: what was asked for, who is what, which engine runs it, where its files are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..params import Params
 from ..words.commands import addressed
-from . import state, unanswered
-from .changes import left, outdated, underway
+from ..words.text import joined, t
+from . import state
+from .changes import left, outdated, unanswered, underway
 from .topology import Topology
 
 
@@ -60,16 +61,19 @@ class Project:
             self.topology, self.engine.ports = Topology.of(made, 0), made["ports"]
 
     def require_primary(self) -> None:
-        """Raise `StepFailed` unless the primary runs: the one thing that later chapters cannot do without."""
-        if not (self.folder / state.FILE).exists() or not self.engine.running(
-            self.topology.primary
-        ):
-            remedy = "run chapter 01 first (execute antes o capítulo 01): `pgrepl run`"
-            cause = f"Project {self.params.project} has no running primary; nothing was changed."
-            name = self.topology.primary
-            looked_at = [f"{name}: {self.engine.life(name)}"]
-            raise StepFailed(cause, looked_at=looked_at, remedy=self.addressed(remedy))
+        """Raise `StepFailed` unless the primary runs; without it later chapters can do nothing."""
+        name = self.topology.primary
+        if (self.folder / state.FILE).exists() and self.engine.running(name):
+            return
+        raise StepFailed(
+            t(
+                "Project {project} has no running primary; nothing was changed.",
+                project=self.params.project,
+            ),
+            looked_at=[joined(": ", [name, self.engine.life(name).told])],
+            remedy=self.addressed(t("run chapter 01 first: `pgrepl run`")),
+        )
 
     def mark(self, name: str) -> Path:
-        """Exists while an instance's data is being made: from the start of the base backup until it is complete."""
+        """Exists while an instance's data are made, from the base backup's start to its end."""
         return self.folder / name / ".unfinished"

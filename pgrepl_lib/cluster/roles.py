@@ -11,6 +11,7 @@ from ..engine.protocol import Engine
 from ..errors import StepFailed, first_line
 from ..postgres.control import ControlFile
 from ..words.commands import addressed
+from ..words.text import mark, t
 from . import identity
 from .changes import left, outdated
 from .topology import Topology
@@ -24,6 +25,8 @@ select pg_is_in_recovery() as recovering,
        end as timeline
 from pg_control_checkpoint()"""
 
+HAS_MORE = mark("{name} has data that {source} does not have; nothing was changed.")
+
 
 def accepts_writes(engine: Engine, name: str) -> bool:
     """Whether its server accepts writes; of one that does not run, whether it would."""
@@ -35,12 +38,7 @@ def accepts_writes(engine: Engine, name: str) -> bool:
 
 
 def require_expendable(
-    engine: Engine,
-    topology: Topology,
-    name: str,
-    source: str,
-    *,
-    discard: bool = False,
+    engine: Engine, topology: Topology, name: str, source: str, *, discard: bool = False
 ) -> None:
     """Raise `StepFailed` where the data of `name` are more than another copy of what `source` has.
 
@@ -52,21 +50,22 @@ def require_expendable(
     reasons += left.reasons(engine, name, source)
     if accepts_writes(engine, name):
         require_another_writer(engine, topology, name)
-        reasons.append(f"{name} accepts writes")
+        reasons.append(t("{name} accepts writes", name=name))
     if reasons and not discard:
         raise StepFailed(
-            f"{name} has data that {source} does not have; nothing was changed.",
+            t(HAS_MORE, name=name, source=source),
             looked_at=reasons,
-            remedy="to throw them away all the same, run it again with --discard",
+            remedy=t("to throw them away all the same, run it again with --discard"),
         )
 
 
 def require_another_writer(engine: Engine, topology: Topology, name: str) -> None:
     """Raise `StepFailed` where `name` alone accepts writes, whatever is recorded."""
     if _may_write(engine, name) and not accepts_writes(engine, topology.primary):
+        primary = topology.primary
         raise StepFailed(
-            f"{name} is the only server that accepts writes; nothing was changed.",
-            looked_at=[f"the recorded primary, {topology.primary}, does not accept any"],
+            t("{name} is the only server that accepts writes; nothing was changed.", name=name),
+            looked_at=[t("the recorded primary, {name}, does not accept any", name=primary)],
             remedy=addressed(outdated.remedy(topology, name), engine.params),
         )
 
@@ -83,7 +82,14 @@ def _foreign(engine: Engine, topology: Topology, name: str) -> list[str]:
     found, known = identity.identifier_of(engine, name), topology.system_identifier
     if not (found and known) or found == known:
         return []
-    return [f"{name} has another cluster's data (system identifier {found}, not {known})"]
+    return [
+        t(
+            "{name} has another cluster's data (system identifier {found}, not {known})",
+            name=name,
+            found=found,
+            known=known,
+        )
+    ]
 
 
 def _newer(engine: Engine, name: str, source: str) -> list[str]:
@@ -93,7 +99,15 @@ def _newer(engine: Engine, name: str, source: str) -> list[str]:
     mine, theirs = _timeline(engine, name), _timeline(engine, source)
     if mine <= theirs:
         return []
-    return [f"{name} is on timeline {mine}, {source} on {theirs}"]
+    return [
+        t(
+            "{name} is on timeline {mine}, {source} on {theirs}",
+            name=name,
+            mine=mine,
+            source=source,
+            theirs=theirs,
+        )
+    ]
 
 
 def _timeline(engine: Engine, name: str) -> int:
@@ -108,7 +122,9 @@ def _asked(engine: Engine, name: str) -> dict[str, Any]:
         return db.row(engine.address(name), ROLE)
     except (psycopg.Error, OSError) as error:
         raise StepFailed(
-            f"{name} does not say what it is; nothing was changed.",
+            t("{name} does not say what it is; nothing was changed.", name=name),
             looked_at=[first_line(error)],
-            remedy=addressed("`pgrepl status`; stop it, or wait until it answers", engine.params),
+            remedy=addressed(
+                t("`pgrepl status`; stop it, or wait until it answers"), engine.params
+            ),
         ) from None

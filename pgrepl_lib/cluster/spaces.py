@@ -16,13 +16,14 @@ from ..doors import db
 from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..words.commands import addressed
+from ..words.text import Text, joined, mark, t
 from .topology import Topology
 
 # One that was made in place has a relative location and is copied with the rest.
 OUTSIDE = """
 select spcname as name, pg_tablespace_location(oid) as location from pg_tablespace
 where pg_tablespace_location(oid) like '/%' order by 1"""
-NONE = "none outside the data folder"
+NONE = mark("none outside the data folder")
 MOVE = (
     "alter table all in tablespace {} set tablespace pg_default",
     "alter index all in tablespace {} set tablespace pg_default",
@@ -45,28 +46,37 @@ def seen_now(engine: Engine, name: str) -> dict[str, str]:
     return {}
 
 
-def told(found: dict[str, str]) -> str:
+def lines(found: dict[str, str]) -> list[Text]:
     """Each with its place, as facts."""
-    return "; ".join(f"tablespace {name}: {where}" for name, where in found.items()) or NONE
+    return [t("tablespace {name}: {path}", name=n, path=where) for n, where in found.items()]
 
 
-def remedy(engine: Engine, topology: Topology, found: dict[str, str]) -> str:
+def told(found: dict[str, str]) -> Text:
+    """The same in one line, also where there is none."""
+    return joined("; ", lines(found) or [t(NONE)])
+
+
+def remedy(engine: Engine, topology: Topology, found: dict[str, str]) -> Text:
     """What moves all of it into the data folder; nobody else may write there meanwhile."""
     statements = []
     for name in found:
         one = sql.Identifier(name).as_string()
         statements += [f"-c {shlex.quote(text.format(one))}" for text in MOVE]
-    command = f"`pgrepl psql {topology.primary} -- {' '.join(statements)}`"
-    move = f"move it into the data folder, in each database that uses it (-d NAME): {command}"
-    move += (
-        "; a database that lies there as a whole: `alter database NAME set tablespace pg_default`"
+    move = t(
+        "move it into the data folder, in each database that uses it (-d NAME): `{command}`; "
+        "a database that lies there as a whole: `{whole}`",
+        command=f"pgrepl psql {topology.primary} -- {' '.join(statements)}",
+        whole="alter database NAME set tablespace pg_default",
     )
     running = [name for name in topology.replicas if engine.running(name)]
     if engine.name != "local" or not running:
-        return f"{move}; then `pgrepl run`"
-    stops = "; ".join(str(c) for name in running for c in engine.stop(name).commands)
-    first = f"stop the replicas, which write there, too, in {engine.params.folder}: {stops}"
-    return f"{first}; then {move}; then `pgrepl run`"
+        return t("{first}; then `pgrepl run`", first=move)
+    stop = t(
+        "stop the replicas, which write there, too, in {folder}: {commands}",
+        folder=engine.params.folder,
+        commands="; ".join(str(c) for name in running for c in engine.stop(name).commands),
+    )
+    return t("{stop}; then {move}; then `pgrepl run`", stop=stop, move=move)
 
 
 def require_none(engine: Engine, topology: Topology, source: str) -> None:
@@ -74,7 +84,10 @@ def require_none(engine: Engine, topology: Topology, source: str) -> None:
     if not (found := seen_now(engine, source)):
         return
     raise StepFailed(
-        f"{source} has data outside its data folder, which no copy has; nothing was touched.",
-        looked_at=told(found).split("; "),
+        t(
+            "{name} has data outside its data folder, which no copy has; nothing was touched.",
+            name=source,
+        ),
+        looked_at=lines(found),
         remedy=addressed(remedy(engine, topology, found), engine.params),
     )

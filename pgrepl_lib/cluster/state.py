@@ -11,82 +11,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from filelock import FileLock
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ..doors.files import make_folder, make_link, remove, write_atomic
 from ..engine import ports as host_ports
 from ..engine.action import PRIMARY
-from ..errors import EnvironmentLacking, ParameterError
+from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params, default_workdir
 from ..words.commands import addressed
-from .topology import NAME, Topology
+from ..words.text import Text, joined, mark, t
+from .topology import Name, Roles, Topology
 
 FILE = "cluster.json"
-KNOWN = ".known"  # in the default work folder: links to a user's projects in whatever work folders
+OTHER = mark("{name}: it has {had}, asked for {asked}")
+# In the default work folder: links to a user's projects, in whatever work folders they are.
+KNOWN = ".known"
 # These cannot be changed on data that exists; the rest converges when a run is repeated.
 FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method")
 
 
-def _instance(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no instance's name")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_instance)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
-Fact = str | int | float | bool | None
-Facts = dict[str, Fact | list[Fact] | dict[str, Fact]]  # shallow, so that it can be written again
-
-
-OPERATIONS = ("switchover", "failover")  # that change roles, and are gone on with where they ended
-
-
-class Roles(BaseModel):
-    """The topology as it is written down: names are instances', and whom one follows exists."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    primary: Name = PRIMARY
-    upstreams: dict[Name, Name] = {}
-    fenced: dict[Name, Facts] = {}
-    operation: Facts = {}
-    synchronous: Annotated[str, Field(pattern=r"^((FIRST|ANY) [1-9][0-9]?)?$")] = ""
-    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{0,20}$")] = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Roles:
-        known = {self.primary, *self.upstreams, *self.fenced}
-        if self.primary in self.upstreams:
-            raise ValueError("the primary follows an instance")
-        begun = self.operation
-        named = [*self.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
-        if strange := [name for name in named if name not in known]:
-            raise ValueError(f"there is no instance {strange[0]!r}")
-        if begun and begun.get("kind") not in OPERATIONS:
-            raise ValueError(f"no operation is called {begun.get('kind')!r}")
-        if begun and begun["from"] == begun["to"]:
-            raise ValueError("an operation from an instance to itself")
-        for name in self.upstreams:
-            self._end_of(name)
-        return self
-
-    def _end_of(self, name: str) -> None:
-        """Follow an instance's upstreams to their end; raises `ValueError` where there is none."""
-        above, seen = name, set[str]()
-        while above in self.upstreams:
-            if above in seen:
-                raise ValueError(f"{name} follows itself")
-            seen.add(above)
-            above = self.upstreams[above]
 
 
 class Made(BaseModel):
@@ -103,7 +48,7 @@ class Made(BaseModel):
     @model_validator(mode="after")
     def _own_ports(self) -> Made:
         if len(set(self.ports.values())) < len(self.ports):
-            raise ValueError("two instances have one port")
+            raise ValueError(t("two instances have one port"))
         return self
 
 
@@ -121,19 +66,26 @@ def read(folder: Path) -> dict[str, Any]:
         return {}
     except (ValueError, RecursionError, OSError) as error:
         raise ParameterError(
-            f"{path} is damaged.",
+            t("{path} is damaged.", path=path),
             looked_at=_wrong(error),
-            remedy="put it back from a copy, or use another project name",
+            remedy=t("put it back from a copy, or use another project name"),
         ) from None
 
 
 def _wrong(error: Exception) -> list[str]:
     """What is wrong with a record, without its contents."""
     if isinstance(error, ValidationError):
-        return [f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()][:5]
+        return [_explained(found) for found in error.errors()[:5]]
     if isinstance(error, ParameterError):
         return list(error.looked_at)
-    return [(str(error).splitlines() or [type(error).__name__])[0]]
+    return [first_line(error)]
+
+
+def _explained(found: ErrorDetails) -> Text:
+    """Our own words about it, or pydantic's."""
+    place = ".".join(map(str, found["loc"])) or FILE
+    ours = found.get("ctx", {}).get("error")
+    return joined(": ", [place, *(ours.args if isinstance(ours, ValueError) else [found["msg"]])])
 
 
 def new_id() -> str:
@@ -183,13 +135,11 @@ def text(
 
 @contextmanager
 def reserving(params: Params) -> Iterator[None]:
-    """Held while ports are chosen and recorded: no two projects of a user take the same, in whatever work folders."""
+    """Held while ports are chosen and recorded: no two projects of a user take the same one."""
     known = default_workdir() / KNOWN
     try:
         make_folder(known)
-    except (
-        EnvironmentLacking
-    ):  # that folder is not this user's to write: at least those beside this project
+    except EnvironmentLacking:  # it is another user's: at least those beside this project
         make_folder(known := params.workdir / KNOWN)
     with FileLock(known / "ports.lock", timeout=30):
         for link in (p for p in known.iterdir() if p.is_symlink() and not p.exists()):
@@ -199,19 +149,27 @@ def reserving(params: Params) -> Iterator[None]:
 
 
 def guard(params: Params, made: Mapping[str, Any]) -> None:
-    """Refuse parameters that the existing cluster cannot take over; raises `ParameterError` naming each."""
+    """Refuse what the existing cluster cannot take over; raises `ParameterError` naming each."""
     if not made:
         return
     _refuse_copy(params, made)
-    before = {**made["params"], "engine": made["engine"]}
-    now = params.plain() | ({"engine": made["engine"]} if params.engine == "auto" else {})
-    remedy = "use the first values, another project name, or remove it: `pgrepl down`"
-    if differing := [
-        f"{n}: made with {before[n]}, asked for {now[n]}" for n in FIXED if before[n] != now[n]
-    ]:
+    engine = {"engine": made["engine"]}
+    before, now = {**made["params"], **engine}, params.plain()
+    if params.engine == "auto":
+        now |= engine
+    differing = [
+        t("{name}: made with {had}, asked for {asked}", name=n, had=before[n], asked=now[n])
+        for n in FIXED
+        if before[n] != now[n]
+    ]
+    if differing:
+        remedy = t("use the first values, another project name, or remove it: `pgrepl down`")
         raise ParameterError(
-            f"Project {params.project} exists and was made with other parameters; nothing was touched.",
-            looked_at=[*differing, f"folder {params.folder}"],
+            t(
+                "Project {project} exists and was made with other parameters; nothing was touched.",
+                project=params.project,
+            ),
+            looked_at=[*differing, t("folder {path}", path=params.folder)],
             remedy=addressed(remedy, params.model_copy(update={"engine": "auto"})),
         )
 
@@ -224,8 +182,12 @@ def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:
     with suppress(ParameterError):  # what is damaged there is not this one's business
         if made.get("id") and read(original.parent).get("id") == made["id"]:
             raise EnvironmentLacking(
-                f"{params.folder} is a copy of the cluster in {original.parent}; nothing was touched.",
-                remedy=f"use that one, or remove {here} and use another project name",
+                t(
+                    "{folder} is a copy of the cluster in {original}; nothing was touched.",
+                    folder=params.folder,
+                    original=original.parent,
+                ),
+                remedy=t("use that one, or remove {path} and use another project name", path=here),
             )
 
 
@@ -241,16 +203,17 @@ def refuse_changes(given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
     asked = Params.parse({**had, **given}).plain()
     kept = {"project", "workdir", *FIXED}  # what never changes is refused by `guard`
     other = [n for n in had if n in given and n not in kept and not _fits(n, asked[n], made)]
-    differing = [f"{n}: it has {_has(n, made)}, asked for {asked[n]}" for n in other]
-    if differing:
-        cause = f"Project {had['project']} has other parameters; nothing was touched."
-        remedy = "leave them out (options, variables PGREPL_…); only `pgrepl run` changes them"
-        remedy = addressed(remedy, Params.parse(had))
-        raise ParameterError(cause, looked_at=differing, remedy=remedy)
-
-
-def _has(name: str, made: Mapping[str, Any]) -> Any:
-    return made["ports"].get(PRIMARY) if name == "port" else made["params"][name]
+    has = {**had, "port": made["ports"].get(PRIMARY)}
+    if other:
+        remedy = t("leave them out (options, variables PGREPL_…); only `pgrepl run` changes them")
+        raise ParameterError(
+            t(
+                "Project {project} has other parameters; nothing was touched.",
+                project=had["project"],
+            ),
+            looked_at=[t(OTHER, name=n, had=has[n], asked=asked[n]) for n in other],
+            remedy=addressed(remedy, Params.parse(had)),
+        )
 
 
 def _fits(name: str, asked: Any, made: Mapping[str, Any]) -> bool:
@@ -306,9 +269,8 @@ def _others(params: Params) -> set[int]:
     """The ports of this user's other projects."""
     taken: set[int] = set()
     for file in (*params.workdir.glob(f"*/{FILE}"), *(default_workdir() / KNOWN).glob(f"*/{FILE}")):
-        with suppress(
-            ParameterError
-        ):  # another project's damaged record is not this one's business
-            mine = file.parent.resolve() == params.folder.resolve()
-            taken |= set() if mine else set(read(file.parent).get("ports", {}).values())
+        if file.parent.resolve() == params.folder.resolve():
+            continue
+        with suppress(ParameterError):  # what is damaged there is not this one's business
+            taken |= set(read(file.parent).get("ports", {}).values())
     return taken

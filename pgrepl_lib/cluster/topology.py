@@ -1,21 +1,25 @@
-"""Who is the primary, whom each replica follows, and what is half done: the part of `cluster.json` that changes."""
+"""Who is primary, whom each replica follows, what is half done: what changes in `cluster.json`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..engine.action import PRIMARY, REPLICA
+from ..words.text import t
 
 NAME = re.compile(rf"{PRIMARY}|{REPLICA}(-([2-9]|[1-9][0-9]{{1,2}}))?")  # all that `name_of` gives
 
 
 def number_of(name: str) -> int:
-    """An instance's number: 0 for `primary`, 1 for `replica`, N for `replica-N`. It never changes, its role may."""
-    known = {PRIMARY: 0, REPLICA: 1}
-    return known[name] if name in known else int(name.rpartition("-")[2])
+    """An instance's number, which stays: 0 for `primary`, 1 for `replica`, N for `replica-N`."""
+    if name in (PRIMARY, REPLICA):
+        return (PRIMARY, REPLICA).index(name)
+    return int(name.rpartition("-")[2])
 
 
 def name_of(number: int) -> str:
@@ -24,12 +28,12 @@ def name_of(number: int) -> str:
 
 
 def application_name(name: str) -> str:
-    """What an instance calls itself towards its upstream: replica-1 for the first replica, as in the document."""
+    """Its name towards its upstream: replica-1 for the first replica, as in the document."""
     return f"replica-{number_of(name)}"
 
 
 def slot_of(name: str) -> str:
-    """The slot that an instance has at its upstream: replica_1_slot for the first replica, as in the document."""
+    """Its slot at its upstream: replica_1_slot for the first replica, as in the document."""
     return f"replica_{number_of(name)}_slot"
 
 
@@ -41,12 +45,13 @@ def owner_of(slot: str) -> str:
 
 @dataclass
 class Topology:
-    """The instances' roles. Names stay what they were at the beginning; roles change with a switchover or a failover.
+    """The instances' roles. Names stay; roles change with a switchover or a failover.
 
-    upstreams: each replica and the instance it follows. fenced: former primaries that may not come up writable, with
-    what was known when they were lost. operation: the switchover or failover that has begun and not ended.
-    synchronous: how many replicas a commit waits for, such as "ANY 1"; empty for asynchronous replication.
-    system_identifier: of the cluster's data, once there have been any (`cluster/identity.py`).
+    upstreams: each replica and the instance it follows. fenced: former primaries that may not come
+    up writable, with what was known when they were lost. operation: the switchover or failover that
+    has begun and not ended. synchronous: how many replicas a commit waits for, such as "ANY 1";
+    empty for asynchronous replication. system_identifier: of the cluster's data, once there have
+    been any (`cluster/identity.py`).
     """
 
     primary: str = PRIMARY
@@ -58,7 +63,7 @@ class Topology:
 
     @classmethod
     def of(cls, made: Mapping[str, Any], replicas: int) -> Topology:
-        """What is recorded, and as many new replicas of the primary as are missing to the wanted number."""
+        """What is recorded, and the primary's new replicas that the wanted number lacks."""
         found = cls(**made.get("topology", {}))
         if not made.get("topology"):
             found.upstreams = {name: PRIMARY for name in made.get("ports", {}) if name != PRIMARY}
@@ -97,3 +102,54 @@ class Topology:
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return asdict(self)
+
+
+def _instance(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(t("{name} is no instance's name", name=repr(name)))
+    return name
+
+
+Name = Annotated[str, AfterValidator(_instance)]
+Fact = str | int | float | bool | None
+Facts = dict[str, Fact | list[Fact] | dict[str, Fact]]  # shallow, so that it can be written again
+OPERATIONS = ("switchover", "failover")  # that change roles, and are gone on with where they ended
+
+
+class Roles(BaseModel):
+    """The topology as it is written down: names are instances', and whom one follows exists."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    primary: Name = PRIMARY
+    upstreams: dict[Name, Name] = {}
+    fenced: dict[Name, Facts] = {}
+    operation: Facts = {}
+    synchronous: Annotated[str, Field(pattern=r"^((FIRST|ANY) [1-9][0-9]?)?$")] = ""
+    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{0,20}$")] = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Roles:
+        known = {self.primary, *self.upstreams, *self.fenced}
+        if self.primary in self.upstreams:
+            raise ValueError(t("the primary follows an instance"))
+        begun = self.operation
+        named = [*self.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
+        if strange := [name for name in named if name not in known]:
+            raise ValueError(t("there is no instance {name}", name=repr(strange[0])))
+        if begun and begun.get("kind") not in OPERATIONS:
+            raise ValueError(t("no operation is called {kind}", kind=repr(begun.get("kind"))))
+        if begun and begun["from"] == begun["to"]:
+            raise ValueError(t("an operation from an instance to itself"))
+        for name in self.upstreams:
+            self._end_of(name)
+        return self
+
+    def _end_of(self, name: str) -> None:
+        """Follow an instance's upstreams to their end; raises `ValueError` where there is none."""
+        above, seen = name, set[str]()
+        while above in self.upstreams:
+            if above in seen:
+                raise ValueError(t("{name} follows itself", name=name))
+            seen.add(above)
+            above = self.upstreams[above]

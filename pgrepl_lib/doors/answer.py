@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from ..errors import first_line
+from ..words.text import Text, joined, mark, t
 from . import db
 
 SHOWN_SECONDS = 2  # for a look that is only shown, soon; libpq knows no shorter one
@@ -28,14 +29,14 @@ Seen = TypeVar("Seen")
 
 
 class Kind(StrEnum):
-    """As a person reads it."""
+    """What kind of answer it is."""
 
-    ANSWERS = "answers"
-    REFUSES = "refuses us"
-    CHANGING = "starting up or shutting down"
-    HUNG = "hung"
-    NOBODY = "nothing listens"
-    UNKNOWN = "cannot know"
+    ANSWERS = mark("answers")
+    REFUSES = mark("refuses us")
+    CHANGING = mark("starting up or shutting down")
+    HUNG = mark("hung")
+    NOBODY = mark("nothing listens")
+    UNKNOWN = mark("cannot know")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ class Answer:
         return self.kind in (Kind.ANSWERS, Kind.REFUSES, Kind.CHANGING)
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.detail}" if self.detail else str(self.kind)
+        return self.told
+
+    @property
+    def told(self) -> Text:
+        """As a person reads it."""
+        return joined(": ", filter(None, [t(self.kind.value), self.detail]))
 
 
 def ask(at: db.Address, seconds: int = LOOK_SECONDS) -> Answer:
@@ -86,7 +92,7 @@ def meaning(error: Exception, at: db.Address, seconds: int = LOOK_SECONDS) -> An
     psycopg tells no SQLSTATE of a connection that was refused, so the server is asked for it.
     """
     if isinstance(error, (db.NoAnswer, psycopg.errors.ConnectionTimeout)):
-        return Answer(Kind.HUNG, f"no answer within {seconds} s")
+        return _silent(seconds)
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return _refusal(error.sqlstate, str(error))
     return _knock(at, str(error), seconds)
@@ -104,7 +110,7 @@ def _knock(at: db.Address, text: str, seconds: int) -> Answer:
     try:
         answer = db.start_up(at.host, at.port, words, seconds=seconds)
     except TimeoutError:
-        return Answer(Kind.HUNG, f"no answer within {seconds} s")
+        return _silent(seconds)
     except ConnectionRefusedError:
         return Answer(Kind.NOBODY)
     except ConnectionError:
@@ -115,11 +121,15 @@ def _knock(at: db.Address, text: str, seconds: int) -> Answer:
         return _refusal(refusal["C"], refusal.get("M", ""))
     if answer[:1] == b"R":
         return Answer(Kind.REFUSES, first_line(text))
-    return Answer(Kind.UNKNOWN, "it closes the connection without a word")
+    return Answer(Kind.UNKNOWN, t("it closes the connection without a word"))
+
+
+def _silent(seconds: int) -> Answer:
+    return Answer(Kind.HUNG, t("no answer within {seconds} s", seconds=seconds))
 
 
 def _refusal(sqlstate: str, text: str) -> Answer:
     """57P01 to 57P03: ended by an administrator or a crash, or not ready for connections yet."""
     changing = sqlstate in ("57P01", "57P02", "57P03")
     kind = Kind.CHANGING if changing else Kind.REFUSES
-    return Answer(kind, f"SQLSTATE {sqlstate}, {first_line(text)}")
+    return Answer(kind, f"SQLSTATE {sqlstate}, {first_line(text)}")  # the server's own words

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from ..words.text import Text, mark, t
+
 
 class Life(StrEnum):
-    """What an instance's processes are at, as a person reads it.
+    """What an instance's processes are at.
 
     That it does not run is no proof that it has ended: what is paused goes on where it was, in the
     middle of a commit too.
     """
 
-    ABSENT = "absent"  # neither a process nor a container, nor a data folder
-    STOPPED = "stopped"
-    RUNNING = "running"
-    PAUSED = "paused"  # a frozen container, a postmaster that got SIGSTOP
-    RESTARTING = "restarting"  # somebody's restart policy starts it again by itself
-    ORPHANED = "without its postmaster"  # which somebody has killed; other processes of it go on
+    ABSENT = mark("absent")  # neither a process nor a container, nor a data folder
+    STOPPED = mark("stopped")
+    RUNNING = mark("running")
+    PAUSED = mark("paused")  # a frozen container, a postmaster that got SIGSTOP
+    RESTARTING = mark("restarting")  # somebody's restart policy starts it again by itself
+    ORPHANED = mark("without its postmaster")  # somebody killed it; other processes go on
+
+    @property
+    def told(self) -> Text:
+        """As a person reads it."""
+        return t(self.value)
 
     @property
     def ended(self) -> bool:

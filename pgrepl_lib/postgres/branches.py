@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..words.text import t
 from .control import lsn
 from .timelines import forks
 
@@ -50,5 +51,9 @@ def left(one: Branch, replayed: int, known: Iterable[Branch]) -> str:
     behind = [place for place in places if place < replayed]
     if not behind:
         return ""
-    where = f"timeline {one.timeline} was left at {lsn(min(behind))}"
-    return f"on a branch that was left: {where}, it is at {lsn(replayed)}"
+    return t(
+        "on a branch that was left: timeline {timeline} was left at {left}, it is at {replayed}",
+        timeline=one.timeline,
+        left=lsn(min(behind)),
+        replayed=lsn(replayed),
+    )

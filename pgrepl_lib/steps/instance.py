@@ -9,6 +9,7 @@ from psycopg import sql
 
 from ..checks import slots
 from ..cluster import identity, restarts
+from ..cluster.dropping import wait_slot_free
 from ..cluster.server import Server
 from ..cluster.topology import owner_of
 from ..doors import db, files
@@ -204,7 +205,7 @@ class Instance(Server):
         def do(tell: Tell) -> None:
             self.upstream.require_copyable()
             engine.discard_backup(self.name)
-            self.upstream.wait_slot_free(self.slot)
+            wait_slot_free(self.upstream, self.slot)
             for command in commands:
                 engine.run(command, lambda line: tell(progress.percent(line)))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..checks import slots
 from ..cluster import promises, restarts, roles
 from ..cluster.changes import outdated
+from ..cluster.dropping import drop_slot
 from ..doors import db, files, show
 from ..doors.command import silently
 from ..drift import drift
@@ -92,7 +93,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     require_removable(cluster, name, confirm)
     parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
     if name in cluster.topology.upstreams:
-        parts.append(instance.upstream.drop_slot_action(instance.slot))
+        parts.append(drop_slot(instance.upstream, instance.slot))
     with cluster.working():
         outcome = cluster.perform(title.format(name), Action.sequence(parts))
         files.remove_below(cluster.folder, name)
@@ -280,7 +281,7 @@ def _renew_lost_slot(instance: Instance) -> None:
     """A slot that has lost WAL cannot be used again."""
     query = "select wal_status from pg_replication_slots where slot_name = %s"
     if db.row(instance.upstream.address, query, [instance.slot]).get("wal_status") == "lost":
-        instance.upstream.drop_slot_action(instance.slot).do(silently)
+        drop_slot(instance.upstream, instance.slot).do(silently)
 
 
 def _above(cluster: Cluster, name: str) -> list[str]:

@@ -35,8 +35,11 @@ class Text(str):
 def t(message: str, /, **values: object) -> Text:
     """The message in the language that is spoken, with these values in its {places}.
 
-    message: English, a literal, so that it is found for the catalogues (`make words`).
+    message: English, a literal, so that it is found for the catalogues (`make words`); what is
+    not in them, such as PostgreSQL's own words, stays as it is.
     """
+    if isinstance(message, Text):
+        return message
     kept = {name: _fact(value) for name, value in values.items()}
     facts = {"message": message, "values": kept} if kept else {"message": message}
     return Text.of(_translated(message, values), facts)
@@ -63,7 +66,7 @@ def again(facts: object, otherwise: str = "") -> str:
         case {"options": str(options), **rest}:
             return completed(again(rest, otherwise), options)
         case {"joined": str(separator), "parts": list(parts)}:
-            return joined(separator, [again(part) for part in parts])
+            return joined(separator, map(_part, parts))
         case {"message": str(message), **rest} if _is_ours(message):
             values: Any = rest.get("values", {})
             try:
@@ -86,13 +89,17 @@ def _translated(message: str, values: Mapping[str, object]) -> str:
 
 
 def _fact(value: object) -> object:
-    if isinstance(value, Text):
-        return value.facts
-    return value if isinstance(value, PLAIN) else str(value)
+    said = value if isinstance(value, PLAIN) else str(value)
+    return said.facts if isinstance(said, Text) else said
 
 
 def _value(fact: object) -> object:
-    return again(fact) if isinstance(fact, dict) else fact
+    return _part(fact) if isinstance(fact, dict) else fact
+
+
+def _part(fact: object) -> str:
+    """What is not ours is read as it was said."""
+    return again(fact, str(fact.get("message", "")) if isinstance(fact, dict) else "")
 
 
 @cache

@@ -15,6 +15,7 @@ import pytest
 
 from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.cluster.dropping import wait_slot_free
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import recorded
@@ -196,7 +197,7 @@ def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster
     stop_by_hand(cluster, "replica")
     wait_until(
         "the slot to be free",
-        lambda: (not cluster.primary.wait_slot_free("replica_1_slot"), ""),
+        lambda: (not wait_slot_free(cluster.primary, "replica_1_slot"), ""),
         seconds=30,
     )
     ask(cluster, "primary", "select pg_drop_replication_slot('replica_1_slot')")

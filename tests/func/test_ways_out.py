@@ -12,6 +12,7 @@ from benchmarks.faults import pause
 from pgrepl_lib import Cluster
 from pgrepl_lib.checks import slots as unused
 from pgrepl_lib.cluster.changes import promotion
+from pgrepl_lib.cluster.dropping import drop_slot
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import recorded
@@ -133,7 +134,7 @@ def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(
     assert failed_checks(reopen(), *SOUND, "receiver") == {}
     now = reopen()
     now.instance("replica").kill()
-    now.instance("replica-2").drop_slot_action("replica_1_slot").do(print)
+    drop_slot(now.instance("replica-2"), "replica_1_slot").do(print)
     now.primary.slot_action("replica_1_slot").do(print)  # as where it did not run when that moved
     now.instance("replica-2").kill()
     set_up_primary(now)

@@ -23,8 +23,8 @@ OPTIONS = "--project demo -p workdir '/tmp/my öffice' --engine local"
 # These hand their texts on to a check, whose texts are addressed where its outcome is made.
 DOORS = {"addressed", "check", "NotTried", "Difference"}
 # What stands in place of a value in the library's texts; else an instance's name.
-PLACE = re.compile(r"\{\w+\}")
-VALUES = {"begun['kind']": "switchover", "count": "3", "lag": "3"}
+PLACE = re.compile(r"\{(\w+)\}")
+VALUES = {"begun['kind']": "switchover", "kind": "switchover", "count": "3", "lag": "3"}
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,14 @@ def spoken(tree: ast.AST) -> Iterator[ast.expr]:
             yield from spoken(child)
 
 
+def _example(place: re.Match[str]) -> str:
+    return VALUES.get(place[1], "replica")
+
+
 def said(node: ast.expr) -> str:
     """The text, with an example in place of each value."""
     if isinstance(node, ast.Constant):
-        return PLACE.sub("replica", str(node.value))
+        return PLACE.sub(_example, str(node.value))
     parts = node.values if isinstance(node, ast.JoinedStr) else []
     return "".join(
         VALUES.get(ast.unparse(p.value), "replica")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgrepl_lib.cluster.unanswered import way, way_of_fenced
+from pgrepl_lib.cluster.changes.unanswered import way, way_of_fenced
 from pgrepl_lib.doors.answer import Answer, Kind
 from pgrepl_lib.engine.life import Life
 from pgrepl_lib.params import Params

@@ -13,13 +13,14 @@ from ...postgres import branches, recovery
 from ...postgres.branches import Branch
 from ...postgres.recovery import Recovery
 from ...words.commands import addressed
+from ...words.text import joined, t
 from ..topology import Topology
 
 CHECKS = ("streaming", "slot", "receiver", "same-cluster", "contents", "sample", "tables")
 
 
 def why(engine: Engine, name: str, primary: str) -> str:
-    """Why a replica cannot follow the primary, whose timeline left it; empty where it can, or nobody says."""
+    """Why a replica cannot follow the primary, whose timeline left it; else, or unknown, empty."""
     try:
         if not (engine.running(name) and engine.running(primary)):
             return ""
@@ -37,18 +38,26 @@ def why(engine: Engine, name: str, primary: str) -> str:
 def reasons(engine: Engine, name: str, primary: str) -> list[str]:
     """The same in a list, which is empty where it can."""
     left = why(engine, name, primary)
-    return [f"{name} is {left}"] if left else []
+    return [t("{name} is {left}", name=name, left=left)] if left else []
 
 
 def remedy(engine: Engine, name: str) -> str:
     """What makes it follow: without what it alone has."""
-    command = f"`pgrepl replica rebuild {name} --discard`"
-    return addressed(f"{command} makes it anew, without what it alone has", engine.params)
+    way = t(
+        "`pgrepl replica rebuild {name} --discard` makes it anew, without what it alone has",
+        name=name,
+    )
+    return addressed(way, engine.params)
 
 
 def told(engine: Engine, topology: Topology) -> str:
     """All such replicas as advice, which takes the place of looking for another cause."""
     found = {name: why(engine, name, topology.primary) for name in topology.replicas}
-    return "; ".join(
-        f"{name} is {left}: {remedy(engine, name)}" for name, left in found.items() if left
+    return joined(
+        "; ",
+        [
+            t("{name} is {left}: {remedy}", name=name, left=left, remedy=remedy(engine, name))
+            for name, left in found.items()
+            if left
+        ],
     )

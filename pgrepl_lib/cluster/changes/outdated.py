@@ -15,6 +15,7 @@ from ...errors import EnvironmentLacking, PgreplError, StepFailed
 from ...params import Params
 from ...postgres.control import ControlFile
 from ...words.commands import addressed
+from ...words.text import Text, joined, t
 from ..topology import Topology
 from . import promotion, underway
 
@@ -28,11 +29,10 @@ from pg_control_system()"""
 
 @dataclass(frozen=True)
 class Role:
-    """What an instance really is. timeline: 0 where it does not accept writes. said: as seen."""
+    """What an instance really is. timeline: 0 where it does not accept writes."""
 
     name: str
-    timeline: int
-    said: str
+    timeline: int = 0
 
     @property
     def writes(self) -> bool:
@@ -51,24 +51,30 @@ def writer(engine: Engine, topology: Topology) -> str:
 
 def told(engine: Engine, topology: Topology) -> str:
     """The same as advice, which takes the place of all that goes by what is recorded."""
-    real = writer(engine, topology)
-    return (
-        addressed(f"{cause(topology.primary, real)}: {remedy(topology, real)}", engine.params)
-        if real
-        else ""
+    if not (real := writer(engine, topology)):
+        return ""
+    parts = [cause(topology.primary, real), remedy(topology, real)]
+    return addressed(joined(": ", parts), engine.params)
+
+
+def cause(recorded: str, real: str) -> Text:
+    """What is wrong, in a sentence."""
+    return t(
+        "{real} accepts writes, not {recorded}, which cluster.json names",
+        real=real,
+        recorded=recorded,
     )
 
 
-def cause(recorded: str, real: str) -> str:
-    """What is wrong, in a sentence."""
-    return f"{real} accepts writes, not {recorded}, which cluster.json names"
-
-
-def remedy(topology: Topology, real: str) -> str:
+def remedy(topology: Topology, real: str) -> Text:
     """What leads to a verified cluster from there; nothing is thrown away on the way."""
-    way = f"`pgrepl failover --to {real} --force`, then `pgrepl rejoin {topology.primary}`"
-    older = "cluster.json is not the newest one: put that back"
-    return f"{older}; or, also where somebody promoted {real}, let it be the primary: {way}"
+    return t(
+        "cluster.json is not the newest one: put that back; or, also where somebody promoted "
+        "{real}, let it be the primary: `pgrepl failover --to {real} --force`, then "
+        "`pgrepl rejoin {recorded}`",
+        real=real,
+        recorded=topology.primary,
+    )
 
 
 def require_none(engine: Engine, topology: Topology) -> None:
@@ -79,7 +85,7 @@ def require_none(engine: Engine, topology: Topology) -> None:
 
 def refusal(params: Params, topology: Topology, real: str) -> StepFailed:
     """The error for what goes by roles that are not true."""
-    says = f"{cause(topology.primary, real)}; nothing was changed."
+    says = t("{wrong}; nothing was changed.", wrong=cause(topology.primary, real))
     meanwhile = underway.now(params.folder, params, topology)
     return StepFailed(says, remedy=meanwhile or addressed(remedy(topology, real), params))
 
@@ -110,15 +116,14 @@ def _roles(engine: Engine, topology: Topology) -> list[Role]:
 
 def _running(engine: Engine, topology: Topology, name: str) -> Role:
     if not engine.running(name):
-        return Role(name, 0, str(engine.life(name)))
+        return Role(name)
     try:
         seen = look(engine.address(name), ROLE)
-    except (OSError, EnvironmentLacking) as error:  # no password to ask with
-        return Role(name, 0, str(error))
-    if isinstance(seen, Answer):
-        return Role(name, 0, str(seen))
-    own = seen["identifier"] == topology.system_identifier
-    return Role(name, int(seen["timeline"]) if own else 0, "answers")
+    except (OSError, EnvironmentLacking):  # no password to ask with
+        return Role(name)
+    if isinstance(seen, Answer) or seen["identifier"] != topology.system_identifier:
+        return Role(name)
+    return Role(name, int(seen["timeline"]))
 
 
 def _was_demoted(engine: Engine, name: str) -> bool:
@@ -130,16 +135,15 @@ def _was_demoted(engine: Engine, name: str) -> bool:
 
 def _stopped(engine: Engine, topology: Topology, name: str) -> Role:
     """Of one that stands, what it would come up as."""
-    none = Role(name, 0, "stopped")
     try:
         if not (engine.life(name).ended and promotion.has_happened(engine, name)):
-            return none
+            return Role(name)
         control = ControlFile.parse(engine.control_file(name))
     except (PgreplError, OSError, ValueError):
-        return none
+        return Role(name)
     if control.was_standby or str(control.system_identifier) != topology.system_identifier:
-        return none
-    return Role(name, control.timeline, "stopped")
+        return Role(name)
+    return Role(name, control.timeline)
 
 
 def _timeline(role: Role) -> int:

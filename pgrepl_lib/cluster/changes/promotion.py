@@ -11,6 +11,7 @@ from ...engine.protocol import Engine
 from ...errors import StepFailed
 from ...params import Params
 from ...words.commands import addressed
+from ...words.text import Text, t
 from ..topology import Topology
 
 ASKED = "promoting"  # in the recorded operation
@@ -41,17 +42,21 @@ def give_up(engine: Engine, topology: Topology, tell: Tell) -> None:
 
 def require_none(engine: Engine, topology: Topology) -> None:
     """Raise `StepFailed` where the replica that was chosen is the primary already."""
-    kind, to = topology.operation["kind"], topology.operation["to"]
+    to = topology.operation["to"]
     if to == topology.primary or has_happened(engine, to):
-        remedy = addressed(f"finish it: `pgrepl {kind} --to {to}`", engine.params)
-        raise StepFailed(f"{to} was promoted already; nothing was changed.", remedy=remedy)
+        cause = t("{name} was promoted already; nothing was changed.", name=to)
+        raise StepFailed(cause, remedy=addressed(_finish(topology), engine.params))
 
 
 def ways_on(topology: Topology, params: Params) -> str:
     """The commands that lead out of what has begun and not ended."""
-    kind, to = topology.operation["kind"], topology.operation["to"]
-    finish = f"finish it: `pgrepl {kind} --to {to}`"
-    if to == topology.primary:
-        return addressed(finish, params)
-    back = f"or take it back: `pgrepl {kind} --cancel`"
-    return addressed(f"{finish}; {back}", params)
+    way = _finish(topology)
+    if topology.operation["to"] != topology.primary:
+        kind = topology.operation["kind"]
+        way = t("{finish}; or take it back: `pgrepl {kind} --cancel`", finish=way, kind=kind)
+    return addressed(way, params)
+
+
+def _finish(topology: Topology) -> Text:
+    begun = topology.operation
+    return t("finish it: `pgrepl {kind} --to {name}`", kind=begun["kind"], name=begun["to"])

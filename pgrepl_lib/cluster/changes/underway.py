@@ -16,8 +16,16 @@ import psutil
 
 from ...params import Params
 from ...words.commands import addressed
+from ...words.text import Text, mark, t
 from .. import state
 from ..topology import Topology
+
+UNDER_WAY = mark(
+    "a {kind} from {old} to {new} is under way since {since} (process {pid}): wait for it; "
+    "where it stands still, {way}"
+)
+INTERRUPTED = mark("a {kind} from {old} to {new} was interrupted, unfinished since {since}: {way}")
+INTERRUPTED_ONCE = mark("a {kind} from {old} to {new} was interrupted, unfinished: {way}")
 
 
 def facts() -> dict[str, str]:
@@ -28,20 +36,35 @@ def facts() -> dict[str, str]:
 
 def told(topology: Topology, params: Params) -> str:
     """One line about the recorded operation, with the ways on; empty where there is none."""
-    operation = topology.operation
-    if not operation:
+    begun = topology.operation
+    if not begun:
         return ""
-    kind, old, new = operation["kind"], operation["from"], operation["to"]
-    since = f" since {operation['since']}" if operation.get("since") else ""
-    way = f"`pgrepl {kind} --to {new}` finishes it"
-    if new != topology.primary:
-        way += f", before the promotion `pgrepl {kind} --cancel` takes it back"
-    if _goes_on(operation):
-        who = f"(process {operation['pid']})"
-        how = f"is under way{since} {who}: wait for it; where it stands still, "
-    else:
-        how = f"was interrupted, unfinished{since}: "
-    return addressed(f"a {kind} from {old} to {new} {how}{way}", params)
+    what = INTERRUPTED_ONCE
+    if _goes_on(begun):
+        what = UNDER_WAY
+    elif begun.get("since"):
+        what = INTERRUPTED
+    line = t(
+        what,
+        kind=begun["kind"],
+        old=begun["from"],
+        new=begun["to"],
+        since=begun.get("since", ""),
+        pid=begun.get("pid", ""),
+        way=_way_on(begun, topology.primary),
+    )
+    return addressed(line, params)
+
+
+def _way_on(begun: dict[str, Any], primary: str) -> Text:
+    way = t("`pgrepl {kind} --to {new}` finishes it", kind=begun["kind"], new=begun["to"])
+    if begun["to"] == primary:
+        return way
+    return t(
+        "{way}, before the promotion `pgrepl {kind} --cancel` takes it back",
+        way=way,
+        kind=begun["kind"],
+    )
 
 
 def now(folder: Path, params: Params, known: Topology) -> str:
@@ -52,7 +75,7 @@ def now(folder: Path, params: Params, known: Topology) -> str:
         return line
     moved = [n for n, up in recorded.upstreams.items() if known.upstreams.get(n) != up]
     if moved or recorded.primary != known.primary:
-        return "the roles have changed during this look: look again"
+        return t("the roles have changed during this look: look again")
     return ""
 
 

@@ -13,6 +13,7 @@ import pandas
 
 from ...cluster import roles
 from ...cluster.changes import outdated
+from ...cluster.dropping import drop_slot
 from ...doors import db, files, show
 from ...doors.command import silently
 from ...drift import recorded
@@ -307,7 +308,7 @@ class Rejoin:
             if any(
                 found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names
             ):
-                self.instance.drop_slot_action(found["n"]).do(silently)
+                drop_slot(self.instance, found["n"]).do(silently)
 
     @cached_property
     def former(self) -> former.Former:
