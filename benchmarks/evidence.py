@@ -121,7 +121,7 @@ def again(source: Path) -> dict[str, float]:
     seconds["report"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    from pgrepl_lib.evidence import attestation, keys
+    from pgrepl_lib.evidence.signing import attestation, keys
 
     attestation.seal(Run(folder), keys.signer())
     seconds["signature"] = time.perf_counter() - started

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from pgrepl_lib.checks.checks import BESIDES, CHECKS, ON_REQUEST
-from pgrepl_lib.evidence import attestation, evidence, keys
+from pgrepl_lib.evidence import evidence
+from pgrepl_lib.evidence.signing import attestation, keys
 from pgrepl_lib.journal import audit, pieces
 from pgrepl_lib.journal.runs import Run
 

@@ -139,7 +139,7 @@ def verify(
     project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool
 ) -> None:
     """Check the signature, the journal and every file of RUN, a run's name or folder (else the last run), offline."""
-    from ..evidence import verification
+    from ..evidence.signing import verification
     from ..journal.runs import Run
 
     folder = Params.parse(values(project, engine, given)).folder

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ..doors.files import write_atomic
 from ..journal.chapter import OPERATE, SET_UP
 from ..journal.runs import SUMMARY, Run
-from . import attestation, junit, replay, report
+from . import junit, replay, report
+from .signing import attestation
+from .signing.statements import CONFIGURATION
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -81,7 +83,7 @@ def _copy_configuration(run: Run) -> None:
     ):
         if path.is_file():
             write_atomic(
-                run.folder / attestation.CONFIGURATION / path.relative_to(cluster),
+                run.folder / CONFIGURATION / path.relative_to(cluster),
                 path.read_bytes(),
             )
 

@@ -27,7 +27,7 @@ from ..words.commands import addressed
 from ..words.language import speaking
 from ..words.legible import legible
 from . import corrections, replay, verdict
-from .attestation import STATEMENT
+from .signing.statements import STATEMENT
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -14,7 +14,8 @@ from ..doors import terminal
 from ..doors.files import make_folder
 from ..drift import recorded
 from ..errors import Interrupted
-from ..evidence import evidence, keys
+from ..evidence import evidence
+from ..evidence.signing import keys
 from ..journal import audit, provenance
 from ..journal.lock import run_lock
 from ..journal.runs import Run

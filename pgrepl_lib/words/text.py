@@ -45,6 +45,11 @@ def t(message: str, /, **values: object) -> Text:
     return Text.of(_translated(message, values), facts)
 
 
+def counted(count: int, one: str, many: str, **values: object) -> Text:
+    """One of two messages, which `mark` found, by how many there are: {count}."""
+    return t(one if count == 1 else many, count=count, **values)
+
+
 def mark(message: str) -> str:
     """A message that is said later, by `t`: for what is written outside a function."""
     return message

@@ -18,7 +18,7 @@ import pytest
 
 from pgrepl_lib import open_cluster
 from pgrepl_lib.cluster.state import read
-from pgrepl_lib.evidence import attestation
+from pgrepl_lib.evidence.signing.statements import SIGNER
 from pgrepl_lib.journal import audit, lock
 
 from ..conftest import REQUIRE_DOCKER
@@ -96,7 +96,7 @@ def test_one_that_is_stopped_inside_an_exec_exits_too(tmp_path: Path) -> None:
 
 def test_a_run_killed_while_its_evidence_is_written_has_not_completed(values: Values) -> None:
     """The journal ends last: whatever of report and signature is there already, the run is gone on with."""
-    for already in ("report.html", attestation.SIGNER):
+    for already in ("report.html", SIGNER):
         with Running(values, "--to", "00") as running:
             running.wait("the run", running.run)
             file = all_runs(values)[-1].folder / already

@@ -19,7 +19,7 @@ import pytest
 
 from pgrepl_lib import open_cluster
 from pgrepl_lib.evidence import report
-from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal.chapter import SET_UP
 from pgrepl_lib.journal.runs import Run
 

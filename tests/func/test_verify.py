@@ -18,7 +18,7 @@ from securesystemslib.dsse import Envelope
 
 from pgrepl_lib import open_cluster
 from pgrepl_lib.cli.main import main
-from pgrepl_lib.evidence import keys
+from pgrepl_lib.evidence.signing import keys
 
 from .test_runner import Values, pgrepl, run_folder
 

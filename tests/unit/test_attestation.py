@@ -26,9 +26,18 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from pgrepl_lib.errors import StepFailed
-from pgrepl_lib.evidence import attestation, evidence, keys, verification
-from pgrepl_lib.evidence.attestation import CHECKS, SIGNER, STATEMENT
-from pgrepl_lib.evidence.verification import Finding, Verification
+from pgrepl_lib.evidence import evidence
+from pgrepl_lib.evidence.signing import attestation, keys, verification
+from pgrepl_lib.evidence.signing.findings import Finding, Proof, Verification
+from pgrepl_lib.evidence.signing.look import Look
+from pgrepl_lib.evidence.signing.statements import (
+    CHECKS,
+    PAYLOAD_TYPE,
+    SIGNER,
+    STATEMENT,
+    ChecksStatement,
+    RunStatement,
+)
 from pgrepl_lib.journal import audit
 from pgrepl_lib.journal.audit import FILE as JOURNAL
 from pgrepl_lib.journal.runs import SUMMARY, Run
@@ -180,9 +189,9 @@ def same_beginning(one: bytes, other: bytes) -> int:
     )
 
 
-def looking_at(folder: Path, known: SSlibKey | None) -> verification._Look:
+def looking_at(folder: Path, known: SSlibKey | None) -> Look:
     """A look of which a single part can be tried: quicker by far than all of it."""
-    looking = verification._Look(Run(folder), known, None)
+    looking = Look(Run(folder), known, None)
     looking.signer, looking.present = looking.known, {JOURNAL: True, STATEMENT: True, CHECKS: True}
     return looking
 
@@ -203,7 +212,7 @@ def signed_again(
 
 
 def store(
-    path: Path, content: bytes, signer: CryptoSigner, payload_type: str = attestation.PAYLOAD_TYPE
+    path: Path, content: bytes, signer: CryptoSigner, payload_type: str = PAYLOAD_TYPE
 ) -> None:
     envelope = Envelope(content, payload_type, {})
     envelope.sign(signer)
@@ -344,7 +353,7 @@ def test_any_byte_of_the_journal_flipped_put_in_taken_out_or_cut_off_is_named_by
 ) -> None:
     path = folder / JOURNAL
     content, missed, known = path.read_bytes(), [], keys.own_public()
-    signed = verification.RunStatement.model_validate(payload(folder / STATEMENT)).predicate.journal
+    signed = RunStatement.model_validate(payload(folder / STATEMENT)).predicate.journal
     for number, other in enumerate(written(variants(content), path)):
         looking = looking_at(folder, known)
         looking._lines(signed)
@@ -504,7 +513,7 @@ def test_a_removed_journal_or_statement_is_named(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(STATEMENT, verification.RunStatement), (CHECKS, verification.ChecksStatement)],
+    [(STATEMENT, RunStatement), (CHECKS, ChecksStatement)],
 )
 def test_any_byte_of_an_envelope_flipped_put_in_taken_out_or_cut_off_is_found(
     folder: Path, name: str, kind: Any
@@ -848,7 +857,7 @@ def test_a_signed_journal_with_a_line_that_is_no_record_is_named(tmp_path: Path)
     run = made_run(tmp_path / "p")
     audit.Journal(run.folder).record("step", outcome=[])
     attestation.seal(Run(run.folder), keys.signer())
-    assert Finding(JOURNAL, "1 of its lines has no form of a record") in look(run.folder).findings
+    assert Finding(JOURNAL, "1 of its lines is no record") in look(run.folder).findings
 
 
 def test_the_private_key_is_in_nothing_that_a_run_leaves(original: Path) -> None:
@@ -946,10 +955,10 @@ def test_statements_taken_away_and_a_folder_in_their_place_prove_nothing(folder:
 
 def test_a_verdict_without_a_proof_is_none() -> None:
     assert not Verification().ok
-    assert not Verification(proof=verification.Proof(True, frozenset(), frozenset())).ok
+    assert not Verification(proof=Proof(True, frozenset(), frozenset())).ok
 
 
 def test_checks_that_nobody_made_did_not_pass(tmp_path: Path) -> None:
     journal = audit.Journal(begun_run(tmp_path / "p", "r1").folder)
     journal.record("end", status="completed")
-    assert attestation.verdict(Run(journal.path.parent))["result"] == "WARNED"
+    assert attestation.results(Run(journal.path.parent))["result"] == "WARNED"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError
-from pgrepl_lib.evidence import keys
+from pgrepl_lib.evidence.signing import keys
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_users_own_key_is_made_once_and_for_them_alone(home: Path) -> None:
 
 
 def test_runs_that_start_at_once_make_one_key(home: Path) -> None:
-    program = "from pgrepl_lib.evidence import keys; print(keys.signer().public_key.keyid)"
+    program = "from pgrepl_lib.evidence.signing import keys; print(keys.signer().public_key.keyid)"
     started = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.evidence import corrections, junit, report, verdict
-from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal import audit, lock, timeline
 from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.runs import Run

@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from pgrepl_lib.cli import review
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.evidence import attestation, evidence, junit, keys, report, verdict
-from pgrepl_lib.evidence.attestation import STATEMENT
+from pgrepl_lib.evidence import evidence, junit, report, verdict
+from pgrepl_lib.evidence.signing import attestation, keys
+from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal import audit, compare, records, runs
 from pgrepl_lib.journal.audit import FILE as JOURNAL
 from pgrepl_lib.journal.runs import Run

@@ -1,23 +1,28 @@
-"""Signing keys: one that the user names, or the user's own, made at first use; Ed25519 (RFC 8032) as PEM."""
+"""Signing keys: one that the user names, or the user's own, made at first use.
+
+Ed25519 (RFC 8032), as PEM.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from ..doors.files import content as bounded
-from ..doors.files import make_folder, write_atomic
-from ..errors import EnvironmentLacking, ParameterError, first_line
+from ...doors.files import content as bounded
+from ...doors.files import make_folder, write_atomic
+from ...errors import EnvironmentLacking, ParameterError, first_line
+from ...words.text import joined, mark, t
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 VARIABLE = "PGREPL_SIGNING_KEY"
 FILE = "signing-key.pem"
-MAKE_ONE = "make one: openssl genpkey -algorithm ed25519 -out FILE; chmod 600 FILE"
+MAKE_ONE = mark("make one: openssl genpkey -algorithm ed25519 -out FILE; chmod 600 FILE")
+NOT_ED25519 = mark("{path} is not an Ed25519 key.")
 
 
 def folder() -> Path:
@@ -28,36 +33,44 @@ def folder() -> Path:
 
 
 def signer(named: Path | None = None) -> CryptoSigner:
-    """What signs runs: the key named here or by PGREPL_SIGNING_KEY, else the user's own, made where there is none.
+    """What signs runs: the key named here or by PGREPL_SIGNING_KEY, else the user's own.
 
-    Raises `ParameterError` where the file is not an unencrypted Ed25519 key (PKCS #8, PEM) that only its owner may read;
-    `EnvironmentLacking` where the user's own cannot be made.
+    The user's own is made where there is none. Raises `ParameterError` where the file is not an
+    unencrypted Ed25519 key (PKCS #8, PEM) that only its owner may read; `EnvironmentLacking` where
+    the user's own cannot be made.
     """
     path = named or _named_by_environment()
     return _read(path) if path else _own()
 
 
 def public(path: Path) -> SSlibKey:
-    """The public key in a PEM file; raises `ParameterError` where it holds none, or one that is not Ed25519."""
+    """The public key in a PEM file.
+
+    Raises `ParameterError` where it holds none, or one that is not Ed25519.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.signer import SSlibKey
 
-    remedy = "name the signer's public key, such as signing-key.pub beside their signing key"
-    content = _content(path, "public key", remedy)
+    remedy = t("name the signer's public key, such as signing-key.pub beside their signing key")
+    content = _content(path, t("Cannot read the public key {path}.", path=path), remedy)
     try:
         key = load_pem_public_key(content)
     except Exception as error:  # the library's own kinds differ between its versions
         private = b"PRIVATE KEY-----" in content
-        seen = "it holds a private key" if private else first_line(error)
         raise ParameterError(
-            f"{path} is not a public key.", looked_at=[seen], remedy=remedy
+            t("{path} is not a public key.", path=path),
+            looked_at=[t("it holds a private key") if private else first_line(error)],
+            remedy=remedy,
         ) from None
     if not isinstance(key, Ed25519PublicKey):
-        raise ParameterError(
-            f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=remedy
-        )
+        raise _another_kind(path, key, remedy)
     return SSlibKey.from_crypto(key)
+
+
+def _another_kind(path: Path, key: object, remedy: str) -> ParameterError:
+    cause = t(NOT_ED25519, path=path)
+    return ParameterError(cause, looked_at=[type(key).__name__], remedy=remedy)
 
 
 def own_public() -> SSlibKey | None:
@@ -97,11 +110,12 @@ def _own() -> CryptoSigner:
         found = _read(path)
         write_atomic(_published(path), pem(found.public_key))
     except (EnvironmentLacking, OSError) as error:
-        raise EnvironmentLacking(
-            f"Runs are signed, and no signing key can be kept in {path.parent}.",
-            looked_at=[first_line(error)],
-            remedy=f"name a key with --key FILE or {VARIABLE}; {MAKE_ONE}",
-        ) from error
+        cause = t(
+            "Runs are signed, and no signing key can be kept in {folder}.", folder=path.parent
+        )
+        name = t("name a key with --key FILE or {variable}", variable=VARIABLE)
+        remedy = joined("; ", [name, t(MAKE_ONE)])
+        raise EnvironmentLacking(cause, looked_at=[first_line(error)], remedy=remedy) from error
     return found
 
 
@@ -109,56 +123,53 @@ def _new() -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return (
-        Ed25519PrivateKey.generate()
-        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        .decode()
-    )
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def _read(path: Path) -> CryptoSigner:
     """The signer of a private key's file; nobody but its owner may read it."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    content = _content(path, "signing key", MAKE_ONE)
+    cause = t("Cannot read the signing key {path}.", path=path)
+    content = _content(path, cause, t(MAKE_ONE))
     if (mode := path.stat().st_mode & 0o777) & 0o077:
         raise ParameterError(
-            f"The signing key {path} can be used by others than its owner.",
-            looked_at=[f"mode {mode:04o}"],
-            remedy=f"chmod 600 {path}; if others may have read it, make a new one",
+            t("The signing key {path} can be used by others than its owner.", path=path),
+            looked_at=[t("mode {mode:04o}", mode=mode)],
+            remedy=t("chmod 600 {path}; if others may have read it, make a new one", path=path),
         )
-    key: Any
+    key = _private(path, content)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _another_kind(path, key, t(MAKE_ONE))
+    return CryptoSigner(key)
+
+
+def _private(path: Path, content: bytes) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
-        key = load_pem_private_key(content, password=None)
+        return load_pem_private_key(content, password=None)
     except TypeError:
         raise ParameterError(
-            f"The signing key {path} is encrypted; nobody is asked for a password.",
+            t("The signing key {path} is encrypted; nobody is asked for a password.", path=path),
             remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE",
         ) from None
     except Exception as error:  # the library's own kinds differ between its versions
         raise ParameterError(
-            f"{path} is not a private key as PEM (PKCS #8).",
+            t("{path} is not a private key as PEM (PKCS #8).", path=path),
             looked_at=[first_line(error)],
-            remedy=MAKE_ONE,
+            remedy=t(MAKE_ONE),
         ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ParameterError(
-            f"{path} is not an Ed25519 key.", looked_at=[type(key).__name__], remedy=MAKE_ONE
-        )
-    return CryptoSigner(key)
 
 
-def _content(path: Path, what: str, remedy: str) -> bytes:
+def _content(path: Path, cause: str, remedy: str) -> bytes:
     """What the file holds. Anything but a file is refused unread: a pipe would never end."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError("not a file")
+            raise OSError(t("not a file"))
         return bounded(path)
     except OSError as error:
-        raise ParameterError(
-            f"Cannot read the {what} {path}.",
-            looked_at=[error.strerror or str(error)],
-            remedy=remedy,
-        ) from None
+        seen = error.strerror or str(error)
+        raise ParameterError(cause, looked_at=[seen], remedy=remedy) from None

@@ -1,0 +1,132 @@
+"""Whether a run has its place in its project.
+
+It is the one that the project knows by its name, stands after the one that it goes on from, and is
+the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+from ...journal import audit, pieces, runs
+from ...journal.runs import RUNS, Run
+from ...words import outcomes
+from ...words.text import joined, mark, t
+from .findings import Finding
+from .statements import STATEMENT, Predecessor, RunFacts
+
+PROJECTS = "../../"  # the project's folder, from the run's
+DIFFERS = {  # of what was signed of a predecessor
+    "status": mark("status is {now}, was {before}"),
+    "lines": mark("lines is {now}, was {before}"),
+    "last": mark("last is {now}, was {before}"),
+}
+
+
+def project_of(run: Run) -> Path | None:
+    """The folder of the project that a run lies in; None for a copy elsewhere."""
+    project = run.folder.parent.parent
+    inside = run.folder.parent.name == RUNS and (project / audit.FILE).is_file()
+    return project if inside else None
+
+
+def of_run(run: Run, signed: RunFacts, project: Path) -> Iterator[Finding]:
+    """What is wrong with the place that a run has in its project."""
+    if (signed.run, signed.project) != (run.name, project.name):
+        names = {"run": run.name, "project": project.name}
+        what = t(
+            "is of run {signed} of project {of}, not of run {run} of {project}",
+            signed=signed.run,
+            of=signed.project,
+            **names,
+        )
+        yield Finding(STATEMENT, what)
+        return
+    before = [*takewhile(lambda other: other.name != run.name, runs.known(project))]
+    if signed.predecessor:
+        yield from _goes_on_from(signed.predecessor, before)
+    else:
+        yield from _begins_anew(before)
+
+
+def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
+    """The run before must be the signed one.
+
+    That a whole run is gone is told as that, and as nothing else.
+    """
+    where = f"{RUNS}/{signed.run}"
+    found = next((other for other in before if other.name == signed.run), None)
+    if found is None or not found.there:
+        gone = t(
+            "is missing: this run was signed as going on from it (it was {status}, "
+            "with {lines} lines)",
+            status=outcomes.said(signed.status),
+            lines=signed.lines,
+        )
+        yield Finding(where, gone)
+        return
+    if differing := _differing(signed, found):
+        was = t(
+            "is not what this run was signed as going on from: {differing}",
+            differing=joined(", ", differing),
+        )
+        yield Finding(where, was)
+    for other in (o for o in before[before.index(found) + 1 :] if o.there):
+        between = t(
+            "comes between this run and {run}, which this run was signed as going on from",
+            run=signed.run,
+        )
+        yield Finding(f"{RUNS}/{other.name}", between)
+
+
+def _differing(signed: Predecessor, found: Run) -> list[str]:
+    lines, last = found.journal.tally()
+    now = {"status": _status(found), "lines": lines, "last": last}
+    before = signed.model_dump()
+    return [
+        t(DIFFERS[name], now=_shown(value), before=_shown(before[name]))
+        for name, value in now.items()
+        if value != before[name]
+    ]
+
+
+def _shown(value: object) -> str:
+    return outcomes.said(str(value))
+
+
+def _begins_anew(before: list[Run]) -> Iterator[Finding]:
+    """The run before, if it is still there, must be a completed one."""
+    if before and before[-1].there and (status := _status(before[-1])) != "completed":
+        what = t(
+            "is {status}, and this run was not signed as going on from it",
+            status=outcomes.said(status),
+        )
+        yield Finding(f"{RUNS}/{before[-1].name}", what)
+
+
+def _status(run: Run) -> str:
+    """As signed of a predecessor: one that had not ended when the next one began was killed."""
+    return str(run.first("end").get("status", "killed"))
+
+
+def as_last(run: Run, project: Path) -> Iterator[Finding]:
+    """What keeps it from being sure that this is the project's last run.
+
+    The project's journal is not signed, and runs may be gone.
+    """
+    journal = audit.Journal.of_project(project)
+    broken = list(journal.broken())
+    for piece, what, line in broken:
+        unsure = t("{what}, so it is not sure which run is the last: name one", what=what)
+        yield Finding(f"{PROJECTS}{piece}", unsure, line)
+    if not broken and run.name not in pieces.all_runs(journal.path):
+        unsure = t(
+            "does not name run {run}, so it is not sure which run is the last: name one",
+            run=run.name,
+        )
+        yield Finding(f"{PROJECTS}{audit.FILE}", unsure)
+    for other in (o for o in runs.known(project) if not o.there and o.name != run.name):
+        gone = t("is missing, or has no journal: the project's journal says that this run began")
+        yield Finding(f"{RUNS}/{other.name}", gone)
