@@ -6,6 +6,12 @@ from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..doors.answer import Answer, Kind, ask_all
 from ..errors import StepFailed
+from ..words.text import joined, mark, t
+
+REMEDY = mark(
+    "its log, and the machine's disk and load, say why it hangs; where its processes are stopped, "
+    "let them go on; a primary that stays so: `pgrepl failover`"
+)
 
 
 def hanging(cluster: AnyCluster) -> list[str]:
@@ -16,7 +22,9 @@ def hanging(cluster: AnyCluster) -> list[str]:
             return ""
         seen = instance.look("select 1")
         hangs = isinstance(seen, Answer) and seen.kind is Kind.HUNG
-        return f"{instance.name} {seen}" if hangs else ""
+        if not hangs:
+            return ""
+        return joined(" ", [instance.name, str(seen)])
 
     return [line for line in ask_all(told, [cluster.primary, *cluster.replicas]) if line]
 
@@ -25,7 +33,11 @@ def silent(cluster: AnyCluster) -> list[str]:
     """The same, and each one that is paused or half dead: nobody who asks it gets an answer."""
     engine = cluster.engine
     found = {n: engine.life(n) for n in (cluster.topology.primary, *cluster.topology.replicas)}
-    still = [f"{n} is {life}" for n, life in found.items() if not (life.ended or engine.running(n))]
+    still = [
+        t("{name} is {state}", name=name, state=t(life))
+        for name, life in found.items()
+        if not (life.ended or engine.running(name))
+    ]
     return [*still, *hanging(cluster)]
 
 
@@ -33,10 +45,7 @@ def require_none(cluster: AnyCluster) -> None:
     """Raise `StepFailed` that names who hangs, before each step waits for it."""
     if found := hanging(cluster):
         raise StepFailed(
-            "What was to be done needs an answer, and somebody hangs; nothing was changed.",
+            t("What was to be done needs an answer, and somebody hangs; nothing was changed."),
             looked_at=found,
-            remedy=cluster.addressed(
-                "its log, and the machine's disk and load, say why it hangs; where its processes are "
-                "stopped, let them go on; a primary that stays so: `pgrepl failover`"
-            ),
+            remedy=cluster.addressed(t(REMEDY)),
         )

@@ -1,9 +1,9 @@
-"""Lag: how far each replica is behind, in bytes and in seconds, now and over time, and when that is too much."""
+"""How far each replica is behind, in bytes and seconds, now and over time; when it is too much."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -18,34 +18,49 @@ from ..doors import db
 from ..doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
 from ..doors.wait import wait_until
 from ..errors import StepFailed
+from ..words.text import joined, t
 
 if TYPE_CHECKING:
     import pandas
 
 
-# Bytes: WAL that the upstream has and the replica has not yet written, flushed, replayed. Seconds: `write_lag` and the
-# others, which the upstream measures on recent WAL and forgets when the replica has caught up (manual, 28.2.4).
+# Bytes: WAL that the upstream has and the replica has not yet written, flushed, replayed. Seconds:
+# `write_lag` and the others, which the upstream measures on recent WAL and forgets when the replica
+# has caught up (manual, 28.2.4).
 SENDER = """
 select application_name as name, state, sync_state,
-       pg_wal_lsn_diff(here, write_lsn)::bigint as write_bytes, pg_wal_lsn_diff(here, flush_lsn)::bigint as flush_bytes,
+       pg_wal_lsn_diff(here, write_lsn)::bigint as write_bytes,
+       pg_wal_lsn_diff(here, flush_lsn)::bigint as flush_bytes,
        pg_wal_lsn_diff(here, replay_lsn)::bigint as replay_bytes,
-       extract(epoch from write_lag)::float as write_seconds, extract(epoch from flush_lag)::float as flush_seconds,
+       extract(epoch from write_lag)::float as write_seconds,
+       extract(epoch from flush_lag)::float as flush_seconds,
        extract(epoch from replay_lag)::float as replay_seconds
 from pg_stat_replication,
-     (select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as here) h
+     (select case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
+                  else pg_current_wal_lsn() end as here) h
 where application_name not in ('pg_basebackup', 'walreceiver') order by application_name"""
-# What a reader of the replica sees: the age of the last transaction replayed, 0 where there is nothing to replay.
+RECEIVER = """
+select status, sender_host, sender_port, slot_name, received_tli as timeline
+from pg_stat_wal_receiver"""
+# What a reader of the replica sees: the age of the last transaction replayed, 0 where there is
+# nothing to replay.
 READER = """
 select case when pg_last_wal_replay_lsn() >= %s::pg_lsn then 0
-            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float as seconds,
-       pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn())::bigint as bytes, pg_is_wal_replay_paused() as paused"""
+            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0)
+       end::float as seconds,
+       pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn())::bigint as bytes,
+       pg_is_wal_replay_paused() as paused"""
+LEVELS, CRITICAL = ("OK", "WARNING", "CRITICAL"), 2
 HERE = "select pg_current_wal_lsn()::text as lsn"
 SLOTS = """
-select slot_name as slot, active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes,
-       safe_wal_size::bigint as bytes_left from pg_replication_slots order by slot_name"""
+select slot_name as slot, active, wal_status,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes,
+       safe_wal_size::bigint as bytes_left
+from pg_replication_slots order by slot_name"""
 BACKUPS = """
 select phase, backup_streamed as streamed_bytes, backup_total as total_bytes,
-       round(100.0 * backup_streamed / nullif(backup_total, 0), 1)::float as percent from pg_stat_progress_basebackup"""
+       round(100.0 * backup_streamed / nullif(backup_total, 0), 1)::float as percent
+from pg_stat_progress_basebackup"""
 
 
 @dataclass(frozen=True)
@@ -59,15 +74,14 @@ class Thresholds:
 
 
 def senders(cluster: AnyCluster) -> pandas.DataFrame:
-    """What every upstream says of its replicas: write, flush and replay lag, in bytes and seconds."""
+    """What every upstream says of its replicas: write, flush, replay lag, bytes and seconds."""
     upstreams = {r.upstream.name: r.upstream for r in cluster.replicas}
     return _frame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
 
 
 def receivers(cluster: AnyCluster) -> pandas.DataFrame:
     """`pg_stat_wal_receiver` of every replica."""
-    query = "select status, sender_host, sender_port, slot_name, received_tli as timeline from pg_stat_wal_receiver"
-    return _frame([{"name": r.name, **db.row(r.address, query)} for r in cluster.replicas])
+    return _frame([{"name": r.name, **db.row(r.address, RECEIVER)} for r in cluster.replicas])
 
 
 def slots(cluster: AnyCluster) -> pandas.DataFrame:
@@ -98,16 +112,16 @@ def _here(cluster: AnyCluster) -> str:
     primary, engine = cluster.primary, cluster.engine
     life = engine.life(primary.name)
     if not (life.ended or engine.running(primary.name)):
-        said = [f"{primary.name} is {life}"]
+        said: list[str] = [t("{name} is {state}", name=primary.name, state=t(life))]
     else:
         seen = primary.look(HERE, seconds=SHOWN_SECONDS)
         if not isinstance(seen, Answer):
             return str(seen["lsn"])
-        said = [f"{primary.name} {seen}"]
+        said = [joined(" ", [primary.name, str(seen)])]
         if seen.kind is not Kind.HUNG:
             said.append(cluster.underway())
-    remedy = cluster.addressed("`pgrepl status` says who answers")
-    raise StepFailed("; ".join(filter(None, said)), remedy=remedy)
+    remedy = cluster.addressed(t("`pgrepl status` says who answers"))
+    raise StepFailed(joined("; ", filter(None, said)), remedy=remedy)
 
 
 def _of_replica(replica: Server, here: str) -> dict[str, Any]:
@@ -155,7 +169,10 @@ def watch(
 def watch_backups(
     cluster: AnyCluster, work: Callable[[], object], every: float = 0.1
 ) -> pandas.DataFrame:
-    """Look at the base backups while `work` makes one (a rebuild does); returns time, phase, bytes, percent."""
+    """Look at the base backups while `work` makes one, as a rebuild does.
+
+    Returns time, phase, bytes, percent.
+    """
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()
 
@@ -187,35 +204,39 @@ def _frame(rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> pandas.Da
 def judge(lags: list[dict[str, Any]], limits: Thresholds, begun: str = "") -> tuple[int, str]:
     """A verdict as monitoring plug-ins give it: 0 OK, 1 WARNING, 2 CRITICAL, and one line.
 
-    The line ends with performance data. begun: the change of roles that has begun and not ended, for people.
+    The line ends with performance data. begun: the change of roles that has begun and not ended.
     """
-    words, worst, facts, data = ("OK", "WARNING", "CRITICAL"), 0, [], []
-    for lag in lags:
-        if lag["bytes"] is None or lag["state"] != "streaming":
-            level = 2
-        else:
-            level = max(
-                _level(lag["bytes"], limits.warning_bytes, limits.critical_bytes),
-                _level(lag["seconds"], limits.warning_seconds, limits.critical_seconds),
-            )
-        worst = max(worst, level)
-        fact = f"{lag['name']}: {lag['state']}"
-        facts.append(fact.replace("|", "/"))  # with which performance data begin
-        if lag["bytes"] is not None:
-            facts[-1] += f", {lag['bytes']} B, {lag['seconds']:.1f} s"
-            data.append(
-                f"'{lag['name']}_bytes'={lag['bytes']}B;{limits.warning_bytes};{limits.critical_bytes};0"
-            )
-            data.append(
-                f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{limits.warning_seconds};{limits.critical_seconds};0"
-            )
-    if not lags:
-        worst, facts = 2, ["no replica"]
-    facts += [begun] if begun else []
-    return worst, f"REPLICATION {words[worst]} - {'; '.join(facts)}" + (
-        f" | {' '.join(data)}" if data else ""
-    )
+    worst = max((_level(lag, limits) for lag in lags), default=CRITICAL)
+    facts = [_fact(lag) for lag in lags] or [t("no replica")]
+    line = f"REPLICATION {LEVELS[worst]} - {'; '.join(filter(None, [*facts, begun]))}"
+    data = [part for lag in lags if lag["bytes"] is not None for part in _performance(lag, limits)]
+    if not data:
+        return worst, line
+    return worst, f"{line} | {' '.join(data)}"
 
 
-def _level(value: float, warning: float, critical: float) -> int:
-    return 2 if value >= critical else 1 if value >= warning else 0
+def _level(lag: Mapping[str, Any], limits: Thresholds) -> int:
+    """0 to 2, of one replica."""
+    if lag["bytes"] is None or lag["state"] != "streaming":
+        return CRITICAL
+    found = {
+        "bytes": (limits.warning_bytes, limits.critical_bytes),
+        "seconds": (limits.warning_seconds, limits.critical_seconds),
+    }
+    return int(max(sum(lag[k] >= limit for limit in found[k]) for k in found))
+
+
+def _fact(lag: Mapping[str, Any]) -> str:
+    """For people; `|` would begin the performance data."""
+    fact = f"{lag['name']}: {lag['state']}".replace("|", "/")
+    if lag["bytes"] is None:
+        return fact
+    return f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s"
+
+
+def _performance(lag: Mapping[str, Any], limits: Thresholds) -> Iterator[str]:
+    """For graphs: label, value, and both limits."""
+    sizes = f"{limits.warning_bytes};{limits.critical_bytes};0"
+    ages = f"{limits.warning_seconds};{limits.critical_seconds};0"
+    yield f"'{lag['name']}_bytes'={lag['bytes']}B;{sizes}"
+    yield f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{ages}"

@@ -15,12 +15,26 @@ from ..cluster.state import FILE
 from ..engine import ports
 from ..errors import EnvironmentLacking
 from ..logins import passwords
-from ..words.text import joined
+from ..words.text import Text, joined, mark, t
 
-SPACE_NEEDED = 1_000_000_000  # two empty data folders, their WAL up to wal_keep_size's first segments, the image
+# Two empty data folders, the first segments of wal_keep_size, and the image.
+SPACE_NEEDED = 1_000_000_000
 SPACE_PER_REPLICA = 150_000_000  # for each further one
 SPACE_FOR_FILES = 50_000_000  # configuration and evidence
-# Last release of each major (PostgreSQL versioning policy: five years after the first, in November).
+ELSEWHERE = mark("free at least {needed:.3g} GB, or choose another workdir")
+OF_DOCKER = mark("free at least {needed:.3g} GB there, where Docker keeps its images and volumes")
+# Last release of each major (versioning policy: five years after the first, in November).
+TITLES = {
+    "folder": mark("work folder"),
+    "disk": mark("disk space"),
+    "passwords": mark("passwords"),
+    "project": mark("project"),
+    "leftovers": mark("leftovers"),
+    "data": mark("data"),
+    "tablespaces": mark("tablespaces"),
+    "ports": mark("ports on 127.0.0.1"),
+    "network": mark("network"),
+}
 END_OF_LIFE = {
     14: date(2026, 11, 12),
     15: date(2027, 11, 11),
@@ -32,12 +46,16 @@ END_OF_LIFE = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is as needed, what was seen, and what to do where it is not."""
+    """One thing looked at: whether it is as needed, what was seen, what to do where it is not."""
 
     name: str
     ok: bool
     seen: str
     remedy: str = ""
+
+    def said(self) -> Text:
+        """What was looked at, for people."""
+        return t(TITLES[self.name])
 
 
 def findings(cluster: Project) -> list[Finding]:
@@ -51,42 +69,46 @@ def require(found: Sequence[Finding]) -> None:
     """Raise `EnvironmentLacking` that names every finding that is not as needed."""
     if bad := [f for f in found if not f.ok]:
         raise EnvironmentLacking(
-            "The machine is not ready; nothing was changed.",
-            looked_at=[f"{f.name}: {f.seen}" for f in bad],
-            remedy="; ".join(dict.fromkeys(f.remedy for f in bad)),
+            t("The machine is not ready; nothing was changed."),
+            looked_at=[joined(": ", [f.said(), f.seen]) for f in bad],
+            remedy=joined("; ", dict.fromkeys(f.remedy for f in bad)),
         )
 
 
 def _folder(cluster: Project) -> Iterator[Finding]:
     there = _existing(cluster.folder)
-    writable = (
-        there.is_dir()
-        and os.access(there, os.W_OK | os.X_OK)
-        and not os.statvfs(there).f_flag & os.ST_RDONLY
+    wrong: str = t("{folder} cannot be written", folder=there)
+    if _writable(there):
+        wrong = cluster.engine.shut_out()
+    remedy = t(
+        "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
     )
-    shut_out = cluster.engine.shut_out() if writable else ""
-    seen = shut_out or (f"{cluster.folder}" if writable else f"{there} cannot be written")
-    remedy = "choose a folder that this user, and PostgreSQL's, may use with the parameter workdir"
-    yield Finding("folder", writable and not shut_out, seen, remedy)
+    yield Finding("folder", not wrong, wrong or str(cluster.folder), remedy)
+
+
+def _writable(folder: Path) -> bool:
+    """Whether this user may make something there."""
+    allowed = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return allowed and not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def _disk(cluster: Project) -> Iterator[Finding]:
     """Room where the data go: on docker the engine's own folder, where that is known."""
     there, needed = _existing(cluster.folder), _space_needed(cluster)
-    looked = [_room(there, needed, ", or choose another workdir")]
+    looked = [_room(there, needed, ELSEWHERE)]
     if cluster.engine.name == "docker":
         from ..engine.docker.host import data_root
 
-        looked = [_room(there, min(needed, SPACE_FOR_FILES), ", or choose another workdir")]
+        looked = [_room(there, min(needed, SPACE_FOR_FILES), ELSEWHERE)]
         if root := data_root():
-            looked.append(_room(root, needed, " there, where Docker keeps its images and volumes"))
+            looked.append(_room(root, needed, OF_DOCKER))
     yield next((finding for finding in looked if not finding.ok), looked[-1])
 
 
-def _room(folder: Path, needed: int, where: str) -> Finding:
+def _room(folder: Path, needed: int, remedy: str) -> Finding:
     space = shutil.disk_usage(folder).free
-    remedy = f"free at least {needed / 1e9:.3g} GB{where}"
-    return Finding("disk", space >= needed, f"{space / 1e9:.1f} GB free in {folder}", remedy)
+    seen = t("{space:.1f} GB free in {folder}", space=space / 1e9, folder=folder)
+    return Finding("disk", space >= needed, seen, t(remedy, needed=needed / 1e9))
 
 
 def _space_needed(cluster: Project) -> int:
@@ -106,8 +128,8 @@ def _existing(folder: Path) -> Path:
 def _passwords(cluster: Project) -> Iterator[Finding]:
     """Of one's own, put there before there is a cluster."""
     if not (cluster.folder / FILE).exists() and (bad := passwords.unusable(cluster)):
-        seen = f"the password in {' and '.join(bad)} cannot be used"
-        remedy = f"{passwords.RULE}; remove the file, and one is made"
+        seen = t("the password in {files} cannot be used", files=", ".join(bad))
+        remedy = t("{rule}; remove the file, and one is made", rule=t(passwords.RULE))
         yield Finding("passwords", False, seen, remedy)
 
 
@@ -115,7 +137,7 @@ def ownership(cluster: Project) -> list[Finding]:
     """What somebody else has made under a name of ours: it is neither used nor removed."""
     begun = (cluster.folder / FILE).exists()
     found = cluster.engine.strangers(temporaries=not begun)
-    remedy = "use another project name (--project); what is named here stays as it is"
+    remedy = t("use another project name (--project); what is named here stays as it is")
     return [Finding("project", False, line, remedy) for line in found]
 
 
@@ -124,7 +146,7 @@ def _leftovers(cluster: Project) -> Iterator[Finding]:
     if not (cluster.folder / FILE).exists() and any(
         map(cluster.engine.has_data, cluster.engine.ports)
     ):
-        remedy = f"put {FILE} back, use another project, or remove it: `pgrepl down`"
+        remedy = t("put {file} back, use another project, or remove it: `pgrepl down`", file=FILE)
         seen = "; ".join(cluster.engine.existing())
         yield Finding("leftovers", False, seen, cluster.addressed(remedy))
 
@@ -148,39 +170,45 @@ def _tablespaces(cluster: Project) -> Iterator[Finding]:
 
 def _ports(cluster: Project) -> Iterator[Finding]:
     for name, port in cluster.engine.ports.items():
-        mine = (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended
-        who = "" if mine else ports.holder(port)
-        seen = (
-            f"{port}: {name} of this cluster"
-            if mine
-            else f"{port} is held by {who}"
-            if who
-            else f"{port} is free"
-        )
-        yield Finding(
-            "ports",
-            not who,
-            f"{seen} ({name})" if not mine else seen,
-            "stop what holds the port, or choose another with the parameter port",
-        )
+        yield _port(cluster, name, port)
+
+
+def _port(cluster: Project, name: str, port: int) -> Finding:
+    if (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended:
+        return Finding("ports", True, t("{port}: {name} of this cluster", port=port, name=name))
+    if not (who := ports.holder(port)):
+        return Finding("ports", True, t("{port} is free ({name})", port=port, name=name))
+    seen = t("{port} is held by {who} ({name})", port=port, who=who, name=name)
+    remedy = t("stop what holds the port, or choose another with the parameter port")
+    return Finding("ports", False, seen, remedy)
 
 
 def _network(cluster: Project) -> Iterator[Finding]:
     network = cluster.engine.rule_network()
     if cluster.engine.name != "docker":
-        yield Finding(
-            "network", True, f"{network} (this machine itself; the parameter network is for docker)"
+        seen = t(
+            "{network} (this machine itself; the parameter network is for docker)", network=network
         )
+        yield Finding("network", True, seen)
         return
+    if not (who := _network_holder(cluster)):
+        seen = t("{network} is free or this cluster's own", network=network)
+        yield Finding("network", True, seen)
+        return
+    remedy = t(
+        "choose another one, for example -p network 192.168.56.0/24, or remove what holds it"
+    )
+    yield Finding(
+        "network", False, t("{network} is held by {who}", network=network, who=who), remedy
+    )
+
+
+def _network_holder(cluster: Project) -> str:
+    """Who else has it; empty where nobody has."""
     from ..engine.docker.host import network_holder
     from ..engine.docker.owner import ID
 
     who = network_holder(cluster.params.network, {ID: cluster.engine.id})
-    if not who and not cluster.engine.existing():
-        who = ports.overlapping_interface(cluster.params.network)
-    yield Finding(
-        "network",
-        not who,
-        f"{network} is held by {who}" if who else f"{network} is free or this cluster's own",
-        "choose another one, for example -p network 192.168.56.0/24, or remove what holds it",
-    )
+    if who or cluster.engine.existing():
+        return who
+    return ports.overlapping_interface(cluster.params.network)

@@ -13,9 +13,14 @@ from ..cluster.topology import Topology, owner_of
 from ..doors import db
 from ..drift import recorded
 from ..engine.action import Action, Tell
+from ..words.text import mark, t
 
 Held = dict[str, dict[str, bool]]  # each instance's physical slots, and whether one is in use
 LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
+LOST = mark(
+    "{name} has logical slots that the new primary will not have: {slots}; "
+    "their consumers need new ones there"
+)
 PHYSICAL = """
 select slot_name as name, active from pg_replication_slots
 where slot_type = 'physical' and not temporary order by 1"""
@@ -38,13 +43,13 @@ def unused(held: Held, now: Topology, after: Topology) -> list[tuple[str, str]]:
 
 
 def drops(cluster: AnyCluster, after: Topology) -> Action:
-    """They hold WAL for ever: away with them, each once. after: who then follows whom."""
+    """They hold WAL for ever: each is dropped once. after: who then follows whom."""
     found = unused(_held(cluster, after), cluster.topology, after)
     return Action.sequence([drop_slot(cluster.instance(name), slot) for name, slot in found])
 
 
 def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
-    """An instance's slot goes where it is no more to be used; whoever uses it there is waited for."""
+    """An instance's slot goes where it is no longer used; whoever uses it there is waited for."""
     slot = instance.slot
     held = _held(cluster, cluster.topology)
     places = [name for name, its in held.items() if slot in its and name != upstream]
@@ -52,7 +57,7 @@ def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
 
 
 def tidied(cluster: AnyCluster, instance: Server, start: Action) -> Action:
-    """A start after which an instance's slot, where nobody uses it, is nowhere but at its upstream."""
+    """A start after which an instance's unused slot is nowhere but at its upstream."""
     slot = instance.slot
 
     def strays() -> Action:
@@ -75,7 +80,10 @@ def told(cluster: AnyCluster) -> list[str]:
     """Such slots as facts; while roles change there may be some that will be used."""
     if cluster.topology.operation:
         return []
-    return [f"{name}: {slot} inactive, of nobody" for name, slot in _unused_now(cluster)]
+    return [
+        t("{name}: {slot} inactive, of nobody", name=name, slot=slot)
+        for name, slot in _unused_now(cluster)
+    ]
 
 
 def remedy(cluster: AnyCluster) -> str:
@@ -91,8 +99,8 @@ def lost_with(old: Server, new: Server) -> list[str]:
     slots = [name for name in _logical(old) if name not in kept]
     if not slots:
         return []
-    told = f"{old.name} has logical slots that the new primary will not have: {', '.join(slots)}"
-    return [f"{told}; their consumers need new ones there"]
+    told = t(LOST, name=old.name, slots=", ".join(slots))
+    return [told]
 
 
 def _logical(old: Server) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who confirms commits as a synchronous standby: with `trust` any user of the machine may answer."""
+"""Who confirms commits as a synchronous standby: with `trust` any user may answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from ..doors import db
 from ..params import Params
 from ..postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
 from ..words.commands import addressed
+from ..words.text import joined, mark, t
+
+STRANGER = mark("{address} answers as {name} and is none of ours")
+NO_STRANGERS = mark(
+    "end who is none of ours; with scram-sha-256 nobody without the password can answer"
+)
+FEW = mark("only {count} follow {primary} itself: {more}, or `pgrepl sync off`")
 
 
 @dataclass(frozen=True)
@@ -41,22 +48,20 @@ def verdict(
     others = strangers(primary, ours, sender)
     if not others:
         return promised(method), found, way_back(topology, params)
-    told = [f"{r['address']} answers as {r['name']} and is none of ours" for r in others]
-    remedy = "end who is none of ours; with scram-sha-256 nobody without the password can answer"
-    return promised(method), "; ".join([found, *told]), remedy
+    told = [t(STRANGER, address=r["address"], name=r["name"]) for r in others]
+    return promised(method), joined("; ", [found, *told]), t(NO_STRANGERS)
 
 
 def way_back(topology: Topology, params: Params) -> str:
     """How enough replicas come to follow the primary itself: for others no commit waits."""
     direct, primary = topology.followers(topology.primary), topology.primary
     if waited_for(topology.synchronous) <= len(direct):
-        way = "`pgrepl run` starts replicas that stand, and puts the promise back"
+        way = t("`pgrepl run` starts replicas that stand, and puts the promise back")
         return addressed(way, params)
     ways = [f"`pgrepl rejoin {name}`" for name in topology.fenced]
     ways += [f"`pgrepl replica follow {n} {primary}`" for n in topology.replicas if n not in direct]
-    few = f"only {len(direct)} follow {primary} itself"
-    way = f"{few}: {', '.join([*ways, '`pgrepl replica add`'])}, or `pgrepl sync off`"
-    return addressed(way, params)
+    more = ", ".join([*ways, "`pgrepl replica add`"])
+    return addressed(t(FEW, count=len(direct), primary=primary, more=more), params)
 
 
 def strangers(
@@ -64,8 +69,8 @@ def strangers(
 ) -> list[dict[str, Any]]:
     """The standbys that commits wait for and that are none of ours; each with name and address.
 
-    A name proves nothing. Ours is the one that uses the slot of the replica of that name, while that
-    replica says that it receives through it: a slot serves one connection at a time.
+    A name proves nothing. Ours is the one that uses the slot of the replica of that name, while
+    that replica says that it receives through it: a slot serves one connection at a time.
     """
     slots = {s.name: s for s in ours}
     found = db.rows(primary, STANDBYS)

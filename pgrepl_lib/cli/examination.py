@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..checks.checks import BESIDES, CHECKS, ON_REQUEST
+from ..checks.checks import BESIDES, CHECKS, SET_UP
 from ..checks.hanging import silent
-from ..checks.outcome import Check
+from ..checks.outcome import Check, Fact
+from ..words.text import t
 
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def asked_for(*, deep: bool = False) -> list[str]:
     """What `pgrepl check` makes. deep: with as many rows as chapter 03."""
-    names = [n for n in CHECKS if n not in ON_REQUEST]
+    names = list(SET_UP)
     if not deep:
         names[names.index("contents")] = "sample"
     return [*names, *BESIDES]
@@ -54,4 +55,5 @@ def examine(cluster: Cluster, names: Sequence[str], hung: str = "") -> Iterator[
 def _together(passed: Sequence[Check]) -> Check:
     """Checks that passed as one."""
     named = ", ".join(made.name for made in passed)
-    return Check("passed", f"{len(passed)} checks passed", named, named, True, "")
+    title = t("{count} checks passed", count=len(passed))
+    return Check("passed", title, (Fact("", named, named),), "")

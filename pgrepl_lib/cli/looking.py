@@ -82,7 +82,7 @@ def check(
         terminal.tell(f"notice: {notice}")
     if as_json or failed or not quiet:
         told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
-        give(as_json, [vars(r) for r in results], ", ".join(told))
+        give(as_json, [r.plain() for r in results], ", ".join(told))
     sys.exit(1 if failed else 0)
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from ..checks.checks import CHECKS
 from ..checks.outcome import Check
 from ..checks.preflight import Finding, findings
 from ..doors.resources import NOTEBOOKS
@@ -201,18 +201,19 @@ class LookingCluster(Cluster):
         action = self.engine.remove_temporary(TEMPORARY_PRIMARY)
         return self.perform(title, _undone(action, TEMPORARY_PRIMARY in self.ahead.started))
 
-    def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
+    def preflight(self) -> list[Finding]:
         found = findings(self)
         for bad in (f for f in found if not f.ok):
-            self.ahead.add("preflight", f"{titles.get(bad.name, bad.name)}: {bad.seen}", WOULD_STOP)
+            self.ahead.add("preflight", f"{bad.said()}: {bad.seen}", WOULD_STOP)
         return found
 
     def versions(self) -> dict[str, str]:
         return {}
 
-    def check(self, name: str, title: str = "", hint: str = "") -> Check:
-        self.ahead.add("check", title or name, WOULD_BE_MADE)
-        return Check(name, title, "", "", True, hint)
+    def check(self, name: str) -> Check:
+        title = CHECKS[name].said()
+        self.ahead.add("check", title, WOULD_BE_MADE)
+        return Check(name, title, (), "")
 
     def require_primary(self) -> None:
         """The steps before would have started it."""

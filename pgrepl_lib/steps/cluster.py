@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any
 
 from ..checks.checks import CHECKS
@@ -27,6 +26,7 @@ from ..journal import audit
 from ..journal.chapter import SET_UP, cell_id
 from ..logins import passwords
 from ..params import Params
+from ..words.text import t
 from . import pictured, replacing, standby
 from .instance import Instance
 from .refusals import refuse_engine, refuse_settings
@@ -153,16 +153,10 @@ class Cluster(Steps[Instance]):
         kept += [f"{link}, which is not removed" for link in links]
         return [*self.engine.existing(), *kept]
 
-    def preflight(self, titles: Mapping[str, str] = MappingProxyType({})) -> list[Finding]:
-        """Show what the machine offers; raises `EnvironmentLacking` that names everything that is missing.
-
-        titles: the findings' names (folder, disk, ports, network) in the reader's language.
-        """
+    def preflight(self) -> list[Finding]:
+        """Show what the machine offers; raises `EnvironmentLacking` that names all that is missing."""
         found = findings(self)
-        show.table(
-            ("", "", ""),
-            [("✔" if f.ok else "✘", titles.get(f.name, f.name), f.seen) for f in found],
-        )
+        show.table(("", "", ""), [("✔" if f.ok else "✘", f.said(), f.seen) for f in found])
         require(found)
         self._found_ready = True
         return found
@@ -193,33 +187,28 @@ class Cluster(Steps[Instance]):
         show.markdown("\n".join(f"- `{line}`" for line in found) or nothing)
         return found
 
-    def check(self, name: str, title: str = "", hint: str = "") -> Check:
-        """Make one check, show and record it; raises `CheckFailed` where the claim is not true.
+    def check(self, name: str) -> Check:
+        """Make one check, show and record it; raises `CheckFailed` where the claim is not true."""
+        made = self.examine(name)
+        show.check(made.title, made.verdict, made.expected, made.seen, made.hint)
+        if made.passed:
+            return made
+        cause = t("Check failed: {title}", title=made.title)
+        fact = t("{seen} (expected: {expected})", seen=made.seen, expected=made.expected)
+        raise CheckFailed(cause, looked_at=[fact], remedy=made.hint)
 
-        title, hint: the reader's language, instead of the check's own English ones.
-        """
-        result = self.examine(name, title, hint)
-        show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
-        if not result.passed:
-            raise CheckFailed(
-                f"Check failed: {result.title}",
-                remedy=result.hint,
-                looked_at=[f"{result.seen} (expected: {result.expected})"],
-            )
-        return result
-
-    def examine(self, name: str, title: str = "", hint: str = "") -> Check:
-        """Make one check and record it, whatever its outcome; title, hint: as in `check`."""
+    def examine(self, name: str) -> Check:
+        """Make one check and record it, whatever its outcome."""
         if not self.engine.has_data(self.topology.primary):
             self.require_primary()
         started = time.monotonic()
-        result = CHECKS[name](self, told=title, advice=hint)
-        self.record_check(result, time.monotonic() - started)
-        return result
+        made = CHECKS[name](self)
+        self.record_check(made, time.monotonic() - started)
+        return made
 
     def record_check(self, made: Check, seconds: float) -> None:
         """Record a check's outcome, and how long it took."""
-        facts = made.facts(seconds)
+        facts = made.record(seconds)
         self.journal.record("check", chapter=self.chapter, cell=cell_id(self.chapter), **facts)
 
     def refuse_settings(self, made: Mapping[str, Any]) -> None:

@@ -67,20 +67,25 @@ def again(facts: object, otherwise: str = "") -> str:
 
     otherwise: what was said then, for a record that is not ours or of another version.
     """
+    try:
+        return _again(facts)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return otherwise
+
+
+def _again(facts: object) -> str:
+    """Raises one of several errors for what is no record of a text."""
     match facts:
-        case {"options": str(options), **rest}:
-            return completed(again(rest, otherwise), options)
-        case {"joined": str(separator), "parts": list(parts)}:
-            return joined(separator, map(_part, parts))
-        case {"message": str(message), **rest} if _is_ours(message):
-            values: Any = rest.get("values", {})
-            try:
-                return t(message, **{name: _value(fact) for name, fact in values.items()})
-            except (AttributeError, KeyError, ValueError, IndexError, TypeError):
-                return otherwise
         case str():
             return facts
-    return otherwise
+        case {"options": str(options), **rest}:
+            return completed(_again(rest), options)
+        case {"joined": str(separator), "parts": list(parts)}:
+            return joined(separator, [_again(part) for part in parts])
+        case {"message": str(message), **rest} if _is_ours(message):
+            values: Any = rest.get("values", {})
+            return t(message, **{name: _value(fact) for name, fact in values.items()})
+    raise LookupError("no text of ours")
 
 
 def recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +94,10 @@ def recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _translated(message: str, values: Mapping[str, object]) -> str:
-    translated = message if spoken() == ENGLISH else _catalogue(spoken()).gettext(message)
-    return translated.format(**values) if values else translated
+    said = message
+    if (language := spoken()) != ENGLISH:
+        said = _catalogue(language).gettext(message) or message
+    return said.format(**values) if values else said
 
 
 def _fact(value: object) -> object:
@@ -99,18 +106,24 @@ def _fact(value: object) -> object:
 
 
 def _value(fact: object) -> object:
-    return _part(fact) if isinstance(fact, dict) else fact
+    if isinstance(fact, dict):
+        return _again(fact)
+    if isinstance(fact, PLAIN):
+        return fact
+    raise TypeError("no value of a text")
 
 
-def _part(fact: object) -> str:
-    """What is not ours is read as it was said."""
-    return again(fact, str(fact.get("message", "")) if isinstance(fact, dict) else "")
+class _Nothing(NullTranslations):
+    """Below all catalogues: what none of them has."""
+
+    def gettext(self, message: str) -> str:
+        return ""
 
 
 @cache
 def _catalogue(language: str) -> NullTranslations:
-    """All rooms' catalogues of a language."""
-    found = NullTranslations()
+    """All rooms' catalogues of a language; it gives nothing for what they do not have."""
+    found: NullTranslations = _Nothing()
     for path in sorted((CATALOGUES / language / "LC_MESSAGES").glob("*.mo")):
         with path.open("rb") as file:
             room = GNUTranslations(file)
@@ -121,4 +134,4 @@ def _catalogue(language: str) -> NullTranslations:
 
 def _is_ours(message: str) -> bool:
     """Whether a record's message is one of ours, and no text that somebody wrote into it."""
-    return _catalogue(PORTUGUESE).gettext(message) != message
+    return bool(_catalogue(PORTUGUESE).gettext(message))

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TRIES = 20
+
 
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[str]:
@@ -26,9 +28,13 @@ def resize(disk: Path, megabytes: int) -> None:
 
 
 def leave_free(disk: Path, megabytes: int) -> None:
-    """As if somebody else had filled the disk but for this."""
-    size = shutil.disk_usage(disk).used + megabytes * 1024**2
-    _mount("-o", f"remount,size={size}", str(disk)).check_returncode()
+    """As if somebody else had filled the disk but for this; who writes meanwhile needs more room."""
+    for _ in range(TRIES):
+        size = shutil.disk_usage(disk).used + megabytes * 1024**2
+        done = _mount("-o", f"remount,size={size}", str(disk))
+        if not done.returncode:
+            return
+    done.check_returncode()
 
 
 def _mount(*words: str) -> subprocess.CompletedProcess[str]:

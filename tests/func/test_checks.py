@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster
-from pgrepl_lib.checks import checks
 from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.claims import data
 from pgrepl_lib.checks.outcome import Check
 from pgrepl_lib.cli.examination import asked_for, examine
 from pgrepl_lib.cli.options import existing_cluster
@@ -21,8 +21,10 @@ from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.protocol import Engine
 from pgrepl_lib.errors import CheckFailed
+from pgrepl_lib.journal.audit import said
 from pgrepl_lib.logins import logins
 from pgrepl_lib.steps.instance import Instance
+from pgrepl_lib.words.language import PORTUGUESE, speaking
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
 from .operated import ways_named
@@ -102,11 +104,11 @@ def test_what_cannot_be_tried_here_is_told_as_such(
     monkeypatch.setattr(
         cluster.engine, "outside_the_rule", lambda name: (host, port, "203.0.113.7")
     )
-    result = cluster.check("rule-needed", "Título")
+    result = cluster.check("rule-needed")
     assert (result.tried, result.verdict, result.expected) == (False, "not tried", "SQLSTATE 28000")
     assert (
         "203.0.113.7" in result.seen
-        and "○ Título" in (told := capsys.readouterr().out)
+        and "○ An address outside" in (told := capsys.readouterr().out)
         and "✔" not in told
     )
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
@@ -128,8 +130,8 @@ def test_what_arrives_from_inside_the_rule_proves_nothing(
 
 
 def test_the_contents_are_those_of_at_least_100000_rows(cluster: Cluster) -> None:
-    assert checks.ROWS >= 100_000
-    assert f"{checks.ROWS}" in CHECKS["contents"](cluster).seen
+    assert data.ROWS >= 100_000
+    assert f"{data.ROWS}" in CHECKS["contents"](cluster).seen
 
 
 def test_a_daily_check_costs_little_wal_and_one_line_of_the_journal(cluster: Cluster) -> None:
@@ -149,24 +151,20 @@ def test_a_daily_check_costs_little_wal_and_one_line_of_the_journal(cluster: Clu
 def test_a_check_is_shown_and_recorded(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.check("slot", "Título", "Dica")
-    assert "Título" in capsys.readouterr().out
+    with speaking(PORTUGUESE):
+        made = cluster.check("slot")
+    shown, title = (
+        capsys.readouterr().out,
+        "O slot de cada réplica é físico, está ativo e guarda WAL",
+    )
+    assert f"✔ {title}" in shown and "esperado:" in shown
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
-    assert list(entry) == [
-        "time",
-        "kind",
-        "chapter",
-        "cell",
-        "name",
-        "title",
-        "expected",
-        "seen",
-        "passed",
-        "hint",
-        "seconds",
-        "previous",
-    ]
-    assert (entry["name"], entry["title"], entry["passed"]) == ("slot", "Título", True)
+    known = {"time", "kind", "chapter", "cell", "name", "title", "expected", "seen", "passed"}
+    assert set(entry) == known | {"hint", "seconds", "facts", "said", "previous"}
+    assert (entry["name"], entry["title"], entry["passed"]) == ("slot", title, True)
+    assert entry["facts"] == [vars(fact) for fact in made.facts]
+    assert entry["facts"][0]["instance"] == "replica"
+    assert said(entry, "title") == "Each replica's slot is physical, active and holds WAL"
 
 
 # --- a cluster that is broken in one way after the other -----------------------------------------------------------
@@ -260,7 +258,7 @@ def table_behind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @contextmanager
 def replay_paused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
-        patched.setattr(checks, "REPLAY_SECONDS", 1)
+        patched.setattr(data, "REPLAY_SECONDS", 1)
         db.row(cluster.replica.address, "select pg_wal_replay_pause()")
         try:
             yield
@@ -530,7 +528,7 @@ def test_each_check_says_what_starts_who_stands(victim: Cluster) -> None:
 def test_another_projects_replica_is_not_the_same_cluster(
     victim: Cluster, open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "REPLAY_SECONDS", 1)
+    monkeypatch.setattr(data, "REPLAY_SECONDS", 1)
     other = open_with("local")
     set_up_primary(other)
     set_up_replica(other)
@@ -563,7 +561,7 @@ def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) 
 def test_a_promoted_replica_is_found(
     promoted: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # these come last: there is no way back
-    monkeypatch.setattr(checks, "REPLAY_SECONDS", 1)
+    monkeypatch.setattr(data, "REPLAY_SECONDS", 1)
     result = made(promoted, name, False)
     assert result.seen != result.expected and result.hint
     assert leftovers(promoted) == []

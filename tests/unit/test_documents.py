@@ -99,18 +99,6 @@ def test_every_file_that_contributors_are_sent_to_exists() -> None:
     assert [n for n in named if not any((place / n).exists() for place in places)] == []
 
 
-def test_the_index_of_the_chapters_translates_what_check_says() -> None:
-    source = (ROOT / "pgrepl_lib/checks/checks.py").read_text("utf-8")
-    titles = dict(re.findall(r'^@check\("([\w-]+)", f?"([^"]+)"', source, re.M))
-    rows = re.findall(
-        r"^\| \*([^*|]+)\* \|", (ROOT / "notebooks/README.md").read_text("utf-8"), re.M
-    )
-    for name in titles.keys() - {"contents", "one-primary", "tables"}:  # which it does not make
-        assert any(all(part in titles[name] for part in row.split("…")) for row in rows), titles[
-            name
-        ]
-
-
 # --- commands, options and parameters -------------------------------------------------------------------------
 
 

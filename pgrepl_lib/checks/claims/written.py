@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from ..doors import db
-from . import momentary
+from ...doors import db
+from .. import momentary
 
 FILL = """
 create table {}.t as select i as id, md5(i::text) as word, i * 0.5 as number
@@ -21,7 +21,7 @@ from {}.t as t"""
 
 @dataclass(frozen=True)
 class Rows:
-    """Where they are, up to where the WAL tells of them, and their digest where they were written."""
+    """Where they are, up to where the WAL tells of them, and their digest on the primary."""
 
     schema: sql.Identifier
     lsn: str

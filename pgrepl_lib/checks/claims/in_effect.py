@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..cluster.server import Server
-from ..doors import db
-from ..engine.action import CONFIGURATION
-from ..postgres import conf
+from ...cluster.server import Server
+from ...doors import db
+from ...engine.action import CONFIGURATION
+from ...postgres import conf
+from ...words.text import t
 
-ERRORS = (
-    "select name || ': ' || error as e from pg_file_settings where error is not null",
-    "select 'pg_hba.conf line ' || line_number || ': ' || error as e from pg_hba_file_rules where error is not null",
-    "select name || ' waits for a restart' as e from pg_settings where pending_restart",
-)
+ERRORS = """
+select name || ': ' || error as told from pg_file_settings where error is not null
+union all
+select 'pg_hba.conf:' || line_number || ': ' || error from pg_hba_file_rules
+where error is not null"""
+WAITING = "select name from pg_settings where pending_restart"
 
 # The settings of one file that are in effect from there. Names as in the file may differ in case;
 # those of extensions that are not loaded are in no view but the file's.
@@ -33,8 +35,11 @@ def wrong_settings(instance: Server) -> Iterator[str]:
     managed = conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8"))
     for name, value in managed.items():
         if in_effect.get(name) != value:
-            yield f"{instance.name}: {name} = {value} is not in effect from {path}"
+            yield t(
+                "{name} = {value} is not in effect from {path}", name=name, value=value, path=path
+            )
     for file in instance.unread():
-        yield f"{instance.name}: {file} was edited, and is not read yet"
-    for query in ERRORS:
-        yield from (f"{instance.name}: {r['e']}" for r in db.rows(instance.address, query))
+        yield t("{file} was edited, and is not read yet", file=file)
+    yield from (row["told"] for row in db.rows(instance.address, ERRORS))
+    for row in db.rows(instance.address, WAITING):
+        yield t("{name} waits for a restart", name=row["name"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..doors import db
+from ...doors import db
 
 # Nobody can read an invalid one, whose removal was interrupted (limit -2).
 BASES = """

@@ -1,0 +1,71 @@
+"""Who is let in, and who is not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from ...cluster.members import AnyCluster
+from ...doors import db
+from ...logins import logins
+from ...words.text import mark, t
+from .. import momentary
+from ..outcome import Fact
+from ..registry import NotTried, check
+
+RIGHT = "NOREPLICATION: {}; REPLICATION: accepted"
+REFUSED = "SQLSTATE 28000"
+
+
+@check(
+    "right-needed",
+    mark("A role without the replication right cannot replicate"),
+    mark(
+        "somebody gave every role the right, or made it superuser: compare pg_roles with chapter 01"
+    ),
+)
+def right_needed(cluster: AnyCluster) -> Iterable[Fact]:
+    """The same role, the same way in: refused without the right, admitted with it."""
+    password, primary = secrets.token_hex(16), cluster.primary
+    expected, seen = RIGHT.format("refused"), RIGHT.format("accepted")
+    with momentary.role(primary.address, password) as role:
+        if logins.refusal_of(cluster.engine, primary.name, role, password):
+            seen = expected
+        right = sql.SQL("alter role {} replication").format(sql.Identifier(role))
+        db.rows(primary.address, right)
+        if having := logins.refusal_of(cluster.engine, primary.name, role, password):
+            raise NotTried(expected, t("no rule lets such a role in: {refusal}", refusal=having))
+    yield Fact(primary.name, expected, seen)
+
+
+@check(
+    "rule-needed",
+    mark("An address outside the rule of pg_hba.conf cannot replicate"),
+    mark(
+        "pg_hba.conf admits more than the cluster's network: "
+        "look at pg_hba_file_rules on the primary"
+    ),
+)
+def rule_needed(cluster: AnyCluster) -> Iterable[Fact]:
+    """Asks the server, from an address that only other rules could admit.
+
+    Where there is no second address to try from (macOS, Docker Desktop, rootless), that is said.
+    """
+    primary, user = cluster.primary, cluster.params.replication_user
+    db.row(primary.address, "select 1")  # one that does not answer refuses nobody
+    host, port, source = cluster.engine.outside_the_rule(primary.name)
+    try:
+        rule = cluster.engine.rule_network()
+        answer = db.ask_to_replicate(host, port, user, source, rule)
+    except OSError as error:
+        why = t(
+            "this machine cannot send from {source}: {error}",
+            source=source,
+            error=error.strerror or str(error),
+        )
+        raise NotTried(REFUSED, why) from error
+    if answer != "accepted":
+        answer = f"SQLSTATE {answer}"
+    yield Fact(primary.name, REFUSED, answer)

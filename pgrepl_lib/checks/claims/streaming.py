@@ -1,0 +1,159 @@
+"""Whether each replica follows: streaming, slot, receiver, the same cluster, the next login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ...cluster.members import AnyCluster
+from ...cluster.server import Server
+from ...doors import db
+from ...logins import logins
+from ...words.text import mark, t
+from .. import slots
+from ..outcome import Fact
+from ..registry import check, of_replicas
+
+SENDERS = "select application_name as name, state from pg_stat_replication order by 1"
+RECEIVER = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
+IDENTITY = "select system_identifier from pg_control_system()"
+SLOT = """
+select concat_ws(', ', slot_type, case when active then 'active' else 'inactive' end,
+                 case when restart_lsn is null then 'restart_lsn null' else 'restart_lsn' end
+                ) as seen
+from pg_replication_slots where slot_name = %s"""
+SAME = "system_identifier {}, timeline {}, server_version {}"
+
+
+@check(
+    "streaming",
+    mark("The primary sees each replica streaming under its name"),
+    mark(
+        "no row: the replica is not connected, its log says why; "
+        "walreceiver: primary_conninfo has two owners (correction 4)"
+    ),
+)
+def streaming(cluster: AnyCluster) -> Iterable[Fact]:
+    """`pg_stat_replication` (manual, 28.2.4); who is unknown may be ours under another name."""
+    names = [replica.application_name for replica in cluster.replicas]
+
+    def expected(replica: Server) -> str:
+        return "streaming"
+
+    def seen(replica: Server) -> str:
+        found = db.rows(replica.upstream.address, SENDERS)
+        for row in found:
+            if row["name"] == replica.application_name:
+                return str(row["state"])
+        others = [f"{row['name']}: {row['state']}" for row in found if row["name"] not in names]
+        return ", ".join(others) or t("not connected")
+
+    return of_replicas(cluster, expected, seen)
+
+
+@check(
+    "slot",
+    mark("Each replica's slot is physical, active and holds WAL"),
+    mark("no slot, or an inactive one, which the replica does not use: `pgrepl run`"),
+)
+def slot(cluster: AnyCluster) -> Iterable[Fact]:
+    """`pg_replication_slots` (manual, System Views)."""
+
+    def expected(replica: Server) -> str:
+        return f"{replica.slot}: physical, active, restart_lsn"
+
+    def seen(replica: Server) -> str:
+        found = db.row(replica.upstream.address, SLOT, [replica.slot])
+        state = found.get("seen") or t("missing")
+        return f"{replica.slot}: {state}"
+
+    yield from of_replicas(cluster, expected, seen)
+    if others := slots.told(cluster):
+        remedy = t("nobody's slots hold WAL: {drops}", drops=slots.remedy(cluster))
+        yield Fact("", t("no slot that nobody uses"), "; ".join(others), remedy)
+
+
+@check(
+    "receiver",
+    mark("Each replica receives through its slot, from the configured primary"),
+    mark(
+        "its file is not read yet, or primary_conninfo has another owner "
+        "(postgresql.auto.conf; correction 4): `pgrepl run`"
+    ),
+)
+def receiver(cluster: AnyCluster) -> Iterable[Fact]:
+    """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
+
+    def expected(replica: Server) -> str:
+        host, port = cluster.engine.upstream(replica.upstream.name)
+        return f"streaming, {host}:{port}, {replica.slot}"
+
+    def seen(replica: Server) -> str:
+        found = db.row(replica.address, RECEIVER)
+        if not found:
+            return "pg_stat_wal_receiver: 0"
+        return "{status}, {sender_host}:{sender_port}, {slot_name}".format(**found)
+
+    return of_replicas(cluster, expected, seen)
+
+
+@check(
+    "same-cluster",
+    mark("Same system identifier, timeline and version on both sides"),
+    mark(
+        "another identifier: the replica's data came from elsewhere; another timeline: it was left "
+        "behind; it is made anew by `pgrepl replica rebuild NAME`"
+    ),
+)
+def same_cluster(cluster: AnyCluster) -> Iterable[Fact]:
+    """A copy of another cluster, or one left on an old timeline, would look healthy otherwise."""
+    primary, wanted = cluster.primary, str(cluster.params.pg_version)
+    first = _identity(primary, db.TIMELINE)
+    version = first["server_version"]
+    if not version.startswith(wanted):
+        yield Fact(
+            primary.name,
+            t("version {number}", number=wanted),
+            t("version {number}", number=version),
+        )
+        return
+
+    def expected(replica: Server) -> str:
+        return SAME.format("=", "=", "=")
+
+    def seen(replica: Server) -> str:
+        other = _identity(replica, "select received_tli as timeline from pg_stat_wal_receiver")
+        names = ("system_identifier", "timeline", "server_version")
+        return SAME.format(*[_same(first.get(name), other.get(name)) for name in names])
+
+    yield from of_replicas(cluster, expected, seen)
+
+
+@check(
+    "login",
+    mark("Each replica would be admitted again"),
+    mark("`pgrepl run` sets its password right"),
+)
+def login(cluster: AnyCluster) -> Iterable[Fact]:
+    """As each replica does it: one that streams goes on with the login that it once had."""
+
+    def expected(replica: Server) -> str:
+        return logins.ADMITTED
+
+    def seen(replica: Server) -> str:
+        own = replica.conninfo(replica.upstream)
+        return logins.of_replica(cluster.engine, replica.name, own)
+
+    return of_replicas(cluster, expected, seen)
+
+
+def _identity(server: Server, timeline: str) -> dict[str, Any]:
+    """timeline: the query that tells it."""
+    found: dict[str, Any] = {}
+    for query in (IDENTITY, timeline, "show server_version"):
+        found |= db.row(server.address, query)
+    return found
+
+
+def _same(one: object, other: object) -> str:
+    return "=" if one == other else "≠"

@@ -1,0 +1,90 @@
+"""The checks by name: a claim about the running cluster, and how it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import psycopg
+
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
+from ..errors import PgreplError, first_line
+from ..words.text import Text, mark, t
+from .outcome import Check, Fact
+
+HANGS = mark("a paused one: `pgrepl run`; a primary that stays so: `pgrepl failover`")
+Look = Callable[[AnyCluster], Iterable[Fact]]
+
+
+class NotTried(Exception):
+    """A check cannot be made here. expected: what it would expect; why: what hinders it."""
+
+    def __init__(self, expected: str, why: str) -> None:
+        super().__init__(why)
+        self.expected, self.why = expected, why
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A check that can be made.
+
+    title, hint: English, as they stand in the catalogues. look: gives a fact for each instance.
+    """
+
+    name: str
+    title: str
+    hint: str
+    look: Look
+
+    def said(self) -> Text:
+        """What it claims, for people."""
+        return t(self.title)
+
+    def __call__(self, cluster: AnyCluster, hung: str = "") -> Check:
+        """Make it. hung: who hangs, where that is known: then nobody is asked."""
+        hint = cluster.addressed(t(self.hint))
+        if hung:
+            facts: tuple[Fact, ...] = (Fact("", t("an answer"), hung),)
+            return Check(self.name, self.said(), facts, cluster.addressed(t(HANGS)))
+        try:
+            facts = tuple(self.look(cluster))
+        except NotTried as error:
+            why = t("not tried, {why}", why=error.why)
+            fact = Fact("", error.expected, cluster.addressed(why))
+            return Check(self.name, self.said(), (fact,), hint, tried=False)
+        except (PgreplError, psycopg.Error, OSError, LookupError) as error:
+            facts = (Fact("", t("an answer"), f"{type(error).__name__}: {first_line(error)}"),)
+        made = Check(self.name, self.said(), facts, hint)
+        if made.passed:
+            return made
+        remedies = [fact.remedy for fact in facts if fact.remedy and not fact.holds]
+        return Check(self.name, self.said(), facts, cluster.ways_on(self.name, remedies) or hint)
+
+
+CHECKS: dict[str, Claim] = {}
+
+
+def check(name: str, title: str, hint: str) -> Callable[[Look], Claim]:
+    """Register a function that looks, and gives what it expects and sees of each instance.
+
+    title: the claim, hint: what to do where it is not true; both marked for the catalogues.
+    """
+
+    def register(look: Look) -> Claim:
+        CHECKS[name] = Claim(name, title, hint, look)
+        return CHECKS[name]
+
+    return register
+
+
+def of_replicas(
+    cluster: AnyCluster,
+    expected: Callable[[Server], str],
+    seen: Callable[[Server], str],
+) -> Iterable[Fact]:
+    """A fact for each replica, and one that does not hold where there is none."""
+    if not cluster.replicas:
+        yield Fact("", t("a replica"), t("none"))
+    for replica in cluster.replicas:
+        yield Fact(replica.name, expected(replica), seen(replica))
