@@ -146,7 +146,11 @@ def test_the_reference_has_every_parameter_with_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*PAIRS, *PAIRS.values()])
 def test_every_variable_and_every_target_of_make_exists(name: str) -> None:
-    known = {*(variable(parameter) for parameter in Params.model_fields), "PGREPL_SIGNING_KEY"}
+    known = {
+        *(variable(parameter) for parameter in Params.model_fields),
+        "PGREPL_SIGNING_KEY",
+        "PGREPL_LANG",
+    }
     assert set(re.findall(r"PGREPL_[A-Z_]*[A-Z]", PAGES[name])) <= known
     targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M)
     assert set(re.findall(r"`make ([a-z]+)", PAGES[name])) <= set(targets)
