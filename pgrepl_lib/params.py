@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .doors.resources import NOTEBOOKS
 from .errors import ParameterError
@@ -51,17 +51,27 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    project: str = "pgrepl"
-    engine: Literal["auto", "docker", "local"] = "auto"
-    pg_version: int = 14
-    image: str = ""
-    replicas: int = 1
-    network: IPv4Network = IPv4Network("192.168.55.0/24")
-    port: int = 0
-    replication_user: str = "repl"
-    auth_method: Literal["trust", "scram-sha-256"] = "trust"
-    settings: dict[str, str] = {}
-    workdir: Path = Path()
+    project: str = Field("pgrepl", description="The cluster's name; several live side by side.")
+    engine: Literal["auto", "docker", "local"] = Field(
+        "auto", description="auto (docker where it can work, else local), docker, or local."
+    )
+    pg_version: int = Field(14, description="PostgreSQL's major version, 14 to 18.")
+    image: str = Field("", description="Docker's image; empty means postgres:<pg_version>.")
+    replicas: int = Field(1, description="How many replicas at least, 1 to 16.")
+    network: IPv4Network = Field(
+        IPv4Network("192.168.55.0/24"), description="The cluster's network on Docker."
+    )
+    port: int = Field(0, description="The primary's port on 127.0.0.1; 0 takes a free one.")
+    replication_user: str = Field("repl", description="The user that replicas log in as.")
+    auth_method: Literal["trust", "scram-sha-256"] = Field(
+        "trust", description="trust, as in the document, or scram-sha-256."
+    )
+    settings: dict[str, str] = Field(
+        {}, description='Further entries for postgresql.conf, such as {"work_mem": "8MB"}.'
+    )
+    workdir: Path = Field(
+        Path(), description="Where clusters and evidence live; empty means your default folder."
+    )
 
     @classmethod
     def parse(

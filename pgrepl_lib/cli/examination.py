@@ -1,4 +1,7 @@
-"""The checks that `pgrepl check` makes, and the little that it records of them: it may come each minute."""
+"""The checks that `pgrepl check` makes, and the little that it records of them.
+
+It may come each minute.
+"""
 
 from __future__ import annotations
 

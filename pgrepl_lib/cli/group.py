@@ -16,8 +16,8 @@ from ..words import language
 from ..words.text import t
 
 EPILOG = (
-    "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; 3 the environment lacks something; "
-    "130 interrupted (running again goes on)."
+    "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; "
+    "3 the environment lacks something; 130 interrupted (running again goes on)."
 )
 INTERRUPTED = 130
 
@@ -78,9 +78,9 @@ class Guarded(Spoken, click.Group):
             terminal.tell(f"pgrepl: {told}")
             sys.exit(told.exit_code)
         finally:
-            exec(
-                ""
-            )  # CPython would die of SIGINT, not exit, after one that passed through an exec(), as in an import
+            # After a SIGINT that passed through an exec(), as in an import, CPython would die of
+            # it, not exit.
+            exec("")
 
 
 def _speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
@@ -103,14 +103,15 @@ def _speak(context: click.Context, option: click.Parameter, name: str | None) ->
     help="The language of what is shown, or PGREPL_LANG. [default: the locale's, else English]",
 )
 def main() -> None:
-    """Set up, verify and operate PostgreSQL streaming replication, and keep a record of what was done.
+    """Set up, verify and operate PostgreSQL streaming replication, and keep a record of what was
+    done.
 
-    The chapters are notebooks; `run` executes them without a browser. Running again changes only what is left.
+    The chapters are notebooks; `run` executes them without a browser. Running again changes only
+    what is left.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a terminal that lacks a character is no reason to fail
+        # A terminal that lacks a character is no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _stop(number: int, frame: Any) -> None:

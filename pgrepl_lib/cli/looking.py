@@ -11,7 +11,7 @@ import click
 from ..doors import terminal
 from ..errors import first_line
 from .group import EPILOG, main
-from .options import JSON, QUIET, existing_cluster, parameters, values
+from .options import JSON, QUIET, Given, existing_cluster, parameters
 from .output import give, print_status
 
 
@@ -23,9 +23,7 @@ from .output import give, print_status
     "--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch."
 )
 def status(
-    project: str | None,
-    engine: str | None,
-    given: tuple[tuple[str, str], ...],
+    given: Given,
     as_json: bool,
     watch: bool,
     interval: float,
@@ -35,7 +33,7 @@ def status(
     from ..doors.wait import repeat
 
     def once() -> None:
-        seen = look(existing_cluster(values(project, engine, given)))
+        seen = look(existing_cluster(given))
         if as_json:
             terminal.give(json.dumps(seen, indent=None if watch else 2))
             return
@@ -57,9 +55,7 @@ def status(
 @QUIET
 @click.option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
 def check(
-    project: str | None,
-    engine: str | None,
-    given: tuple[tuple[str, str], ...],
+    given: Given,
     as_json: bool,
     quiet: bool,
     deep: bool,
@@ -70,7 +66,7 @@ def check(
     from ..drift import drift
     from .examination import asked_for, examine, who_hangs
 
-    cluster = existing_cluster(values(project, engine, given))
+    cluster = existing_cluster(given)
     hung, results = who_hangs(cluster), []
     for result in examine(cluster, asked_for(deep=deep), hung):
         results.append(result)
@@ -113,18 +109,17 @@ def check(
 )
 @JSON
 def lag(
-    project: str | None,
-    engine: str | None,
-    given: tuple[tuple[str, str], ...],
+    given: Given,
     as_json: bool,
     **limits: float,
 ) -> None:
-    """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios, Icinga) read it."""
+    """Judge every replica's lag, in one line with performance data, as monitoring systems (Nagios,
+    Icinga) read it."""
     try:
         from ..checks import lag as lags
         from ..cluster.changes import underway
 
-        cluster = existing_cluster(values(project, engine, given))
+        cluster = existing_cluster(given)
         found = lags.now(cluster)
         begun = underway.told(cluster.topology, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import click
 
 from ..params import Params, from_environment, variable
 
+Given = dict[str, Any]  # parameters by their names, as they were typed
 GIVEN = click.option(
     "-p",
     "--parameter",
@@ -18,23 +21,53 @@ GIVEN = click.option(
     metavar="NAME VALUE",
     help="A parameter: -p auth_method trust, or exported as PGREPL_AUTH_METHOD.",
 )
+FINDING = ("project", "engine", "workdir")
 
 
-def parameters(command: Any) -> Any:
-    """The options by which every command finds its cluster."""
-    command = GIVEN(command)
-    command = click.option(
-        "--engine", help="auto (docker where it can work, else local), docker, or local."
-    )(command)
+def parameters_as_options(*shown: str, hidden: Iterable[str] = ()) -> Callable[[Any], Any]:
+    """Each parameter as an option of its own, and all by -p: the command gets one mapping `given`.
+
+    hidden: those that are taken, too, and not shown in the command's help.
+    """
+
+    def decorated(command: Any) -> Any:
+        @functools.wraps(command)
+        def with_given(given: Iterable[tuple[str, str]], **options: Any) -> Any:
+            typed = {name: options.pop(name) for name in (*shown, *hidden)}
+            own = {name: value for name, value in typed.items() if value is not None}
+            return command(given={**dict(given), **own}, **options)
+
+        found = GIVEN(with_given)
+        for name in reversed((*shown, *hidden)):
+            found = _option(name, hidden=name in hidden)(found)
+        return found
+
+    return decorated
+
+
+def _option(name: str, *, hidden: bool) -> Callable[[Any], Any]:
+    field = Params.model_fields[name]
+    words = f"--{name.replace('_', '-')}"
+    default = str(field.default)
+    if name == "workdir" or not field.default:  # the description says what an empty one means
+        default = ""
     return click.option(
-        "--project", help="The cluster's name; several live side by side. [default: pgrepl]"
-    )(command)
+        words, name, help=field.description, show_default=default or False, hidden=hidden
+    )
+
+
+# Of a command that makes a cluster what it is to be, and of one that finds it.
+all_parameters = parameters_as_options(*Params.model_fields)
+parameters = parameters_as_options(
+    *FINDING, hidden=[name for name in Params.model_fields if name not in FINDING]
+)
 
 
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="The result as one JSON document on standard output."
 )
 FILE = click.Path(path_type=Path)
+YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
 QUIET = click.option(
     "--quiet",
     "-q",
@@ -43,20 +76,15 @@ QUIET = click.option(
 )
 
 
-def values(
-    project: str | None, engine: str | None, given: tuple[tuple[str, str], ...]
-) -> dict[str, Any]:
-    """The given parameters as one mapping: the short options win over -p, and both over environment variables."""
-    options = dict(given) | {
-        k: v for k, v in {"project": project, "engine": engine}.items() if v is not None
-    }
-    exported = {k: v for k, v in from_environment().items() if k not in options}
-    Params.parse(exported | options, called={name: variable(name) for name in exported})
-    return exported | options
+def values(given: Given) -> dict[str, Any]:
+    """What was typed, and of the rest what is exported. Raises `ParameterError`."""
+    exported = {name: value for name, value in from_environment().items() if name not in given}
+    Params.parse(exported | given, called={name: variable(name) for name in exported})
+    return exported | given
 
 
 def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, Any]:
-    """The given parameters, and for those that are not given what the project was made with, where it exists."""
+    """The given parameters, and for the others what the project was made with, where it exists."""
     from ..cluster import state
 
     params = Params.parse(given)
@@ -68,10 +96,11 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
 
 
-def existing_cluster(given: dict[str, Any], *, must_exist: bool = True) -> Any:
+def existing_cluster(typed: Given, *, must_exist: bool = True) -> Any:
     """The cluster of a project, with the parameters that it has; others are refused."""
     from ..cluster import state
     from ..steps.cluster import open_cluster
 
+    given = values(typed)
     state.refuse_changes(given, state.read(Params.parse(given).folder))
     return open_cluster("cli", **with_made(given, must_exist=must_exist))

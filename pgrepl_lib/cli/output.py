@@ -23,6 +23,11 @@ def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None
     terminal.give(text, styled=styled)
 
 
+def give_change(cluster: Any, as_json: bool, text: str, **more: Any) -> None:
+    """The result of a change: in JSON who is what now, and what else there is to say."""
+    give(as_json, {"project": cluster.params.project, **more, **cluster.topology.plain()}, text)
+
+
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Rows with the same keys, as columns; whatever a value holds, it stays in its row."""
     table = [
@@ -55,7 +60,10 @@ def print_status(seen: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def held_back(quiet: bool) -> Iterator[None]:
-    """With quiet, what is told on standard error is told only if the block fails: a scheduler mails whatever is printed."""
+    """With quiet, what is told on standard error is told only if the block fails.
+
+    A scheduler mails whatever is printed.
+    """
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told) if quiet else contextlib.nullcontext():
@@ -66,31 +74,42 @@ def held_back(quiet: bool) -> Iterator[None]:
 
 
 def show_run(folder: Path | None, as_json: bool, error: BaseException | None = None) -> None:
-    """How a run ended: a result, also with an error where that is JSON; else the error's own message is still to come."""
+    """How a run ended: a result, also with an error where that is JSON.
+
+    Else the error's own message is still to come.
+    """
     from ..evidence.report import FILE as REPORT
-    from ..journal.runs import SUMMARY, Run
 
     told: dict[str, Any] = {"error": str(error) or "interrupted"} if error else {}
     if folder is None or not folder.exists():
         if as_json:
             give(True, {"run": None, "status": "not begun", **told}, "")
         return
-    try:
-        summary = json.loads((folder / SUMMARY).read_text("utf-8"))
-    except (OSError, ValueError):  # a disk that is full may hold no more than the journal
-        run = Run(folder)
-        summary = {"run": run.name, "status": run.status, **run.counts()}
-    report, steps, checks = folder / REPORT, summary["steps"], summary["checks"]
-    untried = f", {checks['not_tried']} not tried" if checks.get("not_tried") else ""
-    text = (
-        f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; {checks['passed']} checks "
-        f"passed, {checks['failed']} failed{untried}\nevidence: {folder}\nreport: {report}"
-    )
+    summary, report = _summary(folder), folder / REPORT
+    text = f"{_counted(summary)}\nevidence: {folder}\nreport: {report}"
     if error and not as_json:
         terminal.tell(text)
         return
-    give(
-        as_json,
-        {**summary, **told, "folder": folder, "report": report if report.exists() else None},
-        text,
+    left = report if report.exists() else None
+    give(as_json, {**summary, **told, "folder": folder, "report": left}, text)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    from ..journal.runs import SUMMARY, Run
+
+    try:
+        return dict(json.loads((folder / SUMMARY).read_text("utf-8")))
+    except (OSError, ValueError):  # a disk that is full may hold no more than the journal
+        run = Run(folder)
+        return {"run": run.name, "status": run.status, **run.counts()}
+
+
+def _counted(summary: dict[str, Any]) -> str:
+    steps, checks = summary["steps"], summary["checks"]
+    text = (
+        f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
+        f"{checks['passed']} checks passed, {checks['failed']} failed"
     )
+    if untried := checks.get("not_tried"):
+        text += f", {untried} not tried"
+    return text

@@ -34,7 +34,7 @@ class Project:
 
 
 def known(workdir: Path) -> list[Project]:
-    """The projects in this work folder and in the default one, and those that links know elsewhere."""
+    """The projects in this work folder and the default one, and those that links know elsewhere."""
     looks = [_begin(folder) for folder in _folders(workdir)]
     deadline = time.monotonic() + SECONDS
     for _, thread in looks:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 import termios
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..doors import terminal
 from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from ..steps.cluster import Cluster
 
 PROMPT = "Go on? [y/N]: "
 AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
@@ -28,3 +32,9 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
         cause = "Nothing was changed: it was not confirmed."
         raise ParameterError(cause, remedy="answer y, or say --yes")
     return True
+
+
+def agreed_on(cluster: Cluster, yes: bool, *told: str) -> bool:
+    """As `agreed`; the project comes first, since another one may have been meant."""
+    where = f"folder {cluster.folder}, engine {cluster.engine.name}"
+    return agreed([f"project {cluster.params.project}, {where}", *told], yes=yes)

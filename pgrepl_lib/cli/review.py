@@ -12,24 +12,23 @@ import click
 from ..doors import terminal
 from ..params import Params
 from .group import EPILOG, main
-from .options import FILE, GIVEN, JSON, parameters, values
+from .options import FILE, JSON, Given, parameters, parameters_as_options, values
 from .output import give, print_table
 
 if TYPE_CHECKING:
     from ..journal.runs import Run
 
-Given = tuple[tuple[str, str], ...]
 SHOWN_RUNS = 100
 
 
 @main.command(epilog=EPILOG)
-@GIVEN
+@parameters_as_options("workdir")
 @JSON
 def projects(given: Given, as_json: bool) -> None:
     """List all projects: in the default work folder, in that of -p workdir, and known elsewhere."""
     from .projects import known
 
-    rows = [vars(p) for p in known(Params.parse(values(None, None, given)).workdir)]
+    rows = [vars(p) for p in known(Params.parse(values(given)).workdir)]
     if as_json:
         terminal.give(json.dumps(rows, indent=2))
     elif rows:
@@ -42,14 +41,14 @@ def projects(given: Given, as_json: bool) -> None:
 @parameters
 @click.option("--all", "every", is_flag=True, help=f"Also those before the last {SHOWN_RUNS}.")
 @JSON
-def runs(project: str | None, engine: str | None, given: Given, every: bool, as_json: bool) -> None:
+def runs(given: Given, every: bool, as_json: bool) -> None:
     """List a project's last runs, with how each ended; a killed one never says completed.
 
     missing: the folder or its journal is gone. misnamed: the folder holds a run of another name.
     """
     from ..journal.runs import known
 
-    found = known(Params.parse(values(project, engine, given)).folder)
+    found = known(Params.parse(values(given)).folder)
     older = 0
     if not every:
         older = max(0, len(found) - SHOWN_RUNS)
@@ -93,18 +92,17 @@ def _row(run: Run) -> dict[str, Any]:
 )
 @JSON
 def report(
-    project: str | None,
-    engine: str | None,
     given: Given,
     run: str,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the report (HTML, Portuguese) of RUN, a run's name or a folder with a journal (else the last run), again."""
+    """Write the report (HTML, Portuguese) of RUN, a run's name or a folder with a journal (else the
+    last run), again."""
     from ..evidence import report, verdict
     from ..journal.runs import find
 
-    found = find(Params.parse(values(project, engine, given)).folder, run)
+    found = find(Params.parse(values(given)).folder, run)
     path = report.write(found, output)
     give(
         as_json,
@@ -120,7 +118,8 @@ def report(
     help="A file instead of standard output.",
 )
 def guide(output: Path | None) -> None:
-    """Write the corrected document (Markdown, Portuguese): what the chapters displayed, to read and follow by hand."""
+    """Write the corrected document (Markdown, Portuguese): what the chapters displayed, to read and
+    follow by hand."""
     from ..doors.files import write_atomic
     from ..evidence.guide import text
 
@@ -135,14 +134,13 @@ def guide(output: Path | None) -> None:
 @click.argument("run", default="")
 @click.option("--key", type=FILE, help="The signer's public key (PEM). [default: your own]")
 @JSON
-def verify(
-    project: str | None, engine: str | None, given: Given, run: str, key: Path | None, as_json: bool
-) -> None:
-    """Check the signature, the journal and every file of RUN, a run's name or folder (else the last run), offline."""
+def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
+    """Check the signature, the journal and every file of RUN, a run's name or folder (else the last
+    run), offline."""
     from ..evidence.signing import verification
     from ..journal.runs import Run
 
-    folder = Params.parse(values(project, engine, given)).folder
+    folder = Params.parse(values(given)).folder
     if run and Path(run).is_dir():
         found = verification.verify(Run(Path(run).absolute()), key)
     else:
@@ -163,19 +161,18 @@ def verify(
 )
 @JSON
 def diff(
-    project: str | None,
-    engine: str | None,
     given: Given,
     old: str,
     new: str,
     exit_code: bool,
     as_json: bool,
 ) -> None:
-    """Show what differed between two runs, each a run's name or a folder with a journal, be it of another project."""
+    """Show what differed between two runs, each a run's name or a folder with a journal, be it of
+    another project."""
     from ..journal import compare
     from ..journal.runs import find
 
-    folder = Params.parse(values(project, engine, given)).folder
+    folder = Params.parse(values(given)).folder
     one, other = find(folder, old), find(folder, new)
     found = compare.compare(one, other)
     told = {

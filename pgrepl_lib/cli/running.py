@@ -1,24 +1,40 @@
-"""The command line's verb that executes the chapters: run."""
+"""The command line's verbs for chapters: run executes them, plan says what that would change."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..doors import terminal
+from ..errors import ParameterError
 from ..params import Params
-from . import preview
+from ..words.commands import addressed
+from ..words.legible import legible
 from .group import EPILOG, main
-from .options import FILE, JSON, QUIET, parameters, values, with_made
+from .options import FILE, JSON, QUIET, Given, all_parameters, values, with_made
 from .output import give, held_back, show_run
+
+if TYPE_CHECKING:
+    from ..runner.plan import Planned
+    from ..runner.task import Task
+
+SIGNS = {
+    "would change": ("+", "green"),
+    "unchanged": (" ", ""),
+    "would be made": ("?", ""),
+    "would stop the run": ("!", "red"),
+}
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @main.command(epilog=EPILOG)
-@parameters
+@all_parameters
 @click.option("--from", "first", default="", help="First chapter, by number or name. [default: 00]")
 @click.option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
 @click.option(
@@ -40,62 +56,137 @@ from .output import give, held_back, show_run
 @JSON
 @QUIET
 def run(
-    project: str | None,
-    engine: str | None,
-    given: tuple[tuple[str, str], ...],
-    first: str,
-    last: str,
-    key: Path | None,
+    given: Given,
     plan: bool,
-    ask: bool,
     resume: bool,
     as_json: bool,
     quiet: bool,
+    first: str,
+    last: str,
+    **how: Any,
 ) -> None:
-    """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also the operation."""
+    """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also
+    the operation."""
+    if plan:
+        task = _task(given, first, last, resume)
+        if task.chapters:
+            show_plan(task.values, task.chapters, as_json)
+        else:
+            _nothing_to_resume(task, as_json, quiet)
+        return
+    with _ending_told(as_json, quiet) as folders:
+        task = _task(given, first, last, resume)
+        if task.chapters:
+            _execute(task, folders, quiet, **how)
+        else:
+            _nothing_to_resume(task, as_json, quiet)
+    gc.freeze()  # else the interpreter searches all that was imported for cycles before it ends
+
+
+def _task(given: Given, first: str, last: str, resume: bool) -> Task:
     from ..runner.task import fresh, unfinished
 
-    folder = None
+    found = values(given)
+    if resume:
+        return unfinished(found, first, last)
+    return fresh(with_made(found), first, last)
+
+
+def _nothing_to_resume(task: Task, as_json: bool, quiet: bool) -> None:
+    if not quiet:
+        terminal.tell(f"pgrepl: nothing to resume: run {task.resumes} completed")
+    if as_json:
+        give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
+
+
+@contextlib.contextmanager
+def _ending_told(as_json: bool, quiet: bool) -> Iterator[list[Path]]:
+    """How a run ends is told, however that is. Its folder is to be put in the list."""
+    folders: list[Path] = []
     try:
-        given_values = values(project, engine, given)
-        task = (
-            unfinished(given_values, first, last)
-            if resume
-            else fresh(with_made(given_values), first, last)
-        )
-        if plan and task.chapters:
-            preview.show_plan(task.values, task.chapters, as_json)
-            return
-        if not task.chapters:
-            if not quiet:
-                terminal.tell(f"pgrepl: nothing to resume: run {task.resumes} completed")
-            if as_json:
-                give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
-            return
-        from ..runner.kernel import begun
-        from ..steps.ask import asking
-
-        params = Params.parse(task.values)
-        with (
-            asking(params) if ask else contextlib.nullcontext(),
-            held_back(quiet),
-            begun(params) as folder,
-        ):
-            from ..runner.runner import (
-                run as run_chapters,
-            )  # papermill's imports go on while the kernel starts
-
-            run_chapters(
-                task.values,
-                task.chapters,
-                bar=sys.stderr.isatty() and not ask,
-                key=key,
-                resumes=task.resumes,
-            )
+        yield folders
     except (Exception, KeyboardInterrupt) as error:
-        if not plan:
-            show_run(folder, as_json, error)
+        show_run(next(iter(folders), None), as_json, error)
         raise
-    if as_json or not quiet:
-        show_run(folder, as_json)
-    gc.freeze()  # the interpreter would search everything that was imported for cycles before it ends
+    if folders and (as_json or not quiet):
+        show_run(folders[0], as_json)
+
+
+def _execute(task: Task, folders: list[Path], quiet: bool, *, ask: bool, key: Path | None) -> None:
+    from ..runner.kernel import begun
+    from ..steps.ask import asking
+
+    params = Params.parse(task.values)
+    asked = asking(params) if ask else contextlib.nullcontext()
+    with asked, held_back(quiet), begun(params) as folder:
+        folders.append(folder)
+        # Only now: papermill's imports go on while the kernel starts.
+        from ..runner import runner
+
+        bar = sys.stderr.isatty() and not ask
+        runner.run(task.values, task.chapters, bar=bar, key=key, resumes=task.resumes)
+
+
+@main.command(epilog=EPILOG)
+@all_parameters
+@click.option(
+    "--from", "first", default="00", help="First chapter, by number or name. [default: 00]"
+)
+@click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+@JSON
+def plan(
+    given: Given,
+    first: str,
+    last: str,
+    as_json: bool,
+) -> None:
+    """Say what `run` would change on the cluster as it is, step by step, with diffs; nothing is
+    touched."""
+    from ..runner.task import fresh
+
+    task = fresh(with_made(values(given)), first, last)
+    show_plan(task.values, task.chapters, as_json)
+
+
+def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) -> None:
+    """Print the plan of these chapters.
+
+    Raises `ParameterError` for those that operate the cluster.
+    """
+    from ..journal.chapter import SET_UP
+    from ..runner.plan import plan as look_ahead
+
+    if beyond := [c for c in chapters if c not in SET_UP]:
+        remedy = (
+            "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` "
+            "say what those would do"
+        )
+        cause = (
+            f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
+        )
+        raise ParameterError(cause, remedy=addressed(remedy, Params.parse(given)))
+    found = look_ahead(given, chapters)
+    give(as_json, [vars(p) for p in found], _text(found), styled=True)
+
+
+def _text(found: Sequence[Planned]) -> str:
+    """Chapter by chapter; the colours are taken out where standard output is no terminal."""
+    lines: list[str] = []
+    for number, each in enumerate(found):
+        if not number or each.chapter != found[number - 1].chapter:
+            lines.append(click.style(each.chapter, bold=True))
+        sign, colour = SIGNS[each.outcome]
+        title = legible(f"  {sign} {each.outcome:<13}  {each.title}")
+        lines.append(click.style(title, fg=colour or None))
+        if each.outcome == "would change":
+            lines += [
+                f"      {'$ ' if not i else '  '}{line}"
+                for c in each.commands
+                for i, line in enumerate(legible(c).splitlines())
+            ]
+            diff = legible(each.diff).splitlines()
+            lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in diff]
+    steps = [p.outcome for p in found if p.kind == "step"]
+    counts = (steps.count("would change"), steps.count("unchanged"))
+    lines.append("{} steps would change, {} unchanged".format(*counts))
+    return "\n".join(lines)

@@ -199,7 +199,7 @@ def test_help_is_complete(command: str) -> None:
         (["-p", "nonsense", "1"], 2, "no such parameter"),
         (["--from", "77"], 2, "no chapter"),
         (["--wrong"], 2, "No such option"),
-        (["-p", "pg_version", "13"], 2, "pg_version"),
+        (["--pg-version", "13"], 2, "pg_version"),
         (["--engine", "podman"], 2, "engine"),
     ],
 )

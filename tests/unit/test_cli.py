@@ -53,22 +53,36 @@ def commands(group: Any = main, path: str = "") -> Iterator[tuple[str, click.Com
         )
 
 
-# --- environment variables --------------------------------------------------------------------------------------
+# --- options and environment variables --------------------------------------------------------------------------------------
 
 
-def test_every_parameter_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+@click.command()
+@options.all_parameters
+def asked(given: options.Given) -> options.Given:
+    """What a command is asked for."""
+    return options.values(given)
+
+
+def typed(*words: str) -> Any:
+    return asked(words, standalone_mode=False)
+
+
+def test_every_parameter_has_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(OTHERS) == set(Params.model_fields)
+    own = {f"--{name.replace('_', '-')}": value for name, value in OTHERS.items()}
+    assert typed(*(word for option in own.items() for word in option)) == OTHERS
+    assert typed(*(word for given in OTHERS.items() for word in ("-p", *given))) == OTHERS
     for name, value in OTHERS.items():
         monkeypatch.setenv(f"PGREPL_{name.upper()}", value)
-    assert options.values(None, None, ()) == OTHERS
+    assert typed() == OTHERS
     assert Params.parse(from_environment()) == Params.parse(OTHERS) != Params.parse({})
 
 
 def test_options_win_over_p_and_both_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROJECT", "ENGINE", "PORT", "REPLICAS"):
         monkeypatch.setenv(f"PGREPL_{name}", OTHERS[name.lower()])
-    given = (("project", "second"), ("engine", "auto"), ("port", "7000"))
-    assert options.values("first", None, given) == {
+    given = ("-p project second", "-p engine auto", "--project first", "--port 7000", "-p port 1")
+    assert typed(*" ".join(given).split()) == {
         "project": "first",
         "engine": "auto",
         "port": "7000",
@@ -93,7 +107,7 @@ def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_
     monkeypatch.setenv("PGREPL_PROJECT", "p")
     monkeypatch.setenv("PGREPL_PORT", "7100")
     monkeypatch.setenv("PGREPL_REPLICAS", "4")
-    found = Params.parse(options.with_made(options.values(None, None, (("replicas", "5"),))))
+    found = Params.parse(options.with_made(typed("--replicas", "5")))
     assert (found.replicas, found.port, found.replication_user, found.pg_version) == (
         5,
         7100,
@@ -101,9 +115,7 @@ def test_the_environment_wins_over_what_the_project_was_made_with_and_that_over_
         14,
     )
     monkeypatch.setenv("PGREPL_PROJECT", "q")
-    assert (
-        Params.parse(options.with_made(options.values(None, None, ()))).replication_user == "repl"
-    )
+    assert Params.parse(options.with_made(typed())).replication_user == "repl"
 
 
 def test_a_project_whose_folder_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
@@ -132,7 +144,7 @@ def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(
         "PGREPL_NONSENSE",
     ):
         monkeypatch.setenv(name, "x")
-    assert options.values(None, None, ()) == {}
+    assert typed() == {}
 
 
 @pytest.mark.parametrize(
@@ -171,11 +183,9 @@ def test_a_wrong_option_keeps_its_name_beside_a_wrong_variable(
 ) -> None:
     monkeypatch.setenv("PGREPL_PORT", "80")
     with pytest.raises(ParameterError) as caught:
-        options.values(None, "podman", ())
+        typed("--engine", "podman")
     assert [line.split(":")[0] for line in caught.value.looked_at] == ["engine", "PGREPL_PORT"]
-    assert options.values(None, None, (("port", "7000"),)) == {"port": "7000"}, (
-        "what is overridden may be wrong"
-    )
+    assert typed("--port", "7000") == {"port": "7000"}, "what is overridden may be wrong"
 
 
 def test_our_variables_do_not_reach_compose_which_would_prefer_them_to_the_clusters_own(

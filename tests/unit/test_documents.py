@@ -32,7 +32,10 @@ ALONE = ("docs/guia.md", "docs/predicate-run-v1.md", "CONTRIBUTING.md", "CHANGEL
 PAGES = {n: (ROOT / n).read_text("utf-8") for n in (*PAIRS, *PAIRS.values(), *ALONE)}
 REFERENCE = ("docs/reference.md", "docs/referencia.md")
 PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE"}
-COMMON = {"--project", "--engine", "--parameter", "-p", "--json", "-q"}
+COMMON = {
+    *(f"--{name.replace('_', '-')}" for name in Params.model_fields),
+    *("--parameter", "-p", "--json", "-q"),
+}
 
 
 def words_of(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pgrepl_lib.cli import output
-from pgrepl_lib.cli.preview import _text
+from pgrepl_lib.cli.running import _text
 from pgrepl_lib.doors import show
 from pgrepl_lib.runner.plan import Planned
 

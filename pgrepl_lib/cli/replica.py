@@ -1,0 +1,99 @@
+"""The command line's verbs for the replicas of a running cluster: add, remove, rebuild, follow."""
+
+from __future__ import annotations
+
+import click
+
+from .group import EPILOG, main
+from .options import JSON, YES, Given, existing_cluster, parameters
+from .output import give_change
+from .question import agreed_on
+
+OLD_DATA_STAY = "the data that it has now stay until that is complete, then they are removed"
+
+
+@main.group()
+def replica() -> None:
+    """Add, remove, rebuild or move a replica."""
+
+
+@replica.command(epilog=EPILOG)
+@parameters
+@click.option(
+    "--upstream", default="", help="Follow this replica instead of the primary (cascading)."
+)
+@JSON
+def add(given: Given, upstream: str, as_json: bool) -> None:
+    """Prepare one more replica; one whose preparation was interrupted is finished first."""
+    from ..operations import finished
+    from ..steps import replicas
+
+    cluster = existing_cluster(given)
+    name = finished.added(cluster, upstream) or replicas.add(cluster, upstream).name
+    give_change(cluster, as_json, name, name=name)
+
+
+@replica.command(epilog=EPILOG)
+@parameters
+@click.argument("name")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Also the last replica, or a former primary with rows that nobody else has.",
+)
+@JSON
+def remove(given: Given, name: str, yes: bool, as_json: bool) -> None:
+    """Remove the replica NAME with its data, files and slot."""
+    from ..operations import finished
+    from ..steps import replicas
+    from ..words import removed
+
+    cluster = existing_cluster(given)
+    if not finished.removed(cluster, name):
+        replicas.require_removable(cluster, name, confirm=True)
+        told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
+        replicas.remove(cluster, name, confirm=agreed_on(cluster, yes, *told))
+    give_change(cluster, as_json, f"{name} is removed", name=name)
+
+
+@replica.command(epilog=EPILOG)
+@parameters
+@click.argument("name")
+@click.option("--discard", is_flag=True, help="Also what nobody else has.")
+@YES
+@JSON
+def rebuild(
+    given: Given,
+    name: str,
+    discard: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Copy the upstream of the replica NAME again; its old data go once the copy is complete."""
+    from ..steps import replicas
+
+    cluster = existing_cluster(given)
+    replicas.require_rebuildable(cluster, name, discard)
+    source = cluster.instance(name).upstream.name
+    agreed_on(cluster, yes, f"{name} becomes a new copy of {source}; {OLD_DATA_STAY}")
+    replicas.rebuild(cluster, name, discard=discard)
+    give_change(
+        cluster,
+        as_json,
+        f"{name} is a new copy of {cluster.instance(name).upstream.name}",
+        name=name,
+    )
+
+
+@replica.command(epilog=EPILOG)
+@parameters
+@click.argument("name")
+@click.argument("upstream")
+@JSON
+def follow(given: Given, name: str, upstream: str, as_json: bool) -> None:
+    """Let the replica NAME stream from UPSTREAM, the primary or another replica."""
+    from ..steps import replicas
+
+    cluster = existing_cluster(given)
+    replicas.follow(cluster, name, upstream)
+    give_change(cluster, as_json, f"{name} follows {upstream}", name=name)
