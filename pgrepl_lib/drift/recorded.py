@@ -1,9 +1,11 @@
-"""What the last run left, so that drift is seen and can be taken back: `recorded.json`, and copies of the configuration files.
+"""What the last run left, so that drift is seen and can be taken back.
 
-Only a completed run makes the first record. Afterwards it follows what pgrepl itself does, by one rule: what differs
-between the beginning and the end of an operation, of a later run, or of a step done by hand in a notebook is recorded;
-what differed before it stays as it was recorded, and so stays drift. The beginning is written down, too: what was done
-since, by a process that was killed, cannot be told from what others did, and all of it counts as ours.
+That is `recorded.json`, and copies of the configuration files. Only a completed run makes the first
+record. Afterwards it follows what pgrepl itself does, by one rule: what differs between the
+beginning and the end of an operation, of a later run, or of a step done by hand in a notebook is
+recorded; what differed before it stays as it was recorded, and so stays drift. The beginning is
+written down, too: what was done since, by a process that was killed, cannot be told from what
+others did, and all of it counts as ours.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from ..engine.action import CONFIGURATION, Action, Tell
 from ..errors import StepFailed
 from ..journal import audit
 from ..postgres import conf
+from ..words.text import t
 from .snapshot import digest, snapshot
 
 FILE, COPIES = "recorded.json", "recorded"
@@ -35,7 +38,7 @@ ABSENT = object()
 
 @dataclass
 class Record:
-    """What is recorded: by which run at first, the state, and the configuration files' contents by their path.
+    """What is recorded: by which run at first, the state, the configuration files' texts by path.
 
     before: the state at the beginning of what goes on now, or was killed.
     """
@@ -62,9 +65,11 @@ def read(cluster: Project) -> Record | None:
         }
         return Record(plain["run"], plain["state"], mine, plain.get("before"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
-        raise StepFailed(
-            f"{path} is damaged.", remedy="remove it; the next run records anew"
-        ) from None
+        cause, remedy = (
+            t("{path} is damaged.", path=path),
+            t("remove it; the next run records anew"),
+        )
+        raise StepFailed(cause, remedy=remedy) from None
 
 
 def known(cluster: AnyCluster) -> Record | None:
@@ -72,37 +77,30 @@ def known(cluster: AnyCluster) -> Record | None:
     record = read(cluster)
     if record is None or record.before is None:
         return record
-    return replace(
-        _followed(cluster, record, record.before, snapshot(cluster)), before=record.before
-    )
+    now = _followed(cluster, record, record.before, snapshot(cluster))
+    return replace(now, before=record.before)
 
 
 @contextmanager
 def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
     """Record what the block changes; the mapping it gives holds the whole state afterwards.
 
-    run: the name of a run, which makes the first record if it completes. Inside another block, and in the kernel of a
-    run, nothing is done here: who began does it.
+    run: whose name it is makes the first record if it completes. Inside another block, and in the
+    kernel of a run, nothing is done here: who began does it.
     """
-    seen: State = {}
-    record = (
-        None
-        if cluster.followed or (os.environ.get(audit.RUN_FOLDER) and not run)
-        else known(cluster)
-    )
+    seen, record = State(), None
+    if not cluster.followed and (run or not os.environ.get(audit.RUN_FOLDER)):
+        record = known(cluster)
     if not (record or run):
         yield seen
         return
-    cluster.followed = True
-    before = _beginning(cluster, record) if record else {}
+    cluster.followed, before = True, State()
     try:
         if record:
-            _write(cluster, record, before)
+            before = _begin(cluster, record)
         yield seen
     except BaseException:
-        with suppress(
-            Exception
-        ):  # what failed is the error to tell; the beginning stays written down
+        with suppress(Exception):  # what failed is told; the beginning stays written down
             _finish(cluster, record, before, run, completed=False)
         raise
     else:
@@ -111,14 +109,16 @@ def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
         cluster.followed = False
 
 
-def _beginning(cluster: AnyCluster, record: Record) -> State:
-    """The state now, and the texts of files that are not as recorded."""
+def _begin(cluster: AnyCluster, record: Record) -> State:
+    """Write down the state now, and the texts of files that are not as recorded."""
     texts = {
         key: seen
         for key, text in record.texts.items()
         if (seen := _text(cluster.folder / key)) != text
     }
-    return {**snapshot(cluster), "texts": texts}
+    before = {**snapshot(cluster), "texts": texts}
+    _write(cluster, record, before)
+    return before
 
 
 def _finish(
@@ -139,7 +139,7 @@ def _finish(
 def _followed(
     cluster: AnyCluster, record: Record, before: State, now: State, run: str = ""
 ) -> Record:
-    """The record with what has changed between two states; a completed run also records instances that it lacks."""
+    """The record with what has changed between two states; a run also records new instances."""
     made, texts = merged(record.state, before, now), dict(record.texts)
     made["instances"] = {
         n: made["instances"].get(n, i)
@@ -150,9 +150,7 @@ def _followed(
         if _digest_of(now, key) in (_digest_of(before, key), ""):
             continue
         text = _text(cluster.folder / key)
-        if key in texts and key in before.get(
-            "texts", {}
-        ):  # what others had changed in it before stays theirs
+        if key in texts and key in before.get("texts", {}):  # what others had changed stays theirs
             text = conf.with_changed_blocks(
                 texts[key], before["texts"][key], text, first=key.endswith("hba.conf")
             )
@@ -162,7 +160,7 @@ def _followed(
 
 
 def merged(recorded: Any, before: Any, now: Any) -> Any:
-    """The recorded values with those that have changed; None among the new ones is unknown and changes nothing."""
+    """The recorded values with those that have changed; a new one of None is unknown: no change."""
     if now is None or before == now:
         return recorded
     if not (isinstance(recorded, dict) and isinstance(before, dict) and isinstance(now, dict)):
@@ -202,7 +200,8 @@ def restoring(cluster: AnyCluster) -> tuple[Action, str]:
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     """Files that are not as they shall be, with the text (None: it stays) and the mode to have.
 
-    As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is old or missing.
+    As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is
+    old or missing.
     """
     record = known(cluster)
     texts = dict(record.texts) if record else {}
@@ -219,9 +218,8 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     if not record:
         return
     for key in record.state["modes"]:
-        if (path := cluster.folder / key).exists() and _mode(path) != (
-            mode := _mode_of(record, key)
-        ):
+        path, mode = cluster.folder / key, _mode_of(record, key)
+        if path.exists() and _mode(path) != mode:
             yield path, None, mode
 
 

@@ -13,6 +13,7 @@ from ..doors import db, files
 from ..engine.protocol import Engine
 from ..engine.secret import password
 from ..postgres import sessions
+from ..words.text import t
 from . import scram
 
 ADMITTED = "IDENTIFY_SYSTEM"
@@ -24,7 +25,7 @@ from pg_authid where rolname = %s"""
 def of_replica(engine: Engine, name: str, conninfo: str) -> str:
     """`ADMITTED`, or the server's last word; asked where the replica runs, with its own file."""
     if not engine.running(name):
-        return "not running"
+        return t("not running")
     words = make_conninfo(conninfo, replication="true", connect_timeout=5)
     ask = ("psql", "--no-password", "--dbname", words, "--command", ADMITTED)
     answer = engine.run(engine.inside(name, *ask), check=False)

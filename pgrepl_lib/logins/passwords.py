@@ -6,6 +6,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..cluster.project import Project
@@ -13,16 +14,20 @@ from ..doors import files
 from ..engine import secret
 from ..engine.action import PASSFILE, Action, Tell
 from ..errors import StepFailed
+from ..words.text import mark, t
 from . import superuser
 
 # Of one's own: the same in a shell, in SQL and in a password file, and for every encoding.
 USABLE = re.compile(r"(?! )[ -&(-9;-\[\]-~]+(?<! )\n*")
-RULE = "a password is one line of printable ASCII characters, without ' : \\ and without a space at an end"
+RULE = mark(
+    "a password is one line of printable ASCII characters, without ' : \\ and without a space at "
+    "an end"
+)
 Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 
 
 def action(cluster: Project) -> Action:
-    """Make the passwords that are missing, and the files in which PostgreSQL's programs look for them."""
+    """Make the missing passwords, and the files where PostgreSQL's programs look for them."""
     folder, owners = cluster.folder / "secrets", _owners(cluster)
     password_files = {"pgpass": owners, PASSFILE: owners[1:]}
 
@@ -36,15 +41,13 @@ def action(cluster: Project) -> Action:
                 files.write_atomic(folder / file, _lines(given, made), 0o600)
         cluster.engine.prepare()  # hands them to the server's user
 
+    make = "[ -s secrets/{0} ] || (umask 077; openssl rand -hex 16 > secrets/{0})"
     commands = (
-        *(
-            f"[ -s secrets/{name} ] || (umask 077; openssl rand -hex 16 > secrets/{name})"
-            for _, name in owners
-        ),
+        *(make.format(name) for _, name in owners),
         *(_command(file, given) for file, given in password_files.items() if given),
         *cluster.engine.hand_over("secrets"),
     )
-    return Action(commands, do, lambda: _complete(folder, owners, password_files))
+    return Action(commands, do, partial(_complete, folder, owners, password_files))
 
 
 def _complete(folder: Path, owners: Owners, password_files: Mapping[str, Owners]) -> bool:
@@ -68,8 +71,11 @@ def _require_usable(cluster: Project) -> None:
     """Raise `StepFailed` for files that somebody has put there and that cannot be used."""
     if not (bad := unusable(cluster)):
         return
-    cause = f"The password in {' and '.join(bad)} cannot be used."
-    remedy = f"{RULE}; remove the file: `pgrepl run` makes another, or takes back the one in use"
+    remedy = t(
+        "{rule}; remove the file: `pgrepl run` makes another, or takes back the one in use",
+        rule=t(RULE),
+    )
+    cause = t("The password in {files} cannot be used.", files=", ".join(bad))
     raise StepFailed(cause, remedy=cluster.addressed(remedy))
 
 
@@ -85,11 +91,10 @@ def _usable(path: Path) -> bool:
 
 
 def _owners(cluster: Project) -> Owners:
-    replication = [(cluster.params.replication_user, "replication")]
-    return [
-        ("postgres", "superuser"),
-        *(replication if cluster.params.auth_method != "trust" else []),
-    ]
+    owners = [("postgres", "superuser")]
+    if cluster.params.auth_method != "trust":
+        owners.append((cluster.params.replication_user, "replication"))
+    return owners
 
 
 def _command(file: str, owners: Owners) -> str:

@@ -1,4 +1,4 @@
-"""Whether a password is the one whose verifier a server keeps (RFC 5802; manual, 53.8 pg_authid)."""
+"""Whether a password is the one whose verifier a server keeps (RFC 5802; manual, 53.8)."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..postgres.sessions import OURS, UNLOGGED
 from ..words.commands import addressed
+from ..words.text import t
 
 NAME = "postgres"
 LINE = re.compile(rf"^\*:\*:\*:{NAME}:(.+)$", re.MULTILINE)
@@ -51,7 +52,7 @@ def _tell(engine: Engine, primary: str, before: str) -> None:
     if not engine.running(primary):
         if not before:
             return  # whether it is the right one, the server's start will show
-        raise _not_told(engine, f"{primary} does not run")
+        raise _not_told(engine, t("{name} does not run", name=primary))
     new = engine.address(primary)
     old = db.Address(new.host, new.port, new.user, before)
     refusal = _refusal(new)
@@ -76,14 +77,18 @@ def _refusal(at: db.Address) -> str:
 
 
 def _not_told(engine: Engine, why: str) -> StepFailed:
-    cause = "secrets/superuser was changed, and no server could be told."
-    back = "put the one back that it was (the end of the first line of secrets/pgpass)"
-    remedy = f"{back}, then `pgrepl run`; the file can be changed while the primary runs"
+    cause = t("secrets/superuser was changed, and no server could be told.")
+    remedy = t(
+        "put the one back that it was (the end of the first line of secrets/pgpass), then "
+        "`pgrepl run`; the file can be changed while the primary runs"
+    )
     return StepFailed(cause, looked_at=[why], remedy=addressed(remedy, engine.params))
 
 
 def _gone(engine: Engine) -> StepFailed:
     folder = engine.params.folder
-    remedy = f"put {folder}/secrets back from a copy, or remove the data: `pgrepl down`"
-    cause = "The passwords of existing data are gone."
+    remedy = t(
+        "put {path} back from a copy, or remove the data: `pgrepl down`", path=folder / "secrets"
+    )
+    cause = t("The passwords of existing data are gone.")
     return StepFailed(cause, looked_at=engine.existing(), remedy=addressed(remedy, engine.params))

@@ -15,7 +15,7 @@ from ..cluster.topology import owner_of
 from ..doors import db, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
-from ..drift import drift, snapshot
+from ..drift import snapshot, undo
 from ..engine.action import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from ..errors import StepFailed
 from ..logins import logins
@@ -103,7 +103,7 @@ class Instance(Server):
         def do(tell: Tell) -> None:
             if not (found := role()):
                 engine.run(create)
-            elif statement := drift.rights_back(self.cluster, found):
+            elif statement := undo.rights_back(self.cluster, found):
                 db.rows(self.address, statement)
             elif not found["rolreplication"]:
                 raise StepFailed(
@@ -116,7 +116,7 @@ class Instance(Server):
                 logins.end_expiry(self.address, params.replication_user)
 
         def done() -> bool:
-            if not (found := role()) or drift.rights_back(self.cluster, found):
+            if not (found := role()) or undo.rights_back(self.cluster, found):
                 return False
             fits = not scram or logins.fits(self.address, params.replication_user, secret)
             return bool(found["rolreplication"] and fits)
@@ -126,7 +126,7 @@ class Instance(Server):
         if (
             self.answers()[0]
             and (found := role())
-            and (back := drift.rights_back(self.cluster, found))
+            and (back := undo.rights_back(self.cluster, found))
         ):
             commands = (
                 engine.client(self.name, "psql", "-c", f"{back.as_string()};"),
@@ -253,7 +253,7 @@ class Instance(Server):
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files (a restart only if needed)."""
         self.cluster.settle_port(self.name)
-        action = drift.renewed(self, drift.with_settings(self, self.start_action()))
+        action = undo.renewed(self, undo.with_settings(self, self.start_action()))
         return self.cluster.perform(
             title or f"Start {self.name}", slots.tidied(self.cluster, self, action)
         )

@@ -13,7 +13,7 @@ from ..cluster.changes import outdated
 from ..cluster.dropping import drop_slot
 from ..doors import db, files, show
 from ..doors.command import silently
-from ..drift import drift
+from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres.limits import PARALLEL, limits
@@ -56,7 +56,7 @@ def prepare_all(
 
 def _whole_step(replica: Instance, title: str) -> Prepared:
     """A replica's step of `prepare_all`, with what its file has of its own."""
-    action = slots.tidied(replica.cluster, replica, drift.renewed(replica, whole_action(replica)))
+    action = slots.tidied(replica.cluster, replica, undo.renewed(replica, whole_action(replica)))
     difference, addition = (
         partial(own_lines.difference, replica),
         partial(own_lines.addition, replica),
@@ -135,7 +135,7 @@ def _rebuilding_action(instance: Instance) -> Action:
                 _start_again(instance)
             raise
         configuration_action(instance).do(tell)
-        drift.with_settings(instance, instance.start_action()).do(tell)
+        undo.with_settings(instance, instance.start_action()).do(tell)
 
     before, after = (stop, slot, copy), configuration_action(instance).commands
     commands = (c for part in before for c in part.commands)

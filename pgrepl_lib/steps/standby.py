@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..doors import files
 from ..doors.command import Command, silently
-from ..drift import drift
+from ..drift import undo
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..postgres import conf
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def whole_action(instance: Instance) -> Action:
     """Everything from the slot to streaming, as one action."""
-    start = lambda: drift.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
+    start = lambda: undo.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
 
     def do(tell: Tell) -> None:
         for each in instance.copy_actions():
@@ -30,7 +30,7 @@ def whole_action(instance: Instance) -> Action:
 
     parts = [*instance.copy_actions(), configuration_action(instance)]
     copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
-    taken_back = drift.settings_action(instance).commands
+    taken_back = undo.settings_action(instance).commands
     return Action(
         (*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands)
     )

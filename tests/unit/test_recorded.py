@@ -105,7 +105,7 @@ def state(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_told(changed: dict[str, Any], told: list[str]) -> None:
-    assert [str(d) for d in differences(state(), state(**changed))] == told
+    assert [d.told() for d in differences(state(), state(**changed))] == told
 
 
 @pytest.mark.parametrize(

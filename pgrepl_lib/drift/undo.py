@@ -1,0 +1,159 @@
+"""The way back to what is recorded: settings, options of a server's start, rights, images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from psycopg import OperationalError, sql
+
+from ..cluster import restarts
+from ..cluster.members import AnyCluster
+from ..cluster.server import Server
+from ..doors import db
+from ..doors.command import Command
+from ..doors.wait import wait_until
+from ..engine.action import Action, Tell
+from ..errors import EnvironmentLacking
+from ..postgres.conf import masked
+from ..words.text import t
+from . import recorded
+from .snapshot import ALTER_SYSTEM, server_settings
+
+RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
+COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
+# ALTER SYSTEM would quote such a list as one name.
+LISTS = ("preload_libraries", "search_path", "temp_tablespaces")
+
+
+def with_settings(instance: Server, start: Action) -> Action:
+    """An instance's start that also takes back ALTER SYSTEM, and options that it was started with.
+
+    Before the start, for a replica may not stream because of them, and after it, for only a running
+    server tells them.
+    """
+    settings = settings_action(instance)
+
+    def do(tell: Tell) -> None:
+        for each in (settings, start, settings):
+            if not each.done():
+                each.do(tell)
+
+    def done() -> bool:
+        return start.done() and settings.done()
+
+    commands, anew = (*settings.commands, *start.commands), start.anew or start.commands
+    return Action(commands, do, done, anew=anew)
+
+
+def renewed(instance: Server, start: Action) -> Action:
+    """A start that also changes the image of one whose image's name means another one now."""
+    renew = instance.cluster.engine.renew(instance.name)
+    if renew.done():
+        return start
+
+    def do(tell: Tell) -> None:
+        renew.do(tell)
+        start.do(tell)
+
+    return Action((*renew.commands, *start.commands), do, anew=start.anew or start.commands)
+
+
+def rights_back(cluster: AnyCluster, seen: Mapping[str, Any]) -> sql.Composed | None:
+    """The statement that gives the replication user its recorded rights; None where it has them."""
+    record = recorded.read(cluster)
+    before = (record and record.state["replication_user"]) or {}
+    words = [
+        f"{'' if before[right] else 'no'}{word}"
+        for right, word in RIGHTS.items()
+        if right in before and before[right] != seen[right]
+    ]
+    if before.get("password") is False and seen["password"]:
+        words.append("password null")
+    if not words:
+        return None
+    name = sql.Identifier(cluster.params.replication_user)
+    return sql.SQL("alter role {} {}").format(name, sql.SQL(" ".join(words)))
+
+
+def settings_action(instance: Server) -> Action:
+    """The part of that which needs a running server; without one there is nothing to do."""
+    engine, name = instance.cluster.engine, instance.name
+
+    def do(tell: Tell) -> None:
+        statements, restart = _astray(instance)
+        for statement in statements:
+            db.rows(instance.address, statement)
+        _reload(instance)
+        if restart:
+            restarts.restart(instance)
+        restarts.take_over(instance)
+
+    def done() -> bool:
+        return _astray(instance) == ([], False)
+
+    statements, restart = _astray(instance)
+    commands: list[Command | str] = [
+        engine.client(name, "psql", "-c", f"{s.as_string()};") for s in statements
+    ]
+    if statements:
+        commands += restarts.reload_action(instance).commands
+    if restart:
+        commands += (*engine.stop(name).commands, *engine.start(name).commands)
+    return Action(tuple(commands), do, done)
+
+
+def _astray(instance: Server) -> tuple[list[sql.Composed], bool]:
+    """ALTER SYSTEM for each entry that is not as recorded, and whether its start had other options.
+
+    Nothing where the server does not answer.
+    """
+    before = _recorded(instance)
+    was = before.get("alter_system")
+    if was is None:
+        return [], False
+    try:
+        has = _masked(db.rows(instance.address, ALTER_SYSTEM))
+        live = server_settings(instance.address)
+    except (OperationalError, OSError, EnvironmentLacking):
+        return [], False
+    given = _masked(r for r in live if r["source"] == COMMAND_LINE)
+    reset, assign = sql.SQL("alter system reset {}"), sql.SQL("alter system set {} = {}")
+    statements = [reset.format(_name(n)) for n in has if n not in was]
+    statements += [
+        assign.format(_name(n), sql.Literal(was[n]))
+        for n in was
+        if was[n] != has.get(n) and settable(n)
+    ]
+    return statements, any(before["settings"].get(n) != value for n, value in given.items())
+
+
+def _masked(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {r["name"]: masked(r["name"], r["value"]) for r in rows}
+
+
+def settable(name: str) -> bool:
+    """Whether ALTER SYSTEM takes its recorded value: not a list, nor what is masked."""
+    return not name.endswith(LISTS) and masked(name, "x") == "x"
+
+
+def _recorded(instance: Server) -> dict[str, Any]:
+    record = recorded.read(instance.cluster)
+    return dict(record.state["instances"].get(instance.name, {})) if record else {}
+
+
+def _reload(instance: Server) -> None:
+    """Let the server read its files, and wait until it has."""
+    query = "select pg_conf_load_time()::text as t"
+    before = db.row(instance.address, query)["t"]
+    db.row(instance.address, "select pg_reload_conf()")
+
+    def probe() -> tuple[bool, str]:
+        return db.row(instance.address, query)["t"] != before, t("old configuration")
+
+    wait_until(t("{name} to read its files", name=instance.name), probe, seconds=10)
+
+
+def _name(setting: str) -> sql.Identifier:
+    """An extension's has two parts, each quoted by itself."""
+    return sql.Identifier(*setting.split("."))
