@@ -7,6 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pgrepl_lib import Cluster
+from pgrepl_lib.engine.docker import host
 
 TRIES = 20
 
@@ -20,6 +24,35 @@ def mounted(folder: Path, options: str) -> Iterator[str]:
     finally:
         if not made.returncode:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def disk_of_its_own(cluster: Cluster, name: str, megabytes: int) -> Iterator[None]:
+    """A container's data are in a file system of their own while the block lasts, and gone after it.
+
+    Beneath the volume, so that it stays when the container ends. On local, and for a user who may
+    make no file system, they stay where they are.
+    """
+    disk = data_folder(cluster, name)
+    if cluster.engine.name == "local" or not disk.exists():
+        yield
+        return
+    cluster.engine.stop(name).do(print)
+    with TemporaryDirectory() as aside:
+        subprocess.run(["cp", "-a", f"{disk}/.", aside], check=True)
+        with mounted(disk, f"size={megabytes}m"):
+            subprocess.run(["cp", "-a", f"{aside}/.", disk], check=True)
+            cluster.engine.start(name).do(print)
+            cluster.instance(name).wait_ready()
+            yield
+
+
+def data_folder(cluster: Cluster, name: str) -> Path:
+    """Where an instance's data are on this machine."""
+    if cluster.engine.name == "local":
+        return cluster.folder / "data" / name
+    volume = host.client().volumes.get(f"{cluster.params.project}_{name}")
+    return Path(volume.attrs["Mountpoint"])
 
 
 def resize(disk: Path, megabytes: int) -> None:

@@ -26,12 +26,13 @@ from pgrepl_lib.errors import PgreplError, WaitTimeout
 from tests.conftest import PATIENCE, MakeCluster
 from tests.remedies import commands_in, copied
 
-from .disks import leave_free, resize
+from .disks import data_folder, leave_free, resize
 from .operated import again, bring_home, failed_checks
 from .running import CHECKOUT, Values, of_cluster, pgrepl, words
 
 LIMIT = 120 * PATIENCE  # seconds for one command, and for the whole way out
 ROOM = 8000  # megabytes of the disk that becomes full, which are used only once they are written
+ON_ITS_OWN_DISK = "replica"  # on docker; on local all share one
 FEWEST, MOST = 3, 4  # instances
 TWICE = 2  # times that one command is tried: it may have been too early
 LOOKS = ("check", "status", "lag", "projects", "runs", "report", "psql", "plan", "down")
@@ -128,6 +129,8 @@ class States:
         replica = drawn.choice(topology.replicas)
         other = drawn.choice([n for n in topology.names if n != replica])
         command = drawn.choice(possible).format(replica=replica, other=other)
+        if command == f"replica remove {ON_ITS_OWN_DISK}":  # nobody removes what is mounted
+            command = f"replica rebuild {ON_ITS_OWN_DISK}"
         return command, event, drawn.choice(topology.names)
 
     def _perform(
@@ -227,9 +230,11 @@ def struck(cluster: Cluster, name: str, event: str) -> Iterator[None]:
 
 
 @contextmanager
-def full(cluster: Cluster, _: str) -> Iterator[None]:
-    """The disk of the cluster's folder is full until the block ends: on local that of all data, too."""
-    disk = cluster.params.workdir
+def full(cluster: Cluster, name: str) -> Iterator[None]:
+    """A disk is full until the block ends: its own, else that of the cluster's folder and all of local's data."""
+    disk = data_folder(cluster, name)
+    if not os.path.ismount(disk):
+        disk = cluster.params.workdir
     if not os.path.ismount(disk):  # who runs the tests may make none
         yield
         return

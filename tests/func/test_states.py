@@ -22,9 +22,9 @@ from hypothesis.strategies import integers
 from pgrepl_lib import Cluster
 from tests.conftest import PATIENCE, MakeCluster
 
-from .disks import mounted
+from .disks import disk_of_its_own, mounted
 from .operated import again, make
-from .states import ROOM, States
+from .states import ON_ITS_OWN_DISK, ROOM, States
 
 SEED = int(os.environ.get("PGREPL_SEED", "1"))
 # Seeds of two steps: the disk is full or a replica cut off while commits are to wait; then the primary dies.
@@ -45,7 +45,8 @@ def disk(workdir: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def cluster(engine_name: str, open_with: MakeCluster, disk: Path) -> Iterator[Cluster]:
     made = make(open_with, engine_name, workdir=str(disk))
-    yield made
+    with disk_of_its_own(made, ON_ITS_OWN_DISK, ROOM):
+        yield made
     again(made, open_with).remove(confirm=True)
 
 
