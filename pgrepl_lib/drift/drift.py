@@ -125,7 +125,8 @@ def consumers(cluster: AnyCluster) -> list[Text]:
 def _of_instance(
     name: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[Difference]:
-    if before["running"] and not now["running"]:
+    ended = before["running"] and not now["running"]
+    if ended and now["role"] != "fenced":  # that one stands until it is brought back
         remedy = t("`pgrepl run` starts it")
         yield Difference(name, t("the server"), t("running"), t("not running"), remedy)
     elif (before["role"] == "primary") != (now["role"] == "primary") and now["running"]:

@@ -158,7 +158,7 @@ def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(
         assert awaited(reopen()) == ""
     begun = Switchover(reopen(), "replica")
     begun.prepare()
-    cluster.instance("replica").kill()
+    cluster.engine.kill("replica").do(print)
     back = named(refused("switchover", cluster).stderr, "--cancel")
     assert copied(back).returncode == 0
     now = reopen()
@@ -296,10 +296,11 @@ def test_what_was_done_when_its_runner_was_killed_is_done(cluster: Cluster, reop
     killed_at_its_end(cluster, Switchover(cluster, "replica").run)
     done("switchover", cluster)
     assert "nothing was left to do" in done("switchover --to replica", cluster)
-    cluster.instance("replica").kill()
+    cluster.engine.kill("replica").do(print)
     killed_at_its_end(now := reopen(), Failover(now, "replica-2").run)
     done("failover --force", cluster)
     done("failover --to replica-2", cluster)
+    assert failed_checks(reopen(), "drift") == {}, "a fenced one may stand"
     killed_at_its_end(now := reopen(), Rejoin(now, "replica", full_copy=True).run)
     now.engine.stop("replica").do(print)
     done("rejoin replica", cluster)
