@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -243,14 +244,16 @@ def sync(
     )
 
 
-def _give_plan(as_json: bool, steps: list[tuple[str, Any]], losses: list[str]) -> None:
-    plan = [
-        {"title": title, "commands": [str(c) for c in action.commands]} for title, action in steps
-    ]
-    lines = [
-        f"{n}. {s['title']}" + "".join(f"\n   $ {c}" for c in s["commands"])
-        for n, s in enumerate(plan, 1)
-    ]
+def _give_plan(
+    as_json: bool, steps: Sequence[tuple[str, Sequence[object], str]], losses: list[str]
+) -> None:
+    plan: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for title, commands, diff in steps:
+        plan.append({"title": title, "commands": [str(c) for c in commands], "diff": diff})
+        lines.append(f"{len(plan)}. {title}")
+        lines += [f"   $ {command}" for command in commands]
+        lines += [f"   {line}" for line in diff.splitlines()]
     give(as_json, plan, "\n".join(lines))
     for line in (*losses, "nothing was changed"):
         terminal.tell(line)

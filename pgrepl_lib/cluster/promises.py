@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..doors import files, show
-from ..engine.action import CONFIGURATION, Action, Tell
+from pathlib import Path
+
+from ..doors import show
+from ..engine.action import CONFIGURATION, Action
+from ..engine.edit import Edit
 from ..errors import ParameterError
 from ..postgres import conf
 from ..postgres.confirmation import METHOD, waited_for
@@ -12,28 +15,32 @@ from .project import Project
 from .server import Server
 from .topology import application_name
 
+BLOCK = "synchronous"
+
 
 def standbys(cluster: Project, primary: str) -> list[str]:
     """The names that the others have towards this primary; also those that do not stream now."""
     return [application_name(n) for n in cluster.topology.names if n != primary]
 
 
-def wanted(text: str, method: str, names: list[str]) -> str:
-    """The text of a file with the promise to these standbys; method "": with none."""
-    if not method:
-        return conf.without_block(text, "synchronous")
-    quoted = ", ".join(f'"{n}"' for n in names)
-    return conf.with_block(
-        text,
-        "synchronous",
-        conf.setting_lines({"synchronous_standby_names": f"{method} ({quoted})"}),
-    )
+def edit(folder: Path, primary: str, method: str, names: list[str]) -> Edit:
+    """The promise to these standbys in an instance's file; method "": none."""
+    lines = None
+    if method:
+        quoted = ", ".join(f'"{n}"' for n in names)
+        lines = conf.setting_lines({"synchronous_standby_names": f"{method} ({quoted})"})
+    return Edit(folder, f"{primary}/{CONFIGURATION[0]}", {BLOCK: lines})
+
+
+def recorded_edit(cluster: Project, primary: str) -> Edit:
+    """The same with the promise of `cluster.json`."""
+    names = standbys(cluster, primary)
+    return edit(cluster.folder, primary, cluster.topology.synchronous, names)
 
 
 def as_promised(cluster: Project, text: str) -> str:
     """The text of the primary's file with the promise of `cluster.json`, whoever took it out."""
-    names = standbys(cluster, cluster.topology.primary)
-    return wanted(text, cluster.topology.synchronous, names)
+    return recorded_edit(cluster, cluster.topology.primary).after(text)
 
 
 def keep(cluster: Project, primary: str) -> None:
@@ -53,28 +60,14 @@ def keep(cluster: Project, primary: str) -> None:
 def _held_by(cluster: Project, name: str) -> str:
     """The promise in an instance's own file, as pgrepl wrote it there; empty for none."""
     text = cluster.text_of(cluster.folder / name / CONFIGURATION[0])
-    setting = conf.settings_of_block(text, "synchronous").get("synchronous_standby_names", "")
+    setting = conf.settings_of_block(text, BLOCK).get("synchronous_standby_names", "")
     found = METHOD.match(setting)
     return found[0] if found else ""
 
 
 def action(instance: Server, method: str, names: list[str]) -> Action:
     """Write it into an instance's file, or take it out, and let the server read it."""
-    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-
-    def done() -> bool:
-        text = path.read_text("utf-8")
-        return text == wanted(text, method, names) and not instance.stale()
-
-    def do(tell: Tell) -> None:
-        files.write_atomic(path, wanted(path.read_text("utf-8"), method, names))
-        restarts.take_over(instance)
-
-    return Action(
-        (f"patch {instance.name}/{CONFIGURATION[0]}", *restarts.reload_action(instance).commands),
-        do,
-        done,
-    )
+    return restarts.edited(instance, edit(instance.cluster.folder, instance.name, method, names))
 
 
 def require_enough_left(cluster: Project, name: str) -> None:

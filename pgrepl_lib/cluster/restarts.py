@@ -12,15 +12,15 @@ import os
 import re
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from ..doors import db, files
+from ..doors import db
 from ..doors.command import silently
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.edit import Edit
 from ..errors import PgreplError
 from ..postgres import conf
 
@@ -137,6 +137,20 @@ def reload_action(instance: Server) -> Action:
     return Action((command,), do, lambda: not instance.stale())
 
 
+def edited(instance: Server, edit: Edit) -> Action:
+    """An edit that its running server takes over at once."""
+    reload = reload_action(instance)
+
+    def do(tell: Tell) -> None:
+        edit.write()
+        take_over(instance)
+
+    def done() -> bool:
+        return edit.done() and reload.done()
+
+    return Action((edit, *reload.commands), do, done)
+
+
 def follows(instance: Server) -> bool:
     """Whether it streams where it is a replica, and has no other limits than it needs."""
     if instance.name in instance.cluster.topology.upstreams and not instance.streams()[0]:
@@ -165,8 +179,7 @@ def release(instance: Server) -> None:
     """Back to its own limits, where they are enough and it knows that they are."""
     if not superfluous(instance):
         return
-    path = _file(instance)
-    files.write_atomic(path, conf.without_block(path.read_text("utf-8"), BLOCK))
+    _edit(instance, None).write()
     take_over(instance)
     if instance.is_replica:
         instance.wait_streaming()
@@ -198,13 +211,11 @@ def hold(replica: Server, needed: Limits) -> None:
 
 def _raise(instance: Server, needed: Limits) -> bool:
     """Write these limits where they are higher than those written; whether it changed a thing."""
-    path = _file(instance)
     had = _raised(instance)
     wanted = _higher(had, needed)
     if wanted == had:
         return False
-    text = path.read_text("utf-8")
-    files.write_atomic(path, conf.with_block(text, BLOCK, conf.setting_lines(wanted)))
+    _edit(instance, wanted).write()
     return True
 
 
@@ -239,16 +250,21 @@ def _again(instance: Server) -> None:
 
 def _raised(instance: Server) -> Limits:
     """What its block holds."""
-    found = conf.settings_of_block(_file(instance).read_text("utf-8"), BLOCK)
+    found = conf.settings_of_block(_text(instance), BLOCK)
     return {name: int(value) for name, value in found.items()}
 
 
 def _lines_of_block(instance: Server) -> tuple[int, int]:
     """The numbers of the block's first and last line, as the server counts them."""
-    lines = _file(instance).read_text("utf-8").split("\n")
+    lines = _text(instance).split("\n")
     marks = [number for number, line in enumerate(lines, 1) if line in conf.marks(BLOCK)]
     return marks[0], marks[-1]
 
 
-def _file(instance: Server) -> Path:
-    return instance.cluster.folder / instance.name / CONFIGURATION[0]
+def _edit(instance: Server, limits: Limits | None) -> Edit:
+    lines = conf.setting_lines(limits) if limits else None
+    return Edit(instance.cluster.folder, f"{instance.name}/{CONFIGURATION[0]}", {BLOCK: lines})
+
+
+def _text(instance: Server) -> str:
+    return (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ..doors import answer, db
+from ..doors import answer, db, files
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
@@ -88,7 +88,7 @@ class Server:
 
     def has_file(self, file: str) -> bool:
         """Whether its folder holds this configuration file."""
-        return (self.cluster.folder / self.name / file).exists()
+        return files.there(self.cluster.folder / self.name / file)
 
     def mode_of(self, file: str) -> int:
         """The mode of a configuration file in its folder."""

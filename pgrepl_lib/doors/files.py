@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,8 @@ from ..errors import EnvironmentLacking, StepFailed
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
 MOST = 64 * 1024**2  # bytes that are read into memory at once; ours are far fewer
+
+_AHEAD: ContextVar[dict[Path, str] | None] = ContextVar("_AHEAD", default=None)
 
 
 @contextmanager
@@ -127,6 +130,34 @@ def content(path: Path) -> bytes:
     if len(found) > MOST:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return found
+
+
+@contextmanager
+def looking_ahead() -> Iterator[None]:
+    """In the block, texts that are `foreseen` are read in place of what the disk has."""
+    token = _AHEAD.set({})
+    try:
+        yield
+    finally:
+        _AHEAD.reset(token)
+
+
+def foresee(path: Path, text: str) -> None:
+    """Let a file have this text for whoever looks ahead; the disk stays as it is."""
+    if (ahead := _AHEAD.get()) is not None:
+        ahead[path] = text
+
+
+def text(path: Path) -> str:
+    """A text file of ours; empty where there is none."""
+    if path in (ahead := _AHEAD.get() or {}):
+        return ahead[path]
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def there(path: Path) -> bool:
+    """Whether there is such a file."""
+    return path in (_AHEAD.get() or {}) or path.exists()
 
 
 def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:

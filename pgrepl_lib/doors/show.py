@@ -12,7 +12,7 @@ from ..words.language import in_notebook
 from ..words.legible import legible
 from ..words.text import t
 from . import terminal
-from .command import Command, silently
+from .command import silently
 from .wait import telling
 
 WIDTH = 92
@@ -36,7 +36,7 @@ def note(text: str) -> None:
         terminal.tell(text)
 
 
-def step(title: str, outcome: str, commands: Sequence[Command | str], diff: str = "") -> None:
+def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -> None:
     """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit.
 
     Outside a notebook it is told on standard error: progress, not a result.

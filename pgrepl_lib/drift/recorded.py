@@ -25,6 +25,7 @@ from ..cluster.project import Project
 from ..cluster.topology import NAME
 from ..doors import files
 from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.edit import Edit
 from ..errors import StepFailed
 from ..journal import audit
 from ..postgres import conf
@@ -171,30 +172,29 @@ def merged(recorded: Any, before: Any, now: Any) -> Any:
     return {k: v for k, v in made.items() if v is not ABSENT}
 
 
-def restoring(cluster: AnyCluster) -> tuple[Action, str]:
-    """Put the configuration files back as they are recorded, their modes and those of the passwords' files too; the diff."""
+def restoring(cluster: AnyCluster) -> Action:
+    """Put the configuration files back as they are recorded, with their modes and those of the passwords' files."""
     found = list(astray(cluster))
     names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
+    edits = [
+        Edit(cluster.folder, names[path], {}, text, mode)
+        for path, text, mode in found
+        if text is not None
+    ]
 
     def do(tell: Tell) -> None:
-        for path, text, mode in found:
-            if text is not None:
-                files.write_atomic(path, text, mode)
-            path.chmod(
-                mode
-            )  # a file that needs no more stays as old as it is: no server has to read it again
+        for edit in edits:
+            edit.write()
+        for path, _, mode in found:  # one whose text stays is as old as it was: no server reads it
+            path.chmod(mode)
 
     modes = tuple(
         f"chmod {mode:o} {names[path]}"
         for path, _, mode in found
         if path.exists() and _mode(path) != mode
     )
-    diff = "".join(
-        conf.diff(_text(path), text, names[path]) for path, text, _ in found if text is not None
-    )
-    return Action(
-        (f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. .", *modes), do, lambda: not found, anew=()
-    ), diff
+    copied = f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. ."
+    return Action((*edits, *modes) if found else (copied,), do, lambda: not found, anew=())
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:

@@ -11,9 +11,8 @@ from ..cluster import restarts
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..doors import db
-from ..doors.command import Command
 from ..doors.wait import wait_until
-from ..engine.action import Action, Tell
+from ..engine.action import Action, Shown, Tell
 from ..errors import EnvironmentLacking
 from ..postgres.conf import masked
 from ..words.text import t
@@ -93,7 +92,7 @@ def settings_action(instance: Server) -> Action:
         return _astray(instance) == ([], False)
 
     statements, restart = _astray(instance)
-    commands: list[Command | str] = [
+    commands: list[Shown] = [
         engine.client(name, "psql", "-c", f"{s.as_string()};") for s in statements
     ]
     if statements:

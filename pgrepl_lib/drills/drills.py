@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from ..cluster import restarts
-from ..doors import db, files
+from ..doors import db
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed
 from ..postgres import conf
 from ..steps.replicas import rebuild
@@ -29,9 +29,7 @@ def cut(
     params, network = cluster.params, cluster.engine.rule_network()
     lines = conf.hba_lines(params.replication_user, network, "reject")
     terminate = "select pg_terminate_backend(pid) from pg_stat_replication;"
-    edit, diff = _block(
-        cluster, CONFIGURATION[1], lambda text: conf.with_block(text, BLOCK, lines, first=True)
-    )
+    edit = _block(cluster, CONFIGURATION[1], lines)
     command = cluster.engine.client(cluster.primary.name, "psql", "-c", terminate)
 
     def do(tell: Tell) -> None:
@@ -43,12 +41,12 @@ def cut(
             seconds=20,
         )
 
-    return cluster.perform(title, Action((*edit.commands, command), do, edit.done), diff=diff)
+    return cluster.perform(title, Action((*edit.commands, command), do, edit.done))
 
 
 def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
     """Step: take the refusal back, and wait until every running replica streams again."""
-    edit, diff = _block(cluster, CONFIGURATION[1], lambda text: conf.without_block(text, BLOCK))
+    edit = _block(cluster, CONFIGURATION[1], None)
 
     def do(tell: Tell) -> None:
         edit.do(tell)
@@ -56,7 +54,7 @@ def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
             if cluster.engine.running(replica.name):
                 replica.wait_streaming()
 
-    return cluster.perform(title, Action(edit.commands, do, edit.done), diff=diff)
+    return cluster.perform(title, Action(edit.commands, do, edit.done))
 
 
 def start(cluster: Cluster, name: str, title: str = "Start {} by hand") -> str:
@@ -78,14 +76,9 @@ def limit_slots(
     cluster: Cluster, size: str, title: str = "Limit the WAL that slots may hold"
 ) -> str:
     """Step: `max_slot_wal_keep_size`, and no `wal_keep_size` beside it; "" takes it back."""
-    lines = conf.setting_lines({"max_slot_wal_keep_size": size, "wal_keep_size": "0"})
-    change = (
-        (lambda t: conf.with_block(t, BLOCK, lines))
-        if size
-        else (lambda t: conf.without_block(t, BLOCK))
-    )
-    edit, diff = _block(cluster, CONFIGURATION[0], change)
-    return cluster.perform(title, edit, diff=diff)
+    settings = {"max_slot_wal_keep_size": size, "wal_keep_size": "0"}
+    lines = conf.setting_lines(settings) if size else None
+    return cluster.perform(title, _block(cluster, CONFIGURATION[0], lines))
 
 
 def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the primary") -> str:
@@ -158,26 +151,10 @@ def try_to_write(cluster: Cluster, name: str) -> str:
         return f"SQLSTATE {error.sqlstate}"
 
 
-def _block(
-    cluster: Cluster, file: str, change: Callable[[str], str]
-) -> tuple[Action, Callable[[], str]]:
-    """An edit of the primary's file, read by the server at once; and its diff."""
-    name = f"{cluster.primary.name}/{file}"
-    path = cluster.folder / name
-
-    def do(tell: Tell) -> None:
-        files.write_atomic(path, change(path.read_text("utf-8")))
-        restarts.take_over(cluster.primary)
-
-    def done() -> bool:
-        return path.read_text("utf-8") == change(path.read_text("utf-8"))
-
-    def diff() -> str:
-        return conf.diff(path.read_text("utf-8"), change(path.read_text("utf-8")), name)
-
-    return Action(
-        (f"patch {name}", *restarts.reload_action(cluster.primary).commands), do, done
-    ), diff
+def _block(cluster: Cluster, file: str, lines: list[str] | None) -> Action:
+    """The drills' block in the primary's file, or none, read by the server at once."""
+    name = cluster.primary.name
+    return restarts.edited(cluster.primary, Edit(cluster.folder, f"{name}/{file}", {BLOCK: lines}))
 
 
 def _received(cluster: Cluster) -> tuple[bool, str]:

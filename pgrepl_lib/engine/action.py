@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..doors.command import Command
+from .edit import Edit, diffs
 
 PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
@@ -14,6 +15,7 @@ CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
 PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
 SILENCE = 3600.0  # seconds: a copy is flushed to the disk without a word, however large it is
 Tell = Callable[[str], None]
+Shown = Command | Edit | str
 
 
 def temporary_of(name: str) -> str:
@@ -33,10 +35,31 @@ class Action:
     a cluster that is built from nothing, where the commands also take somebody's changes back; None: the commands.
     """
 
-    commands: tuple[Command | str, ...]
+    commands: tuple[Shown, ...]
     do: Callable[[Tell], object]
     done: Callable[[], bool] = lambda: False
-    anew: tuple[Command | str, ...] | None = None
+    anew: tuple[Shown, ...] | None = None
+
+    @property
+    def edits(self) -> list[Edit]:
+        """The files that it changes."""
+        return [c for c in self.commands if isinstance(c, Edit)]
+
+    def typed(self) -> tuple[Shown, ...]:
+        """Its commands, without edits that would take out what is not there."""
+        return tuple(c for c in self.commands if not (isinstance(c, Edit) and c.idle()))
+
+    def pending(self) -> tuple[Shown, ...]:
+        """Its commands, without edits that have been made already."""
+        return tuple(c for c in self.commands if not (isinstance(c, Edit) and c.done()))
+
+    def diff(self) -> str:
+        """What its edits change now: to be asked before it is done."""
+        return diffs(self.edits)
+
+    def adds(self) -> str:
+        """What its edits add to the files as the server made them: to be asked once it is done."""
+        return "".join(edit.adds() for edit in self.edits)
 
     @classmethod
     def sequence(cls, actions: Sequence[Action], done: Callable[[], bool] | None = None) -> Action:

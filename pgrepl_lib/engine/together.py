@@ -1,4 +1,7 @@
-"""Actions side by side, in threads: what they wait for is PostgreSQL's work, not ours."""
+"""How an action ends, told instead of raised; also of several side by side, in threads.
+
+What they wait for is PostgreSQL's work, not ours.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +12,67 @@ from dataclasses import dataclass, field, replace
 
 from ..doors.command import Command, Completed, transcript
 from ..doors.wait import telling
-from .action import Action, Tell
+from .action import Action, Shown, Tell
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one action ended: outcome, the diff asked for before it, seconds, what ran, and the error where it failed."""
+    """How one action ended: "changed", "unchanged", "failed" or "interrupted".
+
+    commands, shown: what a person would type for it, with and without edits that had been made
+    before. diff: what its edits changed. ran: the programs. error: why it ended early.
+    """
 
     outcome: str
-    diff: str
-    seconds: float
+    commands: tuple[Shown, ...] = ()
+    shown: tuple[Shown, ...] = ()
+    diff: str = ""
+    seconds: float = 0.0
     ran: list[tuple[Command, Completed]] = field(default_factory=list)
     error: BaseException | None = None
 
 
-def together(
-    actions: Sequence[tuple[Action, Callable[[], str]]], at_once: int, tell: Tell
-) -> list[Result]:
-    """Do all of them, at most so many at once; progress is told by this thread, which alone may show something.
+def attempt(action: Action, do: Callable[[], object]) -> Result:
+    """Do an action unless it is done. do: how, with what shows its progress."""
+    started, commands = time.monotonic(), action.typed()
+    before = Result("failed", commands, commands, action.diff())
+    pending = action.pending()
+    try:
+        if action.done():
+            return replace(before, outcome="unchanged", diff="", seconds=time.monotonic() - started)
+        with transcript() as ran:
+            before = replace(before, ran=ran, shown=pending)
+            do()
+        ended = replace(before, outcome="changed")
+    except KeyboardInterrupt as error:
+        ended = replace(before, outcome="interrupted", error=error)
+    except Exception as error:
+        ended = replace(before, error=error)
+    return replace(ended, seconds=time.monotonic() - started)
 
-    Interrupted, it begins no other, and returns how those that had begun ended once their programs have.
+
+def together(actions: Sequence[Action], at_once: int, tell: Tell) -> list[Result]:
+    """Do all of them, at most so many at once; this thread alone tells the progress.
+
+    Interrupted, it begins no other, and returns how those that had begun ended once their programs
+    have.
     """
     said: dict[int, str] = {}
 
     def one(number: int) -> Result:
-        action, diff = actions[number]
-        started, text = time.monotonic(), diff()
-
         def say(line: str) -> None:
             said[number] = line
 
-        with transcript() as ran, telling(say):
-            try:
-                if action.done():
-                    return Result("unchanged", text, time.monotonic() - started)
-                action.do(say)
-                return Result("changed", text, time.monotonic() - started, ran)
-            except Exception as error:
-                return Result("failed", text, time.monotonic() - started, ran, error)
+        with telling(say):
+            return attempt(actions[number], lambda: actions[number].do(say))
 
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(one, n) for n in range(len(actions))]
         tell("…")  # always once, so that a notebook's output does not depend on how fast it was
         try:
             while wait(futures, timeout=0.5).not_done:
-                tell(
-                    f"{sum(f.done() for f in futures)}/{len(futures)} · {' · '.join(said.values())}"
-                )
+                done = sum(f.done() for f in futures)
+                tell(f"{done}/{len(futures)} · {' · '.join(said.values())}")
         except KeyboardInterrupt as error:
             pool.shutdown(cancel_futures=True)
             results = [_interrupted(f, error) for f in futures]
@@ -67,9 +84,9 @@ def together(
 
 def _interrupted(future: Future[Result], error: KeyboardInterrupt) -> Result:
     """How an action ended that was interrupted, unless it was done before."""
-    result = Result("interrupted", "", 0, error=error) if future.cancelled() else future.result()
-    return (
-        replace(result, outcome="interrupted", error=error)
-        if result.outcome == "failed"
-        else result
-    )
+    if future.cancelled():
+        return Result("interrupted", error=error)
+    result = future.result()
+    if result.outcome == "failed":
+        return replace(result, outcome="interrupted", error=error)
+    return result

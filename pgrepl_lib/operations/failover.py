@@ -8,16 +8,17 @@ import pandas
 
 from ..cluster import promises, restarts
 from ..cluster.changes import left, outdated, promotion
-from ..doors import db, files, show
+from ..doors import db, show
 from ..doors.answer import Answer, Kind
 from ..doors.command import silently
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import CONFIGURATION, NOTHING, Action, Tell
+from ..engine.edit import Edit
 from ..errors import StepFailed
 from ..postgres import conf
 from ..postgres.conf import FENCE
 from ..postgres.recovery import Replay
 from ..steps.replicas import move_action
-from ..steps.standby import write_standby
+from ..steps.standby import standby_action
 from .choosing import answer_of, can_start, choice_is_open, earlier, more
 from .rejoin.partial import let_follow
 from .rolechange import RoleChange, Step, candidate, refuse
@@ -263,18 +264,11 @@ class Failover(RoleChange):
     def _reject_action(self) -> Action:
         """Nor may a replica that still follows it receive what the new primary does not have."""
         user, network = self.cluster.params.replication_user, self.cluster.engine.rule_network()
-        path = self.cluster.folder / self.old.name / CONFIGURATION[1]
         lines = conf.hba_lines(user, network, "reject")
-
-        def do(tell: Tell) -> None:
-            if path.exists():  # without it, nothing starts with these rules
-                text = conf.with_block(path.read_text("utf-8"), FENCE, lines, first=True)
-                files.write_atomic(path, text)
-
-        def done() -> bool:
-            return not path.exists() or FENCE in path.read_text("utf-8")
-
-        return Action((f"patch {self.old.name}/{path.name}",), do, done)
+        edit = Edit(self.cluster.folder, f"{self.old.name}/{CONFIGURATION[1]}", {FENCE: lines})
+        if not edit.path.exists():  # without it, nothing starts with these rules
+            return NOTHING
+        return Action((edit,), lambda tell: edit.write(), edit.done)
 
     def promote_action(self) -> Action:
         """Slots for the others first, and everything received is replayed."""
@@ -310,7 +304,7 @@ class Failover(RoleChange):
 
     def _leave(self, other: Instance, why: str) -> None:
         """It cannot follow, and is not waited for; its data stay as they are."""
-        write_standby(other, self.new)
+        standby_action(other, self.new).do(silently)
         self.cluster.topology.upstreams[other.name] = self.new.name
         self.cluster.record()
         way = left.remedy(self.cluster.engine, other.name)

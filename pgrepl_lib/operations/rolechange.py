@@ -12,11 +12,10 @@ from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import db, files, show
 from ..doors.answer import DECISION_SECONDS, Kind
-from ..doors.command import Command
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import CONFIGURATION, Action, Shown, Tell
+from ..engine.edit import Edit
 from ..errors import ParameterError, PgreplError, StepFailed
-from ..postgres import conf
 from ..steps import bystanders
 from ..steps.replicas import move_action
 from . import taking_back
@@ -83,10 +82,16 @@ class RoleChange:
             for step, title in self._titles(titles).items():
                 getattr(self, step)(title)
 
-    def plan(self, **titles: str) -> list[Step]:
-        """The steps that `run` would do now, in order; changes nothing. titles: as in `run`."""
+    def plan(self, **titles: str) -> list[tuple[str, tuple[Shown, ...], str]]:
+        """Each step that `run` would do now: title, commands, diff. titles: as in `run`."""
         self.require()
-        return self.steps(self._titles(titles))
+        planned = []
+        with files.looking_ahead():
+            for title, action in self.steps(self._titles(titles)):
+                planned.append((title, action.pending(), action.diff()))
+                for edit in action.edits:
+                    edit.foresee()
+        return planned
 
     def require(self) -> None:
         """Raise `StepFailed` that names what speaks against it; nothing was changed."""
@@ -184,9 +189,10 @@ class RoleChange:
     def slots_action(self, followers: list[Instance]) -> Action:
         """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
         made = [self.new.slot_action(f.slot) for f in followers]
-        names = promises.standbys(self.cluster, self.new.name)
-        promise = self.cluster.topology.synchronous
-        return Action.sequence([*made, promises.action(self.new, promise, names)])
+        promise = promises.recorded_edit(self.cluster, self.new.name)
+        if not promise.idle():
+            made.append(restarts.edited(self.new, promise))
+        return Action.sequence(made)
 
     def promote_action(self) -> Action:
         """`pg_promote`, and the record of who is the primary now."""
@@ -207,7 +213,7 @@ class RoleChange:
 
         return Action(self._promote_commands(), do, done)
 
-    def _promote_commands(self) -> tuple[Command | str, ...]:
+    def _promote_commands(self) -> tuple[Shown, ...]:
         """What a person would type: the server is told, then awaited while it replays."""
         engine, name = self.cluster.engine, self.new.name
         promote = engine.client(name, "psql", "-c", "select pg_promote(false);")
@@ -298,16 +304,15 @@ class RoleChange:
 
         Without that checkpoint, `pg_rewind` up to 15 would take it for a server of the old timeline.
         """
-        name = f"{self.new.name}/{CONFIGURATION[0]}"
-        path = self.cluster.folder / name
+        edit = Edit(self.cluster.folder, f"{self.new.name}/{CONFIGURATION[0]}", {"standby": None})
 
         def do(tell: Tell) -> None:
-            files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+            edit.write()
             restarts.take_over(self.new)
             db.checkpoint(self.new.address)
 
         checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")
-        return Action((f"patch {name}", checkpoint), do)
+        return Action((edit, checkpoint), do)
 
 
 def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:

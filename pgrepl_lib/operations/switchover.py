@@ -16,7 +16,7 @@ from ..errors import PgreplError, StepFailed
 from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Replay
 from ..steps import bystanders
-from ..steps.standby import standby_commands, write_standby
+from ..steps.standby import standby_action
 from . import hindrances
 from .hindrances import Hindrance
 from .rolechange import RoleChange, Step, candidate, refuse
@@ -152,18 +152,14 @@ class Switchover(RoleChange):
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
         place = self.cluster.engine.join(self.new.name)
+        follows = standby_action(self.old, self.new, promises_on=True)
 
         def do(tell: Tell) -> None:
-            if not place.done():
-                place.do(tell)
-            slots.do(tell)
-            write_standby(self.old, self.new)
+            Action.sequence([place, slots]).do(tell)
+            follows.do(tell)
 
-        return Action(
-            (*place.commands, *slots.commands, *standby_commands(self.old)),
-            do,
-            self._past_preparing,
-        )
+        commands = (*place.commands, *slots.commands, *follows.commands)
+        return Action(commands, do, self._past_preparing)
 
     def _past_preparing(self) -> bool:
         """Whether the chosen one was told to become the primary: all was prepared before."""
@@ -235,10 +231,11 @@ class Switchover(RoleChange):
         return [o for o in self.cluster.replicas if o.name not in both and o.upstream.name in both]
 
     def _old_follows_action(self) -> Action:
-        engine_start = self.cluster.engine.start(self.old.name)
+        follows = standby_action(self.old, self.new)
+        commands = (*follows.commands, *self.cluster.engine.start(self.old.name).commands)
 
         def do(tell: Tell) -> None:
-            write_standby(self.old, self.new)
+            follows.do(tell)
             self.old.start_action().do(tell)
 
         def done() -> bool:
@@ -246,8 +243,7 @@ class Switchover(RoleChange):
                 return True
             return self.promoted and self.old.start_action().done()
 
-        action = Action(engine_start.commands, do, done)
-        return bystanders.not_needed(action, self._leave_old)
+        return bystanders.not_needed(Action(commands, do, done), self._leave_old)
 
     def _leave_old(self, why: str) -> None:
         """It does not come back now: it is fenced already, and so it is recorded."""

@@ -13,9 +13,8 @@ from ..cluster import promises
 from ..cluster.changes import outdated
 from ..doors import db
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import Action, Tell
 from ..errors import ParameterError, StepFailed
-from ..postgres import conf
 from ..postgres.confirmation import COMMITS, METHOD, seen, waited_for
 from ..postgres.sessions import CONFIRMED
 
@@ -61,12 +60,11 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
         _wait_taken_over(cluster, method, names)
         promise()
 
-    done = lambda: act.done() and cluster.topology.synchronous == method  # noqa: E731
-    path = cluster.folder / cluster.primary.name / CONFIGURATION[0]
-    text = path.read_text("utf-8")
-    diff = conf.diff(text, promises.wanted(text, method, names), f"{path.parent.name}/{path.name}")
-    title = title or (f"Commits wait for {method}" if method else "Commits wait for no replica")
-    return cluster.perform(title, Action(act.commands, do, done), diff=lambda: diff)
+    def done() -> bool:
+        return act.done() and cluster.topology.synchronous == method
+
+    title = title or f"Commits wait for {method or 'no replica'}"
+    return cluster.perform(title, Action(act.commands, do, done))
 
 
 def require_method(cluster: Cluster, method: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,9 +10,10 @@ import psycopg
 from ..checks import slots
 from ..cluster import promises, restarts
 from ..cluster.changes import promotion
-from ..doors import files, show
+from ..doors import show
 from ..doors.command import silently
 from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed, first_line
 from ..postgres import conf
 
@@ -23,35 +25,32 @@ def action(old: Instance, new: Instance) -> Action:
     """The old primary writes again, with every guarantee that it gave; the new one forgets."""
     cluster, engine = old.cluster, old.cluster.engine
     parts = [engine.stop(old.name), engine.allow_writes(old.name), engine.start(old.name)]
+    restored, forgets = _restored_files(old), promises.edit(cluster.folder, new.name, "", [])
 
     def do(tell: Tell) -> None:
         promotion.give_up(engine, cluster.topology, tell)
-        _restore_files(old)  # before it starts: its first commit waits for whom it shall
+        for edit in restored:  # before it starts: its first commit waits for whom it shall
+            edit.write()
         if not engine.life(old.name).ended and not engine.running(old.name):
             engine.start(old.name).do(tell)  # it is paused, and goes on
         if not old.runs_as_primary():
             _start(old, tell)
         restarts.take_over(old)
+        forgets.write()
         _forget(new)
 
-    patches = tuple(f"patch {old.name}/{file}" for file in CONFIGURATION)
-    return Action((*patches, *(c for part in parts for c in part.commands)), do)
+    commands = (c for part in parts for c in part.commands)
+    return Action((*restored, forgets, *commands), do)
 
 
-def _restore_files(old: Instance) -> None:
+def _restored_files(old: Instance) -> list[Edit]:
     """No upstream, nobody shut out, and the promise to synchronous replicas as it is recorded."""
-    cluster = old.cluster
-    settings, rules = (cluster.folder / old.name / file for file in CONFIGURATION)
-    names = promises.standbys(cluster, old.name)
-    before = settings.read_text("utf-8")
-    text = promises.wanted(before, cluster.topology.synchronous, names)
-    text = conf.without_block(text, "standby")
-    if text != before:
-        files.write_atomic(settings, text)
-    before = rules.read_text("utf-8")
-    text = conf.without_block(before, conf.FENCE)
-    if text != before:
-        files.write_atomic(rules, text)
+    promise = promises.recorded_edit(old.cluster, old.name)
+    settings = replace(promise, blocks={**promise.blocks, "standby": None})
+    return [
+        settings,
+        Edit(old.cluster.folder, f"{old.name}/{CONFIGURATION[1]}", {conf.FENCE: None}),
+    ]
 
 
 def _start(old: Instance, tell: Tell) -> None:
@@ -69,10 +68,6 @@ def _start(old: Instance, tell: Tell) -> None:
 
 def _forget(new: Instance) -> None:
     """Undo what was prepared on it; where it does not answer, that is only told."""
-    path = new.cluster.folder / new.name / CONFIGURATION[0]
-    if path.exists():
-        text = path.read_text("utf-8")
-        files.write_atomic(path, promises.wanted(text, "", []))
     try:
         if new.cluster.engine.running(new.name):
             restarts.take_over(new)

@@ -19,9 +19,11 @@ import psycopg
 from ..checks.checks import CHECKS
 from ..checks.outcome import Check
 from ..checks.preflight import Finding, findings
+from ..doors import files
 from ..doors.resources import NOTEBOOKS
 from ..drift import recorded
 from ..engine.action import TEMPORARY_PRIMARY, Action, temporary_of
+from ..engine.edit import Edit
 from ..errors import EnvironmentLacking, PgreplError, StepFailed
 from ..params import Params
 from ..steps.cluster import MAKE, Cluster
@@ -62,7 +64,6 @@ class Ahead:
     planned: list[Planned] = field(default_factory=list)
     chapter: str = ""
     cell: str = ""
-    texts: dict[Path, str] = field(default_factory=dict)
     modes: dict[Path, int] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     edited: set[str] = field(default_factory=set)
@@ -76,21 +77,17 @@ class Ahead:
             Planned(self.chapter, self.cell, kind, title, outcome, [str(c) for c in commands], diff)
         )
 
-    def leave(self, path: Path, text: str, mode: int | None = None) -> None:
-        """A configuration file would have this content, and its server would have to read it."""
-        self.texts[path] = text
-        self.edited.add(path.parent.name)
-        if mode is not None:
-            self.modes[path] = mode
+    def leave(self, edits: Sequence[Edit]) -> None:
+        """Files would be so, and their servers would have to read them."""
+        for edit in edits:
+            edit.foresee()
+            self.edited.add(edit.path.parent.name)
 
 
 class LookingInstance(Instance):
     """An instance as the steps before would leave it."""
 
     cluster: LookingCluster
-
-    def has_file(self, file: str) -> bool:
-        return self._path(file) in self.cluster.ahead.texts or super().has_file(file)
 
     def mode_of(self, file: str) -> int:
         found = self.cluster.ahead.modes.get(self._path(file))
@@ -111,7 +108,9 @@ class LookingInstance(Instance):
     def copy_configuration(self, file: str, title: str = "") -> str:
         outcome = super().copy_configuration(file, title)
         if outcome == WOULD_CHANGE:
-            self.cluster.ahead.leave(self._path(file), "", 0o600)
+            files.foresee(self._path(file), "")
+            self.cluster.ahead.modes[self._path(file)] = 0o600
+            self.cluster.ahead.edited.add(self.name)
         return outcome
 
     def start_temporary(self, title: str = "") -> str:
@@ -153,42 +152,21 @@ class LookingCluster(Cluster):
     ahead: Ahead
     _recorded_as_done = False
 
-    def perform(
-        self,
-        title: str,
-        action: Action,
-        *,
-        diff: Callable[[], str] = str,
-        adds: Callable[[], str] = str,
-        agreed: bool = False,
-    ) -> Outcome:
+    def perform(self, title: str, action: Action, *, agreed: bool = False) -> Outcome:
         self.refuse_unfinished()
-        outcome = UNCHANGED if self._done(action) else WOULD_CHANGE
-        self.ahead.add("step", title, outcome, action.commands, diff())
-        return Outcome(outcome)
+        if self._done(action):
+            self.ahead.add("step", title, UNCHANGED, action.typed())
+            return Outcome(UNCHANGED)
+        self.ahead.add("step", title, WOULD_CHANGE, action.pending(), action.diff())
+        self.ahead.leave(action.edits)
+        return Outcome(WOULD_CHANGE)
 
-    def perform_all(
-        self,
-        steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]],
-        *,
-        at_once: int,
-    ) -> list[Outcome]:
-        return [self.perform(title, action, diff=diff) for title, action, diff, _ in steps]
-
-    def edit(self, title: str, path: Path, block: str, change: Callable[[str], str]) -> str:
-        outcome = super().edit(title, path, block, change)
-        if outcome == WOULD_CHANGE:
-            self.ahead.leave(path, change(self.text_of(path)))
-        return outcome
-
-    def text_of(self, path: Path) -> str:
-        return self.ahead.texts[path] if path in self.ahead.texts else super().text_of(path)
+    def perform_all(self, steps: Sequence[tuple[str, Action]], *, at_once: int) -> list[Outcome]:
+        return [self.perform(title, action) for title, action in steps]
 
     def restore(self, title: str = "") -> str:
-        for path, text, mode in recorded.astray(self):
+        for path, _, mode in recorded.astray(self):
             self.ahead.modes[path] = mode
-            if text is not None:
-                self.ahead.leave(path, text)
         return super().restore(title)
 
     def start_temporary(self, title: str = "") -> str:
@@ -275,8 +253,9 @@ def plan(values: Mapping[str, Any], chapters: Sequence[str]) -> list[Planned]:
 
     token = MAKE.set(make)
     try:
-        for chapter in chapters:
-            _execute(chapter, given, ahead)
+        with files.looking_ahead():
+            for chapter in chapters:
+                _execute(chapter, given, ahead)
     finally:
         MAKE.reset(token)
     return ahead.planned

@@ -99,8 +99,7 @@ class Cluster(Steps[Instance]):
 
     def restore(self, title: str = "Take back what others have changed") -> str:
         """Step: configuration files and modes as the last run left them; pgrepl's own changes since then stay."""
-        action, diff = recorded.restoring(self)
-        return self.perform(title, action, diff=lambda: diff)
+        return self.perform(title, recorded.restoring(self))
 
     def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
         """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -16,7 +16,17 @@ from ..doors import db, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
 from ..drift import snapshot, undo
-from ..engine.action import NOTHING, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..engine.action import (
+    CONFIGURATION,
+    NOTHING,
+    PRIMARY,
+    TEMPORARY_PRIMARY,
+    Action,
+    Shown,
+    Tell,
+    temporary_of,
+)
+from ..engine.edit import Edit
 from ..errors import StepFailed
 from ..logins import logins
 from ..postgres import conf, progress
@@ -57,29 +67,17 @@ class Instance(Server):
         needed = limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
         lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit(
-            "postgresql.conf",
-            "settings",
-            title,
-            lambda text: conf.with_block(text, "settings", lines),
-        )
+        return self._edit(CONFIGURATION[0], "settings", lines, title)
 
     def allow_replication(self, title: str = "") -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, because the first match decides."""
         params, network = self.cluster.params, self.cluster.engine.rule_network()
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
-        change = lambda text: conf.with_block(text, "replication", lines, first=True)  # noqa: E731
-        return self._edit("pg_hba.conf", "replication", title, change)
+        return self._edit(CONFIGURATION[1], "replication", lines, title)
 
     def follow(self, upstream: Server, title: str = "") -> str:
         """Step: `primary_conninfo` and `primary_slot_name` in the replica's `postgresql.conf` (document, last section)."""
-        lines = self.standby_lines(upstream)
-        return self._edit(
-            "postgresql.conf",
-            "standby",
-            title,
-            lambda text: conf.with_block(text, "standby", lines),
-        )
+        return self._edit(CONFIGURATION[0], "standby", self.standby_lines(upstream), title)
 
     def standby_lines(self, upstream: Server) -> list[str]:
         """What makes a server that starts in recovery follow this upstream, over its own slot."""
@@ -294,7 +292,7 @@ class Instance(Server):
         topology = self.cluster.topology
         return self.name == topology.primary == PRIMARY and not topology.system_identifier
 
-    def start_commands(self, *, anew: bool = False) -> tuple[Command | str, ...]:
+    def start_commands(self, *, anew: bool = False) -> tuple[Shown, ...]:
         """What a person would type to start it and to wait until it answers or streams.
 
         anew: for a cluster that is built from nothing.
@@ -357,13 +355,10 @@ class Instance(Server):
 
         return Action((command,), do, lambda: probe()[0])
 
-    def _edit(self, file: str, block: str, title: str, change: Any) -> str:
-        return self.cluster.edit(
-            title or f"Edit {self.name}/{file}",
-            self.cluster.folder / self.name / file,
-            block,
-            change,
-        )
+    def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
+        edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})
+        action = Action((edit,), lambda tell: edit.write(), edit.done)
+        return self.cluster.perform(title or f"Edit {self.name}/{file}", action)
 
     def _run(self, *commands: Command) -> None:
         for command in commands:

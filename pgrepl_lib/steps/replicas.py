@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,14 +17,12 @@ from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres.limits import PARALLEL, limits
-from . import bystanders, own_lines, replacing
-from .standby import configuration_action, standby_commands, whole_action, write_standby
+from . import bystanders, replacing
+from .standby import configuration_action, standby_action, whole_action
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
-
-Prepared = tuple[str, Action, Callable[[], str], Callable[[], str]]
 
 
 def prepare_all(
@@ -54,14 +52,10 @@ def prepare_all(
     return outcomes
 
 
-def _whole_step(replica: Instance, title: str) -> Prepared:
-    """A replica's step of `prepare_all`, with what its file has of its own."""
+def _whole_step(replica: Instance, title: str) -> tuple[str, Action]:
+    """A replica's step of `prepare_all`."""
     action = slots.tidied(replica.cluster, replica, undo.renewed(replica, whole_action(replica)))
-    difference, addition = (
-        partial(own_lines.difference, replica),
-        partial(own_lines.addition, replica),
-    )
-    return title.format(replica.name), action, difference, addition
+    return title.format(replica.name), action
 
 
 def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Instance:
@@ -120,7 +114,7 @@ def _rebuilding_action(instance: Instance) -> Action:
     """The copy beside its data, exchange and start; where the copy fails, it is as it was."""
     engine, name = instance.cluster.engine, instance.name
     slot, copy = instance.upstream.slot_action(instance.slot), instance.replacing_action()
-    stop = engine.stop(name)
+    stop, configuration = engine.stop(name), configuration_action(instance)
 
     def do(tell: Tell) -> None:
         replacing.require_room(engine, name, instance.upstream.name)
@@ -134,12 +128,12 @@ def _rebuilding_action(instance: Instance) -> Action:
             if ran and replacing.forget_copy(engine, name, instance.cluster.mark(name)):
                 _start_again(instance)
             raise
-        configuration_action(instance).do(tell)
+        configuration.do(tell)
         undo.with_settings(instance, instance.start_action()).do(tell)
 
-    before, after = (stop, slot, copy), configuration_action(instance).commands
-    commands = (c for part in before for c in part.commands)
-    return Action((*commands, *after, *instance.start_commands()), do)
+    parts = (stop, slot, copy) if configuration.done() else (stop, slot, copy, configuration)
+    commands = (c for part in parts for c in part.commands)
+    return Action((*commands, *instance.start_commands()), do)
 
 
 def _start_again(instance: Instance) -> None:
@@ -232,11 +226,12 @@ def _left_slot(instance: Instance, why: str) -> None:
 def move_action(instance: Instance, target: Instance) -> Action:
     """Let a running replica stream from another instance, over a slot of its own there."""
     cluster, slot = instance.cluster, target.slot_action(instance.slot)
+    follows = standby_action(instance, target)
 
     def do(tell: Tell) -> None:
         if not slot.done():
             slot.do(tell)
-        write_standby(instance, target)
+        follows.do(tell)
         cluster.topology.upstreams[instance.name] = target.name
         cluster.record()
         if cluster.engine.running(instance.name):
@@ -248,11 +243,11 @@ def move_action(instance: Instance, target: Instance) -> Action:
             raise StepFailed(f"{instance.name} is {life}, and does not follow yet.", remedy=remedy)
 
     def done() -> bool:
-        follows = cluster.topology.upstreams.get(instance.name) == target.name
-        return follows and instance.streams()[0] and not instance.stale()
+        known = cluster.topology.upstreams.get(instance.name) == target.name
+        return known and instance.streams()[0] and not instance.stale()
 
     reload = restarts.reload_action(instance).commands
-    return Action((*slot.commands, *standby_commands(instance), *reload), do, done)
+    return Action((*slot.commands, *follows.commands, *reload), do, done)
 
 
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..cluster import promises
 from ..doors import files
-from ..doors.command import Command, silently
 from ..drift import undo
 from ..engine.action import CONFIGURATION, Action, Tell
-from ..postgres import conf
+from ..engine.edit import Edit
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -16,24 +17,23 @@ if TYPE_CHECKING:
 
 def whole_action(instance: Instance) -> Action:
     """Everything from the slot to streaming, as one action."""
-    start = lambda: undo.with_settings(instance, instance.start_action())  # noqa: E731 - only once there is data
+    copied = [*instance.copy_actions(), configuration_action(instance)]
+    commands = tuple(c for part in copied for c in part.commands)
+
+    def started() -> Action:
+        """Known only once there are data."""
+        return undo.with_settings(instance, instance.start_action())
 
     def do(tell: Tell) -> None:
-        for each in instance.copy_actions():
-            if not each.done():
-                each.do(tell)
-        configuration_action(instance).do(tell)
-        start().do(tell)
+        Action.sequence(copied[:-1]).do(tell)
+        copied[-1].do(tell)
+        started().do(tell)
 
     def done() -> bool:
-        return instance.prepared() and configuration_action(instance).done() and start().done()
+        return instance.prepared() and copied[-1].done() and started().done()
 
-    parts = [*instance.copy_actions(), configuration_action(instance)]
-    copied, start_commands = [c for p in parts for c in p.commands], instance.start_commands()
-    taken_back = undo.settings_action(instance).commands
-    return Action(
-        (*copied, *taken_back, *start_commands), do, done, anew=(*copied, *start_commands)
-    )
+    back, start = undo.settings_action(instance).commands, instance.start_commands()
+    return Action((*commands, *back, *start), do, done, anew=(*commands, *start))
 
 
 def bring_up_above(instance: Instance, tell: Tell) -> None:
@@ -47,48 +47,45 @@ def bring_up_above(instance: Instance, tell: Tell) -> None:
 
 def configuration_action(instance: Instance) -> Action:
     """The primary's files, with the replica's own upstream and slot."""
-    cluster = instance.cluster
-    source, target = cluster.folder / cluster.primary.name, cluster.folder / instance.name
-    shown = f"cp {source.name}/{CONFIGURATION[0]} {source.name}/{CONFIGURATION[1]} {target.name}/"
+    folder, source = instance.cluster.folder, instance.cluster.primary.name
+    pairs = [(folder / source / file, folder / instance.name / file) for file in CONFIGURATION]
+    shown = f"cp {' '.join(f'{source}/{file}' for file in CONFIGURATION)} {instance.name}/"
+    follows = standby_action(instance, instance.upstream)
+
+    def there() -> bool:
+        return all(target.exists() for _, target in pairs)
 
     def do(tell: Tell) -> None:
-        for file in CONFIGURATION:
-            if not (target / file).exists():
-                files.write_atomic(target / file, (source / file).read_text("utf-8"))
-        write_standby(instance, instance.upstream)
+        for original, target in pairs:
+            if not target.exists():
+                files.write_atomic(target, original.read_text("utf-8"))
+        follows.do(tell)
 
     def done() -> bool:
-        path = target / CONFIGURATION[0]
-        return all((target / f).exists() for f in CONFIGURATION) and path.read_text(
-            "utf-8"
-        ) == _standby(instance)
+        return there() and follows.done()
 
-    return Action((shown, *standby_commands(instance)), do, done)
+    return Action((shown, *follows.commands), do, done)
 
 
-def standby_commands(instance: Instance) -> tuple[Command | str, ...]:
-    """What a person would type for `write_standby`."""
-    password = instance.cluster.engine.give_password(instance.name)
-    return *password.commands, f"patch {instance.name}/{CONFIGURATION[0]}"
+def standby_action(instance: Instance, upstream: Instance, *, promises_on: bool = False) -> Action:
+    """`primary_conninfo` and `primary_slot_name` of a replica, and what it needs to log in there.
 
-
-def write_standby(instance: Instance, upstream: Instance) -> None:
-    """`primary_conninfo` and `primary_slot_name` of a replica, and nothing that only a primary has.
-
-    Also what its server needs to log in there. Who still is the primary keeps its synchronous promise.
+    promises_on: it is still the primary, and keeps its synchronous promise.
     """
-    Action.sequence([instance.cluster.engine.give_password(instance.name)]).do(silently)
-    path = instance.cluster.folder / instance.name / CONFIGURATION[0]
-    text = path.read_text("utf-8")
-    if instance.is_replica:
-        text = conf.without_block(text, "synchronous")
-    files.write_atomic(path, conf.with_block(text, "standby", instance.standby_lines(upstream)))
+    password = instance.cluster.engine.give_password(instance.name)
+    edit = standby_edit(instance, upstream, promises_on=promises_on)
+
+    def do(tell: Tell) -> None:
+        Action.sequence([password]).do(tell)
+        edit.write()
+
+    return Action((*password.commands, edit), do, edit.done)
 
 
-def _standby(instance: Instance) -> str:
-    text = (instance.cluster.folder / instance.name / CONFIGURATION[0]).read_text("utf-8")
-    return conf.with_block(
-        conf.without_block(text, "synchronous"),
-        "standby",
-        instance.standby_lines(instance.upstream),
-    )
+def standby_edit(instance: Instance, upstream: Instance, *, promises_on: bool = False) -> Edit:
+    """The same for its file alone, which has nothing else that only a primary has."""
+    cluster, file = instance.cluster, CONFIGURATION[0]
+    taken_out: dict[str, Sequence[str] | None] = {} if promises_on else {promises.BLOCK: None}
+    blocks = {**taken_out, "standby": instance.standby_lines(upstream)}
+    original = cluster.folder / cluster.primary.name / file
+    return Edit(cluster.folder, f"{instance.name}/{file}", blocks, begins_as=original)

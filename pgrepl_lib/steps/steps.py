@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ..cluster import state
 from ..cluster.changes import outdated, promotion, underway
 from ..cluster.members import Kind, Members
-from ..doors import files, show
-from ..doors.command import Command, Completed, transcript
+from ..doors import show
+from ..doors.command import Command, Completed
 from ..drift import recorded
 from ..engine.action import Action, Tell
-from ..engine.together import together
+from ..engine.together import Result, attempt, together
 from ..errors import CommandFailed, PgreplError, ProjectBusy, StepFailed
 from ..journal import audit
 from ..journal.chapter import cell_id
 from ..journal.lock import step_lock
-from ..postgres import conf
 from . import ask
 
 MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
@@ -84,111 +81,51 @@ class Steps(Members[Kind]):
         with self.holding(), recorded.following(self):
             yield
 
-    def perform(
-        self,
-        title: str,
-        action: Action,
-        *,
-        diff: Callable[[], str] = str,
-        adds: Callable[[], str] = str,
-        agreed: bool = False,
-    ) -> Outcome:
+    def perform(self, title: str, action: Action, *, agreed: bool = False) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
 
-        diff: the edit to show, asked for before the action is done. adds: asked for afterwards, what the edit as a whole
-        adds to the file as the server made it; recorded, so that an unchanged step can be replayed too. agreed: a person
-        who is asked before each step has been asked (`agree`).
+        agreed: a person who is asked before each step has been asked (`agree`).
         """
+
+        def do() -> None:
+            with show.progress(title) as tell:
+                action.do(tell)
+
         with self.working():
             self.refuse_unfinished()
             self._prepare_once()
-            started, shown = time.monotonic(), diff()
-            outcome: str = "failed"
-            ran: list[tuple[Command, Completed]] = []
-            cause: BaseException | None = None
-            try:
-                outcome = "unchanged" if action.done() else "changed"
-                if outcome == "changed":
-                    if ask.wanted() and not agreed:
-                        ask.confirm(title, action.commands, shown)
-                        started = time.monotonic()
-                    with show.progress(title) as tell, transcript() as ran:
-                        action.do(tell)
-            except KeyboardInterrupt as error:
-                outcome, cause = "interrupted", error
-                raise
-            except PgreplError as error:
-                outcome, cause = "failed", error
-                raise
-            except Exception as error:
-                outcome = "failed"
-                cause = StepFailed(
-                    f"{title}: {type(error).__name__}: {str(error).strip()[:300]}",
-                    remedy="correct the cause named above and run again",
-                )
-                raise cause from error
-            finally:
-                self._record_step(
-                    title, action, shown, outcome, ran, cause, time.monotonic() - started, adds()
-                )
-        show.step(title, outcome, action.commands, shown)
-        return Outcome(outcome)
+            if not agreed:
+                self.agree(title, action)
+            result = attempt(action, do)
+            self._record_step(title, action, result)
+        return _shown(title, result)
 
-    def agree(self, title: str, action: Action, diff: Callable[[], str] = str) -> None:
+    def agree(self, title: str, action: Action) -> None:
         """Ask a person, where one is asked, for a step with something to do; a no is recorded, too."""
         if not ask.wanted():
             return
-        try:
-            if not action.done():
-                ask.confirm(title, action.commands, diff())
-        except BaseException as error:
-            outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._record_step(title, action, "", outcome, [], error, 0)
-            raise
+        question = attempt(action, lambda: ask.confirm(title, action.pending(), action.diff()))
+        if question.error:
+            self._record_step(title, action, question)
+            raise _explained(title, question.error)
 
-    def perform_all(
-        self,
-        steps: Sequence[tuple[str, Action, Callable[[], str], Callable[[], str]]],
-        *,
-        at_once: int,
-    ) -> list[Outcome]:
-        """Steps (title, action, diff, adds) that do not need each other, side by side; shown and recorded in their order.
+    def perform_all(self, steps: Sequence[tuple[str, Action]], *, at_once: int) -> list[Outcome]:
+        """Steps (title and action) that do not need each other, side by side; shown and recorded in their order.
 
         Each is done or fails on its own; then the first failure is raised.
         """
         with self.working():
             self.refuse_unfinished()
             self._prepare_once()
-            for title, action, diff, _ in steps:
-                self.agree(title, action, diff)
+            for title, action in steps:
+                self.agree(title, action)
             with show.progress(steps[0][0]) as tell:
-                results = together([(action, diff) for _, action, diff, _ in steps], at_once, tell)
-            for (title, action, _, adds), r in zip(steps, results, strict=True):
-                self._record_step(
-                    title, action, r.diff, r.outcome, r.ran, r.error, r.seconds, adds()
-                )
-                if r.error is None:
-                    show.step(title, r.outcome, action.commands, r.diff)
-        for r in results:
-            if r.error is not None:
-                raise r.error
-        return [Outcome(r.outcome) for r in results]
-
-    def edit(self, title: str, path: Path, block: str, change: Callable[[str], str]) -> str:
-        """A step that edits a managed block of a text file in the cluster's folder, shown as a diff that `patch` takes."""
-        name = str(path.relative_to(self.folder))
-        old = self.text_of(path)
-        new = change(old)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        action = Action(
-            (f"patch {name}",), lambda tell: files.write_atomic(path, new, mode), lambda: old == new
-        )
-        return self.perform(
-            title,
-            action,
-            diff=lambda: conf.diff(old, new, name),
-            adds=lambda: conf.addition(new, block, name),
-        )
+                results = together([action for _, action in steps], at_once, tell)
+            for (title, action), result in zip(steps, results, strict=True):
+                self._record_step(title, action, result)
+        ended = [(title, r) for (title, _), r in zip(steps, results, strict=True)]
+        ended.sort(key=_failed)  # those that were done are shown before the first failure is raised
+        return [_shown(title, result) for title, result in ended]
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change: nothing else is done until that has ended."""
@@ -224,53 +161,64 @@ class Steps(Members[Kind]):
         if not self._operating and (real := outdated.writer(self.engine, self.topology)):
             raise outdated.refusal(self.params, self.topology, real)
 
-    def _record_step(
-        self,
-        title: str,
-        action: Action,
-        diff: str,
-        outcome: str,
-        ran: Sequence[tuple[Command, Completed]],
-        error: BaseException | None,
-        seconds: float,
-        adds: str = "",
-    ) -> None:
-        code = (
-            0
-            if error is None
-            else 130
-            if outcome == "interrupted"
-            else error.code
-            if isinstance(error, CommandFailed)
-            else 1
-        )
+    def _record_step(self, title: str, action: Action, result: Result) -> None:
+        """With what its edits add as a whole, so that an unchanged step can be replayed, too."""
+        error = {"error": str(_explained(title, result.error))} if result.error else {}
         self.journal.record(
             "step",
             chapter=self.chapter,
             cell=cell_id(self.chapter),
             title=title,
-            outcome=outcome,
-            commands=_with_results(action.commands, ran),
-            diff=diff,
-            adds=adds,
-            exit_code=code,
-            seconds=round(seconds, 3),
-            **_anew(action),
-            **({"error": str(error)} if error else {}),
+            outcome=result.outcome,
+            commands=_with_results(result.shown, result.ran),
+            diff=result.diff,
+            adds=action.adds(),
+            exit_code=_exit_code(result.error),
+            seconds=round(result.seconds, 3),
+            **_anew(action, result),
+            **error,
         )
 
 
-def _anew(action: Action) -> dict[str, list[str]]:
+def _shown(title: str, result: Result) -> Outcome:
+    """A step that is done, shown; raises the error of one that is not."""
+    if result.error:
+        raise _explained(title, result.error)
+    show.step(title, result.outcome, result.shown, result.diff)
+    return Outcome(result.outcome)
+
+
+def _failed(ended: tuple[str, Result]) -> bool:
+    return ended[1].error is not None
+
+
+def _explained(title: str, error: BaseException) -> BaseException:
+    """An error that nobody foresaw, with what to do."""
+    if isinstance(error, PgreplError | KeyboardInterrupt):
+        return error
+    cause = f"{title}: {type(error).__name__}: {str(error).strip()[:300]}"
+    told = StepFailed(cause, remedy="correct the cause named above and run again")
+    told.__cause__ = error
+    return told
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """As a shell would have it: of the program that failed, or of one that Ctrl-C ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, CommandFailed):
+        return error.code
+    return int(error is not None)
+
+
+def _anew(action: Action, result: Result) -> dict[str, list[str]]:
     """The commands that `replay.sh` takes for it, where they are others."""
-    return (
-        {}
-        if action.anew in (None, action.commands)
-        else {"anew": [str(c) for c in action.anew or ()]}
-    )
+    anew = result.commands if action.anew is None else action.anew
+    return {} if anew == result.shown else {"anew": [str(c) for c in anew]}
 
 
 def _with_results(
-    commands: Sequence[Command | str], ran: Sequence[tuple[Command, Completed]]
+    commands: Sequence[object], ran: Sequence[tuple[Command, Completed]]
 ) -> list[dict[str, Any]]:
     """What was shown, each with the exit code and the output of the program where one ran.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,20 +103,32 @@ def heal_file(cluster: Cluster, lost: str) -> None:
     path.write_text(conf.without_block(path.read_text("utf-8"), drills.BLOCK), "utf-8")
 
 
+def assert_as_planned(cluster: Cluster, planned: list[Any]) -> None:
+    """What was done last is what was planned, no command and no changed line more."""
+    done = [e for e in cluster.journal.entries() if e["kind"] == "step"][-len(planned) :]
+    commands = [[c["command"] for c in e["commands"]] for e in done]
+    assert [(t, list(map(str, c))) for t, c, _ in planned] == list(
+        zip([e["title"] for e in done], commands, strict=True)
+    )
+    assert [diff for _, _, diff in planned] == [e["diff"] for e in done]
+    for commands_of, diff in zip(commands, [e["diff"] for e in done], strict=True):
+        patched = [c.removeprefix("patch ") for c in commands_of if c.startswith("patch ")]
+        assert patched == re.findall(r"^--- (.*)$", diff, re.MULTILINE)
+
+
 # --- switchover --------------------------------------------------------------------------------------------------
 
 
 def test_a_switchover_there_and_back_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    planned = dict(Switchover(cluster, "replica").plan())[TIDY]
+    planned = Switchover(cluster, "replica").plan()
     writer = Writer(cluster).start()
     with Writable(cluster) as watch:
         writer.wait_rows(50)
         Switchover(cluster, "replica").run()
         writer.wait_rows(50)
-        done = [e for e in cluster.journal.entries() if e.get("title") == TIDY][-1]
-        told = [c["command"] for c in done["commands"]]
-        assert told == [str(c) for c in planned.commands], "nothing else is done than was planned"
-        assert sum("pg_drop_replication_slot" in c for c in set(told)) == 2 == len(told) - 2
+        assert_as_planned(cluster, planned)
+        dropped = [str(c) for c in planned[-1][1] if "pg_drop_replication_slot" in str(c)]
+        assert planned[-1][0] == TIDY and len(set(dropped)) == 2 == len(planned[-1][1]) - 2
         assert cluster.primary.name == "replica" and cluster.topology.upstreams == {
             "primary": "replica",
             "replica-2": "replica",
@@ -373,9 +387,11 @@ def test_with_a_synchronous_replica_a_failover_loses_nothing(cluster: Cluster) -
     writer = Writer(cluster).start()
     writer.wait_rows(100)
     cluster.primary.kill()
+    planned = Failover(cluster).plan()
     Failover(cluster).run()
     writer.wait_rows(50)
     report = writer.stop()
+    assert_as_planned(cluster, planned)
     assert report.acknowledged >= 150 and (report.lost, report.doubled) == (0, 0)
     names = db.row(cluster.primary.address, "show synchronous_standby_names")[
         "synchronous_standby_names"

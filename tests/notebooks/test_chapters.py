@@ -78,6 +78,18 @@ def test_stored_outputs_hold_nothing_volatile(chapter: str) -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_edit_is_stored_with_its_diff(chapter: str) -> None:
+    """A step that would change a file again and finds it so shows the command alone."""
+    for cell in code_cells(chapter):
+        for output in cell.outputs:
+            shown = output.get("data", {}).get("text/markdown", "")
+            if not shown.startswith("`unchanged`"):
+                patched = re.findall(r"^\$ patch (.+)$", shown, re.MULTILINE)
+                edited = re.findall(r"^--- (.+)\n\+\+\+ .+\n@@ ", shown, re.MULTILINE)
+                assert patched == edited, f"{chapter}, cell {cell.id}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_code_cells_are_short_and_plain(chapter: str) -> None:
     for cell in code_cells(chapter):
         tags = cell.metadata.get("tags", [])

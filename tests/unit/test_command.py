@@ -185,7 +185,7 @@ from pgrepl_lib.engine.together import together
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def action(number):
     command = Command(("sh", "-c", f"echo begun {number}; touch {number}; exec sleep {60 if number else 0}"))
-    return Action((command,), lambda tell: run(command, cwd=Path()), lambda: False), str
+    return Action((command,), lambda tell: run(command, cwd=Path()), lambda: False)
 results = together([action(n) for n in range(4)], 2, lambda line: None)
 print(json.dumps([(r.outcome, type(r.error).__name__, [(d.code, d.out) for _, d in r.ran]) for r in results]))
 """

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from ...cluster import restarts
 from ...cluster.server import Server
-from ...doors import files
 from ...engine.action import CONFIGURATION, Action, Tell
-from ...postgres import conf
+from ...engine.edit import Edit
 
 
 def action(instance: Server) -> Action:
     """Start it so. What it replays after it has answered is its own WAL, up to the end."""
     engine, name = instance.cluster.engine, instance.name
     forbid, start = engine.forbid_writes(name), engine.start(name)
-    path = instance.cluster.folder / name / CONFIGURATION[0]
-
-    def alone() -> bool:
-        """Whether its file names no upstream."""
-        text = path.read_text("utf-8")
-        return text == conf.without_block(text, "standby")
+    alone = Edit(instance.cluster.folder, f"{name}/{CONFIGURATION[0]}", {"standby": None})
 
     def do(tell: Tell) -> None:
-        files.write_atomic(path, conf.without_block(path.read_text("utf-8"), "standby"))
+        alone.write()
         if not engine.life(name).ended and not _refuses_writes(instance):
             engine.kill(name).do(tell)
         if not start.done():
@@ -31,9 +25,9 @@ def action(instance: Server) -> Action:
         restarts.take_over(instance)
 
     def done() -> bool:
-        return alone() and answers(instance) and instance.in_recovery()
+        return alone.done() and answers(instance) and instance.in_recovery()
 
-    return Action((*forbid.commands, *start.commands), do, done)
+    return Action((alone, *forbid.commands, *start.commands), do, done)
 
 
 def answers(instance: Server) -> bool:

@@ -18,12 +18,13 @@ from ...doors import db, files, show
 from ...doors.command import silently
 from ...drift import recorded
 from ...engine.action import CONFIGURATION, NOTHING, Action, Tell
+from ...engine.edit import Edit
 from ...errors import CommandFailed, ParameterError, PgreplError, StepFailed
 from ...journal import audit
 from ...postgres import conf
 from ...postgres.control import ControlFile
 from ...steps import replacing
-from ...steps.standby import standby_commands, whole_action, write_standby
+from ...steps.standby import standby_action, whole_action
 from ...words.kept import NOT_COMPARED, to_be_thrown_away
 from .. import finished
 from . import fenced_start, former, keeping, own_wal
@@ -264,14 +265,15 @@ class Rejoin:
 
         if not engine.has_data(instance.name):
             return Action(whole.commands, do)
-        after = (*standby_commands(instance), *instance.start_commands())
-        return Action((*slot.commands, *copy.commands, *after), do)
+        edits = (*self._opens().commands, *standby_action(instance, primary).commands)
+        return Action((*slot.commands, *copy.commands, *edits, *instance.start_commands()), do)
 
     def _follow(self, way: str) -> Action:
         """With its own data, rewound where they have diverged; it stays fenced until it follows."""
         cluster, instance, engine = self.cluster, self.instance, self.cluster.engine
         slot, start = cluster.primary.slot_action(instance.slot), engine.start(instance.name)
         rewind = engine.rewind(instance.name, cluster.primary.name) if way == "rewind" else ()
+        follows = standby_action(instance, cluster.primary)
 
         def do(tell: Tell) -> None:
             Action.sequence([slot]).do(tell)
@@ -287,16 +289,22 @@ class Rejoin:
                 files.remove(cluster.mark(instance.name))
             else:  # a part of a record at its end is not had by the new primary: it is to begin after it
                 db.rows(cluster.primary.address, "select pg_switch_wal()")
-            write_standby(instance, cluster.primary)
+            follows.do(tell)
             self._belongs()
             instance.start_action().do(tell)
 
-        return Action((*slot.commands, *rewind, *standby_commands(instance), *start.commands), do)
+        edits = (*follows.commands, *self._opens().commands)
+        return Action((*slot.commands, *rewind, *edits, *start.commands), do)
+
+    def _opens(self) -> Action:
+        """Nobody is shut out any more: it is fenced no longer."""
+        name = f"{self.instance.name}/{CONFIGURATION[1]}"
+        edit = Edit(self.cluster.folder, name, {conf.FENCE: None})
+        return Action((edit,), lambda tell: edit.write(), edit.done)
 
     def _belongs(self) -> None:
         """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""
-        rules = self.cluster.folder / self.instance.name / CONFIGURATION[1]
-        files.write_atomic(rules, conf.without_block(rules.read_text("utf-8"), conf.FENCE))
+        self._opens().do(silently)
         self.cluster.topology.upstreams[self.instance.name] = self.cluster.topology.primary
         self.cluster.record()
 
