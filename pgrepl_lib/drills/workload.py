@@ -16,6 +16,7 @@ from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import StepFailed
 from ..postgres.sessions import CONFIRMED
+from ..words.text import t
 
 if TYPE_CHECKING:
     import pandas
@@ -31,9 +32,10 @@ ATTEMPT = 0.02  # seconds between two attempts to find the primary
 class Report:
     """What became of a writer's rows.
 
-    acknowledged: rows whose commit was confirmed. lost: those of them that are gone. doubled: rows that are there more
-    than once. in_doubt: rows that are there although the connection broke before the answer. outage: the longest time
-    without a confirmed row, in seconds. times: when each row was confirmed, in seconds from the start.
+    acknowledged: rows whose commit was confirmed. lost: those of them that are gone. doubled: rows
+    that are there more than once. in_doubt: rows that are there although the connection broke
+    before the answer. outage: the longest time without a confirmed row, in seconds. times: when
+    each row was confirmed, in seconds from the start.
     """
 
     acknowledged: int
@@ -52,7 +54,7 @@ class Report:
 
 
 class Writer:
-    """Writes numbered rows into the cluster, one transaction each, and follows the primary wherever it goes.
+    """Writes numbered rows into the cluster, one transaction each, and follows the primary.
 
     pause: seconds between two rows.
     """
@@ -77,13 +79,15 @@ class Writer:
     def wait_rows(self, count: int, seconds: float = 60) -> None:
         """Wait until so many more rows are confirmed; raises `WaitTimeout`."""
         goal = len(self.acknowledged) + count
-        probe = lambda: (len(self.acknowledged) >= goal, f"{len(self.acknowledged)} rows")  # noqa: E731
-        wait_until(
-            "the writer's rows",
-            probe,
-            seconds=seconds,
-            hint="is there a primary that accepts writes, and where commits wait for one, a replica?",
+
+        def probe() -> tuple[bool, str]:
+            confirmed = len(self.acknowledged)
+            return confirmed >= goal, t("{confirmed} rows", confirmed=confirmed)
+
+        hint = t(
+            "is there a primary that accepts writes, and where commits wait for one, a replica?"
         )
+        wait_until(t("the writer's rows"), probe, seconds=seconds, hint=hint)
 
     def stop(self) -> Report:
         """End, and compare what was confirmed with what the primary has.
@@ -100,43 +104,49 @@ class Writer:
 
     def report(self) -> Report:
         """Compare what was confirmed so far with what the primary has."""
-        known = {n for n, _ in self.acknowledged}
-        found = db.rows(
-            self.cluster.primary.address, f"select id, count(*) as n from {TABLE} group by id"
+        known = {number for number, _ in self.acknowledged}
+        query = f"select id, count(*) as n from {TABLE} group by id"
+        found = db.rows(self.cluster.primary.address, query)
+        there = {row["id"] for row in found}
+        times = [moment - self._started for _, moment in self.acknowledged]
+        gaps = (later - earlier for earlier, later in pairwise(times))
+        return Report(
+            acknowledged=len(known),
+            lost=len(known - there),
+            doubled=sum(row["n"] > 1 for row in found),
+            in_doubt=len(there - known),
+            outage=max(gaps, default=0.0),
+            times=times,
         )
-        there = {r["id"] for r in found}
-        times = [t - self._started for _, t in self.acknowledged]
-        gaps = [b - a for a, b in pairwise(times)]
-        doubled, outage = sum(r["n"] > 1 for r in found), max(gaps, default=0.0)
-        return Report(len(known), len(known - there), doubled, len(there - known), outage, times)
 
     def forget(self) -> None:
         """Drop the table."""
         db.rows(self.cluster.primary.address, f"drop table if exists {TABLE}")
 
-    # --- the thread ----------------------------------------------------------------------------------------
-
     def _work(self) -> None:
+        """What its thread does."""
         while not self._stop.is_set():
             try:
                 with self._connected() as connection:
                     self._connection = connection
-                    warned: list[Any] = []
-                    connection.add_notice_handler(warned.append)
-                    while not self._stop.is_set():
-                        self._number += 1  # never used twice: a row in doubt stays in doubt
-                        connection.execute(f"insert into {TABLE} (id) values (%s)", [self._number])
-                        if (
-                            not warned
-                        ):  # a cancelled wait for a synchronous replica warns, and confirms nothing
-                            self.acknowledged.append((self._number, time.monotonic()))
-                        warned.clear()
-                        self._stop.wait(self.pause)
+                    self._write(connection)
             except (psycopg.Error, OSError):
                 self._stop.wait(ATTEMPT)
 
+    def _write(self, connection: db.BoundedConnection) -> None:
+        """Write until it shall stop. A cancelled wait for a replica warns, and confirms nothing."""
+        warned: list[Any] = []
+        connection.add_notice_handler(warned.append)
+        while not self._stop.is_set():
+            self._number += 1  # never used twice: a row in doubt stays in doubt
+            connection.execute(f"insert into {TABLE} (id) values (%s)", [self._number])
+            if not warned:
+                self.acknowledged.append((self._number, time.monotonic()))
+            warned.clear()
+            self._stop.wait(self.pause)
+
     def _connected(self) -> db.BoundedConnection:
-        """A connection to whichever instance accepts writes (manual, 34.1.2, target_session_attrs)."""
+        """A connection to whichever instance accepts writes (target_session_attrs, 34.1.2)."""
         instances = [self.cluster.instance(n).address for n in self.cluster.topology.names]
         return db.connect(
             instances[0],
@@ -165,43 +175,43 @@ class Load:
         self._thread = Thread(target=self._work, daemon=True)
         self.error: Exception | None = None
 
-    def prepare(self, title: str = "Fill pgbench's tables") -> str:
+    def prepare(self) -> str:
         """Step: `pgbench --initialize`."""
         query = "select to_regclass('pgbench_history') is not null as there"
-        done = lambda: bool(db.row(self.cluster.primary.address, query)["there"])  # noqa: E731
-        return self.cluster.perform(
-            title,
-            Action((self._fill,), lambda tell: self.cluster.engine.run(self._fill, tell), done),
-        )
 
-    def start(self, title: str = "Start the load") -> str:
+        def do(tell: Tell) -> None:
+            self.cluster.engine.run(self._fill, tell)
+
+        def done() -> bool:
+            return bool(db.row(self.cluster.primary.address, query)["there"])
+
+        return self.cluster.perform(t("Make pgbench's tables"), Action((self._fill,), do, done))
+
+    def start(self) -> str:
         """Step: `pgbench` runs on while other cells do something else."""
 
         def do(tell: Tell) -> None:
-            self._thread, self.error = (
-                Thread(target=self._work, daemon=True),
-                None,
-            )  # a thread starts only once
+            self.error = None
+            self._thread = Thread(target=self._work, daemon=True)  # one starts only once
             self._thread.start()
 
-        return self.cluster.perform(title, Action((f"{self._run} &",), do))
+        return self.cluster.perform(t("Start the load"), Action((f"{self._run} &",), do))
 
     def wait(self) -> None:
         """Wait for its end; raises what went wrong with it."""
         self._thread.join(self.seconds + 60)
         if self._thread.is_alive():
-            cause = f"pgbench has not ended {self.seconds + 60} s after its start."
-            remedy = "does the primary answer? `pgrepl status` says so"
+            seconds = self.seconds + 60
+            cause = t("pgbench has not ended {seconds} s after its start.", seconds=seconds)
+            remedy = t("does the primary answer? `pgrepl status` says so")
             raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
         if self.error:
             raise self.error
 
     def forget(self) -> None:
         """Drop pgbench's tables."""
-        db.rows(
-            self.cluster.primary.address,
-            "drop table if exists pgbench_history, pgbench_accounts, pgbench_tellers, pgbench_branches",
-        )
+        tables = (f"pgbench_{of}" for of in ("history", "accounts", "tellers", "branches"))
+        db.rows(self.cluster.primary.address, f"drop table if exists {', '.join(tables)}")
 
     def _work(self) -> None:
         try:

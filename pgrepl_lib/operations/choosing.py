@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..cluster.changes import promotion
 from ..doors.answer import DECISION_SECONDS, Answer, Kind
 from ..errors import ParameterError
+from ..words.text import Text, joined, t
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -16,12 +17,23 @@ if TYPE_CHECKING:
 FAILOVER = "failover"
 
 
-def more(one: Standing, other: Standing) -> str:
+def more(one: Standing, other: Standing) -> Text:
     """Why one goes before another."""
     if one.branch.timeline != other.branch.timeline:
-        timelines = f"{one.branch.timeline}, {other.name} on {other.branch.timeline}"
-        return f"{one.name} is on timeline {timelines}"
-    return f"{one.name} has received more ({one.received}, {other.name}: {other.received})"
+        return t(
+            "{one} is on timeline {later}, {other} on {earlier}",
+            one=one.name,
+            later=one.branch.timeline,
+            other=other.name,
+            earlier=other.branch.timeline,
+        )
+    return t(
+        "{one} has received more ({most}, {other}: {least})",
+        one=one.name,
+        most=one.received,
+        other=other.name,
+        least=other.received,
+    )
 
 
 def earlier(snapshot: str, other: str) -> str:
@@ -38,9 +50,9 @@ def _end_of(snapshot: str) -> int:
 def choice_is_open(cluster: Cluster, begun: dict[str, str], to: str) -> bool:
     """Whether another primary may be chosen, although a change of roles has begun.
 
-    Until its promotion the chosen replica may be changed, or is where it is lost; afterwards it is
-    the primary, and like every other replaced where it is lost. A switchover is replaced where
-    whoever is the primary now is lost.
+    Before its promotion, the replica of a failover may be exchanged when somebody asks for another,
+    or when it is lost. After it, that replica is the primary, and replaced only when it is lost. A
+    switchover gives way to a failover when whoever is the primary now is lost.
     """
     chosen, another = begun["to"], to not in ("", begun["to"])
     promoted = chosen == cluster.topology.primary
@@ -64,11 +76,12 @@ def only_replica(cluster: Cluster) -> str:
     names = cluster.topology.replicas
     if len(names) == 1:
         return names[0]
-    one = names[0] if names else "NAME"
-    remedy = cluster.addressed(f"name it: `pgrepl switchover --to {one}`")
-    looked_at = [", ".join(names) or "no replica"]
-    cause = "Which replica shall become the primary?"
-    raise ParameterError(cause, looked_at=looked_at, remedy=remedy)
+    one = next(iter(names), "NAME")
+    raise ParameterError(
+        t("Which replica shall become the primary?"),
+        looked_at=[joined(", ", names) or t("no replica")],
+        remedy=cluster.addressed(t("name it: `pgrepl switchover --to {name}`", name=one)),
+    )
 
 
 def is_lost(instance: Instance) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..doors import db
 from ..errors import StepFailed
 from ..postgres.recovery import Replay
+from ..words.text import joined, t
 
 if TYPE_CHECKING:
     from ..steps.instance import Instance
@@ -44,10 +45,12 @@ class Hindrance:
 def refuse(kind: str, to: str, found: Sequence[Hindrance]) -> None:
     """Raise `StepFailed` with everything that was seen, and each remedy once."""
     if found:
-        remedy = "; ".join(dict.fromkeys(each.remedy for each in found))
-        seen = [each.seen for each in found]
-        cause = f"No {kind} to {to}; nothing was changed."
-        raise StepFailed(cause, looked_at=seen, remedy=f"{remedy}; then run again")
+        remedy = joined("; ", dict.fromkeys(each.remedy for each in found))
+        raise StepFailed(
+            t("No {kind} to {name}; nothing was changed.", kind=kind, name=to),
+            looked_at=[each.seen for each in found],
+            remedy=t("{remedy}; then run again", remedy=remedy),
+        )
 
 
 def of_primary(primary: Instance) -> Iterator[Hindrance]:
@@ -57,59 +60,72 @@ def of_primary(primary: Instance) -> Iterator[Hindrance]:
         yield archiver(primary, failed[0])
 
 
-def archiver(primary: Instance, wal: str = "its WAL") -> Hindrance:
-    """A command that does not archive."""
+def archiver(primary: Instance, wal: str = "") -> Hindrance:
+    """A command that does not archive. wal: the segment; empty where it is not known."""
     name = primary.name
-    told = f"{name}: archive_command does not archive {wal}"
+    seen = t(
+        "{name}: archive_command does not archive {wal}, and its shutdown waits for that",
+        name=name,
+        wal=wal or t("its WAL"),
+    )
     look = f"`pgrepl psql {name} -- -c 'select * from pg_stat_archiver'`"
-    log = f"{name}'s log has what it says"
-    remedy = f"correct archive_command ({log}), until {look} shows a success"
-    return Hindrance(f"{told}, and its shutdown waits for that", primary.cluster.addressed(remedy))
+    remedy = t(
+        "correct archive_command ({name}'s log has what it says), until {look} shows a success",
+        name=name,
+        look=look,
+    )
+    return Hindrance(seen, primary.cluster.addressed(remedy))
 
 
 def of_replica(replica: Instance) -> Iterator[Hindrance]:
     """Why it would not replay everything."""
-    name, addressed = replica.name, replica.cluster.addressed
+    name = replica.name
     if (delay := db.row(replica.address, DELAY)["delay"]) != "0":
-        reset = "alter system reset recovery_min_apply_delay"
-        remedy = f"`pgrepl psql {name} -- -c '{reset}' -c 'select pg_reload_conf()'`"
-        yield Hindrance(f"{name}: recovery_min_apply_delay is {delay}", addressed(remedy))
+        seen = t("{name}: recovery_min_apply_delay is {delay}", name=name, delay=delay)
+        reset = "-c 'alter system reset recovery_min_apply_delay' -c 'select pg_reload_conf()'"
+        yield Hindrance(seen, replica.cluster.addressed(f"`pgrepl psql {name} -- {reset}`"))
     for reader in db.rows(replica.address, READERS):
         pid = reader["pid"]
-        held = f"{name}: process {pid} reads, and may hold replay for ever"
+        seen = t(
+            "{name}: process {pid} reads, and may hold replay for ever "
+            "(max_standby_streaming_delay = -1)",
+            name=name,
+            pid=pid,
+        )
         end = f"`pgrepl psql {name} -- -c 'select pg_terminate_backend({pid})'`"
-        seen = f"{held} (max_standby_streaming_delay = -1)"
-        yield Hindrance(seen, addressed(f"wait for process {pid}, or end it: {end}"))
+        remedy = t("wait for process {pid}, or end it: {end}", pid=pid, end=end)
+        yield Hindrance(seen, replica.cluster.addressed(remedy))
 
 
 def of_upstream(replica: Instance, primary: Instance) -> Iterator[Hindrance]:
     """Whether it follows another replica."""
     name, upstream = replica.name, replica.upstream.name
     if upstream != primary.name:
-        remedy = f"`pgrepl replica follow {name} {primary.name}`"
-        seen = f"{name} follows {upstream}, not the primary"
-        yield Hindrance(seen, replica.cluster.addressed(remedy))
+        seen = t("{name} follows {upstream}, not the primary", name=name, upstream=upstream)
+        follow = f"`pgrepl replica follow {name} {primary.name}`"
+        yield Hindrance(seen, replica.cluster.addressed(follow))
 
 
 def of_state(replica: Instance, standing: Standing) -> Iterator[Hindrance]:
     """Whether it runs, streams and replays."""
     name = replica.name
     if not standing.runs:
-        remedy = "`pgrepl run` starts it"
-        yield Hindrance(f"{name}: {standing.state}", replica.cluster.addressed(remedy))
+        seen = t("{name}: {state}", name=name, state=standing.told)
+        yield Hindrance(seen, replica.cluster.addressed(t("`pgrepl run` starts it")))
     else:
         yield from of_streaming(replica)
     if standing.recovery.doing is Replay.PAUSED:
-        remedy = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
-        yield Hindrance(f"{name}: replay is paused", replica.cluster.addressed(remedy))
+        resume = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
+        yield Hindrance(t("{name}: replay is paused", name=name), replica.cluster.addressed(resume))
 
 
 def of_streaming(replica: Instance) -> Iterator[Hindrance]:
     """Whether it streams; one that does not would be left behind."""
-    streams, seen = replica.streams()
+    streams, state = replica.streams()
     if not streams:
-        remedy = f"`pgrepl run` starts {replica.name}, or says why it does not stream"
-        yield Hindrance(f"{replica.name}: {seen}", replica.cluster.addressed(remedy))
+        seen = t("{name}: {state}", name=replica.name, state=state)
+        remedy = t("`pgrepl run` starts {name}, or says why it does not stream", name=replica.name)
+        yield Hindrance(seen, replica.cluster.addressed(remedy))
 
 
 def of_lag(
@@ -123,13 +139,16 @@ def of_lag(
         return
     lag = db.row(primary.address, LAG, [replayed])["lag"]
     if lag > limit:
-        more = f"`pgrepl switchover --to {replica.name} --max-lag {lag}`"
-        remedy = f"wait until `pgrepl lag` says less, or allow it: {more}"
-        seen = f"{replica.name}: {lag} bytes behind, the limit is {limit}"
+        name = replica.name
+        seen = t(
+            "{name}: {lag} bytes behind, the limit is {limit}", name=name, lag=lag, limit=limit
+        )
+        more = f"`pgrepl switchover --to {name} --max-lag {lag}`"
+        remedy = t("wait until `pgrepl lag` says less, or allow it: {more}", more=more)
         yield Hindrance(seen, replica.cluster.addressed(remedy))
 
 
 def of_places(replica: Instance, unreached: Sequence[str]) -> Iterator[Hindrance]:
     """Who would not find it in the network."""
-    remedy = replica.cluster.addressed("`pgrepl run` gives each its place in the network")
+    remedy = replica.cluster.addressed(t("`pgrepl run` gives each its place in the network"))
     yield from (Hindrance(seen, remedy) for seen in unreached)

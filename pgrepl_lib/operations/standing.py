@@ -16,6 +16,7 @@ from ..postgres import branches, recovery
 from ..postgres.branches import Branch
 from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Recovery, Replay
+from ..words.text import Text, joined, t
 
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
@@ -34,9 +35,10 @@ where backend_type = 'client backend' and xact_start is not null and pid <> pg_b
 
 @dataclass(frozen=True)
 class Standing:
-    """One replica: whether it runs (state), and how far its recovery is where it does.
+    """One replica, and how far its recovery is where it runs.
 
-    branch: what it knows of timelines. left: whether the cluster left its branch: no candidate.
+    state: `running`, or why it cannot be asked. branch: what it knows of timelines. left: whether
+    the cluster left its branch, so that it is no candidate.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Standing:
     recovery: Recovery = recovery.UNKNOWN
     branch: Branch = field(default_factory=Branch)
     left: bool = False
+
+    @property
+    def told(self) -> Text:
+        """Its state, as a person reads it."""
+        return t(self.state)
 
     @property
     def runs(self) -> bool:
@@ -132,14 +139,15 @@ def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
         nonlocal last
         last = standing(cluster)
         busy = [s for s in last if _may_turn_out_ahead(s, last, draining)]
-        return not busy, ", ".join(f"{s.name} replays, at {s.replayed}" for s in busy)
+        told = [t("{name} replays, at {lsn}", name=s.name, lsn=s.replayed) for s in busy]
+        return not busy, joined(", ", told)
 
     def position() -> object:
         return [(s.received, s.replayed) for s in last]
 
     with suppress(WaitTimeout):  # as far as it is then known
         wait_until(
-            "the replicas to replay what they have",
+            t("the replicas to replay what they have"),
             probe,
             seconds=CHOICE_SECONDS,
             progress=position,
@@ -167,13 +175,13 @@ def wait_everything_replayed(instance: Instance, seconds: float = STANDSTILL_SEC
 
     engine = instance.cluster.engine
     wait_until(
-        f"{instance.name} to replay what it received",
+        t("{name} to replay what it received", name=instance.name),
         probe,
         seconds=seconds,
         progress=position,
         alive=lambda: engine.running(instance.name),
         log=lambda: engine.log_tail(instance.name),
-        hint="the last state says what its replay waits for: end that, then run again",
+        hint=t("the last state says what its replay waits for: end that, then run again"),
     )
     assert last, "the wait ends with a look, or raises"
     return last
@@ -185,13 +193,15 @@ def wait_promotable(instance: Instance) -> None:
     A part of a very large record is read again and again, which looks like work; a delay ends with
     the promotion. Readers that hold it are ended, for a promotion would wait for them, too.
     """
+    name = instance.name
     if look(instance).doing is Replay.DELAYED:
-        show.notice(f"{instance.name} applies with a delay: its promotion applies all that it has")
+        told = t("{name} applies with a delay: its promotion applies all that it has", name=name)
+        show.notice(told)
         return
     try:
         wait_everything_replayed(instance, PROMOTION_SECONDS)
     except WaitTimeout:
-        if not instance.cluster.engine.running(instance.name):
+        if not instance.cluster.engine.running(name):
             raise
         if look(instance).doing is Replay.HELD:
             _wait_for_readers(instance)
@@ -205,7 +215,12 @@ def _wait_for_readers(instance: Instance) -> None:
         if look(instance).doing is not Replay.HELD:
             raise
         ended = ", ".join(str(r["pid"]) for r in db.rows(instance.address, END_READERS))
-        show.notice(f"{instance.name}: processes {ended} read, and held replay: they were ended")
+        told = t(
+            "{name}: processes {ended} read, and held replay: they were ended",
+            name=instance.name,
+            ended=ended,
+        )
+        show.notice(told)
         wait_everything_replayed(instance)
 
 
@@ -225,10 +240,12 @@ def _advanced(found: Standing) -> tuple[bool, int, int]:
     return found.runs, found.branch.timeline, found.end
 
 
-def _end(replica: Instance) -> str:
+def _end(replica: Instance) -> Life:
     """Why one that does not run cannot be asked."""
     life = replica.cluster.engine.life(replica.name)
-    return Life.STOPPED if life.ended else life
+    if life.ended:
+        return Life.STOPPED
+    return life
 
 
 def _standing(replica: Instance) -> Standing:
@@ -236,11 +253,11 @@ def _standing(replica: Instance) -> Standing:
         return Standing(replica.name, _end(replica))
     row = replica.look(recovery.QUERY)
     if isinstance(row, Answer):
-        return Standing(replica.name, str(row))
+        return Standing(replica.name, row.told)
     seen = Recovery.of(row)
     if seen.doing is Replay.ENDED:
         return Standing(replica.name, str(Replay.ENDED), seen)
     known = replica.look(branches.QUERY)
     if isinstance(known, Answer):
-        return Standing(replica.name, str(known))
+        return Standing(replica.name, known.told)
     return Standing(replica.name, RUNNING, seen, Branch.of(**known))

@@ -16,6 +16,7 @@ from ...errors import StepFailed
 from ...postgres.wal import Unreadable
 from ...words.commands import addressed
 from ...words.language import in_notebook
+from ...words.text import joined, mark, t
 from ..standing import wait_everything_replayed
 from . import keeping, own_wal
 from .own_rows import Found, OwnRows
@@ -85,7 +86,7 @@ class Former:
         if not self.is_ahead:
             return Found()
         at = self.instance.address
-        with _progress(f"What only {self.instance.name} has") as tell:
+        with _progress(t("What only {name} has", name=self.instance.name)) as tell:
             written = self._written(tell)
             snapshot = seen_by_others(self.snapshot, written)
             with files.replacing(kept, 0o600) as stream:
@@ -96,7 +97,6 @@ class Former:
 
     def _written(self, tell: Tell) -> Written | None:
         """The blocks that its own WAL names; None, and how long that takes, where WAL is gone."""
-        engine, name = self.instance.cluster.engine, self.instance.name
         try:
             own = OwnWal(self.instance.address)
             written = own.written(self.parted, self.end, tell)
@@ -104,11 +104,21 @@ class Former:
                 own.note_earlier(written, self.parted, int(self.snapshot.split(":")[1]))
             return written
         except Unreadable as gone:
-            amount = keeping.minutes(keeping.size(engine, name))
-            whole = addressed(f"`pgrepl rejoin {name} --keep-data`", engine.params)
-            show.note(f"{gone}, so every row of {name} is read: {amount}")
-            show.note(f"to keep its whole data folder in a file instead, end this and: {whole}")
+            self._say_slow(gone)
             return None
+
+    def _say_slow(self, gone: Unreadable) -> None:
+        """That all of it has to be read, how long that takes, and what would be faster."""
+        engine, name = self.instance.cluster.engine, self.instance.name
+        amount = keeping.minutes(keeping.size(engine, name))
+        read = mark("{gone}, so every row of {name} is read: {amount}")
+        show.note(t(read, gone=gone.args[0], name=name, amount=amount))
+        whole = t(
+            "to keep its whole data folder in a file instead, end this and: "
+            "`pgrepl rejoin {name} --keep-data`",
+            name=name,
+        )
+        show.note(addressed(whole, engine.params))
 
 
 def seen_by_others(snapshot: str, written: Written | None) -> str:
@@ -127,20 +137,21 @@ def seen_by_others(snapshot: str, written: Written | None) -> str:
 
 def say(found: Found) -> None:
     """What else is thrown away, before it is."""
-    parts = {"also thrown away:": found.told, "cannot be kept:": found.lacking}
+    parts = {t("also thrown away:"): found.told, t("cannot be kept:"): found.lacking}
     for head, lines in parts.items():
         if lines:
-            show.note("\n".join([head, *(f"- {line}" for line in lines)]))
+            show.note(joined("\n", [head, *(joined("", ["- ", line]) for line in lines)]))
 
 
 def refusal(found: Found, engine: Engine, name: str) -> StepFailed:
     """What cannot be kept."""
-    remedy = (
-        f"`pgrepl rejoin {name} --keep-data` keeps its whole data folder in a file; "
-        f"`pgrepl rejoin {name} --discard` throws them away"
+    remedy = t(
+        "`pgrepl rejoin {name} --keep-data` keeps its whole data folder in a file; "
+        "`pgrepl rejoin {name} --discard` throws them away",
+        name=name,
     )
     return StepFailed(
-        f"{name} has data that cannot be kept row by row; nothing was changed.",
+        t("{name} has data that cannot be kept row by row; nothing was changed.", name=name),
         looked_at=found.lacking,
         remedy=addressed(remedy, engine.params),
     )
@@ -148,9 +159,9 @@ def refusal(found: Found, engine: Engine, name: str) -> StepFailed:
 
 def silent(engine: Engine, name: str) -> StepFailed:
     """It does not answer."""
-    cause = f"{name} does not answer: what only it has is not known; nothing was changed."
-    remedy = addressed(f"`pgrepl rejoin {name}` starts it", engine.params)
-    return StepFailed(cause, remedy=remedy)
+    cause = mark("{name} does not answer: what only it has is not known; nothing was changed.")
+    remedy = t("`pgrepl rejoin {name}` starts it", name=name)
+    return StepFailed(t(cause, name=name), remedy=addressed(remedy, engine.params))
 
 
 @contextmanager

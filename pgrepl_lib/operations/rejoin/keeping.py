@@ -9,6 +9,8 @@ from ...doors import db
 from ...engine.action import Action
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking
+from ...words.language import decimal
+from ...words.text import Text, t
 
 SIZE = """
 select sum(pg_database_size(oid))::bigint + (select sum(size) from pg_ls_waldir())::bigint as bytes
@@ -26,9 +28,19 @@ def require_room(engine: Engine, name: str, target: Path) -> None:
     needed, free = size(engine, name), shutil.disk_usage(target.parent).free
     if free < needed:
         raise EnvironmentLacking(
-            f"There is no room for {name}'s data in {target.parent}; nothing was changed.",
-            looked_at=[f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"],
-            remedy="free some space, then run again",
+            t(
+                "There is no room for {name}'s data in {folder}; nothing was changed.",
+                name=name,
+                folder=target.parent,
+            ),
+            looked_at=[
+                t(
+                    "{needed} GB are needed, {free} GB are free",
+                    needed=decimal(f"{needed / 1e9:.2f}"),
+                    free=decimal(f"{free / 1e9:.2f}"),
+                )
+            ],
+            remedy=t("free some space, then run again"),
         )
 
 
@@ -38,6 +50,7 @@ def action(engine: Engine, name: str, target: Path) -> Action:
     return Action((archive,), lambda tell: engine.run(archive, tell), target.exists)
 
 
-def minutes(amount: int) -> str:
+def minutes(amount: int) -> Text:
     """How long it takes to read so many bytes."""
-    return f"{amount / 1e9:.1f} GB, about {max(1, round(amount / RATE / 60))} min"
+    size, duration = decimal(f"{amount / 1e9:.1f}"), max(1, round(amount / RATE / 60))
+    return t("{size} GB, about {minutes} min", size=size, minutes=duration)

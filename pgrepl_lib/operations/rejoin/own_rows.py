@@ -16,6 +16,7 @@ import psycopg
 from ...doors import db
 from ...doors.db import Address, BoundedConnection
 from ...errors import first_line
+from ...words.text import Text, joined, t
 from .own_wal import Place, Written
 from .rowtext import line, shown
 
@@ -84,6 +85,15 @@ class _Table:
     def name(self) -> str:
         return f"{shown(self.schema, self.encoding)}.{shown(self.relation, self.encoding)}"
 
+    def told(self, what: str) -> Text:
+        """Something about it, for a person."""
+        return t(
+            "database {database}, table {table}: {what}",
+            database=self.database,
+            table=self.name,
+            what=what,
+        )
+
     @property
     def definitions(self) -> bool:
         """Whether it is a part of the catalogue."""
@@ -104,7 +114,7 @@ class OwnRows:
     """Goes through a server's databases.
 
     snapshot: the transactions that others have too; "" for unknown. written: the blocks to look
-    at; None for all. into: takes a line a row.
+    at; None for all. into: where each row is written, as a line.
     """
 
     def __init__(
@@ -127,10 +137,10 @@ class OwnRows:
             if base["open"] and base["most"] != INVALID:
                 self._look_into(name)
             elif self.written and not self.written.in_database(base["oid"]):
-                what = f"database {name}: {_closed(base)}; nothing was written there"
-                self.found.told.append(what)
+                untouched = t("{why}; nothing was written there", why=_closed(base))
+                self.found.told.append(_in_database(name, untouched))
             else:
-                self.found.lacking.append(f"database {name}: {_closed(base)}")
+                self.found.lacking.append(_in_database(name, _closed(base)))
         return self.found
 
     def _look_into(self, name: str) -> None:
@@ -146,10 +156,10 @@ class OwnRows:
                     if self.first or not each["shared"]:
                         definitions += self._look_at(table, place)
         except psycopg.Error as error:
-            self.found.lacking.append(f"database {name}: {first_line(error)}")
+            self.found.lacking.append(_in_database(name, first_line(error)))
         if definitions:
-            what = f"database {name}: definitions and rights made there: {', '.join(definitions)}"
-            self.found.told.append(what)
+            what = t("definitions and rights made there: {list}", list=joined(", ", definitions))
+            self.found.told.append(_in_database(name, what))
         self.first = False
 
     def _look_at(self, table: _Table, place: Place) -> list[str]:
@@ -163,11 +173,10 @@ class OwnRows:
                 return [f"{table.name} {count}"] if count else []
             self._keep(table, conditions)
         except psycopg.Error as error:
-            what = f"database {table.database}, table {table.name}: {first_line(error)}"
-            self.found.lacking.append(what)
+            self.found.lacking.append(table.told(first_line(error)))
         if self.written and (deleted := self.written.deleted.get(place, 0)):
-            what = f"database {table.database}, table {table.name}"
-            self.found.told.append(f"{what}: {deleted} rows at most that were deleted there")
+            most = t("{deleted} rows at most that were deleted there", deleted=deleted)
+            self.found.told.append(table.told(most))
         return []
 
     def _keep(self, table: _Table, conditions: list[str]) -> None:
@@ -177,7 +186,7 @@ class OwnRows:
                 self.into.write(line(table.database, table.name, raw, table.encoding))
                 count += 1
                 if count % 1000 == 0:
-                    self.tell(f"{table.name}: {count} rows kept")
+                    self.tell(t("{table}: {count} rows kept", table=table.name, count=count))
         finally:
             if count:
                 fact = {"database": table.database, "table": table.name, "rows": count}
@@ -207,8 +216,12 @@ def _unseen(snapshot: str) -> str:
     return UNSEEN.format(most=snapshot.split(":")[1], snapshot=snapshot)
 
 
-def _closed(base: dict[str, Any]) -> str:
+def _in_database(name: str, what: str) -> Text:
+    return t("database {name}: {what}", name=name, what=what)
+
+
+def _closed(base: dict[str, Any]) -> Text:
     """Why nobody can read a database."""
     if base["most"] == INVALID:
-        return "invalid, for its removal was interrupted: only DROP DATABASE is possible"
-    return "it allows no connections"
+        return t("invalid, for its removal was interrupted: only DROP DATABASE is possible")
+    return t("it allows no connections")

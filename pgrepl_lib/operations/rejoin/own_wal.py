@@ -16,6 +16,7 @@ from ...postgres import commits, wal
 from ...postgres.control import lsn
 from ...postgres.timelines import Piece, fork, lineage
 from ...postgres.wal import Unreadable
+from ...words.text import t
 
 Tell = Callable[[str], None]
 Place = tuple[int, int]  # of a relation's file: its database (0: of all of them) and its number
@@ -82,7 +83,8 @@ class OwnWal:
         """From the one that `start` lies in; raises `Unreadable` for one that is gone."""
         for number in range(start // self.size, (end - 1) // self.size + 1):
             if number not in self.names:
-                raise Unreadable(f"the WAL from {lsn(number * self.size)} on is no longer there")
+                start_lsn = lsn(number * self.size)
+                raise Unreadable(t("the WAL from {lsn} on is no longer there", lsn=start_lsn))
             yield number * self.size, self._read(self.names[number])
 
     def written(self, start: int, end: int, tell: Tell) -> Written:
@@ -96,7 +98,7 @@ class OwnWal:
             found.committed.update(commits.committed(record, self.major))
             if record.position - told > self.size:
                 told = record.position
-                tell(f"WAL read up to {lsn(told)} of {lsn(end)}")
+                tell(t("WAL read up to {lsn} of {end}", lsn=lsn(told), end=lsn(end)))
         return found
 
     def checkpoint_before(self, position: int) -> int:
@@ -105,7 +107,7 @@ class OwnWal:
             found = [redo for r in self._within(number, position) if (redo := wal.redo_of(r))]
             if found:
                 return found[-1]
-        raise Unreadable("there is no checkpoint")
+        raise Unreadable(t("there is no checkpoint"))
 
     def note_earlier(self, written: Written, parted: int, most: int) -> None:
         """Also the blocks that were written before, by transactions that committed after it.
@@ -128,7 +130,7 @@ class OwnWal:
                 following = commits.next_transaction(record)
                 if following and commits.whole(following, transaction) <= transaction:
                     return number * self.size
-        raise Unreadable("the running transactions are not known")
+        raise Unreadable(t("the running transactions are not known"))
 
     def _within(self, number: int, end: int) -> Iterator[wal.Record]:
         (segment,) = self.segments(number * self.size, number * self.size + 1)
@@ -157,7 +159,7 @@ def why_not_follow(source: Address, position: int) -> str:
     """Why nobody can follow a server from this position on; empty where it has the WAL."""
     if OwnWal(source).has(position):
         return ""
-    return f"the new primary no longer has the WAL from {lsn(position)} on"
+    return t("the new primary no longer has the WAL from {lsn} on", lsn=lsn(position))
 
 
 def why_not_rewind(target: Address, source: Address, parted: int) -> str:
@@ -169,4 +171,6 @@ def why_not_rewind(target: Address, source: Address, parted: int) -> str:
     try:
         return why_not_follow(source, OwnWal(target).checkpoint_before(parted))
     except Unreadable as gone:
-        return f"pg_rewind reads the last checkpoint that both have, and {gone}"
+        return t(
+            "pg_rewind reads the last checkpoint that both have, and {gone}", gone=gone.args[0]
+        )
