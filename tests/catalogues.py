@@ -25,7 +25,7 @@ from pgrepl_lib.words.text import CATALOGUES
 
 LIBRARY = CATALOGUES.parents[1]
 LANGUAGES = ("pt_BR",)
-METHODS = [("**.py", "python"), ("**.html", "jinja2.ext:babel_extract"), ("**.md", "ignore")]
+METHODS = [("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract"), ("**.md", "ignore")]
 KEYWORDS = {"t": None, "mark": None}
 EMPTY = tuple(  # lines of the head that say nothing, or another thing each time
     f'"{name}'.encode()

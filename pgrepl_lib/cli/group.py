@@ -20,6 +20,7 @@ EPILOG = (
     "3 the environment lacks something; 130 interrupted (running again goes on)."
 )
 INTERRUPTED = 130
+LANGUAGE = "pgrepl.language"  # among what a command and those above it share: that of --lang
 
 
 class Spoken(click.Command):
@@ -60,7 +61,7 @@ class Guarded(Spoken, click.Group):
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         """Before anything is said, the environment's language; `--lang` comes as an option."""
-        language.speak(language.of_user())
+        language.follow_environment()
         return super().make_context(*given, **more)
 
     def invoke(self, context: click.Context) -> Any:
@@ -83,20 +84,21 @@ class Guarded(Spoken, click.Group):
             exec("")
 
 
-def _speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
+def speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
     """Speak this language from here on."""
     if not name:
         return
     if not (found := language.known(name)):
         raise click.BadParameter("en or pt", context, option)
-    language.speak(found)
+    language.ask_for(found)
+    context.meta[LANGUAGE] = found
 
 
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="pgrepl")
 @click.option(
     "--lang",
-    callback=_speak,
+    callback=speak,
     expose_value=False,
     is_eager=True,
     metavar="en|pt",

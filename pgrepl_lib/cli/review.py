@@ -11,7 +11,8 @@ import click
 
 from ..doors import terminal
 from ..params import Params
-from .group import EPILOG, main
+from ..words import language
+from .group import EPILOG, LANGUAGE, main, speak
 from .options import FILE, JSON, Given, parameters, parameters_as_options, values
 from .output import give, print_table
 
@@ -90,6 +91,14 @@ def _row(run: Run) -> dict[str, Any]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file. [default: the run's report.html]",
 )
+@click.option(
+    "--lang",
+    callback=speak,
+    expose_value=False,
+    is_eager=True,
+    metavar="en|pt",
+    help="Its language. [default: that of the run's own report]",
+)
 @JSON
 def report(
     given: Given,
@@ -97,18 +106,17 @@ def report(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the report (HTML, Portuguese) of RUN, a run's name or a folder with a journal (else the
-    last run), again."""
+    """Write the report (HTML) of RUN, a run's name or a folder with a journal (else the last run),
+    again."""
     from ..evidence import report, verdict
     from ..journal.runs import find
 
     found = find(Params.parse(values(given)).folder, run)
-    path = report.write(found, output)
-    give(
-        as_json,
-        {"report": path, "status": found.status, "verdict": verdict.of(found).text},
-        str(path),
-    )
+    wanted = click.get_current_context().meta.get(LANGUAGE) or found.language
+    path = report.write(found, output, wanted)
+    with language.speaking(wanted):
+        said = verdict.of(found).text
+    give(as_json, {"report": path, "status": found.status, "verdict": said}, str(path))
 
 
 @main.command(epilog=EPILOG)

@@ -20,12 +20,13 @@ from .signing.statements import CONFIGURATION
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
-# nbconvert's page cuts long code lines off, and shows code blocks of outputs in the text's font, diffs without colour.
+# nbconvert's page cuts long code lines off, and shows code blocks of outputs in the text's font,
+# diffs without colour.
 STYLE = """<style>
 .jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere }
 .jp-RenderedSVG img { max-width: 100%; height: auto }
-.jp-RenderedMarkdown .highlight pre { font-family: var(--jp-code-font-family); line-height: 1.4; padding: 4px 8px;
-  background: #f7f7f7; overflow-x: auto; white-space: pre-wrap; color: #24292f }
+.jp-RenderedMarkdown .highlight pre { font-family: var(--jp-code-font-family); line-height: 1.4;
+  padding: 4px 8px; background: #f7f7f7; overflow-x: auto; white-space: pre-wrap; color: #24292f }
 .jp-RenderedMarkdown .highlight .gi { color: #116329; background: #e6ffec }
 .jp-RenderedMarkdown .highlight .gd { color: #82071e; background: #ffebe9 }
 .jp-RenderedMarkdown .highlight .gu { color: #6e7781 }
@@ -38,9 +39,8 @@ class Exporter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        sys.setswitchinterval(
-            0.0005
-        )  # the thread that feeds the kernel must not wait long for this one
+        # The thread that feeds the kernel must not wait long for this one.
+        sys.setswitchinterval(0.0005)
         self._pool = ThreadPoolExecutor(1)
         self._pending: dict[Path, Future[None]] = {}
 
@@ -49,7 +49,7 @@ class Exporter:
         self._pending[notebook] = self._pool.submit(_export, notebook)
 
     def finish(self, notebooks: Sequence[Path]) -> None:
-        """Export what is left (a chapter that failed, too) and wait for all; raises what went wrong."""
+        """Export what is left, a chapter that failed too, and wait; raises what went wrong."""
         for notebook in notebooks:
             if notebook not in self._pending:
                 self.add(notebook)
@@ -59,7 +59,7 @@ class Exporter:
 
 
 def leave(run: Run, signer: CryptoSigner) -> None:
-    """Once the journal's ending is known: the rest of the evidence, and the signature over all of it."""
+    """Once the journal's ending is known: the rest of the evidence, and its signature."""
     write(run)
     attestation.seal(run, signer)  # last: nothing may be written afterwards
 
@@ -75,17 +75,11 @@ def write(run: Run) -> None:
 
 def _copy_configuration(run: Run) -> None:
     """`configuration/`: the files that the servers and Compose read, as the run leaves them."""
-    cluster = run.folder.parents[1]
-    for path in (
-        *cluster.glob("*/*.conf"),
-        *cluster.glob("docker-compose*.yaml"),
-        cluster / ".env",
-    ):
+    cluster, kept = run.folder.parents[1], run.folder / CONFIGURATION
+    settings, compose = cluster.glob("*/*.conf"), cluster.glob("docker-compose*.yaml")
+    for path in (*settings, *compose, cluster / ".env"):
         if path.is_file():
-            write_atomic(
-                run.folder / CONFIGURATION / path.relative_to(cluster),
-                path.read_bytes(),
-            )
+            write_atomic(kept / path.relative_to(cluster), path.read_bytes())
 
 
 def write_summary(run: Run) -> dict[str, Any]:
@@ -134,21 +128,15 @@ def _export(notebook: Path) -> None:
 
 
 def _link(match: re.Match[str]) -> str:
-    """Between chapters of a run the pages link to each other; what is not in the run's folder is not linked."""
-    target = Path(match[1])
-    return (
-        f'<a href="{target.stem}.html">{match[2]}</a>'
-        if target.stem in (*SET_UP, *OPERATE)
-        else match[2]
-    )
+    """A link to another chapter of the run leads to its page; any other is none."""
+    chapter = Path(match[1]).stem
+    if chapter not in (*SET_UP, *OPERATE):
+        return match[2]
+    return f'<a href="{chapter}.html">{match[2]}</a>'
 
 
 def _first_svg(notebook: Path) -> str:
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    pictures = (
-        o["data"]["image/svg+xml"]
-        for c in cells
-        for o in c.get("outputs", [])
-        if "image/svg+xml" in o.get("data", {})
-    )
+    outputs = (output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+    pictures = (shown["image/svg+xml"] for shown in outputs if "image/svg+xml" in shown)
     return "".join(next(pictures, ""))

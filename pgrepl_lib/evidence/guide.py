@@ -1,7 +1,8 @@
-"""The guide: the corrected document as Markdown, made of the chapters' texts and of what their steps displayed.
+"""The guide: the corrected document as Markdown, made of the chapters and what they displayed.
 
-The stored outputs of the notebooks are the source (docker engine, every parameter at its default): what nbval compares
-with a real run is what the guide tells people to type.
+The stored outputs of the notebooks are the source (docker engine, every parameter at its default):
+what nbval compares with a real run is what the guide tells people to type. It is in Portuguese, as
+the chapters are.
 """
 
 from __future__ import annotations
@@ -16,27 +17,32 @@ from ..doors.command import shell_text
 from ..doors.resources import NOTEBOOKS
 from ..doors.show import wrapped
 from ..journal.chapter import SET_UP
+from ..words.language import PORTUGUESE, speaking
+from ..words.text import mark, t
 
 ONLY_NOTEBOOK = "somente-caderno"  # the tag of cells that speak of the notebook itself
 DOCUMENTED_FOLDER, FOLDER = "/var/lib/pgrepl/pgrepl", '"$HOME/pgrepl"'
 PSQL = ("docker", "compose", "exec", "-T", "-u", "postgres")
-# What stands for a check that takes more than looking: questions (instance, statement), and what the answer should be.
+BOTH = ("primary", "replica")
+RECOVERY = "select pg_is_in_recovery()"
+# What stands for a check that takes more than looking: questions (instance, statement), and what
+# the answer should be.
 BY_HAND = {
     "primary-writes": (
-        [("primary", "select pg_is_in_recovery()")],
-        "`f`: ela não está em recovery, e aceita escritas.",
+        [("primary", RECOVERY)],
+        mark("`f`: it is not in recovery, and accepts writes."),
     ),
     "replica-refuses-writes": (
-        [("replica", "select pg_is_in_recovery()")],
-        "`t`: está em recovery, e só aceita leituras.",
+        [("replica", RECOVERY)],
+        mark("`t`: it is in recovery, and only accepts reads."),
     ),
     "streaming": (
         [("primary", "select application_name, state from pg_stat_replication")],
-        "`replica-1` em `streaming`.",
+        mark("`replica-1` in `streaming`."),
     ),
     "slot": (
         [("primary", "select slot_name, slot_type, active, restart_lsn from pg_replication_slots")],
-        "`replica_1_slot`, `physical`, `active` verdadeiro (`t`) e um `restart_lsn`.",
+        mark("`replica_1_slot`, `physical`, `active` true (`t`) and a `restart_lsn`."),
     ),
     "receiver": (
         [
@@ -45,21 +51,18 @@ BY_HAND = {
                 "select status, sender_host, sender_port, slot_name from pg_stat_wal_receiver",
             )
         ],
-        "`streaming`, de `primary`, porta 5432, pelo `replica_1_slot`.",
+        mark("`streaming`, from `primary`, port 5432, by `replica_1_slot`."),
     ),
     "same-cluster": (
-        [
-            (name, "select system_identifier from pg_control_system()")
-            for name in ("primary", "replica")
-        ],
-        "o mesmo número nas duas.",
+        [(name, "select system_identifier from pg_control_system()") for name in BOTH],
+        mark("the same number on both."),
     ),
     "settings": (
         [
             (name, "select name, setting, error from pg_file_settings where not applied")
-            for name in ("primary", "replica")
+            for name in BOTH
         ],
-        "nenhuma linha: nada do que está nos arquivos deixou de valer.",
+        mark("no line: nothing that stands in the files has been left out."),
     ),
     "contents": (
         [
@@ -67,32 +70,41 @@ BY_HAND = {
             ("replica", "select count(*), sum(n) from prova"),
             ("primary", "drop table prova"),
         ],
-        "100000 linhas, que somam 5000050000 (o capítulo compara um resumo de todas elas).",
+        mark("100000 rows, whose sum is 5000050000 (the chapter compares a digest of them all)."),
     ),
 }
-HEAD = """<!-- Gerado por `pgrepl guide` a partir dos capítulos 00 a 03; não edite este arquivo. -->
-
-# Replicação por streaming no PostgreSQL 14, passo a passo
-
-Este guia é o documento original corrigido, para ler e seguir à mão em um terminal: cada comando é exatamente o que os capítulos
-executaram e mostraram, com Docker e os valores padrão. Copie os blocos em ordem, um de cada vez, todos no mesmo terminal: o
-primeiro cria a pasta do cluster e entra nela. Você precisa de `docker` com o Compose (`docker compose`), `openssl` e `patch`.
-
-Nestas páginas, **WAL** é o diário em que o PostgreSQL grava cada alteração antes de levá-la aos arquivos de dados; a replicação
-por streaming envia esse diário à réplica à medida que é escrito. Um **slot** é a promessa da primária de guardar o WAL que a
-réplica ainda não recebeu. **Base backup** é a cópia inicial dos dados. Onde o documento original erra ou se cala, há uma
-**correção** numerada.
-
-Prefere que o trabalho seja feito e conferido por você? `make run`, na pasta do repositório, executa os mesmos passos.
-"""
-END = """
-## Como desfazer
-
-Isto remove os containers, a rede, **os dados** das duas instâncias e os arquivos que os passos
-criaram. O pgrepl só remove o que leva a marca desta pasta; `docker compose down --volumes`
-removeria pelo nome, também o que é de outra pessoa.
-
-```sh
+HEAD = (
+    mark("<!-- Made by `pgrepl guide` from chapters 00 to 03; do not edit this file. -->"),
+    mark("# Streaming replication in PostgreSQL 14, step by step"),
+    mark(
+        "This guide is the original document, corrected, to be read and followed by hand in a "
+        "terminal: each command is exactly what the chapters executed and showed, with Docker and "
+        "the default values. Copy the blocks in order, one at a time, all in the same terminal: "
+        "the first one makes the cluster's folder and enters it. You need `docker` with Compose "
+        "(`docker compose`), `openssl` and `patch`."
+    ),
+    mark(
+        "In these pages, **WAL** is the journal to which PostgreSQL writes each change before it "
+        "takes it to the data files; streaming replication sends that journal to the replica as "
+        "it is written. A **slot** is the primary's promise to keep the WAL that the replica has "
+        "not received yet. A **base backup** is the first copy of the data. Where the original "
+        "document is wrong or silent, there is a numbered **correction**."
+    ),
+    mark(
+        "Would you rather have the work done and checked for you? `make run`, in the repository's "
+        "folder, executes the same steps."
+    ),
+)
+END = (
+    mark("## How to undo it"),
+    mark(
+        "This removes the containers, the network, **the data** of both instances and the files "
+        "that the steps made. pgrepl removes only what carries this folder's mark; "
+        "`docker compose down --volumes` would go by the name, and remove what is somebody else's, "
+        "too."
+    ),
+)
+UNDO = """```sh
 pgrepl down --project pgrepl -p workdir "$HOME" --engine docker --yes
 ```
 """
@@ -103,9 +115,12 @@ LEFT_OUT = re.compile(
 
 def text() -> str:
     """The whole guide."""
-    parts = [part for chapter in SET_UP for part in _chapter(chapter)]
+    with speaking(PORTUGUESE):
+        parts = [part for chapter in SET_UP for part in _chapter(chapter)]
+        head, end = ("\n\n".join(map(t, texts)) for texts in (HEAD, END))
     reference = [parts.pop()] if parts[-1].startswith("### Referência") else []
-    return re.sub(r"\n{3,}", "\n\n", "\n".join((HEAD, *parts, END, *reference))).rstrip() + "\n"
+    whole = "\n".join((head, "", *parts, "", end, "", UNDO, *reference))
+    return re.sub(r"\n{3,}", "\n\n", whole).rstrip() + "\n"
 
 
 def _chapter(chapter: str) -> Iterator[str]:
@@ -127,46 +142,45 @@ def _title(first_cell: str) -> str:
 
 
 def _prose(source: str) -> str:
-    """At the document's heading level, without the title and what leads from one notebook to the next.
+    """At the document's heading level, with links to the notebooks from the guide's folder.
 
-    Links lead to the notebooks from the guide's folder.
+    The title and what leads from one notebook to the next are left out.
     """
     lower = re.sub(r"^#+ ", "### ", LEFT_OUT.sub("", source), flags=re.MULTILINE)
     return re.sub(r"\]\((\d\d-[^)]*\.ipynb|README\.md)\)", r"](../notebooks/\1)", lower) + "\n"
 
 
 def _displayed(source: str, output: dict[str, Any]) -> Iterator[str]:
-    """What an output showed: a step's commands, a check's question and answer, or a query's table."""
+    """What an output showed: a step's commands, a check's questions and answer, a query's table."""
     shown = output.get("data", {})
     markdown = "".join(shown.get("text/markdown", ""))
-    if step := re.match(r"`(?:un)?changed` · \*\*(.*?)\*\*\n", markdown):
+    if step := re.match(r"`\w+` · \*\*(.*?)\*\*\n", markdown):
         yield f"**{step[1]}**\n\n```sh\n{_typed(markdown)}\n```\n"
     elif check := re.match(r"✔ \*\*(.*?)\*\*\n", markdown):
         questions, answer = BY_HAND[re.findall(r'cluster\.check\("([^"]+)"', source)[0]]
-        yield f"**{check[1]}**\n\n{_psql(*questions)}\nEsperado: {answer}\n"
+        expected = t("Expected: {fact}", fact=t(answer))
+        yield f"**{check[1]}**\n\n{_psql(*questions)}\n{expected}\n"
     elif query_of := _query(source):
-        yield f"{_psql(query_of)}\nEsperado:\n\n```text\n{''.join(shown.get('text/plain', ''))}\n```\n"
+        table, expected = "".join(shown.get("text/plain", "")), t("Expected:")
+        yield f"{_psql(query_of)}\n{expected}\n\n```text\n{table}\n```\n"
 
 
 def _typed(markdown: str) -> str:
     """The commands without their `$`, each edit with its diff, in the reader's own folder."""
     block = re.findall(r"```console\n(.*?)\n```", markdown, re.DOTALL)[0]
     diff = "".join(re.findall(r"```diff\n(.*?\n)```", markdown, re.DOTALL))
-    typed = re.sub(r"^\$ ", "", block, flags=re.MULTILINE).replace(DOCUMENTED_FOLDER, FOLDER)
-    return re.sub(
-        r"^(patch .*)$", lambda m: f"{m[1]} <<'END'\n{diff}END", typed, flags=re.MULTILINE
-    )
+    lines = block.replace(DOCUMENTED_FOLDER, FOLDER).split("\n")
+    typed = [line.removeprefix("$ ") for line in lines]
+    edited = [f"{line} <<'END'\n{diff}END" if line.startswith("patch ") else line for line in typed]
+    return "\n".join(edited)
 
 
 def _query(source: str) -> tuple[str, str] | None:
     """The instance and the statement of a cell that shows a query."""
     for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "query"
-        ):
-            return ast.unparse(node.func.value).rpartition(".")[2], ast.literal_eval(node.args[0])
+        match node:
+            case ast.Call(ast.Attribute(instance, "query"), [statement, *_]):
+                return ast.unparse(instance).rpartition(".")[2], ast.literal_eval(statement)
     return None
 
 

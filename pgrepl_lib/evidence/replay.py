@@ -1,6 +1,7 @@
-"""`replay.sh`: what a run's steps displayed, in their order, as a POSIX shell script that builds the same cluster.
+"""`replay.sh`: what a run's steps displayed, in order, as a POSIX shell script.
 
-A run that cannot leave one that does leaves none, and its report says why.
+It builds the same cluster. A run that cannot leave one that does leaves none, and its report says
+why.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,45 +18,58 @@ from ..cluster import state
 from ..cluster.topology import Topology
 from ..doors.files import write_atomic
 from ..doors.redact import MASK
+from ..journal.audit import said
 from ..journal.chapter import SET_UP
 from ..journal.runs import Run
+from ..words.text import mark, t
 
 FILE = "replay.sh"
-TRIES = 90  # a second apart, and longer where the question itself takes time; pgrepl waits as long for a server's start
+# A second apart, and longer where the question itself takes time; pgrepl waits as long for a
+# server's start.
+TRIES = 90
+WIDTH = 98  # characters of a comment
 HEAD = """#!/bin/sh
-# What the run {run} of project {project} displayed, in order: sh replay.sh
-# builds the same cluster on a machine that has {needs}.
-# It stops at the first command that fails, and at a wait that {tries} tries do not end. Passwords are made anew, unless the
-# cluster's folder holds the files secrets/superuser{secrets}: then those are used.
+{about}
 set -eu
 umask 022
-unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE COMPOSE_PROJECT_NAME \\
-    PGREPL_IMAGE PGREPL_NETWORK PGREPL_ID PGREPL_FOLDER PGREPL_USER || true  # preferred to .env
+unset PGHOST PGPORT PGUSER PGDATABASE PGDATA PGSERVICE PGOPTIONS COMPOSE_FILE \\
+    COMPOSE_PROJECT_NAME PGREPL_IMAGE PGREPL_NETWORK PGREPL_ID PGREPL_FOLDER \\
+    PGREPL_USER || true  # {preferred}
 export LC_ALL=C.UTF-8
 folder={folder}
-refuse() {{ printf '%s; nothing was touched.\\n' "$1" >&2; exit 2; }}
-[ ! -e "$folder/{record}" ] || refuse "$folder holds a cluster already"
+refuse() {{ printf '%s; %s.\\n' "$1" {untouched} >&2; exit 2; }}
+[ ! -e "$folder/{record}" ] || refuse "$folder "{there}
 for needed in {needed}; do
-    $needed >/dev/null 2>&1 || refuse "this machine does not do: $needed"
+    $needed >/dev/null 2>&1 || refuse {lacking}": $needed"
 done
 for secret in superuser replication; do
     [ ! -e "$folder/secrets/$secret" ] || case $(cat "$folder/secrets/$secret") in
     '' | ' '* | *' ' | *[\\':\\\\]* | *[!\\ -~]*)
-        refuse "$folder/secrets/$secret must be one line of printable ASCII without ' : \\\\ and without a space at an end" ;;
+        refuse "$folder/secrets/$secret "{one_line} ;;
     esac
 done
-sleep() {{  # what the displayed waits call between two tries
+sleep() {{  # {between}
     tries=$((tries + 1))
     [ "$tries" -gt {tries} ] || {{ command sleep "$1"; return; }}
-    printf '%s: not after {tries} tries; the log of the server says why.\\n' "$step" >&2
+    printf '%s: %s.\\n' "$step" {in_vain} >&2
     exit 1
 }}
 """
+ABOUT = mark(
+    "What the run {run} of project {project} displayed, in order: sh replay.sh builds the same "
+    "cluster on a machine that has {needs}. It stops at the first command that fails, and at a "
+    "wait that {tries} tries do not end. Passwords are made anew, unless the cluster's folder has "
+    "{secrets}: then those are used."
+)
+ONE_LINE = mark("must be one line of printable ASCII without ' : \\ and without a space at an end")
 NEEDS = {
-    "docker": "docker with Compose, openssl and patch",
-    "local": "PostgreSQL {version}'s programs (in PATH, or where the line `export PATH` says), openssl and patch",
+    "docker": mark("docker with Compose, openssl and patch"),
+    "local": mark(
+        "PostgreSQL {version}'s programs (in PATH, or where the line `export PATH` says), "
+        "openssl and patch"
+    ),
 }
-END = "\n# By this record pgrepl finds the cluster; the servers do not read it.\n"
+OPERATED = mark("Left out, because it operates a cluster instead of setting it up: {chapters}.")
 
 
 def write(run: Run) -> Path | None:
@@ -69,8 +84,9 @@ def write(run: Run) -> Path | None:
 def absent(run: Run) -> str:
     """Why a run leaves no script; empty where it leaves one.
 
-    "chapters": it did not complete all that set a cluster up; "operated": these alone do not make the cluster that it found;
-    "masked": a word of theirs is also a password, and so not in the journal.
+    "chapters": it did not complete all that set a cluster up; "operated": these alone do not make
+    the cluster that it found; "masked": a word of theirs is also a password, and so not in the
+    journal.
     """
     ended = {c.name: c.status for c in run.chapters}
     if any(ended.get(name) != "completed" for name in SET_UP) or not run.of("engine"):
@@ -81,25 +97,52 @@ def absent(run: Run) -> str:
 
 
 def script(run: Run) -> str:
-    """The script's text: the set-up chapters' steps, be it that they had been done before."""
+    """The script's text: the set-up chapters' steps, even those that had been done before."""
     params, engine = run.opening["params"], run.first("engine")
     name, ports = engine["facts"]["engine"], engine["port"]
-    if (
-        name == "local"
-    ):  # their starts show those chosen later; Compose reads those of the first `.env`
+    # Local starts show ports chosen later, too; Compose reads those of the first `.env`.
+    if name == "local":
         ports = run.of("engine")[-1]["port"]
-    head = HEAD.format(
-        run=run.name,
-        project=params["project"],
-        needs=NEEDS[name].format(version=params["pg_version"]),
+    record = _record(name, state.text(params, "", name, ports, Topology.of({"ports": ports}, 0)))
+    steps = "".join(map(_step, _steps(run)))
+    found = t("By this record pgrepl finds the cluster; the servers do not read it.")
+    return f"{_head(run, engine['facts'])}{steps}{_gaps(run)}\n# {found}\n{record}\n"
+
+
+def _head(run: Run, facts: dict[str, str]) -> str:
+    params = run.opening["params"]
+    in_vain = t("not after {tries} tries; the log of the server says why", tries=TRIES)
+    return HEAD.format(
+        about=_about(run, facts["engine"]),
         folder=shlex.quote(str(Path(params["workdir"]) / params["project"])),
-        needed=_needed(engine["facts"]),
-        secrets="" if params["auth_method"] == "trust" else " and secrets/replication",
+        needed=_needed(facts),
         record=state.FILE,
         tries=TRIES,
+        preferred=t("preferred to .env"),
+        between=t("what the displayed waits call between two tries"),
+        untouched=shlex.quote(t("nothing was touched")),
+        there=shlex.quote(t("holds a cluster already")),
+        lacking=shlex.quote(t("this machine does not do")),
+        one_line=shlex.quote(t(ONE_LINE)),
+        in_vain=shlex.quote(in_vain),
     )
-    record = _record(name, state.text(params, "", name, ports, Topology.of({"ports": ports}, 0)))
-    return head + "".join(map(_step, _steps(run))) + _gaps(run) + f"{END}{record}\n"
+
+
+def _about(run: Run, engine: str) -> str:
+    """What the script is, for its reader."""
+    params, secrets = run.opening["params"], ["secrets/superuser", "secrets/replication"]
+    if params["auth_method"] == "trust":
+        secrets.pop()
+    about = t(
+        ABOUT,
+        run=run.name,
+        project=params["project"],
+        needs=t(NEEDS[engine], version=params["pg_version"]),
+        tries=TRIES,
+        secrets=", ".join(secrets),
+    )
+    lines = textwrap.wrap(about, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"# {line}" for line in lines)
 
 
 def _record(engine: str, text: str) -> str:
@@ -111,12 +154,14 @@ def _record(engine: str, text: str) -> str:
 
 
 def _needed(facts: dict[str, str]) -> str:
-    """Commands that succeed where what the script uses is there, and its service answers; each is one word of a shell."""
-    compose = (
-        [f"{facts['compose'].rpartition(' ')[0]} version"] if facts["engine"] == "docker" else []
-    )
-    docker = ["docker version"] if compose else []
-    return " ".join(map(shlex.quote, (*docker, *compose, "openssl version", "command -v patch")))
+    """Commands that succeed where what the script uses is there, and its service answers.
+
+    Each is one word of a shell.
+    """
+    needed = ["openssl version", "command -v patch"]
+    if facts["engine"] == "docker":
+        needed = ["docker version", f"{facts['compose'].rpartition(' ')[0]} version", *needed]
+    return " ".join(map(shlex.quote, needed))
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
@@ -124,24 +169,22 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 
 def _step(step: dict[str, Any]) -> str:
-    title, commands = " ".join(step["title"].split()), list(_commands(step))
+    title, commands = " ".join(said(step, "title").split()), list(_commands(step))
     if not commands:
-        return f"\n# Left out, because a new cluster has nothing to take back: {title}\n"
-    waits = (
-        [f"step={shlex.quote(title)} tries=0"]
-        if any("; do sleep 1; done" in c for c in commands)
-        else []
-    )
-    return "\n".join(("", f"# {step['chapter']}: {title}", *waits, *commands, ""))
+        left_out = t("Left out, because a new cluster has nothing to take back: {step}", step=title)
+        return f"\n# {left_out}\n"
+    if any("; do sleep 1; done" in command for command in commands):
+        commands.insert(0, f"step={shlex.quote(title)} tries=0")
+    return "\n".join(("", f"# {step['chapter']}: {title}", *commands, ""))
 
 
 def _commands(step: dict[str, Any]) -> Iterator[str]:
-    """The commands, each edit with its diff; an edit that was done before is the one that its journal line keeps."""
-    edits = {
-        _target(d): d
-        for d in re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE)
-        if d
-    }
+    """The commands, each edit with its diff.
+
+    An edit that was done before is the one that its journal line keeps.
+    """
+    diffs = re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE)
+    edits = {_target(diff): diff for diff in diffs if diff}
     for command in step.get("anew", [c["command"] for c in step["commands"]]):
         if not command.startswith("patch "):
             yield command
@@ -156,8 +199,7 @@ def _target(diff: str) -> str:
 def _gaps(run: Run) -> str:
     """What the reader must know that the script does not do."""
     more = sorted({s["chapter"] for s in run.of("step")} - set(SET_UP))
-    return (
-        f"\n# Left out, because it operates a cluster instead of setting it up: {', '.join(more)}.\n"
-        if more
-        else ""
-    )
+    if not more:
+        return ""
+    left_out = t(OPERATED, chapters=", ".join(more))
+    return f"\n# {left_out}\n"

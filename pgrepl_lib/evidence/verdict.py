@@ -1,10 +1,33 @@
-"""A run's verdict: one plain sentence for the reader of its report (in Portuguese, as the chapters), and its sign."""
+"""A run's verdict: one plain sentence for the reader of its report, and its sign."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..journal.audit import said
 from ..journal.runs import Chapter, Run
+from ..words.text import Text, counted, joined, mark, t
+
+GOOD, BAD, STOPPED = ("✔", "good"), ("✘", "bad"), ("■", "stopped")
+OPEN, UNPROVEN, BY_HAND = ("…", "open"), ("○", "open"), ("✎", "open")
+# By a run's status: its sign, and the sentence with where it stopped and what was done until then.
+ENDED = {
+    "completed": (GOOD, mark("Completed: {counts}.")),
+    "failed": (BAD, mark("Failed{place}. Up to there, {counts}.")),
+    "interrupted": (
+        STOPPED,
+        mark("Interrupted{place}. Up to there, {counts}. Run again: it goes on where it stopped."),
+    ),
+    "killed": (
+        STOPPED,
+        mark(
+            "Interrupted without a record of its end{place}: the process was killed, or the "
+            "machine stopped. Up to there, {counts}. Run again: it goes on where it stopped."
+        ),
+    ),
+    "running": (OPEN, mark("Under way{place}: so far, {counts}.")),
+    "manual": (BY_HAND, mark("Work outside a run (notebooks and commands, one by one): {counts}.")),
+}
 
 
 @dataclass(frozen=True)
@@ -17,96 +40,97 @@ class Verdict:
 
 
 def of(run: Run) -> Verdict:
-    """How the run ended, in a sentence; a journal that was changed afterwards proves nothing, however it ended."""
+    """How the run ended, in a sentence.
+
+    A journal that was changed afterwards proves nothing, however it ended.
+    """
     if broken := run.journal.first_broken_line():
-        return Verdict(
-            "✘",
-            "bad",
-            f"O registro foi alterado: a linha {broken} do journal.jsonl não confere com a anterior. "
-            "O que se lê aqui pode não ser o que aconteceu.",
-        )
+        return Verdict(*BAD, _changed(broken))
     if run.unusable:
-        lines = _number(run.unusable, "", "1 linha", "linhas")
-        return Verdict(
-            "✘",
-            "bad",
-            f"O registro tem {lines} sem a forma de um registro. "
-            "O que se lê aqui pode não ser tudo o que aconteceu.",
-        )
+        return Verdict(*BAD, _unusable(run.unusable))
     if not run.entries:
-        return Verdict("■", "stopped", "O registro está vazio.")
-    counts, place = _counts(run), _place(run)
-    checks = run.counts()["checks"]
-    known = {
-        "completed": Verdict("✔", "good", f"Concluída: {counts}."),
-        "failed": Verdict("✘", "bad", f"Falhou{place}. Até ali, {counts}."),
-        "interrupted": Verdict(
-            "■",
-            "stopped",
-            f"Interrompida{place}. Até ali, {counts}. Execute de novo: ela continua de onde parou.",
-        ),
-        "killed": Verdict(
-            "■",
-            "stopped",
-            f"Interrompida sem fim registrado{place}: o processo foi morto, ou a máquina "
-            f"parou. Até ali, {counts}. Execute de novo: ela continua de onde parou.",
-        ),
-        "running": Verdict("…", "open", f"Em andamento{place}: até agora, {counts}."),
-        "manual": Verdict(
-            "✎", "open", f"Trabalho fora de uma execução (cadernos e comandos, um a um): {counts}."
-        ),
-    }
-    if checks["failed"] and run.status in ("completed", "manual"):
-        return Verdict("✘", "bad", f"Há verificações que não passaram: {counts}.")
+        return Verdict(*STOPPED, t("The record is empty."))
+    checks, counts = run.counts()["checks"], _counts(run)
+    if run.status in ("completed", "manual") and checks["failed"]:
+        return Verdict(*BAD, t("There are checks that did not pass: {counts}.", counts=counts))
     if run.status == "completed" and not any(checks.values()):  # nobody complained, nobody looked
-        return Verdict("○", "open", f"Concluída, sem prova: {counts}.")
-    return known.get(
-        run.status,
-        Verdict("■", "stopped", f"O fim registrado não é conhecido ({run.status}): {counts}."),
+        return Verdict(*UNPROVEN, t("Completed, without a proof: {counts}.", counts=counts))
+    if run.status not in ENDED:
+        unknown = t(
+            "The recorded end is not known ({status}): {counts}.", status=run.status, counts=counts
+        )
+        return Verdict(*STOPPED, unknown)
+    sign, sentence = ENDED[run.status]
+    return Verdict(*sign, t(sentence, counts=counts, place=_place(run)))
+
+
+def _changed(line: int) -> Text:
+    return t(
+        "The record was changed: line {line} of journal.jsonl does not follow from the one "
+        "before. What is read here may not be what happened.",
+        line=line,
+    )
+
+
+def _unusable(lines: int) -> Text:
+    return counted(
+        lines,
+        mark(
+            "The record has 1 line without the form of a record. "
+            "What is read here may not be all that happened."
+        ),
+        mark(
+            "The record has {count} lines without the form of a record. "
+            "What is read here may not be all that happened."
+        ),
     )
 
 
 def stopped_chapter(run: Run) -> Chapter | None:
     """The chapter in which a run stopped; None where it did not stop in one."""
-    return next(
-        (c for c in run.chapters if c.status in ("failed", "interrupted", "killed", "running")),
-        None,
-    )
+    stopped = ("failed", "interrupted", "killed", "running")
+    return next((c for c in run.chapters if c.status in stopped), None)
 
 
-def outcomes(run: Run) -> str:
+def outcomes(run: Run) -> Text:
     """How many steps ended how."""
     steps = run.counts()["steps"]
-    parts = [
-        _number(
-            steps["changed"],
-            "nenhum passo alterou nada",
-            "1 passo alterou algo",
-            "passos alteraram algo",
-        ),
-        _number(steps["unchanged"], "", "1 já estava feito", "já estavam feitos"),
-        _number(steps["failed"] + steps["interrupted"], "", "1 não terminou", "não terminaram"),
-    ]
-    return ", ".join(filter(None, parts))
+    parts: list[str] = [t("no step changed anything")]
+    if changed := steps["changed"]:
+        one, many = mark("1 step changed something"), mark("{count} steps changed something")
+        parts = [counted(changed, one, many)]
+    if unchanged := steps["unchanged"]:
+        one, many = mark("1 was done already"), mark("{count} were done already")
+        parts.append(counted(unchanged, one, many))
+    if ended := steps["failed"] + steps["interrupted"]:
+        parts.append(counted(ended, mark("1 did not end"), mark("{count} did not end")))
+    return joined(", ", parts)
 
 
-def _number(count: int, none: str, one: str, many: str) -> str:
-    return {0: none, 1: one}.get(count, f"{count} {many}")
+def _counts(run: Run) -> Text:
+    checks = run.counts()["checks"]
+    passed, total, untried = checks["passed"], sum(checks.values()), checks.get("not_tried", 0)
+    told: list[str] = [t("no check was made")]
+    if total:
+        told = [_passed(passed, total)]
+    if untried:
+        one, many = mark("1 could not be tried"), mark("{count} could not be tried")
+        told.append(counted(untried, one, many))
+    return joined("; ", [joined(", ", told), outcomes(run)])
 
 
-def _counts(run: Run) -> str:
-    checked = run.counts()["checks"]
-    passed, total, untried = checked["passed"], sum(checked.values()), checked.get("not_tried", 0)
-    checks = f"{passed} de {total} {'verificação' if total == 1 else 'verificações'} {'passou' if passed == 1 else 'passaram'}"
-    told = filter(
-        None, [checks, _number(untried, "", "1 não pôde ser tentada", "não puderam ser tentadas")]
-    )
-    return f"{', '.join(told) if total else 'nenhuma verificação foi feita'}; {outcomes(run)}"
+def _passed(passed: int, total: int) -> Text:
+    if total == 1:
+        return t("{passed} of 1 check passed", passed=passed)
+    one, many = mark("1 of {total} checks passed"), mark("{count} of {total} checks passed")
+    return counted(passed, one, many, total=total)
 
 
 def _place(run: Run) -> str:
+    """Where it stopped, as it goes on in a sentence."""
     chapter = stopped_chapter(run)
     if not chapter:
         return ""
-    title = chapter.stopped_by().get("title")
-    return f" no capítulo {chapter.name}" + (f", em “{title}”" if title else "")
+    if title := said(chapter.stopped_by(), "title"):
+        return t(" in chapter {chapter}, at “{title}”", chapter=chapter.name, title=title)
+    return t(" in chapter {chapter}", chapter=chapter.name)

@@ -33,7 +33,7 @@ def speak(language: str) -> None:
 
 
 def ask_for(language: str) -> None:
-    """Speak this language because somebody asked for it (`--lang`), and not only for the locale's."""
+    """Speak this language because somebody asks for it, and not only for the locale's sake."""
     global _asked_for
     speak(language)
     _asked_for = language
@@ -42,6 +42,12 @@ def ask_for(language: str) -> None:
 def asked_for() -> str:
     """The language that PGREPL_LANG or `--lang` asked for; empty without either."""
     return _asked_for
+
+
+def follow_environment() -> None:
+    """Speak as the environment says."""
+    ask_for(known(os.environ.get(VARIABLES[0], "")))
+    speak(of_user())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib.journal import provenance
+from pgrepl_lib.words import language
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -105,3 +106,14 @@ def test_a_repository_that_git_does_not_trust(
     for path in (checkout, checkout / ".git"):
         os.chown(path, 65534, 65534)
     assert "dubious ownership" in unknown()
+
+
+def test_a_run_records_the_language_that_was_asked_for_and_else_portuguese(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for asked, recorded in (("", "pt_BR"), ("en", "en"), ("pt", "pt_BR")):
+        monkeypatch.setenv("PGREPL_LANG", asked)
+        monkeypatch.setenv("LANG", "en_US.UTF-8")
+        language.follow_environment()
+        assert provenance.facts()["language"] == recorded
+    language.ask_for("")

@@ -20,15 +20,16 @@ from click.testing import CliRunner
 
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.evidence import corrections, junit, report, verdict
+from pgrepl_lib.evidence import corrections, junit, pictures, report, template, verdict
 from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal import audit, lock, timeline
 from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
-from pgrepl_lib.words.language import PORTUGUESE, speaking
+from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
 from pgrepl_lib.words.legible import legible
+from pgrepl_lib.words.text import t
 
 from ..journals import (
     SET_UP,
@@ -69,6 +70,11 @@ class Page(HTMLParser):
 
 def page(folder: Path, lines: list[Line]) -> Page:
     return Page(report.page(journal(folder, lines)))
+
+
+def judged(run: Run, language: str = PORTUGUESE) -> verdict.Verdict:
+    with speaking(language):
+        return verdict.of(run)
 
 
 def suites(run: Run) -> ElementTree.Element:
@@ -137,7 +143,7 @@ ENDS: dict[str, tuple[list[Line], str, str, str]] = {
         [check(1, PRIMARY, "Aceita", False)],
         "✘",
         "bad",
-        "0 de 1 verificação passaram",
+        "0 de 1 verificação passou",
     ),
     "empty": ([], "■", "stopped", "O registro está vazio."),
     "odd": ([begun(), at(1, "end", status="exploded")], "■", "stopped", "exploded"),
@@ -155,7 +161,7 @@ GREEN = ("completed", "drill", "manual", "empty")
 def test_the_verdict_comes_first_and_says_how_it_ended(tmp_path: Path, name: str) -> None:
     lines, sign, tone, text = ENDS[name]
     run = journal(tmp_path / "runs" / "1", lines)
-    found = verdict.of(run)
+    found = judged(run)
     assert (found.sign, found.tone) == (sign, tone) and text in found.text
     html = report.page(run)
     said = Page(html).text
@@ -171,7 +177,7 @@ def test_a_run_that_goes_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = journal(tmp_path / "runs" / "1", [begun(pid=os.getpid()), chapter(0.1, SET_UP[0])])
     monkeypatch.setenv(audit.RUN_FOLDER, str(run.folder))
     with lock.run_lock(tmp_path):
-        assert run.status == "running" and verdict.of(run).text.startswith(
+        assert run.status == "running" and judged(run).text.startswith(
             f"Em andamento no capítulo {SET_UP[0]}: até agora"
         )
         assert suites(run).get("errors") == "1"
@@ -184,9 +190,7 @@ def test_a_journal_that_was_changed_proves_nothing(tmp_path: Path) -> None:
         run.folder.joinpath("journal.jsonl").read_text().replace("14.23", "14.99")
     )
     again = Run(run.folder)
-    assert (
-        verdict.of(again).tone == "bad" and "a linha 5 do journal.jsonl" in verdict.of(again).text
-    )
+    assert judged(again).tone == "bad" and "a linha 5 do journal.jsonl" in judged(again).text
     assert "✘ a linha 5 não confere" in Page(report.page(again)).text
     assert suites(again).find("testsuite[@name='pgrepl']/testcase/error") is not None
 
@@ -241,6 +245,30 @@ def test_it_tells_all_that_the_issue_of_a_report_asks_for(tmp_path: Path) -> Non
     numbers = re.findall(r'aria-label="Correção (\d+)"', html)
     assert numbers == ["1", "2", "3", "6", "7", "9", "11", "12", "13"]
     assert f'<a href="{PRIMARY}.html#cell-id=senha">' in html
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_it_reads_in_english_too(tmp_path: Path, name: str) -> None:
+    """What the report itself says: titles that were recorded in one language alone stay so."""
+    plain = re.sub("[À-ÿ]", "e", json.dumps(ENDS[name][0], ensure_ascii=False))
+    run = journal(tmp_path / "runs" / "1", json.loads(plain))
+    html = report.page(run, ENGLISH)
+    found = Page(html)
+    assert ("html", {"lang": "en"}) in found.elements
+    assert not re.findall(r"\w*[À-ÿ]\w*", found.text + " ".join(found.all("aria-label")))
+    assert report.page(run) == report.page(run, PORTUGUESE) != html
+    assert judged(run, ENGLISH).text in found.text
+
+
+@pytest.mark.parametrize(
+    ("recorded", "spoken"),
+    [("en", "en"), ("pt_BR", "pt"), ("", "pt"), (None, "pt"), ("../en", "pt"), ("de", "pt")],
+)
+def test_it_is_in_the_language_that_the_run_recorded(
+    tmp_path: Path, recorded: str | None, spoken: str
+) -> None:
+    run = journal(tmp_path / "1", [begun(language=recorded), *completed()[1:]])
+    assert ("html", {"lang": spoken}) in Page(report.page(run)).elements
 
 
 def test_a_failure_says_what_to_do(tmp_path: Path) -> None:
@@ -547,7 +575,7 @@ def test_instances_are_those_left_or_else_those_wanted(
     tmp_path: Path, lines: list[Line], found: list[Any]
 ) -> None:
     run = journal(tmp_path / "runs" / "1", lines)
-    assert [(i["name"], i["role"], i["upstream"]) for i in report.instances(run)] == found
+    assert [(i["name"], i["role"], i["upstream"]) for i in pictures.instances(run)] == found
     assert ("O registro não diz que instâncias existem" in report.page(run)) is not bool(found)
 
 
@@ -557,15 +585,24 @@ def test_instances_are_those_left_or_else_those_wanted(
 def test_every_correction_is_told_with_what_is_done_instead(tmp_path: Path) -> None:
     lines = [begun(), *(chapter(1, name, "completed") for name in SET_UP)]
     told = [c for s in journal(tmp_path, lines).chapters for c in corrections.made_by(s)]
-    assert sorted(c.number for c in told) == list(range(1, 14))
-    assert all(
-        c.wrong.endswith(".")
-        and "\n" not in c.wrong
-        and 40 < len(c.wrong) < 260
-        and c.done
-        and c.cell
-        for c in told
+    assert sorted(c.number for c in told) == sorted(corrections.TOLD) == list(range(1, 14))
+    assert all(40 < len(c.wrong) < 260 and c.done and c.cell for c in told)
+
+
+def test_a_correction_is_told_in_portuguese_as_in_its_chapter_and_in_the_index() -> None:
+    index = (NOTEBOOKS / "README.md").read_text("utf-8")
+    done = dict(re.findall(r"^\| (\d+) \|.*\| (.+?) \|[^|]*\|$", index, re.M))
+    callout = re.compile(r"^> \*\*Correção (\d+)\.\*\* (.+(?:\n>(?! \*\*Correção).*)*)", re.M)
+    prose = "\n\n".join(
+        "".join(cell["source"])
+        for name in SET_UP
+        for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text("utf-8"))["cells"]
     )
+    said = {n: re.sub(r"\s*\n> ?", " ", text) for n, text in callout.findall(prose)}
+    with speaking(PORTUGUESE):
+        for number, (wrong, instead) in corrections.TOLD.items():
+            assert said[str(number)].startswith(t(wrong)), number
+            assert done[str(number)] == t(instead), number
 
 
 def test_an_unfinished_chapter_made_only_the_corrections_before_its_last_step(
@@ -615,6 +652,11 @@ def test_the_command_writes_it_again_from_the_journal_alone(tmp_path: Path) -> N
         and told["verdict"].startswith("Concluída: 2 de 2")
     )
     assert output.read_bytes() == (run.folder / "report.html").read_bytes()
+    for words in (["report", "--lang", "en"], ["--lang", "en", "report"]):
+        again = [*words, str(run.folder), *options, "--output", str(output), "--json"]
+        told = json.loads(CliRunner().invoke(main, again).stdout)
+        assert told["verdict"].startswith("Completed: 2 of 2 checks passed; 3 steps changed")
+        assert "What was set up" in output.read_text("utf-8")
     assert CliRunner().invoke(main, ["report", "nothing", *options]).exit_code == 2
 
 
@@ -629,7 +671,7 @@ def test_writing_is_quick_and_nothing_is_imported_for_it_before(tmp_path: Path) 
     run = journal(tmp_path / "runs" / "1", lines)
     spent = []
     for _ in range(3):
-        report._environment.cache_clear()  # the template is compiled each time
+        template.environment.cache_clear()  # the template is compiled each time
         begin = time.process_time()
         report.write(run), junit.write(run)
         spent.append(time.process_time() - begin)
@@ -720,7 +762,7 @@ def test_a_check_that_was_not_tried_is_told_as_such(tmp_path: Path) -> None:
     ]
     run = journal(tmp_path / "runs" / "1", lines)
     assert run.counts()["checks"] == {"passed": 2, "failed": 0, "not_tried": 1}
-    assert verdict.of(run).text.startswith(
+    assert judged(run).text.startswith(
         "Concluída: 2 de 3 verificações passaram, 1 não pôde ser tentada; "
     )
     html = report.page(run)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pgrepl_lib.cli import review
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.evidence import evidence, junit, report, verdict
+from pgrepl_lib.evidence import evidence, junit, pictures, report, verdict
 from pgrepl_lib.evidence.signing import attestation, keys
 from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal import audit, compare, records, runs
@@ -380,7 +380,7 @@ def test_lines_that_are_no_records_are_left_out_and_told(project: Path) -> None:
     assert (run.unusable, len(run.entries), run.status) == (2, 12, "completed")
     assert (
         verdict.of(run).tone == "bad"
-        and "2 linhas sem a forma de um registro" in verdict.of(run).text
+        and "2 lines without the form of a record" in verdict.of(run).text
     )
     assert "14 linhas" in report.page(
         run
@@ -396,7 +396,7 @@ def test_a_wanted_number_of_replicas_is_never_believed_without_limit(tmp_path: P
     lines = [begun(), *completed()[1:3]]
     for wanted, shown in ((10**9, 17), (2, 3), ("2", 1), (-5, 0)):
         lines[0]["params"]["replicas"] = wanted
-        assert len(report.instances(journal(tmp_path / "r", lines))) == shown, wanted
+        assert len(pictures.instances(journal(tmp_path / "r", lines))) == shown, wanted
 
 
 def test_nothing_of_a_journal_or_of_a_name_steers_the_terminal(project: Path) -> None:
