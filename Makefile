@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint words install down requirements outputs bench operations soak evidence journal clean
+.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence journal clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from 
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url \
 		--extra lab --extra dev --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+
+parameters: $(READY) ## Make each chapter's cell of parameters anew from pgrepl_lib/params.py
+	@$(BIN)/python tests/notebooks/parameters.py
 
 outputs: $(READY) ## Execute the notebooks and store their outputs in them
 	@$(BIN)/python tests/notebooks/store_outputs.py $(ARGS)

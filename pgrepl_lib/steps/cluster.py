@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from ..checks.checks import CHECKS
@@ -19,7 +20,7 @@ from ..doors import files, show
 from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..engine.choose import choose
-from ..engine.ports import holder
+from ..engine.ports import free, holder
 from ..engine.protocol import Engine
 from ..errors import CheckFailed, ParameterError
 from ..journal import audit
@@ -296,14 +297,18 @@ MAKE: ContextVar[Callable[..., Cluster]] = ContextVar(
 )  # of which kind the chapters open theirs
 
 
-def open_cluster(chapter: str = "", **values: Any) -> Cluster:
+def open_cluster(
+    chapter: str = "", names: Mapping[str, Any] = MappingProxyType({}), /, **values: Any
+) -> Cluster:
     """The cluster that these parameters describe; nothing is changed.
 
-    chapter: the notebook's name, for the journal. Raises `ParameterError` for parameters that are wrong or do not
-    fit what the project was made with, `EnvironmentLacking` where the chosen engine cannot work, or
-    the project is another user's.
+    chapter: the notebook's name, for the journal. names: where the parameters are, among others: a
+    notebook's `globals()`. values: parameters; they win. Raises `ParameterError` for those that are
+    wrong or do not fit what the project was made with, `EnvironmentLacking` where the chosen engine
+    cannot work, or the project is another user's.
     """
-    params = Params.parse(values)
+    named = {name: names[name] for name in Params.model_fields if name in names}
+    params = Params.parse(named | values)
     require_owner(params, params.folder / state.FILE)
     known, made = state.raw(params.folder), state.read(params.folder)
     state.guard(params, made)
@@ -312,15 +317,10 @@ def open_cluster(chapter: str = "", **values: Any) -> Cluster:
     engine, why = choose(params, ports, made.get("engine"))
     engine.id = made.get("id") or engine.find_id()
     refuse_engine(params, made, engine)
-    if (
-        made
-        and params.port == 0
-        and any(holder(p) for p in ports.values())
-        and not any(map(engine.has_data, ports))
-    ):
-        engine, _ = choose(
-            params, state.new_ports(params, topology.names), made.get("engine")
-        )  # taken before they were ever used
+    taken = not all(map(free, ports.values()))
+    if made and params.port == 0 and taken and not any(map(engine.has_data, ports)):
+        # Before they were ever used.
+        engine, _ = choose(params, state.new_ports(params, topology.names), made.get("engine"))
     cluster = MAKE.get()(params, engine, why, topology, chapter)
     cluster.known = known
     promises.keep(cluster, topology.primary)

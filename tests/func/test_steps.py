@@ -19,7 +19,7 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
-from pgrepl_lib import Cluster, PgreplError
+from pgrepl_lib import Cluster, PgreplError, open_cluster
 from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.doors import command, db, files
 from pgrepl_lib.doors.wait import wait_until
@@ -378,6 +378,9 @@ def test_two_projects_live_side_by_side(
     cluster: Cluster, scram: tuple[Cluster, dict[str, Any]]
 ) -> None:
     other, _ = scram
+    given = other.params.plain()
+    assert open_cluster("", {**given, "other": 1}).params == other.params
+    assert open_cluster("", {"port": 1}, **given).params == other.params
     assert cluster.engine.name == other.engine.name and cluster.folder != other.folder
     assert not set(cluster.engine.ports.values()) & set(other.engine.ports.values())
     db.rows(other.primary.address, "create table only_here (n int)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
+from typing import TypeGuard
 
 import nbformat
 import pytest
@@ -12,6 +14,7 @@ from papermill.iorw import load_notebook_node
 
 from pgrepl_lib.params import Params
 
+from . import parameters
 from .chapters import CHAPTERS, NOTEBOOKS
 
 VOLATILE = {
@@ -104,17 +107,26 @@ def test_code_cells_are_short_and_plain(chapter: str) -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_parameters_are_those_of_the_library_and_papermill_can_read_them(chapter: str) -> None:
     notebook = load_notebook_node(str(NOTEBOOKS / f"{chapter}.ipynb"))
-    found = {p.name: p.default for p in _infer_parameters(notebook)}
-    extra = {"confirmar": "False"} if chapter == "99-limpeza" else {}
-    assert set(found) == set(Params.model_fields) | set(extra)
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    assert cell.source == parameters.source(chapter), "make it anew: `make parameters`"
+    assert {p.name for p in _infer_parameters(notebook)} >= set(Params.model_fields)
     namespace: dict[str, object] = {}
-    exec(
-        next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])),
-        namespace,
-    )
+    exec(cell.source, namespace)
     given = {name: namespace[name] for name in Params.model_fields}
     assert Params.parse(given) == Params.parse({})
-    assert given["image"] == "" and given["network"] == "192.168.55.0/24"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_other_cell_gives_a_parameters_name_to_something_else(chapter: str) -> None:
+    """The cell that opens the cluster, executed again, takes what these names stand for."""
+    for cell in code_cells(chapter):
+        if "parameters" not in cell.metadata.get("tags", []):
+            names = {node.id for node in ast.walk(ast.parse(cell.source)) if is_given(node)}
+            assert not names & set(Params.model_fields), f"{chapter}, cell {cell.id}"
+
+
+def is_given(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def test_cell_ids_are_unique_words() -> None:
