@@ -10,7 +10,7 @@ import io
 import string
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -124,6 +124,16 @@ def look(language: str, room: str, wanted: Catalog, *, check: bool) -> list[str]
     return found + [f"{path.relative_to(LIBRARY)}: {why}" for why in wrong(catalogue)]
 
 
+def ambiguous(language: str, rooms: Iterable[str]) -> Iterator[str]:
+    """Messages that two rooms translate differently: whatever room says it, one of them would win."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in (paths(language, room)[0] for room in rooms):
+        if path.exists():
+            for message in read_po(io.BytesIO(path.read_bytes()), locale=language):
+                found[str(message.id)].add(str(message.string))
+    yield from (f"two translations of {said!r}" for said in found if said and len(found[said]) > 1)
+
+
 def main() -> int:
     """Renew or check all; the exit code."""
     check = "--check" in sys.argv
@@ -134,6 +144,7 @@ def main() -> int:
         for room, wanted in sorted(rooms.items())
         for told in look(language, room, wanted, check=check)
     ]
+    found += [told for language in LANGUAGES for told in ambiguous(language, rooms)]
     print("\n".join(found) or f"{len(rooms)} catalogues are complete")
     return 1 if found else 0
 

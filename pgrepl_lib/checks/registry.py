@@ -85,6 +85,6 @@ def of_replicas(
 ) -> Iterable[Fact]:
     """A fact for each replica, and one that does not hold where there is none."""
     if not cluster.replicas:
-        yield Fact("", t("a replica"), t("none"))
+        yield Fact("", t("a replica"), t("no replica"))
     for replica in cluster.replicas:
         yield Fact(replica.name, expected(replica), seen(replica))

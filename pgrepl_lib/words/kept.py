@@ -7,34 +7,49 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .text import Text, joined, t
+
 Rows = Iterable[Mapping[str, Any]]  # each table's rows: database, table, rows
 
-NOT_COMPARED = "sequences and unlogged tables of {} are not compared: what only they have goes"
+
+def not_compared(name: str) -> Text:
+    """Before the rows of a former primary are compared: what is not."""
+    return t(
+        "sequences and unlogged tables of {name} are not compared: what only they have goes",
+        name=name,
+    )
 
 
 def tables(kept: Rows) -> list[str]:
     """A line for each table."""
-    return ["database {database}, table {table}: {rows} rows".format(**each) for each in kept]
+    return [t("database {database}, table {table}: {rows} rows", **each) for each in kept]
 
 
 def to_be_thrown_away(name: str, kept: Rows, file: Path) -> list[str]:
     """Before it is done."""
     lines = tables(kept)
     if lines:
-        lines.append(f"only {name} has them: they are kept in {file}, then thrown away")
+        told = t(
+            "only {name} has them: they are kept in {file}, then thrown away", name=name, file=file
+        )
+        lines.append(told)
     return lines
 
 
-def thrown_away(name: str, kept: Rows, file: Path, data: Path) -> str:
+def thrown_away(name: str, kept: Rows, file: Path, data: Path) -> Text:
     """Afterwards. data: the whole data folder's file, where there is one."""
-    lines = [f"{name} is a replica", *tables(kept)]
+    lines = [t("{name} is a replica", name=name), *tables(kept)]
     if len(lines) > 1:
-        lines.append(f"thrown away, and kept in {file}")
+        lines.append(t("thrown away, and kept in {file}", file=file))
     if data.exists():
-        size = data.stat().st_size / 1e9
-        remove = f"rm {shlex.quote(str(data))}"
-        lines.append(f"its data folder ({size:.2f} GB) is kept; to remove it: {remove}")
-    return "\n".join(lines)
+        size, remove = data.stat().st_size / 1e9, f"rm {shlex.quote(str(data))}"
+        there = t(
+            "its data folder ({size:.2f} GB) is kept; to remove it: {remove}",
+            size=size,
+            remove=remove,
+        )
+        lines.append(there)
+    return joined("\n", lines)
 
 
 def facts(found: Any, file: Path, data: Path) -> dict[str, Any]:

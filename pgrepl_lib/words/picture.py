@@ -1,4 +1,7 @@
-"""The cluster as a picture: an SVG that shows in JupyterLab, on code-hosting sites and in the exported HTML."""
+"""The cluster as a picture: an SVG.
+
+It shows in JupyterLab, on code-hosting sites and in the exported HTML.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,32 @@ from html import escape
 
 from .legible import legible
 
-FRAME = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{alt}"
- font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="14"><title>{alt}</title>
-<defs><marker id="{tip}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">
-<path d="M0 0 10 5 0 10z" fill="#336791"/></marker></defs>
-<rect width="{width}" height="{height}" fill="#ffffff"/>
-<rect x="12" y="12" width="{wide}" height="{high}" rx="10" fill="#f4f7fa" stroke="#9db2c4" stroke-dasharray="6 4"/>
-<text x="28" y="36" fill="#4a6074">{network}</text>{body}</svg>"""
-BOX = """<g><rect x="{x}" y="{y}" width="230" height="104" rx="8" fill="{fill}" stroke="#336791" stroke-width="2"/>
-<text x="{mid}" y="{title_y}" text-anchor="middle" font-weight="bold" font-size="17" fill="#1d3b53">{title}</text>{lines}</g>"""
+FRAME = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+    'role="img" aria-label="{alt}"\n'
+    ' font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="14">'
+    "<title>{alt}</title>\n"
+    '<defs><marker id="{tip}" viewBox="0 0 10 10" refX="9" refY="5" '
+    'markerWidth="7" markerHeight="7" orient="auto">\n'
+    '<path d="M0 0 10 5 0 10z" fill="#336791"/></marker></defs>\n'
+    '<rect width="{width}" height="{height}" fill="#ffffff"/>\n'
+    '<rect x="12" y="12" width="{wide}" height="{high}" rx="10" '
+    'fill="#f4f7fa" stroke="#9db2c4" stroke-dasharray="6 4"/>\n'
+    '<text x="28" y="36" fill="#4a6074">{network}</text>{body}</svg>'
+)
+BOX = (
+    '<g><rect x="{x}" y="{y}" width="230" height="104" rx="8" '
+    'fill="{fill}" stroke="#336791" stroke-width="2"/>\n'
+    '<text x="{mid}" y="{title_y}" text-anchor="middle" '
+    'font-weight="bold" font-size="17" fill="#1d3b53">{title}</text>{lines}</g>'
+)
 LINE = '<text x="{x}" y="{y}" text-anchor="middle" fill="#33475b">{text}</text>'
-ARROW = """<path d="{way}" stroke="#336791" stroke-width="2.5" marker-end="url(#{tip})" fill="none"/>
-<text x="{x}" y="{above}" text-anchor="{anchor}" fill="#1d3b53">WAL (streaming)</text>
-<text x="{x}" y="{below}" text-anchor="{anchor}" fill="#4a6074" font-size="12">slot {slot}</text>"""
+ARROW = (
+    '<path d="{way}" stroke="#336791" stroke-width="2.5" marker-end="url(#{tip})" fill="none"/>\n'
+    '<text x="{x}" y="{above}" text-anchor="{anchor}" fill="#1d3b53">WAL (streaming)</text>\n'
+    '<text x="{x}" y="{below}" text-anchor="{anchor}" '
+    'fill="#4a6074" font-size="12">slot {slot}</text>'
+)
 FILLS = {"primary": "#dbe8f3", "replica": "#eef3e6", "fenced": "#f8e3df"}
 WIDE, HIGH, COLUMN, ROW = 230, 104, 450, 130  # a box, and from one to the next
 INDENT, STEP = 40, 168  # the same where the boxes stand below each other
@@ -28,7 +44,10 @@ INDENT, STEP = 40, 168  # the same where the boxes stand below each other
 
 @dataclass(frozen=True)
 class Node:
-    """An instance: its name, role (primary, replica or fenced), lines of text, and for a replica upstream and slot."""
+    """An instance: its name, role (primary, replica or fenced) and lines of text.
+
+    A replica has an upstream and a slot, too.
+    """
 
     name: str
     role: str
@@ -39,16 +58,16 @@ class Node:
 
 def draw(nodes: Sequence[Node], *, network: str, alt: str, narrow: bool = False) -> str:
     """Instances and the way of the WAL: from left to right or, narrow, from top to bottom."""
-    places = (_below_each_other if narrow else _side_by_side)(nodes)
+    places, arrow, margin = _side_by_side(nodes), _arrow, 40
+    if narrow:
+        places, arrow, margin = _below_each_other(nodes), _arrow_down, 22
     parts = []
-    for node in nodes:
-        if node.name in places:
-            parts.append(_box(*places[node.name], node))
-            if node.upstream in places:
-                alone = sum(n.upstream == node.upstream for n in nodes) == 1
-                arrow = _arrow_down if narrow else _arrow
-                parts.append(arrow(places[node.upstream], places[node.name], node.slot, alone))
-    width = max((x for x, _ in places.values()), default=40) + WIDE + (22 if narrow else 40)
+    for node in (n for n in nodes if n.name in places):
+        parts.append(_box(*places[node.name], node))
+        if node.upstream in places:
+            alone = sum(n.upstream == node.upstream for n in nodes) == 1
+            parts.append(arrow(places[node.upstream], places[node.name], node.slot, alone))
+    width = max((x for x, _ in places.values()), default=40) + WIDE + margin
     height = max((y for _, y in places.values()), default=0) + HIGH + 32
     return FRAME.format(
         width=width,
@@ -63,7 +82,10 @@ def draw(nodes: Sequence[Node], *, network: str, alt: str, narrow: bool = False)
 
 
 def _tree(nodes: Sequence[Node]) -> list[tuple[Node, int]]:
-    """Each instance and how far it is from the one that follows nobody, followers after whom they follow."""
+    """Each instance with how many it stands below the one that follows nobody.
+
+    Followers come after whom they follow.
+    """
     names = {n.name for n in nodes}
     found: list[tuple[Node, int]] = []
 
@@ -83,9 +105,8 @@ def _side_by_side(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
     places: dict[str, tuple[int, int]] = {}
     free = 56
     for node, depth in reversed(tree := _tree(list(reversed(nodes)))):
-        heights = [
-            places[n.name][1] for n, d in tree if n.upstream == node.name and n.name in places
-        ]
+        followers = (n.name for n, _ in tree if n.upstream == node.name)
+        heights = [places[name][1] for name in followers if name in places]
         if heights:
             y = (min(heights) + max(heights)) // 2
         else:
@@ -105,11 +126,9 @@ def _below_each_other(nodes: Sequence[Node]) -> dict[str, tuple[int, int]]:
 def _arrow(start: tuple[int, int], end: tuple[int, int], slot: str, alone: bool) -> str:
     """The labels stand at the level part of an arrow."""
     (x, y), (to_x, to_y) = (start[0] + WIDE + 6, start[1] + 52), (end[0] - 6, end[1] + 52)
-    way, middle = (
-        (f"M{x} {y} L{to_x} {to_y}", x + 104)
-        if alone
-        else (f"M{x} {y} L{x + 50} {to_y} L{to_x} {to_y}", x + 124)
-    )
+    way, middle = f"M{x} {y} L{x + 50} {to_y} L{to_x} {to_y}", x + 124
+    if alone:
+        way, middle = f"M{x} {y} L{to_x} {to_y}", x + 104
     return _labelled(way, middle, to_y - 10, to_y + 18, slot, "middle", False)
 
 

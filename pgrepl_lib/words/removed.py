@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from .text import t
+
 
 def goes(name: str, replicas: Sequence[str], fenced: Container[str]) -> list[str]:
     """Before it is done. replicas, fenced: those that there are."""
-    told = [f"{name} is removed with its data, files and slot"]
+    told: list[str] = [t("{name} is removed with its data, files and slot", name=name)]
     if replicas == [name]:
-        told.append("it is the last copy of the primary's data")
+        told.append(t("it is the last copy of the primary's data"))
     if name in fenced:
-        told.append("it was the primary: rows that nobody else has would be lost with it")
+        told.append(t("it was the primary: rows that nobody else has would be lost with it"))
     return told

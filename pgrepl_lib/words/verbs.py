@@ -31,10 +31,10 @@ ADDRESS = re.compile(r"\s(--project|--engine|-p workdir)\b")
 
 
 def completed(text: str, options: str) -> str:
-    """The text, with these options in each of our commands: `pgrepl down` becomes `pgrepl down --project demo`.
+    """The text, with these options in each of our commands.
 
-    They stand right after the verb. A command, which ends at a backtick or at the next command, is
-    left as it is where it names its cluster already.
+    `pgrepl down` becomes `pgrepl down --project demo`: they stand right after the verb. A command,
+    which ends at a backtick or at the next command, is left as it is where it names its cluster.
     """
     before, *found = COMMAND.split(text)
     pieces = [before]

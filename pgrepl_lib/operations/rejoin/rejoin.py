@@ -25,7 +25,7 @@ from ...postgres import conf
 from ...postgres.control import ControlFile
 from ...steps import replacing
 from ...steps.standby import standby_action, whole_action
-from ...words.kept import NOT_COMPARED, to_be_thrown_away
+from ...words.kept import not_compared, to_be_thrown_away
 from .. import finished
 from . import fenced_start, former, keeping, own_wal
 from .own_rows import Found
@@ -213,7 +213,7 @@ class Rejoin:
         if self.keep_data:
             lines.append(f"its data folder is kept in {self.kept_data}, then thrown away")
         elif way != "follow" and not self.resumed and self._whole():
-            lines.append(NOT_COMPARED.format(name))
+            lines.append(not_compared(name))
         return [*lines, *to_be_thrown_away(name, self.found.kept, self.kept)]
 
     def _ask(self, agree: Callable[[], object]) -> None:
