@@ -57,12 +57,15 @@ def elsewhere(cluster: AnyCluster, instance: Server, upstream: str) -> Action:
 
 
 def tidied(cluster: AnyCluster, instance: Server, start: Action) -> Action:
-    """A start after which an instance's unused slot is nowhere but at its upstream."""
-    slot = instance.slot
+    """A start after which an instance has a slot at its upstream alone, and holds none for nobody.
+
+    Who was down while roles changed may still have some.
+    """
+    mine = (instance.name, instance.slot)
 
     def strays() -> Action:
-        found = [name for name, its in _unused_now(cluster) if its == slot]
-        return Action.sequence([drop_slot(cluster.instance(name), slot) for name in found])
+        found = [stray for stray in _unused_now(cluster) if set(stray) & set(mine)]
+        return Action.sequence([drop_slot(cluster.instance(name), slot) for name, slot in found])
 
     def do(tell: Tell) -> None:
         if not start.done():
