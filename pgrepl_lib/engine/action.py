@@ -20,24 +20,28 @@ Shown = Command | Edit | str
 
 def temporary_of(name: str) -> str:
     """The temporary instance for a replica's base backup, named as in the document."""
-    return (
-        TEMPORARY_REPLICA
-        if name == REPLICA
-        else f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
-    )
+    if name == REPLICA:
+        return TEMPORARY_REPLICA
+    return f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
+
+
+def never() -> bool:
+    """Of an action that can be done as often as one likes."""
+    return False
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that an engine can do: what a person would type, how it is done, and whether it already is.
+    """One thing that an engine can do, and what a person would type for it.
 
-    do: performs it, telling progress; done: True when there is nothing left to do. anew: what a person would type for it on
-    a cluster that is built from nothing, where the commands also take somebody's changes back; None: the commands.
+    do: performs it, telling progress; done: True when there is nothing left to do. anew: what a
+    person would type for it on a cluster that is built from nothing, where the commands also take
+    somebody's changes back; None: the commands.
     """
 
     commands: tuple[Shown, ...]
     do: Callable[[Tell], object]
-    done: Callable[[], bool] = lambda: False
+    done: Callable[[], bool] = never
     anew: tuple[Shown, ...] | None = None
 
     @property
@@ -70,11 +74,10 @@ class Action:
                 if not each.done():
                     each.do(tell)
 
-        return cls(
-            tuple(c for a in actions for c in a.commands),
-            do,
-            done or (lambda: all(a.done() for a in actions)),
-        )
+        def all_done() -> bool:
+            return all(each.done() for each in actions)
+
+        return cls(tuple(c for a in actions for c in a.commands), do, done or all_done)
 
 
 NOTHING = Action.sequence([])  # nothing to do, and so done already

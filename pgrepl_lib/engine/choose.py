@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..params import Params
+from ..words.text import t
 from .protocol import Engine
 
 
 def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> tuple[Engine, str]:
-    """The engine for these parameters, and why.
+    """The engine for these parameters, and why; `auto` prefers docker, the document's way.
 
-    `auto` prefers docker (the document's way) where it can work.
-
-    made_with: the engine that an existing cluster of this project was made with.
-    Raises `EnvironmentLacking` where an engine that was asked for cannot work.
+    made_with: the engine that an existing cluster of this project was made with. Raises
+    `EnvironmentLacking` where an engine that was asked for cannot work.
     """
     from .local import engine as local
 
-    wanted = params.engine if params.engine != "auto" else made_with
-    why = "asked for" if params.engine != "auto" else "this cluster was made with it"
+    wanted, why = str(params.engine), t("asked for")
+    if wanted == "auto":
+        wanted, why = made_with or "", t("this cluster was made with it")
     if wanted == "local":
         return local.LocalEngine(params, ports), why
 
@@ -30,6 +30,6 @@ def choose(params: Params, ports: Mapping[str, int], made_with: str | None) -> t
         docker_host.require(params, made=made_with == "docker")
         return docker.DockerEngine(params, ports), why
     if reason := docker_host.why_not(params):
-        return local.LocalEngine(params, ports), f"docker cannot be used: {reason}"
-    why = f"a Docker engine answers and {params.image} can be had"
+        return local.LocalEngine(params, ports), t("docker cannot be used: {reason}", reason=reason)
+    why = t("a Docker engine answers and {image} can be had", image=params.image)
     return docker.DockerEngine(params, ports), why

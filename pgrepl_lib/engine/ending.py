@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from ..doors.wait import wait_until
+from ..words.text import t
+from .life import Life
 
 KILL_SECONDS = 20.0
 STOP_SECONDS = 90.0  # longer than a server waits for a replica that hangs (wal_sender_timeout)
@@ -17,6 +18,9 @@ WORKERS = ("checkpointer", "archiver", "walsender")
 class Ending(Protocol):
     """What is asked of an engine about an instance that is to end."""
 
+    def life(self, name: str) -> Life:
+        """As `Engine.life`."""
+
     def activity(self, name: str) -> str:
         """As `Engine.activity`."""
 
@@ -24,25 +28,24 @@ class Ending(Protocol):
         """As `Engine.log_tail`."""
 
 
-def wait_stopped(engine: Ending, name: str, ended: Callable[[], bool]) -> None:
+def wait_stopped(engine: Ending, name: str) -> None:
     """Wait for the end of a server that was told to stop; raises `WaitTimeout` where nothing moves.
 
     It is not killed: what it still writes would be lost to its replicas.
     """
 
     def probe() -> tuple[bool, str]:
-        return ended(), "shutting down"
+        return engine.life(name).ended, t("shutting down")
 
     def activity() -> str:
         return "\n".join(_at_work(engine.activity(name)))
 
     def log() -> str:
-        return f"{engine.log_tail(name)}\nstill there:\n{_last(engine.activity(name))}"
+        return "\n".join([engine.log_tail(name), t("still there:"), _last(engine.activity(name))])
 
-    hint = "it accepts nobody any more; its log says what it waits for; run again"
-    wait_until(
-        f"the end of {name}", probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint
-    )
+    hint = t("it accepts nobody any more; its log says what it waits for; run again")
+    what = t("the end of {name}", name=name)
+    wait_until(what, probe, seconds=STOP_SECONDS, progress=activity, log=log, hint=hint)
 
 
 def _last(activity: str) -> str:

@@ -6,8 +6,11 @@ import socket
 import sys
 from contextlib import suppress
 from ipaddress import IPv4Network
+from typing import Any
 
 import psutil
+
+from ..words.text import t
 
 FIRST = 15432  # below the range that systems use for outgoing connections
 CLAIMED: dict[int, socket.socket] = {}
@@ -28,8 +31,8 @@ def free(port: int) -> bool:
 def claim(port: int) -> bool:
     """Keep a port from being chosen by others, of whatever user, until this process ends.
 
-    An abstract socket's name is one for the whole machine and needs no file (unix(7)). Only Linux has
-    them: elsewhere others see the port once a server listens there.
+    An abstract socket's name is one for the whole machine and needs no file (unix(7)). Only Linux
+    has them: elsewhere others see the port once a server listens there.
     """
     if port in CLAIMED or sys.platform != "linux":
         return True
@@ -44,7 +47,10 @@ def claim(port: int) -> bool:
 
 
 def pick(count: int, wanted: int, avoid: set[int], first: int = FIRST) -> list[int]:
-    """`count` ports in a row: from `wanted`, else the first free ones from `first` on that no other project has."""
+    """`count` ports in a row: from `wanted`, else the first free ones from `first` on.
+
+    avoid: those of other projects.
+    """
     if wanted:
         return list(range(wanted, wanted + count))
     start = first
@@ -58,15 +64,28 @@ def holder(port: int) -> str:
     if free(port):
         return ""
     with suppress(psutil.Error):
-        for c in psutil.net_connections("tcp"):
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid:  # type: ignore[union-attr]
-                process = psutil.Process(c.pid)
-                return f"process {c.pid} ({' '.join(process.cmdline())[:80] or process.name()})"
-    return "a process that this user may not see"
+        for seen in psutil.net_connections("tcp"):
+            its: Any = seen.laddr
+            if seen.status == psutil.CONN_LISTEN and its.port == port and seen.pid:
+                process = psutil.Process(seen.pid)
+                program = " ".join(process.cmdline())[:80] or process.name()
+                return t("process {pid} ({program})", pid=seen.pid, program=program)
+    return t("a process that this user may not see")
+
+
+def held(port: int) -> str:
+    """What to do about a port that somebody holds; empty where nobody does."""
+    if not (who := holder(port)):
+        return ""
+    return t(
+        "port {port} is held by {who}: stop it, or choose another with the parameter port",
+        port=port,
+        who=who,
+    )
 
 
 def overlapping_interface(network: IPv4Network) -> str:
-    """The interface of this machine that has an address in the network; empty where there is none."""
+    """This machine's interface with an address in the network; empty where there is none."""
     import ipaddress
 
     for name, addresses in psutil.net_if_addrs().items():

@@ -1,4 +1,4 @@
-"""PostgreSQL's processes on this machine: which user runs them, which live, and which are only not buried yet."""
+"""PostgreSQL's processes on this machine: whose they are, which live, which are only not reaped."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..doors import command, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
 from ..errors import EnvironmentLacking, WaitTimeout
+from ..words.text import t
 from .ending import KILL_SECONDS
 from .life import Life
 
@@ -76,10 +77,11 @@ def kill(data: Path, name: str) -> None:
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        return not left, f"processes {', '.join(str(p.pid) for p in left)}"
+        return not left, t("processes {pids}", pids=", ".join(str(p.pid) for p in left))
 
-    hint = "what the system does not end (it may wait for a disk) could still confirm a commit"
-    wait_until(f"the end of every process of {name}", probe, seconds=KILL_SECONDS, hint=hint)
+    hint = t("what the system does not end (it may wait for a disk) could still confirm a commit")
+    what = t("the end of every process of {name}", name=name)
+    wait_until(what, probe, seconds=KILL_SECONDS, hint=hint)
 
 
 def go_on(data: Path) -> None:
@@ -110,7 +112,8 @@ def _written(process: psutil.Process) -> int:
 def forget_dead(data: Path) -> None:
     """What is left of a server whose postmaster was killed ends, or a new one would not start.
 
-    Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on these data.
+    Where nothing ever reaps it (a container's PID 1), its pid file goes, once no process works on
+    these data.
     """
     pidfile = data / "postmaster.pid"
     if _postmaster(data):
@@ -118,10 +121,12 @@ def forget_dead(data: Path) -> None:
     kill(data, data.name)
     if not pidfile.exists():
         return
+
+    def reaped() -> tuple[bool, str]:
+        return not _zombie(pidfile), "zombie"
+
     with suppress(WaitTimeout):
-        wait_until(
-            "the dead postmaster to be reaped", lambda: (not _zombie(pidfile), "zombie"), seconds=5
-        )
+        wait_until(t("the dead postmaster to be reaped"), reaped, seconds=5)
     if _zombie(pidfile):
         files.remove(pidfile)
 
@@ -129,7 +134,8 @@ def forget_dead(data: Path) -> None:
 def end_orphans(folder: Path) -> None:
     """End the commands in a cluster's folder that go on although who started them was killed.
 
-    They would write into what is about to be made anew. A server is none: it works in its data folder.
+    They would write into what is about to be made anew. A server is none: it works in its data
+    folder.
     """
     here = str(folder.resolve())
     orphans = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == here and _is_orphan(p)]
@@ -141,7 +147,10 @@ def end_orphans(folder: Path) -> None:
 
 
 def _is_orphan(process: psutil.Process) -> bool:
-    """Whether its starter is gone, or its own parent: the second process of a base backup outlives the first."""
+    """Whether its starter is gone, or its own parent.
+
+    The second process of a base backup outlives the first.
+    """
     try:
         starter = int(process.environ().get(command.STARTED_BY, "0"))
         if not starter:
@@ -174,20 +183,23 @@ def _is_zombie(number: int) -> bool:
 
 
 def server_user() -> str | None:
-    """The user to drop to when we are root, which `postgres` refuses to run as; None for an ordinary user."""
+    """The user to drop to when we are root, which `postgres` refuses to run as; else None."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
     if user := next((u for u in ("postgres", "_postgres", "nobody") if u in known), None):
         return user
     raise EnvironmentLacking(
-        f"PostgreSQL does not run as root, and {sys.platform} has no user postgres or nobody.",
-        remedy="run as an ordinary user",
+        t(
+            "PostgreSQL does not run as root, and {system} has no user postgres or nobody.",
+            system=sys.platform,
+        ),
+        remedy=t("run as an ordinary user"),
     )
 
 
 def owner_of(folder: Path) -> str:
-    """The user whose a folder is, or would be if it were made now; a number where there is no name."""
+    """The user whose a folder is, or would be if it were made now; without a name, the number."""
     number = folder.stat().st_uid if folder.exists() else os.geteuid()
     try:
         return pwd.getpwuid(number).pw_name
@@ -201,18 +213,17 @@ def small_file_system(
 ) -> Iterator[None]:
     """A file system in memory on a folder, owned by the server's user; only root may make one."""
     files.make_folder(folder)
-    options = f"size={megabytes}m,mode=0700" + (f",uid={owner[0]},gid={owner[1]}" if owner else "")
-    made = command.run(
-        Command(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))),
-        cwd=Path("/"),
-        check=False,
-    )
+    options = f"size={megabytes}m,mode=0700"
+    if owner:
+        options += ",uid={},gid={}".format(*owner)
+    mount = Command(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)))
+    made = command.run(mount, cwd=Path("/"), check=False)
     if made.code:
         files.remove(folder)
         raise EnvironmentLacking(
-            "This user may not make a file system.",
+            t("This user may not make a file system."),
             looked_at=made.err.strip().splitlines()[-1:],
-            remedy="run as root, or with the docker engine",
+            remedy=t("run as root, or with the docker engine"),
         )
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the cluster needs of the thing that runs its instances; both engines pass the same contract tests."""
+"""What the cluster needs of the thing that runs its instances: one contract for all engines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Engine(Protocol):
         """What a person would type in the cluster's folder for the same."""
 
     def hand_over(self, *folders: str) -> tuple[str, ...]:
-        """What a person would type so that the server's user owns these folders, where that is another user."""
+        """What a person would type so that the server's user owns these folders."""
 
     def shut_out(self) -> str:
         """Why the server's user could not reach the cluster's folder; empty where it can."""
@@ -58,27 +58,30 @@ class Engine(Protocol):
         """Copy a configuration file from a temporary instance's data folder."""
 
     def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
-        """Remove a temporary instance; what it has made stays as the data of the instance `keep_for`."""
+        """Remove a temporary instance; its data become those of the instance `keep_for`."""
 
     def base_backup(
         self, name: str, source: str, arguments: tuple[str, ...]
     ) -> tuple[Command, ...]:
-        """`pg_basebackup` from the instance `source`, with these arguments, and where it finds both."""
+        """`pg_basebackup` from the instance `source`, with these arguments."""
 
     def backup_complete(self, name: str) -> bool:
         """Whether the temporary replica's base backup is complete: its manifest comes last."""
 
     def discard_backup(self, name: str) -> None:
-        """Empty the temporary replica's data folder, which an interrupted base backup has left, or still writes."""
+        """Empty the temporary replica's data folder.
+
+        An interrupted base backup has left something there, or still writes.
+        """
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
-        """Remove what `--write-recovery-conf` wrote to `postgresql.auto.conf` (corrections 4 and 5)."""
+        """Remove what `--write-recovery-conf` wrote (corrections 4 and 5)."""
 
     def passfile(self, name: str) -> str:
         """Where a server looks for the replication user's password, as it sees the path."""
 
     def give_password(self, name: str) -> Action:
-        """The password into that file of an instance with data, running or not, for its server alone.
+        """The password into that file of an instance with data, for its server alone.
 
         Nothing to do with `trust`. `pg_basebackup` and `pg_rewind` bring what their source has.
         """
@@ -142,12 +145,15 @@ class Engine(Protocol):
         """`global/pg_control` of an instance, running or not."""
 
     def rewind(self, name: str, source: str) -> tuple[Command, ...]:
-        """`pg_rewind` of a stopped instance from the instance `source`; empty where no `pg_rewind` of this major is."""
+        """`pg_rewind` of a stopped instance from the instance `source`.
+
+        Empty where this major's `pg_rewind` is not.
+        """
 
     def small_server(self, megabytes: int) -> AbstractContextManager[Address]:
-        """A server of its own on a file system of this size, for the drill of the full disk; gone afterwards.
+        """A server on a file system of this size, for the drill of the full disk.
 
-        Raises `EnvironmentLacking` where this machine does not let this user make one.
+        It is gone afterwards. Raises `EnvironmentLacking` where this user may not make one.
         """
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
@@ -157,7 +163,10 @@ class Engine(Protocol):
         """
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
-        """A client program (createuser, psql) inside the instance, as superuser; with a terminal, interactively."""
+        """A client program (createuser, psql) inside the instance, as superuser.
+
+        terminal: interactively.
+        """
 
     def inside(self, name: str, *argv: str) -> Command:
         """The same without Compose, for what is not shown: quicker."""
@@ -199,7 +208,10 @@ class Engine(Protocol):
         """The path of a configuration file as the server sees it."""
 
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
-        """An instance's host and port, and an address of this machine that the replication rule does not admit."""
+        """An instance's host and port, and an address that the replication rule does not admit.
+
+        It is one of this machine's.
+        """
 
     def strangers(self, *, temporaries: bool = False) -> list[str]:
         """What is somebody else's under a name that this project needs, and whose it is.
@@ -211,7 +223,7 @@ class Engine(Protocol):
         """The id of the cluster that was made in this very folder; empty where there is none."""
 
     def existing(self) -> list[str]:
-        """What exists of this cluster outside its folder's text files: containers, volumes, data, processes."""
+        """What exists of this cluster beside its text files: containers, volumes, data."""
 
     def remove_all(self) -> Action:
         """Stop and remove all of it."""

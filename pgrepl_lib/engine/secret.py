@@ -9,8 +9,9 @@ from ..doors.redact import register
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..words.commands import addressed
+from ..words.text import mark, t
 
-MISSING, EMPTY = "is missing", "is empty"
+MISSING, EMPTY = mark("is missing"), mark("is empty")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,17 @@ def content(path: Path) -> str:
     """The text of a file that must be there; raises `EnvironmentLacking` that says why not."""
     found = look(path)
     if found.wrong:
+        remedy = t(
+            "put {path} back from a copy; without one, remove what is there: where {pgpass} is "
+            "still there, `pgrepl run` makes it again",
+            path=path,
+            pgpass=path.with_name("pgpass"),
+        )
         name = f"{path.parent.name}/{path.name}"
-        back = f"put {path} back from a copy"
-        again = f"where {path.parent}/pgpass is still there, `pgrepl run` makes it again"
-        remedy = f"{back}; without one, remove what is there: {again}"
-        told = addressed(remedy, Params.of_folder(path.parent.parent))
-        raise EnvironmentLacking(f"{name} {found.wrong}; nothing was changed.", remedy=told)
+        raise EnvironmentLacking(
+            t("{file} {wrong}; nothing was changed.", file=name, wrong=t(found.wrong)),
+            remedy=addressed(remedy, Params.of_folder(path.parent.parent)),
+        )
     return found.text
 
 
@@ -51,9 +57,9 @@ def look(path: Path) -> Found:
     except FileNotFoundError:
         return Found(wrong=MISSING)
     except UnicodeDecodeError:
-        return Found(wrong="is no text")
+        return Found(wrong=t("is no text"))
     except OSError as error:
-        return Found(wrong=f"cannot be read ({error.strerror})")
+        return Found(wrong=t("cannot be read ({why})", why=error.strerror))
     if not text.strip():
         return Found(wrong=EMPTY)
     return Found(text)

@@ -13,24 +13,22 @@ from docker.errors import APIError, NotFound
 from ...doors import command
 from ...doors.command import Command, Completed, silently
 from ...doors.wait import wait_until
-from ...errors import StepFailed
 from ...params import Params
-from .. import life
+from ...words.text import t
+from .. import life, ports
 from ..action import (
     NOTHING,
     PASSFILE,
-    PRIMARY,
     SILENCE,
-    TEMPORARY_PRIMARY,
     Action,
     Tell,
-    temporary_of,
 )
 from ..ending import KILL_SECONDS, wait_stopped
 from ..life import Life
 from ..processes import owner_of
 from ..secret import content
 from . import network, owner
+from .contents import is_private, write_file
 from .host import (
     client,
     compose,
@@ -38,8 +36,6 @@ from .host import (
     create,
     find_container,
     image_here,
-    is_private,
-    write_file,
 )
 from .network import SERVICE
 
@@ -52,10 +48,9 @@ class Containers:
         self.folder = params.folder
         self.id = ""
         mount = "/var/lib/postgresql"
-        self.pgdata = (
-            f"{mount}/{params.pg_version}/docker" if params.pg_version >= 18 else f"{mount}/data"
-        )
-        self.data_mount = mount if params.pg_version >= 18 else self.pgdata
+        self.pgdata = self.data_mount = f"{mount}/data"
+        if params.pg_version >= 18:
+            self.pgdata, self.data_mount = f"{mount}/{params.pg_version}/docker", mount
 
     def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
         return command.run(each, cwd=self.folder, seconds=SILENCE, check=check, on_error_line=tell)
@@ -96,13 +91,8 @@ class Containers:
         """What is put on everything that this project makes, and what all of it is found by."""
         return owner.labels(self.id, self.folder, owner_of(self.folder))
 
-    def strangers(self, *, temporaries: bool = False) -> list[str]:
-        """What is somebody else's under a name that this project needs, and whose it is."""
-        project = self.params.project
-        services = [f"{project}{s}{n}{s}1" for n in self.ports for s in "_-"]  # Compose 1 and 2
-        needed = [f"{project}_cluster", *(f"{project}_{n}" for n in self.ports), *services]
-        needed += self._temporaries() if temporaries else []
-        return [f"{t}, {t.whose()}" for t in owner.strangers(project, self.id, needed)]
+    def upstream(self, name: str) -> tuple[str, int]:
+        return name, 5432
 
     def find_id(self) -> str:
         """The id of the cluster that was made in this very folder; empty where there is none."""
@@ -115,7 +105,7 @@ class Containers:
                 container.kill(signal="SIGINT")
                 if container_life(str(container.id)) is Life.PAUSED:
                     container.unpause()  # it gets the signal first
-        wait_stopped(self, name, lambda: self.life(name).ended)
+        wait_stopped(self, name)
 
     def _kill(self, name: str) -> None:
         """With a container's first process, which is the server, the system ends all the others.
@@ -128,9 +118,9 @@ class Containers:
                 container.kill()
 
             def gone(container: Any = container, began: str = began) -> tuple[bool, str]:
-                return _began(container.id) != began, self.life(name)
+                return _began(container.id) != began, self.life(name).told
 
-            wait_until(f"the end of {name}", gone, seconds=KILL_SECONDS)
+            wait_until(t("the end of {name}", name=name), gone, seconds=KILL_SECONDS)
 
     def join(self, name: str) -> Action:
         def commands() -> tuple[str, ...]:
@@ -198,16 +188,6 @@ class Containers:
         ids = (str(c.attrs["Image"]) for c in self._containers())
         return next(filter(image_here, ids), self.params.image)
 
-    def _temporary(self, name: str) -> str:
-        """Container names are the engine's, so a second project needs its own: the default keeps the document's."""
-        return name if self.params.project == "pgrepl" else f"{self.params.project}_{name}"
-
-    def _temporaries(self) -> list[str]:
-        return [
-            self._temporary(t)
-            for t in (TEMPORARY_PRIMARY, *(temporary_of(n) for n in self.ports if n != PRIMARY))
-        ]
-
     def _alone(self, name: str, *argv: str) -> Command:
         """In a container of its own with the instance's data, while the instance does not run."""
         program = ("--entrypoint", argv[0], name, *argv[1:])
@@ -230,11 +210,6 @@ class Containers:
         variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
         return Command(("docker", "container", "exec", *options, *variables, container, *argv))
 
-    def _in_temporary(self, name: str, *argv: str) -> bool:
-        return (
-            self.run(self._exec(self._temporary(temporary_of(name)), *argv), check=False).code == 0
-        )
-
     def _in_volume(self, name: str, path: str) -> bool:
         """Whether a file exists in an instance's volume."""
         with self._looking_glass(name) as container:
@@ -246,10 +221,10 @@ class Containers:
 
     @contextmanager
     def _looking_glass(self, name: str) -> Iterator[Any]:
-        """A container that sees an instance's volume: its own where it runs, else one that is never started.
+        """A container that sees an instance's volume: its own, else one that is never started.
 
-        A stopped one of its own would not do: what else it mounts may be gone. nocopy: an empty volume stays empty, where
-        Docker would fill it from the image.
+        A stopped one of its own would not do: what else it mounts may be gone. nocopy: an empty
+        volume stays empty, where Docker would fill it from the image.
         """
         if self.running(name):
             yield self._service(name)
@@ -261,31 +236,21 @@ class Containers:
         finally:
             made.remove(v=True)
 
-    def _remove_container(self, name: str) -> None:
-        if found := find_container(name):
-            if not self._mine_is(found):
-                raise StepFailed(
-                    f"A container named {name} exists that this project did not make.",
-                    looked_at=[f"image {found.attrs['Config']['Image']}, {found.status}"],
-                    remedy="use another project name (--project), or ask whose it is to rename it",
-                )
-            found.remove(force=True, v=True)
-            wait_until(
-                f"the removal of {name}",
-                lambda: (find_container(name) is None, "still there"),
-                seconds=20,
-            )
-
-    def _mine_is(self, container: Any) -> bool:
-        """A name is the engine's, so a container of somebody else may have ours."""
-        return bool(self.id) and container.labels.get(owner.ID) == self.id
-
     def _start_remedy(self, name: str) -> str:
-        from ..ports import holder
+        if (taken := ports.held(self.ports[name])) and self.life(name).ended:
+            return taken
+        return t("correct the cause named above and run again")
 
-        if (who := holder(self.ports[name])) and self.life(name).ended:
-            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
-        return "correct the cause named above and run again"
+    def _by(self, each: Command) -> Action:
+        """The action that this command is."""
+
+        def do(tell: Tell) -> None:
+            self.run(each)
+
+        return Action((each,), do)
+
+    def _ended(self, name: str) -> bool:
+        return self.life(name).ended
 
 
 def _lives(container: Any) -> bool:

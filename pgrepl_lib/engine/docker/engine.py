@@ -1,12 +1,12 @@
-"""The `docker` engine: the official image, containers through the Docker SDK, services through Compose."""
+"""The `docker` engine: the official image, the Docker SDK for containers, Compose for services."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from docker.errors import DockerException
 
@@ -15,7 +15,8 @@ from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import CommandFailed, EnvironmentLacking, StepFailed
 from ...postgres.sessions import FOR_PROGRAMS
-from ..action import PASSFILE, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ...words.text import t
+from ..action import Action, Tell
 from ..complaints import first_complaint, no_data, settings_probe
 from ..life import Life
 from ..secret import password
@@ -24,22 +25,16 @@ from .host import (
     client,
     compose,
     compose_version,
-    container_life,
-    find_container,
     host_address_outside,
     image_environment,
     image_here,
-    read_file,
+    pull,
     wait_accepting,
 )
 from .services import ENV, compose_files, owner_command, owner_lines
-from .volumes import COPY, Volumes
+from .temporaries import READY, until
+from .volumes import Volumes
 
-READY = (
-    "pg_isready",
-    "--host=127.0.0.1",
-    "--quiet",
-)  # not the socket: the image's first start listens there for itself
 ANSWERED = (0, 1)  # of pg_isready: it accepts connections, or rejects them by now
 MOUNTED = "/etc/postgresql"
 NO_PASSWORD = "secrets/none"  # empty: with this file, the image does not initialise a volume
@@ -68,35 +63,30 @@ class DockerEngine(Volumes):
         image = self.params.image
 
         def do(tell: Tell) -> None:
-            reference, _, tag = (
-                image.rpartition(":") if ":" in image.rsplit("/", 1)[-1] else (image, "", "latest")
-            )
             try:
-                for event in client().api.pull(reference, tag=tag, stream=True, decode=True):
-                    tell(
-                        " ".join(
-                            str(event.get(k, "")) for k in ("id", "status", "progress")
-                        ).strip()
-                    )
-                client().images.get(image)
+                pull(image, tell)
             except DockerException as error:
                 raise EnvironmentLacking(
-                    f"The image {image} could not be pulled.",
+                    t("The image {image} could not be pulled.", image=image),
                     looked_at=[str(error)[:200]],
-                    remedy="check the connection and run again",
+                    remedy=t("check the connection and run again"),
                 ) from None
 
+        def done() -> bool:
+            return image_here(self.image)
+
         shown = f"docker image inspect {image} >/dev/null 2>&1 || docker image pull {image}"
-        return Action((shown,), do, lambda: image_here(self.image))
+        return Action((shown,), do, done)
 
     def prepare(self) -> None:
         self.sweep()
         files.make_folder(self.folder / "secrets", 0o700)
-        for name, text in self._texts().items():
-            text += owner_lines(self.labels) if name == ENV else ""
-            if name == ENV and self.had_data:
-                files.write_atomic(self.folder / NO_PASSWORD, "", 0o600)
-                text += f"PGREPL_FIRST_PASSWORD=./{NO_PASSWORD}\n"
+        texts = self._texts()
+        texts[ENV] += owner_lines(self.labels)
+        if self.had_data:
+            files.write_atomic(self.folder / NO_PASSWORD, "", 0o600)
+            texts[ENV] += f"PGREPL_FIRST_PASSWORD=./{NO_PASSWORD}\n"
+        for name, text in texts.items():
             if text:
                 files.write_atomic(self.folder / name, text)
             else:
@@ -123,133 +113,17 @@ class DockerEngine(Volumes):
         for name, value in settings.items():
             here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
             probe = ("docker", "container", "run", "--rm", *here)
-            done = command.run(
-                Command((*probe, *settings_probe(name, value))), cwd=Path("/"), check=False
-            )
+            judge = Command((*probe, *settings_probe(name, value)))
+            done = command.run(judge, cwd=Path("/"), check=False)
             if done.code:
                 complaints.append(first_complaint(done.err))
         return complaints
 
-    # --- temporary instances -------------------------------------------------------------------------------
-
-    def start_temporary(self) -> Action:
-        """Without the document's `--rm`: a container that ends at once would take its last words with it."""
-        name, secret = self._temporary(TEMPORARY_PRIMARY), self.folder / "secrets/superuser"
-        shown = (
-            f"docker container run --name {name} -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser "
-            f'--volume "$PWD/secrets/superuser:/run/secrets/superuser:ro" {self.params.image}'
-        )
-        ready = _until(self._exec(name, *READY))
-
-        def do(tell: Tell) -> None:
-            tell("…")
-            self._remove_container(name)
-            container = client().containers.run(
-                self.image,
-                name=name,
-                detach=True,
-                labels=self.labels,
-                environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
-                volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
-            )
-            wait_accepting(str(container.id))
-
-        return Action((shown, ready), do)
-
-    def start_temporary_replica(self, name: str) -> Action:
-        temporary = self._temporary(temporary_of(name))
-        start = self._compose(
-            "run", "--rm", "-d", "-u", "postgres", "--name", temporary, name, "bash"
-        )
-
-        def do(tell: Tell) -> None:
-            self._remove_container(temporary)
-            self.run(start)
-
-        return Action((start,), do, lambda: container_life(temporary) is Life.RUNNING)
-
-    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
-        name, source = self._temporary(temporary), f"{self.pgdata}/{file}"
-
-        def do(tell: Tell) -> None:
-            files.write_atomic(
-                target, read_file(client().containers.get(name), source).decode(), 0o600
-            )
-
-        return Action(
-            (f"docker container cp {name}:{source} {target.relative_to(self.folder).parent}/",), do
-        )
-
-    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
-        name = self._temporary(temporary)
-        return Action(
-            (f"docker container rm -f {name}",),
-            lambda tell: self._remove_container(name),
-            lambda: find_container(name) is None,
-        )
-
-    def base_backup(
-        self, name: str, source: str, arguments: tuple[str, ...]
-    ) -> tuple[Command, ...]:
-        return self._backup(name, source, self.pgdata, arguments)
-
-    def _backup(
-        self,
-        name: str,
-        source: str,
-        target: str,
-        arguments: tuple[str, ...],
-    ) -> tuple[Command, ...]:
-        """The target must be empty for the backup, so the password file goes to /tmp first."""
-        temporary, (host, port) = self._temporary(temporary_of(name)), self.upstream(source)
-        where = (f"--host={host}", f"--port={port}")
-        words = ("pg_basebackup", "--pgdata", target, *arguments, *where)
-        if self.params.auth_method == "trust":
-            return (self._exec(temporary, *words),)
-        write = self._exec(
-            temporary, "sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}", options=("-i",)
-        )
-        return (
-            Command(write.argv, stdin=Path("secrets") / PASSFILE),
-            self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"}),
-        )
-
-    def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
-        temporary, copy = self._temporary(temporary_of(name)), f"{self.pgdata}/{COPY}"
-        start = self.start_temporary_replica(name)
-        sed = ("sed", "-i.basebackup", "/^primary_/d", f"{copy}/postgresql.auto.conf")
-        backup = (*self._backup(name, source, copy, arguments), self._exec(temporary, *sed))
-        end = self.remove_temporary(temporary_of(name))
-
-        def do(tell: Tell) -> None:
-            self.discard_copy(name)
-            start.do(tell)
-            try:
-                for each in backup:
-                    self.run(each, tell)
-            finally:
-                end.do(tell)
-
-        return Action((*start.commands, *backup, *end.commands), do)
-
-    def backup_complete(self, name: str) -> bool:
-        return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")
-
-    def discard_backup(self, name: str) -> None:
-        temporary = find_container(self._temporary(temporary_of(name)))
-        if temporary and any(
-            "pg_basebackup" in row[-1] for row in temporary.top()["Processes"] or []
-        ):
-            temporary.restart(
-                timeout=0
-            )  # one whose runner was killed goes on, and would write into the new one's folder
-        self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
-
-    # --- instances -----------------------------------------------------------------------------------------
+    # --- instances ----------------------------------------------------------------------------
 
     def start(self, name: str, *, initialise: bool = False) -> Action:
         """An empty volume is initialised by the image's own start, so that must not begin."""
-        up, ready = self._compose("up", "-d", name), _until(self.client(name, *READY))
+        up, ready = self._compose("up", "-d", name), until(self.client(name, *READY))
         place = self.join(name)
         first: tuple[Command | str, ...] = (up,)
         if self.life(name) is Life.PAUSED:
@@ -275,7 +149,7 @@ class DockerEngine(Volumes):
             self.run(self._as_it_is(up, name))
         except CommandFailed as error:
             raise StepFailed(
-                f"{name} did not start.",
+                t("{name} did not start.", name=name),
                 looked_at=error.looked_at[-6:],
                 remedy=self._start_remedy(name),
             ) from None
@@ -287,31 +161,28 @@ class DockerEngine(Volumes):
 
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
-        shown = self._compose("stop", name)
-        return Action((shown,), lambda tell: self._shut_down(name), lambda: self.life(name).ended)
+
+        def do(tell: Tell) -> None:
+            self._shut_down(name)
+
+        return Action((self._compose("stop", name),), do, partial(self._ended, name))
 
     def kill(self, name: str) -> Action:
-        shown = self._compose("kill", name)
-        return Action((shown,), lambda tell: self._kill(name), lambda: self.life(name).ended)
+        def do(tell: Tell) -> None:
+            self._kill(name)
+
+        return Action((self._compose("kill", name),), do, partial(self._ended, name))
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
-        secret = self.folder / "secrets/superuser"
-        anywhere: dict[str, Any] = {"5432/tcp": ("127.0.0.1", None)}
-        made = client().containers.run(
-            self.image,
-            detach=True,
-            labels=self.labels,
-            tmpfs={self.data_mount: f"size={megabytes}m"},
-            environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/superuser"},
-            ports=anywhere,
-            volumes={str(secret): {"bind": "/run/secrets/superuser", "mode": "ro"}},
-        )
+        room = {self.data_mount: f"size={megabytes}m"}
+        made = self._run_alone(tmpfs=room, ports={"5432/tcp": ("127.0.0.1", None)})
         try:
             wait_accepting(str(made.id))
             made.reload()
             port = int(made.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"])
-            yield Address("127.0.0.1", port, "postgres", password(secret))
+            secret = password(self.folder / "secrets/superuser")
+            yield Address("127.0.0.1", port, "postgres", secret)
         finally:
             made.remove(force=True, v=True)
 
@@ -321,7 +192,8 @@ class DockerEngine(Volumes):
         return Command(command.argv, shown=str(self.client(name, program, *arguments)))
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
-        return self._compose("exec", *(() if terminal else ("-T",)), "-u", "postgres", name, *argv)
+        options = ("-u", "postgres") if terminal else ("-T", "-u", "postgres")
+        return self._compose("exec", *options, name, *argv)
 
     def inside(self, name: str, *argv: str) -> Command:
         options = ("--user=postgres", "--env=PGPASSWORD")
@@ -342,7 +214,7 @@ class DockerEngine(Volumes):
         networks = self._service(name).attrs["NetworkSettings"]["Networks"].values()
         addresses = [n["IPAddress"] for n in networks if n["IPAddress"]]
         if not addresses:
-            raise LookupError(f"the container of {name} is in no network")
+            raise LookupError(t("the container of {name} is in no network", name=name))
         return addresses[0], 5432, host_address_outside(self.params.network)
 
     def existing(self) -> list[str]:
@@ -354,10 +226,7 @@ class DockerEngine(Volumes):
         def do(tell: Tell) -> None:
             owner.remove(owner.of_project(self.id))
 
-        return Action(
-            owner.removal_commands(owner.of_project(self.id)), do, lambda: not self.existing()
-        )
+        def done() -> bool:
+            return not self.existing()
 
-
-def _until(probe: Command) -> str:
-    return f"until {probe}; do sleep 1; done"
+        return Action(owner.removal_commands(owner.of_project(self.id)), do, done)

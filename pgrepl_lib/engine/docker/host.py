@@ -1,13 +1,11 @@
-"""The Docker host: the engine's connection, which Compose there is, and what containers and networks exist."""
+"""The Docker host: the engine's connection, its Compose, what containers and networks exist."""
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import socket
-import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -25,6 +23,7 @@ from ...doors.command import Command
 from ...doors.wait import wait_until
 from ...errors import EnvironmentLacking
 from ...params import Params
+from ...words.text import t
 from .. import life
 from ..life import Life
 
@@ -37,9 +36,9 @@ class Connection(docker.APIClient):
             return super().send(*arguments, **options)
         except requests.ConnectionError as error:
             raise EnvironmentLacking(
-                "The Docker engine does not answer any more.",
+                t("The Docker engine does not answer any more."),
                 looked_at=[str(error)[:200]],
-                remedy="start Docker, then run again: it goes on where it stopped",
+                remedy=t("start Docker, then run again: it goes on where it stopped"),
             ) from None
 
 
@@ -54,9 +53,11 @@ def client() -> docker.DockerClient:
         return found
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(
-            "No Docker engine answers.",
+            t("No Docker engine answers."),
             looked_at=[f"{_endpoint()}: {error}"],
-            remedy="start Docker (and allow this user to use it), or use the parameter engine = local",
+            remedy=t(
+                "start Docker (and allow this user to use it), or use the parameter engine = local"
+            ),
         ) from None
 
 
@@ -68,17 +69,15 @@ def _endpoint() -> str:
 def compose() -> tuple[str, ...]:
     """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
     plug_in = ("docker", "compose")
-    if (
-        shutil.which("docker")
-        and command.run(Command((*plug_in, "version")), cwd=Path("/"), check=False).code == 0
-    ):
+    asked = Command((*plug_in, "version"))
+    if shutil.which("docker") and not command.run(asked, cwd=Path("/"), check=False).code:
         return plug_in
     if shutil.which("docker-compose"):
         return ("docker-compose",)
     raise EnvironmentLacking(
-        "Docker Compose is missing.",
+        t("Docker Compose is missing."),
         looked_at=["docker compose", "docker-compose"],
-        remedy="install the Compose plug-in, or use the parameter engine = local",
+        remedy=t("install the Compose plug-in, or use the parameter engine = local"),
     )
 
 
@@ -86,16 +85,15 @@ _asking = Lock()
 
 
 def compose_version() -> str:
-    """What Compose says its version is; version 1 takes half a second to say it, so it is asked once."""
+    """What Compose says its version is; asked once, since version 1 takes half a second."""
     with _asking:
         return _compose_version()
 
 
 @cache
 def _compose_version() -> str:
-    return command.run(
-        Command((*compose(), "version", "--short")), cwd=Path("/"), check=False
-    ).out.strip()
+    asked = Command((*compose(), "version", "--short"))
+    return command.run(asked, cwd=Path("/"), check=False).out.strip()
 
 
 def why_not(params: Params) -> str:
@@ -120,11 +118,13 @@ def require(params: Params, *, made: bool = False) -> None:
         if not made:
             _require_in_registry(params)
         return
-    found = image_environment(image.attrs).get("PG_MAJOR", str(params.pg_version))
-    if found != str(params.pg_version):
+    wanted = params.pg_version
+    found = image_environment(image.attrs).get("PG_MAJOR", str(wanted))
+    if found != str(wanted):
+        words = {"image": params.image, "found": found, "wanted": wanted}
         raise EnvironmentLacking(
-            f"The image {params.image} holds PostgreSQL {found}, not {params.pg_version}.",
-            remedy=f"choose an image of {params.pg_version}, or -p pg_version {found}",
+            t("The image {image} holds PostgreSQL {found}, not {wanted}.", **words),
+            remedy=t("choose an image of {wanted}, or -p pg_version {found}", **words),
         )
 
 
@@ -133,10 +133,12 @@ def _require_in_registry(params: Params) -> None:
         client().api.inspect_distribution(params.image)
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(
-            f"The image {params.image} is not here and cannot be pulled.",
+            t("The image {image} is not here and cannot be pulled.", image=params.image),
             looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
-            remedy="check the parameter image and the connection to its registry, load the image "
-            "with `docker image load`, or use the parameter engine = local",
+            remedy=t(
+                "check the parameter image and the connection to its registry, load the image "
+                "with `docker image load`, or use the parameter engine = local"
+            ),
         ) from None
 
 
@@ -148,14 +150,24 @@ def image_here(image: str) -> bool:
         return False
 
 
+def pull(image: str, tell: Callable[[str], None]) -> None:
+    """Get an image from its registry; raises `DockerException`."""
+    reference, tag = image, "latest"
+    if ":" in image.rpartition("/")[2]:  # a colon before it is that of a registry's port
+        reference, _, tag = image.rpartition(":")
+    for event in client().api.pull(reference, tag=tag, stream=True, decode=True):
+        tell(" ".join(str(event.get(k, "")) for k in ("id", "status", "progress")).strip())
+    client().images.get(image)
+
+
 def create(image: str, **options: Any) -> Any:
     """A container that is not started; raises `EnvironmentLacking` where its image is gone."""
     try:
         return client().containers.create(image, **options)
     except ImageNotFound:
         raise EnvironmentLacking(
-            f"The image {image} is gone, and a container of it is needed.",
-            remedy="load it with `docker image load`, or pull it, then run again",
+            t("The image {image} is gone, and a container of it is needed.", image=image),
+            remedy=t("load it with `docker image load`, or pull it, then run again"),
         ) from None
 
 
@@ -169,7 +181,7 @@ def data_root() -> Path | None:
 
 
 def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
-    """The Docker network that overlaps, without this project's labels; empty where there is none."""
+    """Another project's Docker network that overlaps; empty where there is none."""
     for found in client().networks.list():
         for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
             if mine.items() <= (found.attrs.get("Labels") or {}).items():
@@ -221,64 +233,23 @@ def _subnets() -> list[IPv4Network]:
 
 
 def wait_accepting(container_id: str) -> None:
-    """Wait until the server in a container accepts TCP connections, which it does only once it is set up (correction 2)."""
+    """Wait until the server in a container accepts TCP connections: it is set up (correction 2)."""
     container = client().containers.get(container_id)
 
     def probe() -> tuple[bool, str]:
         try:
             code, _ = container.exec_run(["pg_isready", "--host=127.0.0.1", "--quiet"])
-            return code == 0, f"pg_isready answers {code}"
+            return code == 0, t("pg_isready answers {code}", code=code)
         except DockerException as error:
             return False, str(error)[:120]
 
+    def log() -> str:
+        return str(container.logs(tail=12).decode(errors="replace"))
+
+    def alive() -> bool:
+        return container_life(container_id) is Life.RUNNING
+
+    what = t("the temporary server to accept connections")
     wait_until(
-        "the temporary server to accept connections",
-        probe,
-        seconds=90,
-        hint="the log's last lines say why",
-        log=lambda: container.logs(tail=12).decode(errors="replace"),
-        alive=lambda: container_life(container_id) is Life.RUNNING,
+        what, probe, seconds=90, hint=t("the log's last lines say why"), log=log, alive=alive
     )
-
-
-def read_file(container: Any, path: str) -> bytes:
-    """A file's content out of a container, running or not, its volumes included."""
-    chunks, _ = container.get_archive(path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        member = archive.extractfile(archive.getmembers()[0])
-        assert member, "the engine answers with the file or an error"
-        return member.read()
-
-
-def is_private(container: Any, path: str, content: bytes, *, like: str) -> bool:
-    """Whether a file in a container has this content, the owner of the file `like` and mode 0600."""
-    try:
-        found, owner = _member(container, path), _member(container, like)
-    except NotFound:
-        return False
-    if found.uid != owner.uid or found.mode & 0o777 != 0o600:
-        return False
-    return read_file(container, path) == content
-
-
-def write_file(container: Any, path: str, text: str, *, like: str) -> None:
-    """A file into a container, running or not, with the owner of the file `like` and mode 0600."""
-    owner, (folder, _, name) = _member(container, like), path.rpartition("/")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as made:
-        entry = tarfile.TarInfo(name)
-        entry.uid, entry.gid, entry.mode, entry.size = (
-            owner.uid,
-            owner.gid,
-            0o600,
-            len(text.encode()),
-        )
-        made.addfile(entry, io.BytesIO(text.encode()))
-    container.put_archive(folder, packed.getvalue())
-
-
-def _member(container: Any, path: str) -> tarfile.TarInfo:
-    """A file's owner, mode and size in a container, running or not."""
-    chunks, _ = container.get_archive(path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        return archive.getmembers()[0]

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from docker.errors import APIError, NotFound
 
 from ...errors import StepFailed
+from ...words.text import Text, t
 from .host import client
 
 ID, FOLDER, USER = "pgrepl.id", "pgrepl.folder", "pgrepl.user"
@@ -28,27 +29,37 @@ class Thing:
     status: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}" + (f" ({self.status})" if self.status else "")
+        state = f" ({self.status})" if self.status else ""
+        return f"{self.kind} {self.name}{state}"
 
     @property
     def folder(self) -> str:
-        """The folder of the cluster, or Compose project, that made it; empty where nothing says it."""
+        """The folder of the cluster, or Compose project, that made it; empty where unknown."""
         return unquote(self.labels.get(FOLDER, "")) or self.labels.get(COMPOSE_FOLDER, "")
 
-    def whose(self) -> str:
+    def whose(self) -> Text:
         """Who made it, as far as its labels say."""
         if self.labels.get(ID):
-            return f"of the cluster in {self.folder}, made by {unquote(self.labels.get(USER, ''))}"
-        if project := self.labels.get(COMPOSE_PROJECT):
-            where = f" in {self.folder}" if self.folder else ""
-            return f"of the Compose project {project}{where}"
-        return "nothing says whose it is"
+            user = unquote(self.labels.get(USER, ""))
+            return t("of the cluster in {folder}, made by {user}", folder=self.folder, user=user)
+        project = self.labels.get(COMPOSE_PROJECT)
+        if project and self.folder:
+            return t(
+                "of the Compose project {project} in {folder}", project=project, folder=self.folder
+            )
+        if project:
+            return t("of the Compose project {project}", project=project)
+        return t("nothing says whose it is")
 
 
 def everything() -> Iterator[Thing]:
     """All that the engine has, of whomever, by name; containers first, since they use the rest."""
     kinds = ("container", "volume", "network")
-    yield from sorted(_unordered(), key=lambda t: (kinds.index(t.kind), t.name))
+
+    def place(thing: Thing) -> tuple[int, str]:
+        return kinds.index(thing.kind), thing.name
+
+    yield from sorted(_unordered(), key=place)
 
 
 def _unordered() -> Iterator[Thing]:
@@ -64,14 +75,15 @@ def _unordered() -> Iterator[Thing]:
 
 def of_project(project_id: str) -> list[Thing]:
     """What a project has made; without an id nothing is its."""
-    return [t for t in everything() if project_id and t.labels.get(ID) == project_id]
+    return [each for each in everything() if project_id and each.labels.get(ID) == project_id]
 
 
 def strangers(project: str, project_id: str, needed: Iterable[str]) -> list[Thing]:
     """What others have made and the project would meet, by a name or as a Compose project."""
     names = frozenset(needed)
-    met = (t for t in everything() if t.name in names or t.labels.get(COMPOSE_PROJECT) == project)
-    return [t for t in met if not project_id or t.labels.get(ID) != project_id]
+    found = everything()
+    met = (o for o in found if o.name in names or o.labels.get(COMPOSE_PROJECT) == project)
+    return [other for other in met if not project_id or other.labels.get(ID) != project_id]
 
 
 def id_of_folder(project: str, folder: Path) -> str:
@@ -98,9 +110,9 @@ def remove(things: Iterable[Thing]) -> None:
             continue
         except APIError as error:
             raise StepFailed(
-                f"The {thing.kind} {thing.name} could not be removed.",
+                t("The {kind} {name} could not be removed.", kind=thing.kind, name=thing.name),
                 looked_at=[str(error.explanation)],
-                remedy="end what still uses it, then run again",
+                remedy=t("end what still uses it, then run again"),
             ) from None
 
 
@@ -112,10 +124,10 @@ def removal_commands(things: Iterable[Thing]) -> tuple[str, ...]:
         "network": "docker network rm",
     }
     found = list(things)
-    named = {kind: [t.name for t in found if t.kind == kind] for kind in programs}
+    named = {kind: [each.name for each in found if each.kind == kind] for kind in programs}
     return tuple(f"{programs[kind]} {' '.join(names)}" for kind, names in named.items() if names)
 
 
 def labels(project_id: str, folder: Path, user: str) -> dict[str, str]:
-    """What is put on everything that a project makes; encoded, since `.env` cannot hold everything."""
+    """What is put on all that a project makes; encoded, since `.env` cannot hold everything."""
     return {ID: project_id, FOLDER: quote(str(folder)), USER: quote(user)}

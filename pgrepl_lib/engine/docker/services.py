@@ -1,4 +1,4 @@
-"""Compose's files: the one definition of the services, a cluster's values, and what further replicas add to it."""
+"""Compose's files: the definition of the services, a cluster's values, its further replicas."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from ..action import PRIMARY, REPLICA
 from .owner import FOLDER, ID, USER
 
 ENV = ".env"
+HEAD = "# Written by pgrepl: further replicas, as the service `replica` of docker-compose.yaml.\n"
 VARIABLES = {"PGREPL_ID": ID, "PGREPL_FOLDER": FOLDER, "PGREPL_USER": USER}
-
-ENV = ".env"
 
 
 def compose_files(
@@ -33,11 +32,11 @@ def compose_files(
         "PGREPL_DATA_MOUNT": data_mount,
         **{f"PGREPL_{name.upper().replace('-', '_')}_PORT": port for name, port in ports.items()},
     }
-    more = [name for name in ports if name not in (PRIMARY, REPLICA)]
+    more = more_replicas([name for name in ports if name not in (PRIMARY, REPLICA)])
     return {
         ENV: "".join(f"{name}={value}\n" for name, value in values.items()),
         "docker-compose.yaml": COMPOSE_FILE.read_text("utf-8"),
-        "docker-compose.override.yaml": more_replicas(more) if more else "",
+        "docker-compose.override.yaml": more,
     }
 
 
@@ -58,7 +57,9 @@ def owner_command(labels: Mapping[str, str]) -> str:
 
 
 def more_replicas(names: Sequence[str]) -> str:
-    """Compose's override file with services for further replicas, derived from the service `replica`."""
+    """Compose's override file: services for further replicas, made of the service `replica`."""
+    if not names:
+        return ""
     defined = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))
     template = yaml.safe_dump({REPLICA: defined["services"][REPLICA]}, sort_keys=False)
     services: dict[str, Any] = {}
@@ -70,7 +71,4 @@ def more_replicas(names: Sequence[str]) -> str:
         )
     volumes = {name: deepcopy(defined["volumes"][REPLICA]) for name in names}
     made = {"services": services, "volumes": volumes}
-    head = (
-        "# Written by pgrepl: further replicas, as the service `replica` of docker-compose.yaml.\n"
-    )
-    return head + yaml.safe_dump(made, sort_keys=False)
+    return HEAD + yaml.safe_dump(made, sort_keys=False)

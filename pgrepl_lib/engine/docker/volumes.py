@@ -14,11 +14,13 @@ from docker.errors import ImageNotFound
 from ...doors.command import Command, into_file
 from ..action import SIGNAL, Action, Tell, temporary_of
 from . import owner
-from .containers import Containers
-from .host import client, read_file, write_file
+from .contents import read_file, write_file
+from .host import client
+from .temporaries import Temporaries
 
 LOOK_SECONDS = 60  # in which a look into a volume has ended, or never will
 COPY = "pgrepl.copy"  # beside an instance's data, inside its volume
+WITH_PASSWORD = 'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"'
 # Each part of it can be done again: the old data go aside, the copy takes their place, they go.
 EXCHANGE = f"""set -e
 if [ -d {COPY} ]; then
@@ -35,7 +37,7 @@ fi
 rm -rf pgrepl.before"""
 
 
-class Volumes(Containers):
+class Volumes(Temporaries):
     """What is done to an instance's data while it does not run."""
 
     def has_data(self, name: str) -> bool:
@@ -59,24 +61,29 @@ class Volumes(Containers):
 
     def allow_writes(self, name: str) -> Action:
         remove = self._alone(name, "rm", "-f", f"{self.pgdata}/{SIGNAL}")
-        done = lambda: not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")  # noqa: E731
-        return Action((remove,), lambda tell: self.run(remove), done)
+
+        def done() -> bool:
+            return not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")
+
+        return replace(self._by(remove), done=done)
 
     def discard_data(self, name: str) -> Action:
         volume = f"{self.params.project}_{name}"
         commands = (self._compose("rm", "--force", "--stop", name), f"docker volume rm {volume}")
 
         def do(tell: Tell) -> None:
-            for each in client().containers.list(
-                all=True, filters={"volume": volume}, ignore_removed=True
-            ):
+            using: dict[str, Any] = {"filters": {"volume": volume}, "ignore_removed": True}
+            for each in client().containers.list(all=True, **using):
                 if self._mine_is(each):  # also one that an interrupted step has left
                     self._remove_container(str(each.id))
             for each in self._volumes():
                 if each.name == volume:
                     each.remove()
 
-        return Action(commands, do, lambda: not any(v.name == volume for v in self._volumes()))
+        def done() -> bool:
+            return not any(v.name == volume for v in self._volumes())
+
+        return Action(commands, do, done)
 
     def sweep(self) -> None:
         """Remove what a killed process has made to look into a volume, and never started."""
@@ -104,7 +111,10 @@ class Volumes(Containers):
             self._shut_down(name)
             self.run(up)
 
-        return Action((up,), do, lambda: not self.other_image(name))
+        def done() -> bool:
+            return not self.other_image(name)
+
+        return Action((up,), do, done)
 
     def _as_it_is(self, up: Command, name: str) -> Command:
         """Compose would make another container where the image's name means another one now."""
@@ -114,6 +124,24 @@ class Volumes(Containers):
 
     # --- a copy beside the data ---------------------------------------------------------------
 
+    def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
+        temporary, copy = self._temporary(temporary_of(name)), f"{self.pgdata}/{COPY}"
+        start = self.start_temporary_replica(name)
+        sed = ("sed", "-i.basebackup", "/^primary_/d", f"{copy}/postgresql.auto.conf")
+        backup = (*self._backup(name, source, copy, arguments), self._exec(temporary, *sed))
+        end = self.remove_temporary(temporary_of(name))
+
+        def do(tell: Tell) -> None:
+            self.discard_copy(name)
+            start.do(tell)
+            try:
+                for each in backup:
+                    self.run(each, tell)
+            finally:
+                end.do(tell)
+
+        return Action((*start.commands, *backup, *end.commands), do)
+
     def discard_copy(self, name: str) -> None:
         self._remove_container(self._temporary(temporary_of(name)))
         self.run(self._alone(name, "rm", "-rf", f"{self.pgdata}/{COPY}"))
@@ -121,7 +149,7 @@ class Volumes(Containers):
     def exchange(self, name: str) -> Action:
         """Inside the volume, where it costs nothing; without `PG_VERSION`, nothing starts there."""
         exchange = self._alone(name, "sh", "-c", f"cd {self.pgdata}\n{EXCHANGE}")
-        return Action((exchange,), lambda tell: self.run(exchange))
+        return self._by(exchange)
 
     def archive(self, name: str, target: Path) -> Command:
         return into_file(self._alone(name, "tar", "-cv", "-C", self.pgdata, ".").argv, target)
@@ -142,33 +170,17 @@ class Volumes(Containers):
             return ()
         host, port = self.upstream(source)
         server = f"host={host} port={port} user=postgres dbname=postgres"
-        passed = self._alone(
-            name,
-            "sh",
-            "-c",
-            'umask 077; cat > /tmp/pgpass; PGPASSFILE=/tmp/pgpass "$@"',
-            "-",
-            "pg_rewind",
-            f"--target-pgdata={self.pgdata}",
-            f"--source-server={server}",
-            "--write-recovery-conf",
-            "--progress",
-        )
-        return (
-            Command(passed.argv, stdin=Path("secrets/pgpass")),
-            self.forget_recovery_settings(name, temporary=False),
-        )
+        both = (f"--target-pgdata={self.pgdata}", f"--source-server={server}")
+        words = ("pg_rewind", *both, "--write-recovery-conf", "--progress")
+        passed = self._alone(name, "sh", "-c", WITH_PASSWORD, "-", *words)
+        rewind = Command(passed.argv, stdin=Path("secrets/pgpass"))
+        return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
-        return (
-            self._exec(self._temporary(temporary_of(name)), *words)
-            if temporary
-            else self._alone(name, *words)
-        )
-
-    def upstream(self, name: str) -> tuple[str, int]:
-        return name, 5432
+        if temporary:
+            return self._exec(self._temporary(temporary_of(name)), *words)
+        return self._alone(name, *words)
 
 
 def _age(container: Any) -> float:

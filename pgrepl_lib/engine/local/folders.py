@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ...doors import files
 from ...doors.command import Command, into_file
+from ...errors import StepFailed
+from ...words.text import t
 from .. import processes
-from ..action import NOTHING, PASSFILE, SIGNAL, Action, Tell, temporary_of
+from ..action import NOTHING, PASSFILE, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from ..secret import content
 from .programs import HOST, Programs
 
@@ -26,29 +28,90 @@ class Folders(Programs):
         def done() -> bool:
             return (self.folder / target).exists() or not self.has_data(name)
 
-        return Action((touch,), lambda tell: self.run(touch), done)
+        return self._by(touch, done)
 
     def allow_writes(self, name: str) -> Action:
-        target = f"{self._data(name)}/{SIGNAL}"
-        return Action(
-            (f"rm {target}",),
-            lambda tell: files.remove(self.folder / target),
-            lambda: not (self.folder / target).exists(),
-        )
+        return self._without(f"{self._data(name)}/{SIGNAL}", "rm")
 
     def discard_data(self, name: str) -> Action:
-        data = self._data(name)
-        return Action(
-            (f"rm -r {data}",),
-            lambda tell: files.remove_below(self.folder, data),
-            lambda: not (self.folder / data).exists(),
-        )
+        return self._without(self._data(name), "rm -r")
+
+    def _without(self, target: str, typed: str) -> Action:
+        """Remove a file or folder of the cluster's."""
+
+        def do(tell: Tell) -> None:
+            files.remove_below(self.folder, target)
+
+        def done() -> bool:
+            return not (self.folder / target).exists()
+
+        return Action((f"{typed} {target}",), do, done)
 
     def other_image(self, name: str) -> str:
         return ""
 
     def renew(self, name: str) -> Action:
         return NOTHING
+
+    # --- temporary instances -----------------------------------------------------------------
+
+    def start_temporary(self) -> Action:
+        target = self._data(TEMPORARY_PRIMARY)
+
+        def do(tell: Tell) -> None:
+            tell("…")
+            files.remove_below(self.folder, target)
+            self.run(self._initdb(target))
+
+        return Action((self._initdb(target),), do)
+
+    def start_temporary_replica(self, name: str) -> Action:
+        target = self._data(temporary_of(name))
+        return self._by(self._tool("mkdir", "-m", "700", target), (self.folder / target).exists)
+
+    def copy_out(self, temporary: str, file: str, target: Path) -> Action:
+        source = self.folder / self._data(temporary) / file
+        shown = f"cp {self._data(temporary)}/{file} {target.relative_to(self.folder).parent}/"
+
+        def do(tell: Tell) -> None:
+            files.write_atomic(target, source.read_text("utf-8"), 0o600)
+
+        return Action((shown,), do)
+
+    def remove_temporary(self, temporary: str, keep_for: str = "") -> Action:
+        source, target = self._data(temporary), self._data(keep_for)
+        if not keep_for:
+            return self._without(source, "rm -r")
+        move = self._tool("mv", source, target)
+
+        def do(tell: Tell) -> None:
+            there = self.folder / target
+            if there.exists() and not (there / "backup_manifest").exists():  # no earlier backup
+                cause = t("{path} exists already.", path=target)
+                raise StepFailed(cause, remedy=t("move it away, then run again"))
+            self._put(source, target)
+
+        def done() -> bool:
+            return not (self.folder / source).exists()
+
+        return Action((move,), do, done)
+
+    def base_backup(
+        self, name: str, source: str, arguments: tuple[str, ...]
+    ) -> tuple[Command, ...]:
+        host, port = self.upstream(source)
+        target = self._data(temporary_of(name))
+        where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
+        return (self._tool("pg_basebackup", *where),)
+
+    def backup_complete(self, name: str) -> bool:
+        return (self.folder / self._data(temporary_of(name)) / "backup_manifest").exists()
+
+    def discard_backup(self, name: str) -> None:
+        target = self._data(temporary_of(name))
+        processes.end_orphans(self.folder)
+        files.remove_below(self.folder, target)
+        self.run(self._tool("mkdir", "-m", "700", target))
 
     # --- a copy beside the data ---------------------------------------------------------------
 
@@ -131,7 +194,7 @@ class Folders(Programs):
             seen = target.stat()  # libpq ignores one that others may read
             return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid
 
-        return Action((copy,), lambda tell: self.run(copy), done)
+        return self._by(copy, done)
 
     def join(self, name: str) -> Action:
         return NOTHING

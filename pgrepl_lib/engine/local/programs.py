@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ...doors import command
 from ...doors.command import Command, Completed, silently
 from ...params import Params
 from .. import processes
-from ..action import SILENCE, Tell
+from ..action import SILENCE, Action, Tell, never
 from ..life import Life
 from . import binaries
 
@@ -66,7 +66,9 @@ class Programs:
     def log_tail(self, name: str) -> str:
         """The server's last log lines."""
         log = self.folder / "logs" / f"{name}.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
+        if not log.exists():
+            return ""
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
 
     def activity(self, name: str) -> str:
         """The server's processes: titles, seconds of work, and what they have written."""
@@ -76,30 +78,26 @@ class Programs:
         return f"data/{name}"
 
     def _tool(self, program: str, *arguments: str) -> Command:
-        found = self.binaries
-        folder = next(
-            (
-                f
-                for f in (found.server, found.client, binaries.wheel_folder())
-                if (f / program).exists()
-            ),
-            None,
-        )
-        argv = (str(folder / program) if folder else shutil.which(program) or program, *arguments)
+        folders = self.binaries.server, self.binaries.client, binaries.wheel_folder()
+        places = (str(f / program) for f in folders if (f / program).exists())
+        argv = (next(places, None) or shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
         return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
 
+    def _by(self, each: Command, done: Callable[[], bool] = never) -> Action:
+        """The action that this command is."""
+
+        def do(tell: Tell) -> None:
+            self.run(each)
+
+        return Action((each,), do, done)
+
     def _initdb(self, target: str) -> Command:
-        return self._tool(
-            "initdb",
-            f"--pgdata={target}",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--auth=scram-sha-256",
-            "--pwfile=secrets/superuser",
-        )
+        where = (f"--pgdata={target}", "--username=postgres", "--pwfile=secrets/superuser")
+        return self._tool("initdb", *where, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256")
 
     def _owner(self) -> tuple[int, int] | None:
-        entry = pwd.getpwnam(self.user) if self.user else None
-        return (entry.pw_uid, entry.pw_gid) if entry else None
+        if not self.user:
+            return None
+        entry = pwd.getpwnam(self.user)
+        return entry.pw_uid, entry.pw_gid
