@@ -1,4 +1,4 @@
-"""The promise to synchronous replicas: for whom commits wait, as the primary's file says it (manual, 20.6.2)."""
+"""The promise to synchronous replicas: for whom commits wait (manual, 20.6.2)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..engine.edit import Edit
 from ..errors import ParameterError
 from ..postgres import conf
 from ..postgres.confirmation import METHOD, waited_for
+from ..words.text import t
 from . import restarts
 from .project import Project
 from .server import Server
@@ -51,10 +52,12 @@ def keep(cluster: Project, primary: str) -> None:
     topology, holds = cluster.topology, _held_by(cluster, primary)
     if waited_for(topology.synchronous) < waited_for(holds) < len(topology.names):
         topology.synchronous = holds
-        ends = cluster.addressed("`pgrepl sync off` ends it")
-        show.notice(
-            f"commits wait for {holds}, which cluster.json does not say: it is kept; {ends}"
+        told = t(
+            "commits wait for {method}, which cluster.json does not say: it is kept; "
+            "`pgrepl sync off` ends it",
+            method=holds,
         )
+        show.notice(cluster.addressed(told))
 
 
 def _held_by(cluster: Project, name: str) -> str:
@@ -75,12 +78,14 @@ def require_enough_left(cluster: Project, name: str) -> None:
 
     Commits wait for those that follow the primary itself.
     """
-    method, direct = (
-        cluster.topology.synchronous,
-        cluster.topology.followers(cluster.topology.primary),
-    )
-    left = set(direct) - {name}
-    if name in direct and waited_for(method) > len(left):
-        ways = cluster.addressed("first `pgrepl replica add`, or `pgrepl sync off`")
-        cause = f"Commits wait for {method}, and {len(left)} would be left; nothing was changed."
+    topology = cluster.topology
+    direct = topology.followers(topology.primary)
+    left = len(set(direct) - {name})
+    if name in direct and waited_for(topology.synchronous) > left:
+        cause = t(
+            "Commits wait for {method}, and {count} would be left; nothing was changed.",
+            method=topology.synchronous,
+            count=left,
+        )
+        ways = cluster.addressed(t("first `pgrepl replica add`, or `pgrepl sync off`"))
         raise ParameterError(cause, remedy=ways)

@@ -23,6 +23,7 @@ from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import PgreplError
 from ..postgres import conf
+from ..words.text import t
 
 if TYPE_CHECKING:
     from .server import Server
@@ -64,7 +65,7 @@ def restart(instance: Server) -> None:
 
 
 def start(instance: Server, action: Action, tell: Tell) -> None:
-    """Start a server unless it runs; a replica also where it knows of higher limits than its own."""
+    """Start a server unless it runs; a replica also where it needs higher limits than its own."""
     for _ in LIMITS:
         try:
             _start(instance, action, tell)
@@ -95,14 +96,14 @@ def resume(replica: Server) -> None:
 
     def probe() -> tuple[bool, str]:
         if not running(replica.name):
-            return True, "ended"
+            return True, t("ended")
         with suppress(psycopg.Error):
             now = db.row(replica.address, POSITION)
             return now["at"] != before["at"] or bool(now["all"]), str(now["at"])
-        return False, "ends"
+        return False, t("ends")
 
     with suppress(PgreplError):  # what is left then is a part of a record
-        wait_until(f"replay on {replica.name} to go on", probe, seconds=RESUME_SECONDS)
+        wait_until(t("replay on {name} to go on", name=replica.name), probe, seconds=RESUME_SECONDS)
     start(replica, replica.cluster.engine.start(replica.name), silently)
 
 
@@ -118,23 +119,24 @@ def take_over(instance: Server) -> None:
 
     def probe() -> tuple[bool, str]:
         unread = instance.unread()
-        return not unread, f"{', '.join(unread)} not read yet"
+        return not unread, t("{files} not read yet", files=", ".join(unread))
 
-    wait_until(f"{instance.name} to read its files", probe, seconds=10)
+    wait_until(t("{name} to read its files", name=instance.name), probe, seconds=10)
     if db.rows(instance.address, "select name from pg_settings where pending_restart"):
         restart(instance)
 
 
 def reload_action(instance: Server) -> Action:
     """Let the running server read its edited files."""
-    command = instance.cluster.engine.client(
-        instance.name, "psql", "-c", "select pg_reload_conf();"
-    )
+    client = instance.cluster.engine.client
 
     def do(tell: Tell) -> None:
         take_over(instance)
 
-    return Action((command,), do, lambda: not instance.stale())
+    def done() -> bool:
+        return not instance.stale()
+
+    return Action((client(instance.name, "psql", "-c", "select pg_reload_conf();"),), do, done)
 
 
 def edited(instance: Server, edit: Edit) -> Action:
@@ -166,10 +168,8 @@ def superfluous(instance: Server) -> bool:
     if not _raised(instance):
         return False
     with suppress(psycopg.Error, OSError):
-        own, needed = (
-            coming(instance, without_block=True),
-            in_use(instance.other(instance.cluster.topology.primary)),
-        )
+        own = coming(instance, without_block=True)
+        needed = in_use(instance.other(instance.cluster.topology.primary))
         enough = all(own[name] >= value for name, value in needed.items())
         return enough or not instance.is_replica
     return False
@@ -237,9 +237,10 @@ def _learn(replica: Server) -> None:
 
     def probe() -> tuple[bool, str]:
         knows = bool(db.row(replica.address, KNOWS, [lsn])["knows"])
-        return knows, f"has not replayed up to {lsn}"
+        return knows, t("has not replayed up to {lsn}", lsn=lsn)
 
-    replica.wait_on_replay(f"{replica.name} to see the primary's limits", probe, SECONDS)
+    what = t("{name} to see the primary's limits", name=replica.name)
+    replica.wait_on_replay(what, probe, SECONDS)
 
 
 def _again(instance: Server) -> None:

@@ -21,20 +21,20 @@ from pathlib import Path
 from threading import Thread
 
 from ..errors import CommandFailed, EnvironmentLacking
+from ..words.text import t
 from . import docker_context
 from .redact import redact
 
-STARTED_BY = (
-    "STARTED_BY_PGREPL"  # tells every command's process whose it is: a killed runner's go on alone
-)
+# Tells every command's process whose it is: those of a killed runner go on alone.
+STARTED_BY = "STARTED_BY_PGREPL"
 
 
 @dataclass(frozen=True)
 class Command:
     """A program with its arguments, as a person would type it in the cluster's folder.
 
-    user: the system user to run as when the caller is root; env: variables added for it;
-    stdin: a file given as standard input; shown: what to type where that is not the arguments themselves;
+    user: the system user to run as when the caller is root; env: variables added for it; stdin: a
+    file given as standard input; shown: what to type where that is not the arguments themselves;
     unless: a file that makes it superfluous, which a person would have to ask for.
     """
 
@@ -51,7 +51,9 @@ class Command:
             text += f" < {shlex.quote(str(self.stdin))}"
         if self.user:
             text = f"runuser -u {self.user} -- {text}"
-        return redact(f"[ -e {shlex.quote(self.unless)} ] || {text}" if self.unless else text)
+        if self.unless:
+            text = f"[ -e {shlex.quote(self.unless)} ] || {text}"
+        return redact(text)
 
 
 def here_document(path: str, text: str) -> str:
@@ -60,7 +62,7 @@ def here_document(path: str, text: str) -> str:
 
 
 def shell_text(argv: Iterable[str]) -> str:
-    """The words as a person would quote them: double quotes around a word that holds single ones."""
+    """The words as a person would quote them: a word that holds single quotes in double ones."""
     plain = re.compile(r"[^\"$`\\!]*'[^\"$`\\!]*")
     return " ".join(f'"{word}"' if plain.fullmatch(word) else shlex.quote(word) for word in argv)
 
@@ -75,7 +77,10 @@ def into_file(argv: tuple[str, ...], target: Path) -> Command:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended: its exit code (of one that a signal ended, its number, negative) and its output, secrets masked."""
+    """How a command ended: its exit code and its output, secrets masked.
+
+    code: of one that a signal ended, the signal's number, negative.
+    """
 
     code: int
     out: str
@@ -89,7 +94,7 @@ _transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar(
 
 @contextmanager
 def transcript() -> Iterator[list[tuple[Command, Completed]]]:
-    """The commands that this thread runs inside the block, with how they ended; also one that was ended before its time."""
+    """The commands that this thread runs inside the block, with how they ended."""
     ran: list[tuple[Command, Completed]] = []
     before = _transcript.set(ran)
     try:
@@ -112,78 +117,92 @@ def run(
 ) -> Completed:
     """Run a command in `cwd`, as long as it says something at least every `seconds`.
 
-    on_error_line: called with each line of standard error as it comes (progress). With check, a non-zero exit
-    raises `CommandFailed`; a program that does not exist raises `EnvironmentLacking`. Whatever is raised, what the program
-    had written until then is in the transcript.
+    on_error_line: gets each line of standard error (progress). With check, a non-zero exit raises
+    `CommandFailed`; a program that does not exist raises `EnvironmentLacking`. Whatever is raised,
+    what the program had written until then is in the transcript.
     """
-    process = _start(command, cwd)
-    out: list[str] = []
-    err: list[str] = []
-    heard = Heard()
-    streams = ((process.stdout, out, silently), (process.stderr, err, on_error_line))
-    readers = [Thread(target=_read, args=(heard, *each), daemon=True) for each in streams]
-    for reader in readers:
-        reader.start()
+    heard = Heard(_start(command, cwd), on_error_line)
     try:
-        code = heard.wait(process, seconds)
-    except BaseException as error:  # time limit, Ctrl-C: nothing of ours goes on alone
-        done = _recorded(command, _ended(process), readers, out, err)
-        if isinstance(error, subprocess.TimeoutExpired):
-            cause = f"No end after {seconds:g} s without a word: {command}"
-            raise CommandFailed(cause, looked_at=_last(done), remedy="run again") from None
+        code = heard.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise _silence(command, _recorded(command, heard.end(), heard), seconds) from None
+    except BaseException:  # Ctrl-C: nothing of ours goes on alone
+        _recorded(command, heard.end(), heard)
         raise
-    done = _recorded(command, code, readers, out, err)
+    done = _recorded(command, code, heard)
     if check and code:
-        failure = CommandFailed(
-            f"Exit code {code}: {command}",
-            looked_at=_last(done),
-            remedy="the message above is the program's own; correct its cause and run again",
-        )
-        failure.code = code
-        raise failure
+        raise _failure(command, done)
     return done
 
 
 class Heard:
-    """When a program last said something: what copies a large database says so for hours."""
+    """A program, what it says, and when it last did: a large database is copied for hours."""
 
-    def __init__(self) -> None:
-        self.last = time.monotonic()
+    def __init__(self, process: subprocess.Popen[bytes], tell: Callable[[str], None]) -> None:
+        self.process, self.last = process, time.monotonic()
+        self.out: list[str] = []
+        self.err: list[str] = []
+        streams = ((process.stdout, self.out, silently), (process.stderr, self.err, tell))
+        self.readers = [Thread(target=self._read, args=each, daemon=True) for each in streams]
+        for reader in self.readers:
+            reader.start()
 
-    def now(self) -> None:
-        """It has just said something."""
-        self.last = time.monotonic()
-
-    def wait(self, process: subprocess.Popen[bytes], seconds: float) -> int:
+    def wait(self, seconds: float) -> int:
         """Its exit code; raises `TimeoutExpired` once it was silent for so many seconds."""
         while True:
             try:
-                return process.wait(self.last + seconds - time.monotonic())
+                return self.process.wait(self.last + seconds - time.monotonic())
             except subprocess.TimeoutExpired:
                 if time.monotonic() - self.last >= seconds:
                     raise
 
+    def end(self) -> int:
+        """End it where it still runs; how it ended."""
+        self.process.terminate()
+        try:
+            return self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
-def _ended(process: subprocess.Popen[bytes]) -> int:
-    """End a program that still runs; how it ended."""
-    process.terminate()
-    try:
-        return process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+    def _read(self, stream: object, into: list[str], tell: Callable[[str], None]) -> None:
+        """Collect text; lines of progress end in a carriage return, which counts, too."""
+        pending, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
+        while raw := os.read(stream.fileno(), 65536):  # type: ignore[attr-defined]
+            self.last = time.monotonic()
+            chunk = decoder.decode(raw)
+            into.append(chunk)
+            *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")
+            for line in filter(None, lines):
+                tell(redact(line))
 
 
-def _recorded(
-    command: Command, code: int, readers: Iterable[Thread], out: list[str], err: list[str]
-) -> Completed:
+def _recorded(command: Command, code: int, heard: Heard) -> Completed:
     """How a command ended, also put down in the transcript."""
-    for reader in readers:
+    for reader in heard.readers:
         reader.join(1)  # a daemon that inherited the pipe (a server) must not hold us
-    done = Completed(code, redact("".join(out)), redact("".join(err)))
+    done = Completed(code, redact("".join(heard.out)), redact("".join(heard.err)))
     if (ran := _transcript.get()) is not None:
         ran.append((command, done))
     return done
+
+
+def _silence(command: Command, done: Completed, seconds: float) -> CommandFailed:
+    return CommandFailed(
+        t("No end after {seconds:g} s without a word: {command}", seconds=seconds, command=command),
+        looked_at=_last(done),
+        remedy=t("run again"),
+    )
+
+
+def _failure(command: Command, done: Completed) -> CommandFailed:
+    failure = CommandFailed(
+        t("Exit code {code}: {command}", code=done.code, command=command),
+        looked_at=_last(done),
+        remedy=t("the message above is the program's own; correct its cause and run again"),
+    )
+    failure.code = done.code
+    return failure
 
 
 def _last(done: Completed) -> list[str]:
@@ -203,9 +222,10 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without variables that would send our commands to another server, project or repository.
+    """The caller's environment, without what would send our commands elsewhere.
 
-    Also without our own parameters: Compose would prefer `PGREPL_IMAGE` there to the cluster's `.env`.
+    That is to another server, project or repository. Also without our own parameters: Compose would
+    prefer `PGREPL_IMAGE` there to the cluster's `.env`.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_", "GIT_"))}
     mark = {STARTED_BY: str(os.getpid()), "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C"}
@@ -219,6 +239,17 @@ def _environment_of(command: Command) -> dict[str, str]:
         return found
     kept = {k: v for k, v in found.items() if k not in docker_context.VARIABLES}
     return kept | docker_context.variables()
+
+
+def _not_started(command: Command, cwd: Path, why: str) -> EnvironmentLacking:
+    place = t("in {folder}", folder=cwd)
+    if command.user:
+        place = t("in {folder}, as user {user}", folder=cwd, user=command.user)
+    return EnvironmentLacking(
+        t("Cannot run {program}: {why}.", program=command.argv[0], why=why),
+        looked_at=[place],
+        remedy=t("install the program, or allow that user to enter the folder (parameter workdir)"),
+    )
 
 
 def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
@@ -238,23 +269,7 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
             **identity,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise EnvironmentLacking(
-            f"Cannot run {command.argv[0]}: {error.strerror}.",
-            looked_at=[f"in {cwd}" + (f", as user {command.user}" if command.user else "")],
-            remedy="install the program, or allow that user to enter the folder (parameter workdir)",
-        ) from error
+        raise _not_started(command, cwd, str(error.strerror)) from error
     finally:
         if command.stdin:
             stdin.close()  # type: ignore[union-attr]
-
-
-def _read(heard: Heard, stream: object, into: list[str], tell: Callable[[str], None]) -> None:
-    """Collect text; progress lines end in a carriage return, so both kinds of line end count."""
-    pending, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
-    while raw := os.read(stream.fileno(), 65536):  # type: ignore[attr-defined]
-        heard.now()
-        chunk = decoder.decode(raw)
-        into.append(chunk)
-        *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")
-        for line in filter(None, lines):
-            tell(redact(line))

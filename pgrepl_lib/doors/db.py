@@ -1,4 +1,4 @@
-"""The door for SQL: short connections on this machine, with every address and time limit given explicitly."""
+"""The door for SQL: short connections on this machine, with every address and time limit given."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from psycopg.rows import dict_row
 
 from ..postgres.sessions import AS_CONFIGURED, OURS, SINCE
 from ..postgres.sessions import options as as_options
+from ..words.text import t
 
 Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
-TIMELINE = (
-    "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"
-)
-
-
+TIMELINE = """
+select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"""
 # A database's own tables.
 TABLES = """
-select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+select n.nspname as schema, c.relname as name
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence = 'p'
+  and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
 order by 1, 2"""
 
 
@@ -72,7 +72,7 @@ class BoundedConnection(psycopg.Connection[dict[str, Any]]):
             with suppress(psycopg.Error):  # else the backend would keep its locks
                 self.cancel_safe(timeout=2)
             self.close()
-            raise NoAnswer(f"no answer within {self.limit:g} s") from None
+            raise NoAnswer(t("no answer within {seconds} s", seconds=f"{self.limit:g}")) from None
 
 
 class _TooLate(Exception):
@@ -133,7 +133,7 @@ _guard = Lock()
 
 @contextmanager
 def _no_libpq_variables() -> Iterator[None]:
-    """PGSERVICE, PGHOSTADDR and their like are read whatever is given explicitly; threads share the environment."""
+    """libpq reads PGSERVICE, PGHOSTADDR and their like whatever is given; threads share them."""
     global _inside
     with _guard:
         _inside += 1
@@ -214,11 +214,10 @@ def checkpoint(at: Address) -> None:
 
 
 def scram_verifier(at: Address, password: str, user: str) -> str:
-    """What the server stores for a SCRAM password, made by libpq here, so that the server never sees the password."""
+    """What the server stores for a SCRAM password, which it never sees: libpq makes it here."""
     with connect(at) as connection:
-        return connection.pgconn.encrypt_password(
-            password.encode(), user.encode(), b"scram-sha-256"
-        ).decode()
+        words = password.encode(), user.encode(), b"scram-sha-256"
+        return connection.pgconn.encrypt_password(*words).decode()
 
 
 def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Network) -> str:
@@ -231,7 +230,7 @@ def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Net
     """
     seen = _seen_as(host, port, source)
     if seen and IPv4Address(seen) in rule:
-        raise OSError(f"it arrives from {seen}")
+        raise OSError(t("it arrives from {address}", address=seen))
     words = {"user": user, "replication": "true"}
     return refusal(start_up(host, port, words, source=source)).get("C", "accepted")
 

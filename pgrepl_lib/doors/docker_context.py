@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import EnvironmentLacking
+from ..words.text import t
 
 HOST, CONTEXT = "DOCKER_HOST", "DOCKER_CONTEXT"
 VARIABLES = (HOST, CONTEXT, "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -55,9 +56,9 @@ def _of_context(contexts: Path, name: str) -> dict[str, str]:
         found = {HOST: str(endpoint["Host"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise EnvironmentLacking(
-            f"The Docker context {name} cannot be read.",
+            t("The Docker context {name} cannot be read.", name=name),
             looked_at=[f"{contexts}: {error}"],
-            remedy="`docker context ls` lists them; choose one (DOCKER_CONTEXT)",
+            remedy=t("`docker context ls` lists them; choose one (DOCKER_CONTEXT)"),
         ) from None
     certificates = contexts / "tls" / key / "docker"
     if certificates.is_dir():

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import EnvironmentLacking, StepFailed
+from ..words.text import Text, mark, t
 
+LINK = mark("{link} is a link to {place}")
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
 MOST = 64 * 1024**2  # bytes that are read into memory at once; ours are far fewer
@@ -25,14 +27,17 @@ _AHEAD: ContextVar[dict[Path, str] | None] = ContextVar("_AHEAD", default=None)
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write (read-only, full, not allowed) into an error with a remedy."""
+    """Turn the system's refusal to write (read-only, full, not allowed) into an error of ours."""
     try:
         yield
     except OSError as error:
         raise EnvironmentLacking(
-            f"Cannot write {path}: {error.strerror or error}.",
-            looked_at=[f"folder {path.parent}"],
-            remedy="free some space or allow writing there, or choose another place with the parameter workdir; then run again",
+            t("Cannot write {path}: {why}.", path=path, why=error.strerror or error),
+            looked_at=[t("folder {path}", path=path.parent)],
+            remedy=t(
+                "free some space or allow writing there, or choose another place with the "
+                "parameter workdir; then run again"
+            ),
         ) from error
 
 
@@ -41,9 +46,11 @@ def write_atomic(
 ) -> None:
     """Replace a file as a whole: readers see the old or the new content, never a part (rename(2)).
 
-    durable: flushed to the disk first; without, a crash of the machine may lose it. The same content is not written again.
+    durable: flushed to the disk first; without, a crash of the machine may lose it. The same
+    content is not written again.
     """
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = content.encode()
     with writing(path):
         if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == content:
             return
@@ -89,7 +96,10 @@ def append_line(path: Path, line: str) -> None:
 
 
 def last_line(path: Path) -> tuple[bytes, int]:
-    """The last complete line and the offset behind it; only the file's end is read, since a journal grows for years."""
+    """The last complete line and the offset behind it.
+
+    Only the file's end is read, since a journal grows for years.
+    """
     with path.open("rb") as stream:
         start, tail = stream.seek(0, os.SEEK_END), b""
         while start and tail.count(b"\n") < 2:
@@ -182,20 +192,24 @@ def require_ours(folder: Path) -> None:
     if folder.is_symlink() or folder.exists():
         owner = folder.lstat().st_uid
         if owner not in (0, os.geteuid()):
-            remedy = "use another project name or work folder, or run as the user whose it is"
             raise EnvironmentLacking(
-                f"{folder} is somebody else's; nothing was touched.",
-                looked_at=[f"it belongs to the user with the number {owner}"],
-                remedy=remedy,
+                t("{path} is somebody else's; nothing was touched.", path=folder),
+                looked_at=[t("it belongs to the user with the number {number}", number=owner)],
+                remedy=t("use another project name or work folder, or run as the user whose it is"),
             )
     for place in (p for p in (folder, *folder.parents) if p.exists()):
         mode = place.stat().st_mode
         if mode & stat.S_IWOTH and (place == folder or not mode & stat.S_ISVTX):
-            raise EnvironmentLacking(
-                f"Every user may write in {place}; nothing was touched.",
-                looked_at=[f"its mode is {mode & 0o7777:o}"],
-                remedy=f"chmod o-w {shlex.quote(str(place))}, or another place with -p workdir",
-            )
+            raise _open_to_all(place, mode)
+
+
+def _open_to_all(place: Path, mode: int) -> EnvironmentLacking:
+    quoted = shlex.quote(str(place))
+    return EnvironmentLacking(
+        t("Every user may write in {path}; nothing was touched.", path=place),
+        looked_at=[t("its mode is {mode}", mode=f"{mode & 0o7777:o}")],
+        remedy=t("chmod o-w {path}, or another place with -p workdir", path=quoted),
+    )
 
 
 def move(path: Path, target: Path) -> None:
@@ -215,8 +229,9 @@ def make_link(path: Path, target: Path) -> None:
 def remove_below(root: Path, name: str) -> None:
     """Remove a file or a whole folder that really lies below a folder; a missing one is fine.
 
-    A link goes, and what it leads to stays (`links`). Followed is only one that lies in the folder itself
-    and is its owner's, as to data on another disk. Raises `StepFailed` for what lies elsewhere.
+    A link goes, and what it leads to stays (`links`). Followed is only one that lies in the folder
+    itself and is its owner's, as to data on another disk. Raises `StepFailed` for what lies
+    elsewhere.
     """
     path, first = root / name, root / Path(name).parts[0]
     places = [root.resolve()]
@@ -225,20 +240,22 @@ def remove_below(root: Path, name: str) -> None:
     parent = path.parent.resolve()
     if ".." in path.parts or not any(parent.is_relative_to(place) for place in places):
         raise StepFailed(
-            f"{path} leads out of {root}; nothing was removed there.",
-            looked_at=[f"it lies in {parent}"],
-            remedy="remove the link that leads there, then run again",
+            t("{path} leads out of {root}; nothing was removed there.", path=path, root=root),
+            looked_at=[t("it lies in {path}", path=parent)],
+            remedy=t("remove the link that leads there, then run again"),
         )
     remove(path)
 
 
-def links(root: Path, names: Iterable[str]) -> list[str]:
+def links(root: Path, names: Iterable[str]) -> list[Text]:
     """The links among these files and folders, and inside them, and where each leads."""
     found: list[Path] = []
     for path in (root / name for name in names):
-        inside = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []
+        inside: list[Path] = []
+        if path.is_dir() and not path.is_symlink():
+            inside = sorted(path.rglob("*"))
         found += [p for p in (path, *inside) if p.is_symlink()]
-    return [f"{p.relative_to(root)} is a link to {p.resolve()}" for p in found]
+    return [t(LINK, link=p.relative_to(root), place=p.resolve()) for p in found]
 
 
 def remove(path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ..errors import PgreplError, StepFailed
+from ..words.text import mark, t
 
+SYSTEM = mark("The system")
 LIBRARIES = {
     "psycopg": "PostgreSQL",
     "docker": "Docker",
     "requests": "Docker",
-    "psutil": "The system",
+    "psutil": SYSTEM,
 }
 
 
@@ -17,12 +19,16 @@ def told(error: Exception) -> PgreplError | None:
     roots = [kind.__module__.partition(".")[0] for kind in type(error).__mro__]
     who = next((LIBRARIES[root] for root in roots if root in LIBRARIES), "")
     if not who and isinstance(error, OSError):
-        who = "The system"
+        who = SYSTEM
     if not who:
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return StepFailed(
-        f"{who} did not do what it was asked for: {type(error).__name__}.",
+        t(
+            "{who} did not do what it was asked for: {kind}.",
+            who=t(who),
+            kind=type(error).__name__,
+        ),
         looked_at=[line[:200] for line in lines[:3]],
-        remedy="correct the cause named above and run again",
+        remedy=t("correct the cause named above and run again"),
     )

@@ -1,7 +1,8 @@
 """Secrets that this process knows, and text without them.
 
-Whoever reads or makes a secret registers it here; every door that shows or stores text passes it through
-:func:`redact`, so that no password reaches a command shown, a log, a notebook or the journal.
+Whoever reads or makes a secret registers it here; every door that shows or stores text passes it
+through :func:`redact`, so that no password reaches a command shown, a log, a notebook or the
+journal.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ def register(secret: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with every known secret replaced by a mask."""
+    """The text with every known secret replaced by a mask; without any, the text itself."""
     for secret in sorted(_secrets, key=len, reverse=True):  # one may be a part of another
-        text = text.replace(secret, MASK)
+        if secret in text:
+            text = text.replace(secret, MASK)
     return text
 
 
 def redacted(value: Any) -> Any:
-    """A value for JSON with every text in it redacted, before quotes and backslashes in a secret are written as two characters.
+    """A value for JSON with every text in it redacted; what JSON does not know becomes its text.
 
-    What JSON does not know becomes its text.
+    Before it is JSON: there a quote or backslash in a secret is written as two characters.
     """
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
         return {redact(k) if isinstance(k, str) else k: redacted(v) for k, v in value.items()}
-    return [redacted(v) for v in value] if isinstance(value, (list, tuple)) else redact(str(value))
+    if isinstance(value, (list, tuple)):
+        return [redacted(v) for v in value]
+    return redact(str(value))

@@ -20,7 +20,7 @@ VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
 
 
 def markdown(text: str) -> None:
-    """Show Markdown; its source is readable as plain text too. Outside a notebook nothing is shown."""
+    """Show Markdown, readable as plain text too; outside a notebook nothing is shown."""
     if in_notebook():
         from IPython.display import display
 
@@ -37,17 +37,21 @@ def note(text: str) -> None:
 
 
 def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -> None:
-    """A step: its title, `changed` or `unchanged`, the command that a person would type, and the diff of an edit.
+    """A step: its title, what became of it (such as "changed"), its commands, the diff of an edit.
 
-    Outside a notebook it is told on standard error: progress, not a result.
+    commands: what a person would type. Outside a notebook it is told on standard error: progress,
+    not a result.
     """
     if not in_notebook():
         terminal.tell(f"{outcome:>9}  {title}")
         return
-    shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
-    parts = [f"`{outcome}` · **{title}**", f"```console\n{shown}\n```" if shown else ""]
-    parts.append(f"```diff\n{diff.rstrip()}\n```" if diff else "")
-    markdown("\n\n".join(filter(None, parts)))
+    parts = [f"`{outcome}` · **{title}**"]
+    if commands:
+        shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
+        parts.append(f"```console\n{shown}\n```")
+    if diff:
+        parts.append(f"```diff\n{diff.rstrip()}\n```")
+    markdown("\n\n".join(parts))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -87,7 +91,7 @@ def png(content: bytes, alt: str) -> None:
 
 
 def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None:
-    """A check: verdict (passed, failed or not tried), expected, seen; the hint only where it failed."""
+    """A check: passed, failed or not tried; expected, seen; the hint only where it failed."""
     heads, remedy = (t("expected"), t("seen")), t("what to do")
     if not in_notebook():
         terminal.give(f"{VERDICTS[verdict]} {title}")
@@ -110,42 +114,46 @@ def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str], None]]:
-    """A line that says how far long work is, and is gone afterwards.
-
-    In a notebook the output's first and last content are the same (empty), so that nbval, which sees only the
-    first, and papermill, which stores the last, agree.
-    """
+    """A line that says how far long work is, and is gone afterwards."""
     if not in_notebook():
-        tell_terminal = _terminal_progress(title)
-        with telling(tell_terminal):
-            yield tell_terminal
+        tell = _terminal_progress(title)
+        with telling(tell):
+            yield tell
         if sys.stderr.isatty():
             terminal.tell_anew()
         return
-    handle: Any = None
+    line = _Line(title)
+    try:
+        with telling(line.tell_more):
+            yield line.tell
+    finally:
+        line.tell_more("")
 
-    def text(line: str) -> dict[str, Any]:
-        return {"text/plain": legible(f"⏳ {title}: {line}" if line else "")}
 
-    def tell(line: str) -> None:
-        nonlocal handle
-        if handle is None:
+class _Line:
+    """A notebook's output that changes.
+
+    Its first and last content are the same (empty), so that nbval, which sees only the first, and
+    papermill, which stores the last, agree.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.handle: Any = None
+
+    def tell(self, line: str) -> None:
+        """Show how far it is."""
+        if self.handle is None:
             from IPython.display import display
 
-            handle = display(text(""), raw=True, display_id=True)
-        handle.update(text(line), raw=True)
+            self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+        self.tell_more(line)
 
-    def tell_more(line: str) -> None:
+    def tell_more(self, line: str) -> None:
         """From a long wait: how long it took must not decide whether there is an output."""
-        if handle is not None:
-            tell(line)
-
-    try:
-        with telling(tell_more):
-            yield tell
-    finally:
-        if handle is not None:
-            handle.update(text(""), raw=True)
+        if self.handle is not None:
+            text = line and legible(f"⏳ {self.title}: {line}")
+            self.handle.update({"text/plain": text}, raw=True)
 
 
 def _terminal_progress(title: str) -> Callable[[str], None]:
@@ -159,7 +167,10 @@ def _terminal_progress(title: str) -> Callable[[str], None]:
 
 
 def wrapped(text: str) -> str:
-    """A long command over several lines, as a shell takes them; what stands in quotes or in a here-document stays whole."""
+    """A long command over several lines, as a shell takes them.
+
+    What stands in quotes or in a here-document stays whole.
+    """
     if len(text) <= WIDTH or "\n" in text:
         return text
     lines = [""]
@@ -167,8 +178,8 @@ def wrapped(text: str) -> str:
         if lines[-1] and len(lines[-1]) + len(word) >= WIDTH:
             lines.append(f"    {word}")
         else:
-            lines[-1] = f"{lines[-1]} {word}".lstrip() if len(lines) == 1 else f"{lines[-1]} {word}"
-    return " \\\n".join(lines)
+            lines[-1] = f"{lines[-1]} {word}"
+    return " \\\n".join(lines).lstrip()
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

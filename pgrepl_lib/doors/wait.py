@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,13 @@ from contextvars import ContextVar
 import tenacity
 
 from ..errors import PgreplError, WaitTimeout
+from ..words.text import Text, joined, t
 from .redact import redact
 
 PATIENCE = 3.0  # seconds after which a wait says what it waits for
+# Between two looks: short at first, then longer (seconds).
+PAUSES = tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1)
+NOT_YET = tenacity.retry_if_result(operator.not_)
 LOOKS = 10  # how often within its limit a wait looks for progress
 
 
@@ -38,14 +43,24 @@ def nothing_moves() -> object:
     return None
 
 
+def _lives() -> bool:
+    """Of what no process or container is known that could end."""
+    return True
+
+
+def _no_log() -> str:
+    """Where there is none."""
+    return ""
+
+
 def wait_until(
     what: str,
     probe: Callable[[], tuple[bool, str]],
     *,
     seconds: float,
     hint: str = "",
-    alive: Callable[[], bool] = lambda: True,
-    log: Callable[[], str] = lambda: "",
+    alive: Callable[[], bool] = _lives,
+    log: Callable[[], str] = _no_log,
     every: float = 0.0,
     progress: Callable[[], object] = nothing_moves,
 ) -> None:
@@ -53,34 +68,52 @@ def wait_until(
 
     what: what is awaited, for the error. probe: returns whether it is there, and the state seen.
     seconds: the limit. progress: for work that grows with the data, a value that changes while it
-    comes nearer; the limit then begins anew with each change. alive: False ends the wait (the process
-    or container has died).
-    log: the server's last lines, asked for only on failure. every: seconds between two probes; 0 begins with many and
-    slows down. Raises `WaitTimeout`.
+    comes nearer; the limit then begins anew with each change. alive: False ends the wait (the
+    process or container has died). log: the server's last lines, asked for only on failure. every:
+    seconds between two probes; 0 begins with many and slows down. Raises `WaitTimeout`.
     """
-    limit = _Limit(seconds, progress)
-    state = "nothing yet"
+    wait = _Wait(what, probe, alive, _Limit(seconds, progress))
+    pauses = tenacity.wait_fixed(every) if every else PAUSES
+    try:
+        tenacity.Retrying(stop=wait.limit.passed, wait=pauses, retry=NOT_YET)(wait.attempt)
+    except (tenacity.RetryError, _Ended):
+        raise _failure(wait, hint, log) from None
 
-    def attempt() -> bool:
-        nonlocal state
-        living = alive()  # before the probe: what was reached while it lived still counts
-        reached, state = probe()
+
+class _Ended(Exception):
+    """What is waited for can no longer come."""
+
+
+class _Wait:
+    """What is awaited, and what of it was seen last."""
+
+    def __init__(
+        self,
+        what: str,
+        probe: Callable[[], tuple[bool, str]],
+        alive: Callable[[], bool],
+        limit: _Limit,
+    ) -> None:
+        self.what, self.probe, self.alive, self.limit = what, probe, alive, limit
+        self.state: str = t("nothing yet")
+        self.ended = False
+
+    def attempt(self) -> bool:
+        """Whether it is there; raises `_Ended`."""
+        living = self.alive()  # before the probe: what was reached while it lived still counts
+        reached, self.state = self.probe()
         if not reached and not living:
-            raise _failure(what, f"it has stopped, after {limit.age():.1f} s", state, hint, log)
-        if not reached and limit.age() > PATIENCE:
-            _telling.get()(redact(f"{what}: {state}"))
+            self.ended = True
+            raise _Ended
+        if not reached and self.limit.age() > PATIENCE:
+            _telling.get()(redact(f"{self.what}: {self.state}"))
         return reached
 
-    try:
-        tenacity.Retrying(
-            stop=limit.passed,
-            wait=tenacity.wait_fixed(every)
-            if every
-            else tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1),
-            retry=tenacity.retry_if_result(lambda reached: not reached),
-        )(attempt)
-    except tenacity.RetryError:
-        raise _failure(what, limit.told(), state, hint, log) from None
+    def told(self) -> Text:
+        """Why it ended without that."""
+        if self.ended:
+            return t("it has stopped, after {seconds:.1f} s", seconds=self.limit.age())
+        return self.limit.told()
 
 
 class _Limit:
@@ -104,27 +137,24 @@ class _Limit:
                 self.last, self.moved = seen, now
         return now - self.moved >= self.seconds
 
-    def told(self) -> str:
+    def told(self) -> Text:
         """Why it ended, for the error."""
         if self.moved == self.started:
-            return f"not within {self.seconds:g} s"
-        return f"no progress for {self.seconds:g} s, after {self.age():.0f} s"
+            return t("not within {seconds:g} s", seconds=self.seconds)
+        return t(
+            "no progress for {seconds:g} s, after {age:.0f} s", seconds=self.seconds, age=self.age()
+        )
 
 
 def repeat(act: Callable[[], None], *, every: float) -> None:
-    """Do something again and again, so many seconds apart, until it raises (a person's Ctrl-C does)."""
-    tenacity.Retrying(
-        wait=tenacity.wait_fixed(every), retry=tenacity.retry_if_result(lambda _: True)
-    )(act)
+    """Do something again and again, so many seconds apart, until it raises, as Ctrl-C does."""
+    tenacity.Retrying(wait=tenacity.wait_fixed(every), retry=tenacity.retry_always)(act)
 
 
-def _failure(what: str, how: str, state: str, hint: str, log: Callable[[], str]) -> PgreplError:
-    looked_at = [f"last state: {state}"]
-    if tail := log().strip():
-        looked_at.append(
-            "end of the server's log:\n"
-            + "\n".join(f"    {line}" for line in tail.splitlines()[-12:])
-        )
-    return WaitTimeout(
-        f"Waited for {what}: {how}.", looked_at=[redact(x) for x in looked_at], remedy=hint
-    )
+def _failure(wait: _Wait, hint: str, log: Callable[[], str]) -> PgreplError:
+    looked_at = [t("last state: {state}", state=redact(wait.state))]
+    if lines := log().strip().splitlines()[-12:]:
+        tail = (redact(f"    {line}") for line in lines)
+        looked_at.append(joined("\n", [t("end of the server's log:"), *tail]))
+    cause = t("Waited for {what}: {how}.", what=wait.what, how=wait.told())
+    return WaitTimeout(cause, looked_at=looked_at, remedy=hint)

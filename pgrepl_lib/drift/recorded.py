@@ -173,7 +173,7 @@ def merged(recorded: Any, before: Any, now: Any) -> Any:
 
 
 def restoring(cluster: AnyCluster) -> Action:
-    """Put the configuration files back as they are recorded, with their modes and those of the passwords' files."""
+    """Put the configuration files back as they are recorded, and the modes of all files."""
     found = list(astray(cluster))
     names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
     edits = [
@@ -193,8 +193,12 @@ def restoring(cluster: AnyCluster) -> Action:
         for path, _, mode in found
         if path.exists() and _mode(path) != mode
     )
+
+    def done() -> bool:
+        return not found
+
     copied = f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. ."
-    return Action((*edits, *modes) if found else (copied,), do, lambda: not found, anew=())
+    return Action((*edits, *modes) if found else (copied,), do, done, anew=())
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:

@@ -46,7 +46,7 @@ class Edit:
         return files.text(self.path)
 
     def after(self, text: str) -> str:
-        """The text as it will be. In `pg_hba.conf` the first match wins, so that a block is first."""
+        """The text as it will be. In `pg_hba.conf` a block is first, since the first match wins."""
         if self.whole is not None:
             return self.whole
         for block, lines in self.blocks.items():
@@ -81,7 +81,7 @@ class Edit:
         files.foresee(self.path, self.after(self.before()))
 
     def adds(self) -> str:
-        """What its blocks add to the file as the server made it, as a diff: also once it is done."""
+        """What its blocks add to the file as the server made it: the diff, also once it is done."""
         text = files.text(self.path)
         added = (block for block, lines in self.blocks.items() if lines is not None)
         return "".join(conf.addition(text, block, self.name) for block in added)

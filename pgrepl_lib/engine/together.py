@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..doors.command import Command, Completed, transcript
 from ..doors.wait import telling
@@ -58,16 +59,8 @@ def together(actions: Sequence[Action], at_once: int, tell: Tell) -> list[Result
     have.
     """
     said: dict[int, str] = {}
-
-    def one(number: int) -> Result:
-        def say(line: str) -> None:
-            said[number] = line
-
-        with telling(say):
-            return attempt(actions[number], lambda: actions[number].do(say))
-
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(one, n) for n in range(len(actions))]
+        futures = [pool.submit(_one, action, said, n) for n, action in enumerate(actions)]
         tell("…")  # always once, so that a notebook's output does not depend on how fast it was
         try:
             while wait(futures, timeout=0.5).not_done:
@@ -80,6 +73,16 @@ def together(actions: Sequence[Action], at_once: int, tell: Tell) -> list[Result
                 raise
             return results
         return [f.result() for f in futures]
+
+
+def _one(action: Action, said: dict[int, str], number: int) -> Result:
+    """Do an action. said: where its progress is put down, by its number."""
+
+    def say(line: str) -> None:
+        said[number] = line
+
+    with telling(say):
+        return attempt(action, partial(action.do, say))
 
 
 def _interrupted(future: Future[Result], error: KeyboardInterrupt) -> Result:
