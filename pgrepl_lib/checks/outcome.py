@@ -71,7 +71,7 @@ class Check:
         if self.tried:
             del found["tried"]
         if any(fact.instance for fact in self.facts):
-            found["facts"] = [asdict(fact) for fact in self.facts]
+            found["answers"] = [asdict(fact) for fact in self.facts]
         return found
 
     def _ipython_display_(self) -> None:

@@ -22,8 +22,7 @@ SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried":
 COLOURS = ("changed", "unchanged", "failed", "interrupted", "passed")
 # How the bar of a chapter looks that did not complete.
 ENDED = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}
-ROW, HEAD = 24, 26  # pixels: a bar with its label beside it; the axis
-NARROW_ROW = 38  # its label above it
+HEAD = 26  # pixels of the axis
 NARROWEST = 2.0  # pixels of a bar
 CHARACTER = 7.0  # pixels of one, on average, with room to spare
 
@@ -41,6 +40,28 @@ class Bar:
     def end(self) -> float:
         """Seconds since the run began."""
         return self.start + self.seconds
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand, in pixels.
+
+    The picture's width; the bars' left and right; a row's height, and in it the labels' base line,
+    the bar's top and height; the room for a title.
+    """
+
+    width: int
+    left: int
+    right: int
+    row: int
+    base: int
+    top: int
+    high: int
+    room: int
+
+
+BESIDE = Layout(width=820, left=340, right=746, row=24, base=16, top=5, high=14, room=328)
+ABOVE = Layout(width=340, left=0, right=340, row=38, base=14, top=21, high=10, room=266)
 
 
 def moment(text: Any) -> datetime | None:
@@ -137,37 +158,34 @@ def _since(run: Run, when: datetime) -> float:
 
 def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
     """The bars as an SVG, 820 (wide) or 340 pixels wide."""
-    width, left, right = (820, 340, 746) if wide else (340, 0, 340)
-    row = ROW if wide else NARROW_ROW
+    layout = BESIDE if wide else ABOVE
     first, last = min(b.start for b in given), max(b.end for b in given)
-    pixels = (right - left) / max(last - first, 0.001)
-    height = HEAD + row * len(given) + 4
-    room = left - 12 if wide else width - 74
+    pixels = (layout.right - layout.left) / max(last - first, 0.001)
+    height = HEAD + layout.row * len(given) + 4
     parts = [
-        _tick(left + (seconds - first) * pixels, label, height)
+        _tick(layout.left + (seconds - first) * pixels, label, height)
         for seconds, label in _ticks(first, last)
     ]
     for number, bar in enumerate(given):
         size = max(NARROWEST, bar.seconds * pixels)
-        x = min(left + (bar.start - first) * pixels, right - size)
-        label = _cut(SIGNS.get(bar.outcome, "") + bar.title, room)
-        parts.append(_row(bar, x, HEAD + row * number, size, label, width, wide))
+        x = min(layout.left + (bar.start - first) * pixels, layout.right - size)
+        parts.append(_row(bar, x, HEAD + layout.row * number, size, layout))
     alt = _safe(alt)
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" class="timeline" '
-        f'viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">'
+        f'viewBox="0 0 {layout.width} {height}" role="img" aria-label="{alt}">'
         f"<title>{alt}</title>{''.join(parts)}</svg>"
     )
 
 
-def _row(bar: Bar, x: float, y: int, size: float, label: str, width: int, wide: bool) -> str:
-    base, top, high = (y + 16, y + 5, 14) if wide else (y + 14, y + 21, 10)
-    took = length(bar.seconds)
+def _row(bar: Bar, x: float, y: int, size: float, layout: Layout) -> str:
+    base, took = y + layout.base, length(bar.seconds)
+    label = _cut(SIGNS.get(bar.outcome, "") + bar.title, layout.room)
     return (
         f'<g><title>{_safe(bar.title)}: {took}</title><text x="0" y="{base}">{_safe(label)}</text>'
-        f'<rect class="{_colour(bar)}" x="{x:.1f}" y="{top}" '
-        f'width="{size:.1f}" height="{high}" rx="2"/>'
-        f'<text class="number" x="{width}" y="{base}" text-anchor="end">{took}</text></g>'
+        f'<rect class="{_colour(bar)}" x="{x:.1f}" y="{y + layout.top}" '
+        f'width="{size:.1f}" height="{layout.high}" rx="2"/>'
+        f'<text class="number" x="{layout.width}" y="{base}" text-anchor="end">{took}</text></g>'
     )
 
 

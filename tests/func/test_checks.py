@@ -22,6 +22,7 @@ from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.protocol import Engine
 from pgrepl_lib.errors import CheckFailed
 from pgrepl_lib.journal.audit import said
+from pgrepl_lib.journal.records import usable
 from pgrepl_lib.logins import logins
 from pgrepl_lib.steps.instance import Instance
 from pgrepl_lib.words.language import PORTUGUESE, speaking
@@ -160,10 +161,11 @@ def test_a_check_is_shown_and_recorded(
     assert f"✔ {title}" in shown and "esperado:" in shown
     entry = [e for e in cluster.journal.entries() if e["kind"] == "check"][-1]
     known = {"time", "kind", "chapter", "cell", "name", "title", "expected", "seen", "passed"}
-    assert set(entry) == known | {"hint", "seconds", "facts", "said", "previous"}
+    assert set(entry) == known | {"hint", "seconds", "answers", "said", "previous"}
     assert (entry["name"], entry["title"], entry["passed"]) == ("slot", title, True)
-    assert entry["facts"] == [vars(fact) for fact in made.facts]
-    assert entry["facts"][0]["instance"] == "replica"
+    assert entry["answers"] == [vars(fact) for fact in made.facts]
+    assert entry["answers"][0]["instance"] == "replica"
+    assert usable(json.dumps(entry).encode()), "whoever reads journals takes it for a record"
     assert said(entry, "title") == "Each replica's slot is physical, active and holds WAL"
 
 

@@ -18,6 +18,11 @@ from .findings import Finding
 from .statements import STATEMENT, Predecessor, RunFacts
 
 PROJECTS = "../../"  # the project's folder, from the run's
+GONE = mark(
+    "is missing: this run was signed as going on from it (it was {status}, with {lines} lines)"
+)
+NOT_AS_SIGNED = mark("is not what this run was signed as going on from: {differing}")
+BETWEEN = mark("comes between this run and {run}, which this run was signed as going on from")
 DIFFERS = {  # of what was signed of a predecessor
     "status": mark("status is {now}, was {before}"),
     "lines": mark("lines is {now}, was {before}"),
@@ -59,26 +64,13 @@ def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
     where = f"{RUNS}/{signed.run}"
     found = next((other for other in before if other.name == signed.run), None)
     if found is None or not found.there:
-        gone = t(
-            "is missing: this run was signed as going on from it (it was {status}, "
-            "with {lines} lines)",
-            status=outcomes.said(signed.status),
-            lines=signed.lines,
-        )
-        yield Finding(where, gone)
+        status = outcomes.said(signed.status)
+        yield Finding(where, t(GONE, status=status, lines=signed.lines))
         return
     if differing := _differing(signed, found):
-        was = t(
-            "is not what this run was signed as going on from: {differing}",
-            differing=joined(", ", differing),
-        )
-        yield Finding(where, was)
+        yield Finding(where, t(NOT_AS_SIGNED, differing=joined(", ", differing)))
     for other in (o for o in before[before.index(found) + 1 :] if o.there):
-        between = t(
-            "comes between this run and {run}, which this run was signed as going on from",
-            run=signed.run,
-        )
-        yield Finding(f"{RUNS}/{other.name}", between)
+        yield Finding(f"{RUNS}/{other.name}", t(BETWEEN, run=signed.run))
 
 
 def _differing(signed: Predecessor, found: Run) -> list[str]:
