@@ -94,7 +94,7 @@ _transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar(
 
 @contextmanager
 def transcript() -> Iterator[list[tuple[Command, Completed]]]:
-    """The commands that this thread runs inside the block, with how they ended."""
+    """The commands that this thread runs inside the block, and how they ended, however it was."""
     ran: list[tuple[Command, Completed]] = []
     before = _transcript.set(ran)
     try:
@@ -118,8 +118,7 @@ def run(
     """Run a command in `cwd`, as long as it says something at least every `seconds`.
 
     on_error_line: gets each line of standard error (progress). With check, a non-zero exit raises
-    `CommandFailed`; a program that does not exist raises `EnvironmentLacking`. Whatever is raised,
-    what the program had written until then is in the transcript.
+    `CommandFailed`; a program that does not exist raises `EnvironmentLacking`.
     """
     heard = Heard(_start(command, cwd), on_error_line)
     try:

@@ -42,7 +42,7 @@ def committed(record: Record, major: int) -> list[int]:
 
 
 def next_transaction(record: Record) -> int:
-    """Of a record that lists the running transactions: the next one's number; 0 for other records."""
+    """Of a record that lists the running transactions: the next one's number; else 0."""
     if record.manager != STANDBY or record.info != RUNNING:
         return 0
     return int(struct.unpack_from("<I", record.data, 12)[0])

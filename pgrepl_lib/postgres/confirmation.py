@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..words.text import Text, t
+
 METHOD = re.compile(r"(FIRST|ANY) ([1-9][0-9]?)")
 # A standby that does not stream is neither sync nor quorum.
 COMMITS = """
@@ -33,22 +35,22 @@ def waited_for(method: str) -> int:
     return int(found[2])
 
 
-def promised(method: str) -> str:
+def promised(method: str) -> Text:
     """What is true where commits wait as they shall. method: such as "ANY 1"; "" for nobody."""
     if not method:
-        return "commits wait for no replica"
-    return f"commits wait for {method}: enough stream"
+        return t("commits wait for no replica")
+    return t("commits wait for {method}: enough stream", method=method)
 
 
-def seen(found: Mapping[str, Any]) -> str:
+def seen(found: Mapping[str, Any]) -> Text:
     """The same of what `COMMITS` found."""
     method = METHOD.match(found["names"])
+    if not found["names"]:
+        return promised("")
     if not method:
-        names = found["names"] or "no replica"
-        return f"commits wait for {names}"
+        return t("commits wait for {names}", **found)
     if found["there"] >= int(method[2]):
         return promised(method[0])
-    text = f"commits wait for {found['names']}, of which {found['there']} stream"
-    if found["waiting"]:
-        text += f"; {found['waiting']} wait now"
-    return text
+    if not found["waiting"]:
+        return t("commits wait for {names}, of which {there} stream", **found)
+    return t("commits wait for {names}, of which {there} stream; {waiting} wait now", **found)

@@ -1,13 +1,17 @@
-"""What `global/pg_control` says of a server that does not run (PostgreSQL source, `pg_control.h`; the same from 14 to 18)."""
+"""What `global/pg_control` says of a server that does not run.
+
+(PostgreSQL source, `pg_control.h`; the same from 14 to 18.)
+"""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
-LAYOUT = struct.Struct(
-    "<QIIi4xqQQI"
-)  # identifier, two versions, state, time, last checkpoint, its redo, its timeline
+from ..words.text import t
+
+# Identifier, two versions, state, time, last checkpoint, its redo, its timeline.
+LAYOUT = struct.Struct("<QIIi4xqQQI")
 SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, IN_RECOVERY = 1, 2, 5
 
 
@@ -15,8 +19,9 @@ SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, IN_RECOVERY = 1, 2, 5
 class ControlFile:
     """The part that decides whether and how an instance may follow another.
 
-    system_identifier: the same in all copies of a cluster. state: as `DBState` counts. checkpoint: the last one's
-    position in bytes. timeline: the one of that checkpoint. redo: where a recovery from it begins.
+    system_identifier: the same in all copies of a cluster. state: as `DBState` counts. checkpoint:
+    the last one's position in bytes. timeline: the one of that checkpoint. redo: where a recovery
+    from it begins.
     """
 
     system_identifier: int
@@ -31,7 +36,7 @@ class ControlFile:
         try:
             identifier, _, _, state, _, checkpoint, redo, timeline = LAYOUT.unpack_from(content)
         except struct.error as error:
-            raise ValueError(f"not a control file: {error}") from None
+            raise ValueError(t("not a control file: {error}", error=error)) from None
         return cls(identifier, state, checkpoint, timeline, redo)
 
     @property

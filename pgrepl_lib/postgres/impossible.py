@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..words.text import Text, joined, mark, t
+
 Judge = Callable[[str], bool]
 
 
@@ -25,31 +27,36 @@ def _not_latest(value: str) -> bool:
     return value.strip().lower() not in ("", "latest")
 
 
-STOPS = "every replica would end its recovery there and stop following"
+STOPS = mark("every replica would end its recovery there and stop following")
 IMPOSSIBLE: Mapping[str, tuple[Judge, str]] = {
-    "hot_standby": (_off, "a replica would refuse every connection, so nobody could check it"),
-    "wal_level": (_minimal, "the WAL would lack what a replica needs"),
+    "hot_standby": (
+        _off,
+        mark("a replica would refuse every connection, so nobody could check it"),
+    ),
+    "wal_level": (_minimal, mark("the WAL would lack what a replica needs")),
     "recovery_target": (_given, STOPS),
     "recovery_target_lsn": (_given, STOPS),
     "recovery_target_name": (_given, STOPS),
     "recovery_target_time": (_given, STOPS),
     "recovery_target_xid": (_given, STOPS),
-    "recovery_target_timeline": (_not_latest, "no replica would follow the next primary"),
-    "promote_trigger_file": (_given, "a replica would become a second primary by a file"),
+    "recovery_target_timeline": (_not_latest, mark("no replica would follow the next primary")),
+    "promote_trigger_file": (_given, mark("a replica would become a second primary by a file")),
 }
 # Limits that only a restart raises; a replica needs one of each, and a base backup two senders.
 LEAST: Mapping[str, int] = {"max_wal_senders": 2, "max_replication_slots": 0}
 
 
-def complaints(settings: Mapping[str, str], replicas: int) -> list[str]:
+def complaints(settings: Mapping[str, str], replicas: int) -> list[Text]:
     """Each of these settings that cannot work, with the reason."""
     found = []
     for name, value in settings.items():
         judge, reason = IMPOSSIBLE.get(name, (_never, ""))
         if judge(value):
-            found.append(f"{name} = {value}: {reason}")
-        if name in LEAST and value.isdecimal() and int(value) < replicas + LEAST[name]:
-            found.append(f"{name} = {value}: {replicas} replicas need {replicas + LEAST[name]}")
+            found.append(joined(": ", [f"{name} = {value}", t(reason)]))
+        least = replicas + LEAST.get(name, 0)
+        if name in LEAST and value.isdecimal() and int(value) < least:
+            need = t("{replicas} replicas need {least}", replicas=replicas, least=least)
+            found.append(joined(": ", [f"{name} = {value}", need]))
     return found
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..words.text import Text, mark, t
 from .control import lsn
 
 QUERY = """
@@ -27,13 +28,13 @@ FOR_MORE = ("RecoveryWalStream", "RecoveryRetrieveRetryInterval")
 class Replay(StrEnum):
     """What the startup process does. Waiting: all complete records that are there are replayed."""
 
-    APPLYING = "applying"
-    WAITING = "waiting for more"
-    PAUSED = "paused"
-    DELAYED = "delayed"
-    HELD = "held by a query"
-    ENDED = "not in recovery"
-    UNKNOWN = "unknown"
+    APPLYING = mark("applying")
+    WAITING = mark("waiting for more")
+    PAUSED = mark("paused")
+    DELAYED = mark("delayed")
+    HELD = mark("held by a query")
+    ENDED = mark("not in recovery")
+    UNKNOWN = mark("unknown")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,17 @@ class Recovery:
         return cls(received, replayed, row["receiving"], _doing(row))
 
     def __str__(self) -> str:
-        return f"received {lsn(self.received)}, replayed {lsn(self.replayed)}, {self.doing}"
+        return self.told
+
+    @property
+    def told(self) -> Text:
+        """As a person reads it."""
+        return t(
+            "received {received}, replayed {replayed}, {doing}",
+            received=lsn(self.received),
+            replayed=lsn(self.replayed),
+            doing=t(self.doing.value),
+        )
 
     @property
     def complete(self) -> bool:
@@ -69,7 +80,7 @@ class Recovery:
 
     @property
     def end(self) -> int:
-        """Up to where it may have records: what it replayed, or while that goes on what it received."""
+        """Up to where it may have records: replayed, or while that goes on, received."""
         return self.replayed if self.complete else max(self.received, self.replayed)
 
     def has_more_than(self, other: Recovery) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..words.text import t
 from .recovery import position
 
 OPEN_END = 2**64  # of the timeline that is written now
@@ -24,13 +25,14 @@ class Piece:
 
 
 def forks(history: str) -> dict[int, int]:
-    """Each earlier timeline, and the position in bytes where it was left; history: a file's text."""
+    """Each earlier timeline and where it was left, in bytes; history: a file's text."""
     return {int(timeline): position(where) for timeline, where in LINE.findall(history)}
 
 
 def lineage(history: str, current: int) -> list[Piece]:
     """What leads to the timeline `current`, the oldest first; history: its history file's text."""
-    return [*(Piece(t, end) for t, end in forks(history).items()), Piece(current, OPEN_END)]
+    earlier = forks(history)
+    return [*map(Piece, earlier, earlier.values()), Piece(current, OPEN_END)]
 
 
 def fork(mine: list[Piece], theirs: list[Piece]) -> int:
@@ -46,5 +48,5 @@ def fork(mine: list[Piece], theirs: list[Piece]) -> int:
         if one.end != other.end:
             break
     if not common:
-        raise ValueError("the timelines have no common beginning")
+        raise ValueError(t("the timelines have no common beginning"))
     return common

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..words.text import t
+
 BLOCK = 8192  # bytes of a page of WAL
 LONG_HEADER, SHORT_HEADER = 40, 24  # of a segment's first page, and of the others
 PAGE = struct.Struct("<HHIQI")  # magic, flags, timeline, position, what is left of a record
@@ -64,11 +66,17 @@ def records(segments: Iterable[tuple[int, bytes]], end: int, major: int) -> Iter
         if position >= end:
             break
         if previous and RECORD.unpack_from(raw)[2] != previous:
-            raise Unreadable(f"the record at {position:X} does not follow the one at {previous:X}")
+            raise Unreadable(
+                t(
+                    "the record at {position:X} does not follow the one at {previous:X}",
+                    position=position,
+                    previous=previous,
+                )
+            )
         yield parse(position, raw, major)
         previous, reached = position, following
     if end - reached > LONG_HEADER:
-        raise Unreadable(f"read up to {reached:X}, not to {end:X}")
+        raise Unreadable(t("read up to {reached:X}, not to {end:X}", reached=reached, end=end))
 
 
 def within(segment: tuple[int, bytes], end: int, major: int) -> Iterator[Record]:
@@ -134,7 +142,7 @@ def _block_header(
         relation = Relation(*struct.unpack_from("<III", raw, at))
         at += 12
     if relation is None:
-        raise Unreadable("a block without its relation")
+        raise Unreadable(t("a block without its relation"))
     (number,) = struct.unpack_from("<I", raw, at)
     return at + 4, announced, relation, flags & FORK, number
 
