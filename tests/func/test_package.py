@@ -19,6 +19,7 @@ from pgrepl_lib.engine.local import binaries
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.params import variable
+from pgrepl_lib.words.text import CATALOGUES
 
 from .running import do, pgrepl
 
@@ -79,12 +80,13 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
             "pgrepl_lib/engine/local/binaries.json",
             "pgrepl_lib/evidence/templates/report.css",
             "pgrepl_lib/evidence/templates/report.html.j2",
+            *(str(path.relative_to(ROOT)) for path in CATALOGUES.rglob("*.?o")),
         ]
     )
     for name in data:
         original = (
             name
-            if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence"))
+            if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence", "pgrepl_lib/words"))
             else name.partition("/")[2]
         )
         assert held[name] == (ROOT / original).read_bytes()

@@ -22,6 +22,7 @@ from pgrepl_lib.evidence import report
 from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal.chapter import SET_UP
 from pgrepl_lib.journal.runs import Run
+from pgrepl_lib.words import language
 
 from ..journals import completed, journal
 from .running import pgrepl
@@ -167,14 +168,16 @@ def test_the_report_of_a_run_is_made_of_its_journal_alone(
         assert not link[1] or f'id="{link[1]}"' in target, link
 
 
+@pytest.mark.parametrize("lang", ["pt", "en"])
 def test_it_fits_a_phone_and_a_desk_and_loads_nothing(
-    chromium: None, html: str, tmp_path: Path
+    chromium: None, run: Run, lang: str, tmp_path: Path
 ) -> None:
+    html = report.page(run, language.known(lang))
     seen = json.loads(Title(browse(tmp_path, framed(html, WIDTHS, LOOK), "--dump-dom")).text)
     assert [s["width"] for s in seen] == list(WIDTHS)
     for page in seen:
         assert page["scrolls"] <= page["width"] and page["wide"] == [], page
-        assert page["lang"] == "pt" and page["resources"] == []
+        assert page["lang"] == lang and page["resources"] == []
         assert len(page["pictures"]) == 6 and all(
             name and 200 < width <= page["width"] for name, width in page["pictures"]
         )
