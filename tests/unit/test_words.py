@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from babel.messages.pofile import read_po
 
+from pgrepl_lib.doors.answer import Answer, Kind
+from pgrepl_lib.doors.redact import MASK, redact, register
 from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.journal.audit import Journal, said
 from pgrepl_lib.params import Params
 from pgrepl_lib.words import language
 from pgrepl_lib.words.commands import addressed
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
-from pgrepl_lib.words.text import Text, again, joined, t
+from pgrepl_lib.words.text import CATALOGUES, Text, again, joined, t
 from tests.catalogues import places
 
 LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
@@ -50,6 +53,16 @@ def test_a_text_is_said_in_both_languages_from_one_record() -> None:
     with speaking(PORTUGUESE):
         assert again(facts) == "esperado;   visto: não tentado"
     assert again(facts) == text
+
+
+def test_a_text_is_kept_whatever_tells_it() -> None:
+    """What has a text of its own is part of another one; only what a secret was in is a plain one."""
+    seen = Answer(Kind.HUNG, t("no answer within {seconds} s", seconds=3))
+    error = StepFailed(t("{name} did not start.", name="replica"), looked_at=[redact(seen.told)])
+    with speaking(PORTUGUESE):
+        told = again(error.text().facts)
+    assert told == "replica não iniciou.\n  visto: travada: nenhuma resposta em 3 s"
+    assert redact(t("in {folder}", folder=register("a secret folder"))) == f"in {MASK}"
 
 
 def test_an_error_is_told_in_the_language_that_is_spoken() -> None:
@@ -116,3 +129,14 @@ def test_every_text_is_found_and_has_its_values(module: str) -> None:
         if isinstance(first, ast.Constant) and getattr(call.func, "id", "") == "t":
             given = {keyword.arg for keyword in call.keywords}
             assert None in given or places(str(first.value)) == given or not given, where
+
+
+def test_a_message_is_translated_alike_in_all_rooms() -> None:
+    """The rooms' catalogues are one where a text is said."""
+    found: dict[str, set[str]] = {}
+    for path in CATALOGUES.rglob("*.po"):
+        with path.open("rb") as file:
+            for message in read_po(file):
+                found.setdefault(str(message.id), set()).add(str(message.string))
+    found.pop("")
+    assert {said: told for said, told in found.items() if len(told) > 1} == {}

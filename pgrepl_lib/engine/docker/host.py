@@ -188,7 +188,7 @@ def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
                 continue
             subnet = entry.get("Subnet", ":")
             if ":" not in subnet and IPv4Network(subnet).overlaps(network):
-                return f"Docker network {found.name} ({entry['Subnet']})"
+                return t("Docker network {name} ({subnet})", name=found.name, subnet=subnet)
     return ""
 
 
