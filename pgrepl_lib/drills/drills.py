@@ -109,9 +109,9 @@ def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the p
 
 
 def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
-    """Step that fails on purpose: `rebuild`, with the base backup's connection ended in its middle; returns the error.
+    """Step that fails on purpose: `rebuild`, with its base backup ended in the middle.
 
-    The copy was made beside the replica's data, so that it goes on with these.
+    Returns the error. The copy was made beside the replica's data, so that it goes on with these.
     """
     over = Event()
 
@@ -124,7 +124,8 @@ def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> s
     thread = Thread(target=end_backup, daemon=True)
     thread.start()
     try:
-        rebuild(cluster, name, title)
+        with cluster.meant_to_fail():
+            rebuild(cluster, name, title)
     except PgreplError as error:
         return next((line for line in error.looked_at if "error" in line), error.cause)
     finally:

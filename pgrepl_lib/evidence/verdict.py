@@ -104,6 +104,9 @@ def outcomes(run: Run) -> Text:
         parts.append(counted(unchanged, one, many))
     if ended := steps["failed"] + steps["interrupted"]:
         parts.append(counted(ended, mark("1 did not end"), mark("{count} did not end")))
+    if meant := steps.get("expected_to_fail", 0):
+        one, many = mark("1 failed, as it should"), mark("{count} failed, as they should")
+        parts.append(counted(meant, one, many))
     return joined(", ", parts)
 
 

@@ -45,6 +45,7 @@ def _has_a_float(value: Any) -> bool:
     return not isinstance(value, int) or abs(value) < 2**53
 
 
+MEANT_TO_FAIL = "expected to fail"  # the outcome of a drill's step that failed on purpose
 TEXTS = ("time", "local_time", "chapter", "cell", "name", "title", "outcome", "error", "run")
 # What readers of a journal rely on, where a line has it at all; the rest may be anything.
 SHAPES: dict[str, Callable[[Any], bool]] = {

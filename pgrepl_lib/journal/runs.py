@@ -17,7 +17,7 @@ from ..words.language import PORTUGUESE
 from ..words.language import known as language_of
 from ..words.text import Text, t
 from . import audit, lock, pieces, records
-from .records import check_verdict
+from .records import MEANT_TO_FAIL, check_verdict
 
 RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
 SUMMARY = "summary.json"  # of a run: what its journal says, for those who do not read that
@@ -172,6 +172,8 @@ class Run:
         if verdicts["not tried"]:
             checks["not_tried"] = verdicts["not tried"]
         steps = {o: outcomes[o] for o in ("changed", "unchanged", "failed", "interrupted")}
+        if meant := outcomes[MEANT_TO_FAIL]:
+            steps["expected_to_fail"] = meant
         return {"steps": steps, "checks": checks}
 
 

@@ -20,6 +20,7 @@ from ..errors import CommandFailed, PgreplError, ProjectBusy, StepFailed
 from ..journal import audit
 from ..journal.chapter import cell_id
 from ..journal.lock import step_lock
+from ..journal.records import MEANT_TO_FAIL
 from . import ask
 
 MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
@@ -40,6 +41,7 @@ class Steps(Members[Kind]):
     chapter: str
     _operating = False
     _held = False
+    _meant_to_fail = False
 
     def _prepare_once(self) -> None:
         raise NotImplementedError
@@ -80,6 +82,15 @@ class Steps(Members[Kind]):
         """Hold the project, and record what the block changes."""
         with self.holding(), recorded.following(self):
             yield
+
+    @contextmanager
+    def meant_to_fail(self) -> Iterator[None]:
+        """A step of the block that fails is recorded as one that was meant to."""
+        self._meant_to_fail = True
+        try:
+            yield
+        finally:
+            self._meant_to_fail = False
 
     def perform(self, title: str, action: Action, *, agreed: bool = False) -> Outcome:
         """Do what is left of an action, show and record it; returns "changed" or "unchanged".
@@ -163,13 +174,16 @@ class Steps(Members[Kind]):
 
     def _record_step(self, title: str, action: Action, result: Result) -> None:
         """With what its edits add as a whole, so that an unchanged step can be replayed, too."""
+        outcome: str = result.outcome
+        if outcome == "failed" and self._meant_to_fail:
+            outcome = MEANT_TO_FAIL
         error = {"error": str(_explained(title, result.error))} if result.error else {}
         self.journal.record(
             "step",
             chapter=self.chapter,
             cell=cell_id(self.chapter),
             title=title,
-            outcome=result.outcome,
+            outcome=outcome,
             commands=_with_results(result.shown, result.ran),
             diff=result.diff,
             adds=action.adds(),

@@ -16,6 +16,7 @@ WORDS = {
     "not reached": mark("not reached"),
     "changed": mark("changed"),
     "unchanged": mark("unchanged"),
+    "expected to fail": mark("expected to fail"),
     "passed": mark("passed"),
     "not tried": mark("not tried"),
 }

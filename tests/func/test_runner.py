@@ -243,3 +243,7 @@ def test_every_chapter_runs_with_a_password(
     done = pgrepl("run --to 08", values, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "checks passed, 0 failed" in done.stdout
+    left = run_folder(values)
+    steps = json.loads((left / "summary.json").read_text())["steps"]
+    assert (steps["expected_to_fail"], steps["failed"]) == (1, 0)
+    assert 'errors="0"' in (left / "junit.xml").read_text()

@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 
 from pgrepl_lib import open_cluster
+from pgrepl_lib.journal import audit
+from pgrepl_lib.journal.records import MEANT_TO_FAIL
 
 from ..conftest import IMAGE
 from .chapters import CHAPTERS, prepared
@@ -62,5 +64,8 @@ def compare(parameters: dict[str, Any], tmp_path: Path) -> None:
         env={k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"},
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    journal = audit.Journal.of_project(Path(parameters["workdir"]) / parameters["project"])
+    failed = {(e["title"], e["outcome"]) for e in journal.entries() if e.get("error")}
+    assert failed == {("Refazer a replica-2", MEANT_TO_FAIL)}
     cells = sum(c.cell_type == "code" for p in copies for c in nbformat.read(p, 4).cells)
     assert re.search(rf"\b{cells} passed", done.stdout), done.stdout[-500:]

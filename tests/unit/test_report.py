@@ -24,6 +24,7 @@ from pgrepl_lib.evidence import corrections, junit, pictures, report, template, 
 from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal import audit, lock, timeline
 from pgrepl_lib.journal.chapter import NOTEBOOKS
+from pgrepl_lib.journal.records import MEANT_TO_FAIL
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
@@ -91,7 +92,7 @@ FAILED_STEP = step(
     error="Exit code 1: pg_basebackup\n  what to do: allow the login",
 )
 DRILL = [
-    step(3.0, PRIMARY, "Falha de propósito", "failed", cell="simulacao"),
+    step(3.0, PRIMARY, "Falha de propósito", MEANT_TO_FAIL, cell="simulacao"),
     step(3.5, PRIMARY, "Outra vez", cell="depois"),
 ]
 ENDS: dict[str, tuple[list[Line], str, str, str]] = {
@@ -105,7 +106,7 @@ ENDS: dict[str, tuple[list[Line], str, str, str]] = {
         [*completed()[:7], *DRILL, *completed()[7:]],
         "✔",
         "good",
-        "4 passos alteraram algo, 1 já estava feito, 1 não terminou.",
+        "4 passos alteraram algo, 1 já estava feito, 1 falhou, como devia.",
     ),
     "step": (
         stopped("failed", FAILED_STEP),
