@@ -1,6 +1,7 @@
 """The parameters of a cluster: the one place for their names, types, defaults and limits.
 
-The notebooks' `parameters` cells, the command line and papermill all end here, before anything is touched.
+The notebooks' `parameters` cells, the command line and papermill all end here, before anything is
+touched.
 """
 
 from __future__ import annotations
@@ -155,7 +156,8 @@ class Params(BaseModel):
             )
         if loose.prefixlen > 27:
             raise ValueError(
-                f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a gateway"
+                f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a "
+                "gateway"
             )
         return loose
 
@@ -243,7 +245,10 @@ def from_environment() -> dict[str, str]:
 
 
 def default_workdir() -> Path:
-    """Where clusters live unless `workdir` says otherwise: as root a place that other users may enter."""
+    """Where clusters live unless `workdir` says otherwise.
+
+    As root a place that other users may enter.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/pgrepl").resolve()
     from platformdirs import user_data_path

@@ -54,12 +54,7 @@ def status(
 @JSON
 @QUIET
 @click.option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
-def check(
-    given: Given,
-    as_json: bool,
-    quiet: bool,
-    deep: bool,
-) -> None:
+def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     """Make the checks of chapter 03, look whether commits wait for whom they shall, and say what is
     not as the last run recorded it. Changes nothing in the databases, costs under 100 KB of WAL."""
     from ..doors import show

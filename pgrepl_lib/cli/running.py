@@ -80,7 +80,6 @@ def run(
             _execute(task, folders, quiet, **how)
         else:
             _nothing_to_resume(task, as_json, quiet)
-    gc.freeze()  # else the interpreter searches all that was imported for cycles before it ends
 
 
 def _task(given: Given, first: str, last: str, resume: bool) -> Task:
@@ -125,6 +124,7 @@ def _execute(task: Task, folders: list[Path], quiet: bool, *, ask: bool, key: Pa
 
         bar = sys.stderr.isatty() and not ask
         runner.run(task.values, task.chapters, bar=bar, key=key, resumes=task.resumes)
+        gc.freeze()  # else the interpreter searches all that was imported for cycles at its end
 
 
 @main.command(epilog=EPILOG)

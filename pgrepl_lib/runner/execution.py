@@ -107,14 +107,12 @@ class Client(PapermillNotebookClient):
 
     def interrupt(self) -> None:
         """Interrupt the cell that runs; end the kernel where that does not help."""
-        first, SharedKernel.interrupted = not SharedKernel.interrupted, True
-        self.pending = asyncio.ensure_future(
-            self.km.interrupt_kernel() if first else self.km.shutdown_kernel(now=True)
-        )
-        if first:
-            asyncio.get_event_loop().call_later(
-                INTERRUPT_SECONDS, self._end_if_running, self.nb_man
-            )
+        if SharedKernel.interrupted:
+            self.pending = asyncio.ensure_future(self.km.shutdown_kernel(now=True))
+            return
+        SharedKernel.interrupted = True
+        self.pending = asyncio.ensure_future(self.km.interrupt_kernel())
+        asyncio.get_event_loop().call_later(INTERRUPT_SECONDS, self._end_if_running, self.nb_man)
 
     def execute_cell(self, cell: Any, cell_index: int, **more: Any) -> Any:
         if SharedKernel.interrupted:

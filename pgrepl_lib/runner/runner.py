@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from ..evidence.signing import keys
 from ..journal import audit, provenance
 from ..journal.lock import run_lock
 from ..journal.runs import Run
-from ..params import Params
 from ..steps.cluster import Cluster, open_cluster
 from .execution import ChapterFailed, execute
 
@@ -34,80 +34,102 @@ def run(
     bar: bool,
     key: Path | None = None,
     resumes: str = "",
-) -> Path:
-    """Execute chapters in order; returns the run's folder.
+) -> None:
+    """Execute chapters in order, and leave the evidence of it.
 
     Inside `kernel.begun`. values: the parameters as given. bar: whether papermill draws its
     progress bar. key: the file of the key that signs. resumes: the name of the run that this one
     goes on with. Raises what `keys.signer` and `open_cluster` do before anything is touched; then
     `ProjectBusy`, `ChapterFailed`, `Interrupted`.
     """
-    params, signer = Params.parse(values), keys.signer(key)
-    cluster = open_cluster(**values)
+    signer, cluster = keys.signer(key), open_cluster(**values)
     require_none(cluster)
-    folder = Path(os.environ[audit.RUN_FOLDER])
-    with run_lock(params.folder):
-        make_folder(folder)
-        journal = audit.Journal(folder)
+    with run_lock(cluster.folder):
+        session = RunSession(cluster, Path(os.environ[audit.RUN_FOLDER]), signer)
+        session.open(chapters, resumes)
+        session.execute(chapters, bar)
+
+
+class RunSession:
+    """A run that goes on: the cluster, the folder of its evidence, and what is recorded there."""
+
+    def __init__(self, cluster: Cluster, folder: Path, signer: CryptoSigner) -> None:
+        self.cluster, self.folder, self.signer = cluster, folder, signer
+        self.journal, self.began = audit.Journal(folder), time.monotonic()
+
+    def open(self, chapters: Sequence[str], resumes: str) -> None:
+        """Begin the records: what the run is to do, with what, and where."""
+        make_folder(self.folder)
         # First: this is what orders the runs.
-        audit.Journal.of_project(params.folder).record("run", run=folder.name)
-        more = {"resumes": resumes} if resumes else {}
-        made_of = {"name": folder.name, "chapters": list(chapters), "params": params.plain()}
-        journal.record("run", **made_of, pid=os.getpid(), **provenance.facts(), **more)
-        _recorded(cluster, chapters, folder, journal, bar, signer)
-    return folder
+        audit.Journal.of_project(self.cluster.folder).record("run", run=self.folder.name)
+        facts = {"chapters": list(chapters), "params": self.cluster.params.plain()}
+        if resumes:
+            facts["resumes"] = resumes
+        name = self.folder.name
+        self.journal.record("run", name=name, pid=os.getpid(), **provenance.facts(), **facts)
 
+    def execute(self, chapters: Iterable[str], bar: bool) -> None:
+        """Execute the chapters; however that ends, the run's folder says so."""
+        exports, status = evidence.Exporter(self.folder), "failed"
+        try:
+            with recorded.following(self.cluster, self.folder.name) as left:
+                for chapter in chapters:
+                    self._execute(chapter, bar)
+                    exports.add(self.folder / f"{chapter}.ipynb")
+            self.journal.record("state", **left)
+            self._complete(exports)
+            status = "completed"
+        except (Interrupted, KeyboardInterrupt):
+            status = "interrupted"
+            raise
+        finally:
+            if status != "completed":
+                self._leave_what_there_is(exports, status)
 
-def _recorded(
-    cluster: Cluster,
-    chapters: Sequence[str],
-    folder: Path,
-    journal: audit.Journal,
-    bar: bool,
-    signer: CryptoSigner,
-) -> None:
-    """Execute the chapters; however that ends, the run's folder says so."""
-    exports, status, started = evidence.Exporter(folder), "failed", time.monotonic()
-    try:
-        with recorded.following(cluster, folder.name) as left:
-            for chapter in chapters:
-                _execute(chapter, cluster.params, folder, journal, bar)
-                exports.add(folder / f"{chapter}.ipynb")
-        journal.record("state", **left)
-        _complete(folder, journal, exports, signer, _since(started))
-        status = "completed"
-    except (Interrupted, KeyboardInterrupt):
-        status = "interrupted"
-        raise
-    finally:
-        if status != "completed":
-            _each(
-                # First: a disk that is full may hold no more than this.
-                lambda: journal.record("end", status=status, seconds=_since(started)),
-                lambda: exports.finish(sorted(folder.glob("*.ipynb"))),
-                lambda: evidence.leave(Run(folder), signer),
-            )
+    def _execute(self, chapter: str, bar: bool) -> None:
+        self._say(chapter, "running")
+        terminal.tell(chapter)
+        try:
+            execute(chapter, self.cluster.params, self.folder, bar)
+        except ChapterFailed as error:
+            self._say(chapter, "failed", error=error.error_name)
+            raise
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            _each(partial(self._say, chapter, status))
+            raise
+        self._say(chapter, "completed")
 
+    def _say(self, chapter: str, status: str, **facts: str) -> None:
+        self.journal.record("chapter", chapter=chapter, status=status, **facts)
 
-def _since(started: float) -> float:
-    return round(time.monotonic() - started, 3)
+    def _complete(self, exports: evidence.Exporter) -> None:
+        """Leave all evidence, and say last that the run completed.
 
+        One that is killed meanwhile has not.
+        """
+        seconds = self._seconds()
+        exports.finish(self._notebooks())
+        ended = Run(self.folder, self.journal.line("end", status="completed", seconds=seconds))
+        evidence.leave(ended, self.signer)
+        ended.journal.end()
 
-def _complete(
-    folder: Path,
-    journal: audit.Journal,
-    exports: evidence.Exporter,
-    signer: CryptoSigner,
-    seconds: float,
-) -> None:
-    """Leave all evidence, and say last that the run completed.
+    def _leave_what_there_is(self, exports: evidence.Exporter, status: str) -> None:
+        _each(
+            # First: a disk that is full may hold no more than this.
+            partial(self.journal.record, "end", status=status, seconds=self._seconds()),
+            partial(exports.finish, self._notebooks()),
+            self._leave_evidence,
+        )
 
-    One that is killed meanwhile has not.
-    """
-    exports.finish(sorted(folder.glob("*.ipynb")))
-    run = Run(folder, journal.line("end", status="completed", seconds=seconds))
-    evidence.leave(run, signer)
-    run.journal.end()
+    def _leave_evidence(self) -> None:
+        evidence.leave(Run(self.folder), self.signer)
+
+    def _notebooks(self) -> list[Path]:
+        return sorted(self.folder.glob("*.ipynb"))
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self.began, 3)
 
 
 def _each(*parts: Callable[[], object]) -> None:
@@ -125,18 +147,3 @@ def _each(*parts: Callable[[], object]) -> None:
         raise errors[0]
     for each in errors:
         terminal.tell(f"pgrepl: the evidence is not complete: {each}")
-
-
-def _execute(chapter: str, params: Params, folder: Path, journal: audit.Journal, bar: bool) -> None:
-    journal.record("chapter", chapter=chapter, status="running")
-    terminal.tell(chapter)
-    try:
-        execute(chapter, params, folder, bar)
-    except ChapterFailed as error:
-        journal.record("chapter", chapter=chapter, status="failed", error=error.error_name)
-        raise
-    except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        _each(lambda: journal.record("chapter", chapter=chapter, status=status))
-        raise
-    journal.record("chapter", chapter=chapter, status="completed")

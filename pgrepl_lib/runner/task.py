@@ -38,15 +38,8 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
     there is no run.
     """
     params = Params.parse(given)
-    # One that left no journal has done nothing.
-    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]
+    run = _last(params)
     begun = run.opening
-    if not begun.get("params") or not begun.get("chapters"):
-        raise ParameterError(
-            f"The journal of run {run.name} does not say what it was to do.",
-            looked_at=[str(run.folder)],
-            remedy=addressed("run anew: `pgrepl run`", params),
-        )
     had = {**begun["params"], "workdir": str(params.workdir)}  # the folder may have been moved
     chapters = list(begun["chapters"])
     wanted = _between(first or chapters[0], last or chapters[-1])
@@ -57,6 +50,18 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
             remedy=addressed("leave them out, or run anew: `pgrepl run`", params),
         )
     return Task(had, [] if run.status == "completed" else chapters, run.name)
+
+
+def _last(params: Params) -> runs.Run:
+    """The project's last run that left a journal: without one it has done nothing."""
+    run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]
+    if not run.opening.get("params") or not run.opening.get("chapters"):
+        raise ParameterError(
+            f"The journal of run {run.name} does not say what it was to do.",
+            looked_at=[str(run.folder)],
+            remedy=addressed("run anew: `pgrepl run`", params),
+        )
+    return run
 
 
 def _differing(
