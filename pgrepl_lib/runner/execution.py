@@ -239,4 +239,11 @@ def execute(chapter: str, params: Params, folder: Path, bar: bool) -> None:
             params=params,
         )
     except (PapermillExecutionError, CellExecutionError) as error:
-        raise ChapterFailed(chapter, error.ename, error.evalue, target) from None
+        text = _spoken_here(folder, error.evalue)
+        raise ChapterFailed(chapter, error.ename, text, target) from None
+
+
+def _spoken_here(folder: Path, text: str) -> str:
+    """An error of the kernel, which speaks Portuguese, as the step that it ended has recorded it."""
+    entries = audit.Journal(folder).entries()
+    return next((audit.said(e, "error") for e in entries if e.get("error") == text), text)
