@@ -46,7 +46,7 @@ def run(
     require_none(cluster)
     with run_lock(cluster.folder):
         session = RunSession(cluster, Path(os.environ[audit.RUN_FOLDER]), signer)
-        session.open(chapters, resumes)
+        session.begin(chapters, resumes)
         session.execute(chapters, bar)
 
 
@@ -55,9 +55,9 @@ class RunSession:
 
     def __init__(self, cluster: Cluster, folder: Path, signer: CryptoSigner) -> None:
         self.cluster, self.folder, self.signer = cluster, folder, signer
-        self.journal, self.began = audit.Journal(folder), time.monotonic()
+        self.journal, self.started = audit.Journal(folder), time.monotonic()
 
-    def open(self, chapters: Sequence[str], resumes: str) -> None:
+    def begin(self, chapters: Sequence[str], resumes: str) -> None:
         """Begin the records: what the run is to do, with what, and where."""
         make_folder(self.folder)
         # First: this is what orders the runs.
@@ -129,7 +129,7 @@ class RunSession:
         return sorted(self.folder.glob("*.ipynb"))
 
     def _seconds(self) -> float:
-        return round(time.monotonic() - self.began, 3)
+        return round(time.monotonic() - self.started, 3)
 
 
 def _each(*parts: Callable[[], object]) -> None:
