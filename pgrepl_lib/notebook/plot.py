@@ -1,4 +1,4 @@
-"""Plots, for where people would rather look than read. The texts are the reader's language, hence arguments."""
+"""Plots, for where people would rather look than read."""
 
 from __future__ import annotations
 
@@ -8,23 +8,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..doors import show
+from ..words.text import t
 
 if TYPE_CHECKING:
     import pandas
 
-COLOURS = (
-    "#336791",
-    "#c8553d",
-    "#4f8a3d",
-    "#8a5a9e",
-    "#b08900",
-    "#3d8a8a",
-)  # each also has its own line style
+# Each colour also has its own line style.
+COLOURS = ("#336791", "#c8553d", "#4f8a3d", "#8a5a9e", "#b08900", "#3d8a8a")
 STYLES = ("-", "--", "-.", ":")
 
 
-def lag(samples: pandas.DataFrame, *, time: str, size: str, age: str, alt: str) -> None:
-    """Each replica's lag over time, in bytes above and in seconds below."""
+def lag(samples: pandas.DataFrame) -> None:
+    """Each replica's lag over time, in MB above and in seconds below."""
     figure, axes = _figure(2)
     for number, (name, rows) in enumerate(samples.groupby("name")):
         look = {
@@ -35,27 +30,30 @@ def lag(samples: pandas.DataFrame, *, time: str, size: str, age: str, alt: str) 
         }
         axes[0].plot(rows["time"], rows["bytes"] / 1024**2, **look)
         axes[1].plot(rows["time"], rows["seconds"], **look)
-    for axis, label in zip(axes, (size, age), strict=True):
+    for axis, label in zip(axes, (t("lag (MB)"), t("lag (s)")), strict=True):
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
     axes[0].legend(loc="upper left", frameon=False)
-    axes[1].set_xlabel(time)
-    _show(figure, alt)
+    axes[1].set_xlabel(t("time (s)"))
+    most = [
+        t("{name}: up to {size:.1f} MB", name=name, size=rows["bytes"].max() / 1024**2)
+        for name, rows in samples.groupby("name")
+    ]
+    _show(figure, t("The lag over time; {most}", most=", ".join(most)))
 
 
-def writes(
-    times: Sequence[float], *, time: str, rate: str, outage: str, alt: str, step: float = 0.1
-) -> None:
+def writes(times: Sequence[float], step: float = 0.1) -> None:
     """Confirmed rows per tenth of a second over time; the longest gap is marked and named."""
     figure, (axis,) = _figure(1)
-    last = times[-1] if times else 0.0
+    last = max(times, default=0.0)
     axis.hist(times, bins=max(1, int(last / step)), color=COLOURS[0])
     gap, start, end = max(((b - a, a, b) for a, b in pairwise(times)), default=(0.0, 0.0, 0.0))
-    axis.axvspan(start, end, color=COLOURS[1], alpha=0.3, label=f"{outage}: {gap:.2f} s")
+    told = t("without writes: {gap:.2f} s", gap=gap)
+    axis.axvspan(start, end, color=COLOURS[1], alpha=0.3, label=told)
     axis.legend(loc="lower left")
-    axis.set_xlabel(time)
-    axis.set_ylabel(rate)
-    _show(figure, alt)
+    axis.set_xlabel(t("time (s)"))
+    axis.set_ylabel(t("rows / 0.1 s"))
+    _show(figure, t("Confirmed rows per tenth of a second; {told}", told=told))
 
 
 def _figure(count: int) -> tuple[Any, Any]:

@@ -177,9 +177,9 @@ class Cluster(Steps[Instance]):
         ):
             self._record_engine()
 
-    def picture(self, **texts: str) -> None:
-        """Show the primary, its replicas and the way of the WAL; the texts are those of `pictured.topology`."""
-        show.svg(pictured.topology(self, **texts))
+    def picture(self) -> None:
+        """Show the primary, its replicas and the way of the WAL."""
+        show.svg(pictured.topology(self))
 
     def show_existing(self, nothing: str) -> list[str]:
         """Show what exists of this cluster, or the text `nothing`."""

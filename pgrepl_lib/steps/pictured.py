@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from ..cluster.members import AnyCluster
 from ..words import picture
+from ..words.text import t
 
 
-def topology(cluster: AnyCluster, *, network: str, writes: str, reads: str, alt: str) -> str:
-    """The primary, its replicas and the way of the WAL. The texts are the reader's language, hence arguments."""
-    nodes = [
-        picture.Node(
-            cluster.primary.name, "primary", (writes, f"PostgreSQL {cluster.params.pg_version}")
+def topology(cluster: AnyCluster) -> str:
+    """The primary, its replicas and the way of the WAL."""
+    version, primary = f"PostgreSQL {cluster.params.pg_version}", cluster.primary.name
+    nodes = [picture.Node(primary, "primary", (t("reads and writes"), version))]
+    for replica in cluster.replicas:
+        lines = (t("reads only"), f"application_name {replica.application_name}")
+        node = picture.Node(replica.name, "replica", lines, replica.upstream.name, replica.slot)
+        nodes.append(node)
+    ways = [
+        t(
+            "{upstream} sends its WAL to {name}, over the slot {slot}",
+            upstream=node.upstream,
+            name=node.name,
+            slot=node.slot,
         )
+        for node in nodes[1:]
     ]
-    nodes += [
-        picture.Node(
-            r.name,
-            "replica",
-            (reads, f"application_name {r.application_name}"),
-            r.upstream.name,
-            r.slot,
-        )
-        for r in cluster.replicas
-    ]
-    return picture.draw(nodes, network=network, alt=alt)
+    alt = "; ".join(ways) or primary
+    return picture.draw(nodes, network=t("the cluster's network"), alt=alt)
