@@ -18,7 +18,7 @@ import psycopg
 
 from ..checks.checks import CHECKS
 from ..checks.outcome import Check
-from ..checks.preflight import Finding, findings
+from ..checks.preflight import findings
 from ..doors import files
 from ..doors.resources import NOTEBOOKS
 from ..drift import recorded
@@ -179,14 +179,13 @@ class LookingCluster(Cluster):
         action = self.engine.remove_temporary(TEMPORARY_PRIMARY)
         return self.perform(title, _undone(action, TEMPORARY_PRIMARY in self.ahead.started))
 
-    def preflight(self) -> list[Finding]:
+    def preflight(self) -> None:
         found = findings(self)
         for bad in (f for f in found if not f.ok):
             self.ahead.add("preflight", f"{bad.said()}: {bad.seen}", WOULD_STOP)
-        return found
 
-    def versions(self) -> dict[str, str]:
-        return {}
+    def versions(self) -> None:
+        """Nothing is there yet that could tell them."""
 
     def check(self, name: str) -> Check:
         title = CHECKS[name].said()

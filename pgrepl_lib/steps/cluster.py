@@ -12,7 +12,7 @@ from typing import Any
 
 from ..checks.checks import CHECKS
 from ..checks.outcome import Check
-from ..checks.preflight import Finding, findings, ownership, require
+from ..checks.preflight import findings, ownership, require
 from ..cluster import identity, promises, state
 from ..cluster.owner import require_owner
 from ..cluster.topology import Topology
@@ -153,19 +153,17 @@ class Cluster(Steps[Instance]):
         kept += [f"{link}, which is not removed" for link in links]
         return [*self.engine.existing(), *kept]
 
-    def preflight(self) -> list[Finding]:
+    def preflight(self) -> None:
         """Show what the machine offers; raises `EnvironmentLacking` that names all that is missing."""
         found = findings(self)
         show.table(("", "", ""), [("✔" if f.ok else "✘", f.said(), f.seen) for f in found])
         require(found)
         self._found_ready = True
-        return found
 
-    def versions(self) -> dict[str, str]:
-        """Show and record what is used: the engine's and the server's version, image digest or checksum."""
+    def versions(self) -> None:
+        """Show and record what is used: versions, the image's digest or the programs' checksum."""
         facts = self._record_engine()
         show.table(("", ""), [(name, f"`{fact}`") for name, fact in facts.items()])
-        return facts
 
     def record_versions(self) -> None:
         """Record the same in a run that begins after the chapter that shows it, once the image or the programs are here."""
