@@ -19,6 +19,7 @@ from pgrepl_lib.engine import ports
 from pgrepl_lib.engine.docker import host as docker_engine
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
+from pgrepl_lib.words import language
 
 DOCUMENT_SETTINGS = {
     "wal_level": "replica",
@@ -149,6 +150,13 @@ def open_with(
 
     yield make
     remove_opened(set())
+
+
+@pytest.fixture(autouse=True)
+def no_language_is_left() -> Iterator[None]:
+    """A command of a test, in this process, speaks as its environment says, and only it."""
+    yield
+    language.ask_for("")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,8 @@ import click
 
 from ..doors import terminal
 from ..params import Params
-from ..words import language
+from ..words import language, outcomes
+from ..words.text import mark, t
 from .group import EPILOG, LANGUAGE, main, speak
 from .options import FILE, JSON, Given, parameters, parameters_as_options, values
 from .output import give, print_table
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from ..journal.runs import Run
 
 SHOWN_RUNS = 100
+HEADS = {  # of the runs' table
+    "run": mark("run"),
+    "status": mark("status"),
+    "changed": mark("changed"),
+    "passed": mark("passed"),
+    "failed": mark("failed"),
+    "not_tried": mark("not_tried"),
+    "chapters": mark("chapters"),
+    "folder": mark("folder"),
+}
 
 
 @main.command(epilog=EPILOG)
@@ -35,7 +46,7 @@ def projects(given: Given, as_json: bool) -> None:
     elif rows:
         print_table(rows)
     else:
-        terminal.give("there is no project yet")
+        terminal.give(t("there is no project yet"))
 
 
 @main.command(epilog=EPILOG)
@@ -55,16 +66,22 @@ def runs(given: Given, every: bool, as_json: bool) -> None:
         older = max(0, len(found) - SHOWN_RUNS)
     found = found[older:]
     if older:
-        terminal.tell(f"pgrepl: {older} older runs are not shown: --all")
+        hidden = t("{count} older runs are not shown: --all", count=older)
+        terminal.tell(f"pgrepl: {hidden}")
     rows = [_row(r) for r in found]
     for run in (r for r in found if r.unusable):
-        terminal.tell(f"pgrepl: run {run.name}: {run.unusable} lines of its journal are no records")
+        odd = t(
+            "run {run}: {count} lines of its journal are no records",
+            run=run.name,
+            count=run.unusable,
+        )
+        terminal.tell(f"pgrepl: {odd}")
     if as_json:
         terminal.give(json.dumps(rows, indent=2))
     elif rows:
-        print_table(rows)
+        print_table([_said(row) for row in rows])
     else:
-        terminal.give("there is no run yet")
+        terminal.give(t("there is no run yet"))
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -81,6 +98,12 @@ def _row(run: Run) -> dict[str, Any]:
         "chapters": len(run.opening.get("chapters", [])),
         "folder": str(run.folder),
     }
+
+
+def _said(row: dict[str, Any]) -> dict[str, Any]:
+    """The same for people."""
+    row["status"] = outcomes.said(row["status"])
+    return {t(HEADS[name]): value for name, value in row.items()}
 
 
 @main.command(epilog=EPILOG)

@@ -116,4 +116,3 @@ def test_a_run_records_the_language_that_was_asked_for_and_else_portuguese(
         monkeypatch.setenv("LANG", "en_US.UTF-8")
         language.follow_environment()
         assert provenance.facts()["language"] == recorded
-    language.ask_for("")

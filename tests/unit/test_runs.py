@@ -434,3 +434,19 @@ def test_the_report_of_a_renamed_copy_is_the_same(project: Path, tmp_path: Path)
     assert copy.own_name == run.name == LAST and copy.name == "renamed"
     assert report.page(copy) == report.page(run) and LAST in report.page(copy)
     assert junit.text(copy) == junit.text(run)
+
+
+def test_runs_and_what_is_found_in_them_are_told_in_portuguese(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGREPL_LANG", "pt")
+    shutil.rmtree(project / "runs" / FAILED)
+    listed = [" ".join(line.split()) for line in pgrepl(project, "runs").stdout.splitlines()]
+    heads = "execução estado alterado passou falhou não tentado capítulos pasta"
+    assert listed[0] == heads and listed[2].startswith(f"{FAILED} ausente 0 0 0 0 0 ")
+    assert " morto sem registrar o fim " in listed[1] and " concluído 3 2 0 0 2 " in listed[3]
+    assert f"execução {LAST} do projeto demo, 14 linhas" in pgrepl(project, "verify", LAST).stdout
+    found = pgrepl(project, "verify").stdout.splitlines()
+    assert found[0].startswith("não verificada: ") and "está faltando" in found[1]
+    told = pgrepl(project, "diff", KILLED, LAST).stdout
+    assert "(projeto demo, concluído)" in told and "estado: morto sem registrar o fim" in told
