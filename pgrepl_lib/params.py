@@ -24,7 +24,7 @@ from .errors import ParameterError
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
 SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also bytes that are no text in this locale
 # Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
 OWNED = frozenset(
     {
@@ -187,11 +187,15 @@ class Params(BaseModel):
     @field_validator("workdir", mode="before")
     @classmethod
     def _workdir(cls, value: Any) -> Any:
+        wanted = (
+            "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
+        )
         if CONTROL.search(str(value)):
-            raise ValueError("a folder's path without control characters")
-        if not str(value):
-            return default_workdir()
-        return _real_folder(value)
+            raise ValueError(wanted)
+        folder = _real_folder(value) if str(value) else default_workdir()
+        if CONTROL.search(str(folder)):
+            raise ValueError(wanted)
+        return folder
 
     def model_post_init(self, _: Any) -> None:
         """Fill the defaults that depend on other values or on the machine."""

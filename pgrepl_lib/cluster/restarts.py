@@ -193,7 +193,7 @@ def in_use(instance: Server) -> Limits:
 def coming(instance: Server, *, without_block: bool = False) -> Limits:
     """What it will have after a restart."""
     first, last = _lines_of_block(instance) if without_block else (0, 0)
-    path = instance.cluster.engine.configuration_path(instance.name, CONFIGURATION[0])
+    path = instance.told_path(CONFIGURATION[0])
     found = db.rows(instance.address, COMING, [path, first, last, LIMITS])
     return {r["name"]: r["value"] for r in found}
 

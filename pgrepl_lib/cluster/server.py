@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,11 @@ class Server:
     def has_file(self, file: str) -> bool:
         """Whether its folder holds this configuration file."""
         return files.there(self.cluster.folder / self.name / file)
+
+    def told_path(self, file: str) -> str:
+        """A configuration file's path as its server tells it: in UTF-8, whatever this locale is."""
+        path = self.cluster.engine.configuration_path(self.name, file)
+        return os.fsencode(path).decode("utf-8", errors="replace")
 
     def mode_of(self, file: str) -> int:
         """The mode of a configuration file in its folder."""

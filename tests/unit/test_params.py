@@ -109,7 +109,7 @@ WRONG: list[tuple[str, Any]] = [
         )
     ),
     *(("settings", {name: "1"}) for name in sorted(OWNED)),
-    *(("workdir", w) for w in ("a\nb", "a\0b", "~there-is-no-such-user/x")),
+    *(("workdir", w) for w in ("a\nb", "a\0b", "a\udce7b", "~there-is-no-such-user/x")),
 ]
 
 

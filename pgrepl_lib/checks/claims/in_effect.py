@@ -28,8 +28,7 @@ where f.applied and f.sourcefile = %s
 
 def wrong_settings(instance: Server) -> Iterator[str]:
     """Managed settings that another owner overrides, and every error that the server sees."""
-    folder, engine = instance.cluster.folder / instance.name, instance.cluster.engine
-    path = engine.configuration_path(instance.name, "postgresql.conf")
+    folder, path = instance.cluster.folder / instance.name, instance.told_path(CONFIGURATION[0])
     found = db.rows_as_configured(instance.address, IN_EFFECT, [path])
     in_effect = {r["name"]: r["setting"] for r in found}
     managed = conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8"))
