@@ -1,7 +1,13 @@
-"""Drills: faults made on purpose, for learning what they look like and for undoing them. Every one is a step."""
+"""Drills: faults made on purpose, for learning what they look like and for undoing them.
+
+Every one is a step.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -15,17 +21,29 @@ from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed
 from ..postgres import conf
 from ..steps.replicas import rebuild
+from ..words.text import t
 
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
 BLOCK = "drill"
+FILL = (
+    "create table if not exists pgrepl_drill (id int, filler text)",
+    "insert into pgrepl_drill select i, md5(i::text) from generate_series(1, 1000) i",
+)
+SWITCH = "select pg_switch_wal();"
+END_BACKUP = """
+select pg_terminate_backend(pid) from pg_stat_progress_basebackup where backup_streamed > 0"""
+BEHIND = """
+select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint as behind
+from pg_replication_slots where active"""
 
 
-def cut(
-    cluster: Cluster, title: str = "Cut the connection between the primary and its replicas"
-) -> str:
-    """Step: the primary refuses replication connections (`reject` in `pg_hba.conf`) and ends those there are."""
+def cut(cluster: Cluster) -> str:
+    """Step: the primary refuses replication connections, and ends those there are.
+
+    It has `reject` for them in `pg_hba.conf`.
+    """
     params, network = cluster.params, cluster.engine.rule_network()
     lines = conf.hba_lines(params.replication_user, network, "reject")
     terminate = "select pg_terminate_backend(pid) from pg_stat_replication;"
@@ -35,16 +53,16 @@ def cut(
     def do(tell: Tell) -> None:
         edit.do(tell)
         db.rows(cluster.primary.address, terminate)
-        wait_until(
-            "the connections to end",
-            lambda: (not _connected(cluster), "still connected"),
-            seconds=20,
-        )
+        wait_until(t("the connections to end"), ended, seconds=20)
 
-    return cluster.perform(title, Action((*edit.commands, command), do, edit.done))
+    def ended() -> tuple[bool, str]:
+        return not _connected(cluster), t("still connected")
+
+    action = Action((*edit.commands, command), do, edit.done)
+    return cluster.perform(t("Cut the connection between the primary and its replicas"), action)
 
 
-def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
+def heal(cluster: Cluster) -> str:
     """Step: take the refusal back, and wait until every running replica streams again."""
     edit = _block(cluster, CONFIGURATION[1], None)
 
@@ -54,11 +72,14 @@ def heal(cluster: Cluster, title: str = "Heal the connection") -> str:
             if cluster.engine.running(replica.name):
                 replica.wait_streaming()
 
-    return cluster.perform(title, Action(edit.commands, do, edit.done))
+    return cluster.perform(t("Heal the connection"), Action(edit.commands, do, edit.done))
 
 
-def start(cluster: Cluster, name: str, title: str = "Start {} by hand") -> str:
-    """Step: start an instance as it is, whatever its role, and wait until it answers; not until it follows anybody."""
+def start(cluster: Cluster, name: str) -> str:
+    """Step: start an instance as it is, whatever its role, and wait until it answers.
+
+    Whether it follows anybody is not waited for.
+    """
     instance, begin = cluster.instance(name), cluster.engine.start(name)
 
     def do(tell: Tell) -> None:
@@ -66,74 +87,79 @@ def start(cluster: Cluster, name: str, title: str = "Start {} by hand") -> str:
             begin.do(tell)
         instance.wait_ready()
 
-    return cluster.perform(
-        title.format(name),
-        Action(begin.commands, do, lambda: begin.done() and instance.answers()[0]),
-    )
+    def done() -> bool:
+        return begin.done() and instance.answers()[0]
+
+    return cluster.perform(t("Start {name} by hand", name=name), Action(begin.commands, do, done))
 
 
-def limit_slots(
-    cluster: Cluster, size: str, title: str = "Limit the WAL that slots may hold"
-) -> str:
-    """Step: `max_slot_wal_keep_size`, and no `wal_keep_size` beside it; "" takes it back."""
-    settings = {"max_slot_wal_keep_size": size, "wal_keep_size": "0"}
-    lines = conf.setting_lines(settings) if size else None
+def limit_slots(cluster: Cluster, size: str) -> str:
+    """Step: `max_slot_wal_keep_size`, and no `wal_keep_size` beside it.
+
+    size: with a unit, such as 32MB; "" takes the limit back.
+    """
+    if not size:
+        return cluster.perform(t("Take the limit back"), _block(cluster, CONFIGURATION[0], None))
+    lines = conf.setting_lines({"max_slot_wal_keep_size": size, "wal_keep_size": "0"})
+    legible = re.sub(r"(\d)([A-Za-z])", r"\1 \2", size)
+    title = t("Limit the WAL that a slot holds to {size}", size=legible)
     return cluster.perform(title, _block(cluster, CONFIGURATION[0], lines))
 
 
-def write_wal(cluster: Cluster, megabytes: int, title: str = "Write WAL on the primary") -> str:
-    """Step: fill and switch WAL segments (16 MB each) and make a checkpoint, which is when old ones go."""
-    statements = (
-        "create table if not exists pgrepl_drill (id int, filler text)",
-        "insert into pgrepl_drill select i, md5(i::text) from generate_series(1, 1000) i",
-    )
-    switch = "select pg_switch_wal();"
-    commands = [
-        cluster.engine.client(cluster.primary.name, "psql", "-c", s)
-        for s in (*statements, switch, "checkpoint;")
-    ]
+def write_wal(cluster: Cluster, megabytes: int) -> str:
+    """Step: fill and switch WAL segments (16 MB each), and make a checkpoint: then old ones go."""
+    client, name = cluster.engine.client, cluster.primary.name
+    statements = (*FILL, SWITCH, "checkpoint;")
+    commands = tuple(client(name, "psql", "-c", statement) for statement in statements)
 
     def do(tell: Tell) -> None:
         at = cluster.primary.address
-        db.rows(at, statements[0])
+        db.rows(at, FILL[0])
         for number in range(-(-megabytes // 16) + 1):  # the first segment is partly full already
-            db.rows(at, statements[1])
-            db.rows(at, switch)
+            db.rows(at, FILL[1])
+            db.rows(at, SWITCH)
             tell(f"{16 * number} MB")
-        wait_until(
-            "the running replicas to have received it", lambda: _received(cluster), seconds=60
-        )
+        awaited = t("the running replicas to have received it")
+        wait_until(awaited, lambda: _received(cluster), seconds=60)
         db.checkpoint(at)  # with a limit for slots it may end only those that nobody uses
 
-    return cluster.perform(title, Action(tuple(commands), do))
+    title = t("Write {megabytes} MB of WAL on the primary", megabytes=megabytes)
+    return cluster.perform(title, Action(commands, do))
 
 
-def break_rebuild(cluster: Cluster, name: str, title: str = "Make {} anew") -> str:
-    """Step that fails on purpose: `rebuild`, with its base backup ended in the middle.
+def break_rebuild(cluster: Cluster, name: str) -> str:
+    """Step that fails on purpose: `rebuild`, whose base backup is ended in its middle.
 
     Returns the error. The copy was made beside the replica's data, so that it goes on with these.
     """
+    try:
+        with _interrupted_backup(cluster), cluster.meant_to_fail():
+            rebuild(cluster, name, t("Make {name} anew", name=name))
+    except PgreplError as error:
+        return next((line for line in error.looked_at if "error" in line), error.cause)
+    raise StepFailed(
+        t("The base backup was faster than its interruption."),
+        remedy=t("run the cell again"),
+    )
+
+
+@contextmanager
+def _interrupted_backup(cluster: Cluster) -> Iterator[None]:
+    """While the block runs, the first base backup that sends something loses its connection."""
     over = Event()
 
     def end_backup() -> None:
-        query = "select pg_terminate_backend(pid) from pg_stat_progress_basebackup where backup_streamed > 0"
         with db.connect(cluster.primary.address) as connection:
-            while not over.wait(0.001) and not connection.execute(query).fetchall():
+            while not over.wait(0.001) and not connection.execute(END_BACKUP).fetchall():
                 pass
 
     thread = Thread(target=end_backup, daemon=True)
     thread.start()
     try:
-        with cluster.meant_to_fail():
-            rebuild(cluster, name, title)
-    except PgreplError as error:
-        return next((line for line in error.looked_at if "error" in line), error.cause)
+        yield
     finally:
         over.set()
         thread.join()
-    raise StepFailed(
-        "The base backup was faster than its interruption.", remedy="run the cell again"
-    )
 
 
 def forget(cluster: Cluster) -> None:
@@ -160,12 +186,8 @@ def _block(cluster: Cluster, file: str, lines: list[str] | None) -> Action:
 
 def _received(cluster: Cluster) -> tuple[bool, str]:
     """Whether no slot that is in use holds more than a segment."""
-    query = (
-        "select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint as behind "
-        "from pg_replication_slots where active"
-    )
-    behind = db.row(cluster.primary.address, query)["behind"]
-    return behind < 16 * 1024**2, f"{behind} bytes behind"
+    behind = db.row(cluster.primary.address, BEHIND)["behind"]
+    return behind < 16 * 1024**2, t("{behind} bytes behind", behind=behind)
 
 
 def _connected(cluster: Cluster) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..cluster.changes import promotion
 from ..doors.answer import DECISION_SECONDS, Answer, Kind
-from ..errors import ParameterError
-from ..words.text import Text, joined, t
+from ..errors import ParameterError, StepFailed
+from ..postgres.recovery import Replay
+from ..words.text import Text, joined, mark, t
+from .hindrances import refuse
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -61,6 +64,71 @@ def choice_is_open(cluster: Cluster, begun: dict[str, str], to: str) -> bool:
     if begun["kind"] == FAILOVER and not another:
         return not cluster.engine.has_data(chosen)
     return is_lost(cluster.primary)
+
+
+def candidate(cluster: Cluster, to: str) -> Instance:
+    """The replica to promote by name; raises `ParameterError` where it is none."""
+    instance = cluster.instance(to)
+    if to == cluster.topology.primary:
+        remedy = t("`pgrepl status` lists the replicas, one of which takes over")
+        cause = t("{name} is the primary already; nothing was changed.", name=to)
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    if to not in cluster.topology.upstreams:
+        remedy = t("`pgrepl rejoin {name}` makes it one", name=to)
+        cause = t("{name} is fenced, not a replica; nothing was changed.", name=to)
+        raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    return instance
+
+
+def chosen(cluster: Cluster, seen: Sequence[Standing], to: str, *, force: bool) -> Instance:
+    """Whom a failover promotes: who is asked for, else the most advanced replica.
+
+    seen: how far each replica is. Raises `StepFailed` where nobody can take over, or another one
+    has more.
+    """
+    alive = [s for s in seen if s.runs]
+    forced = to and force and not alive
+    if cluster.topology.operation or forced:  # it may have stopped one itself
+        alive += [s for s in seen if can_start(cluster, s)]
+    if to:
+        wanted = candidate(cluster, to)
+        _require_most_advanced(cluster, seen, alive, to, force=force)
+        return wanted
+    if not alive:
+        raise _nobody(cluster, seen)
+    return cluster.instance(alive[0].name)
+
+
+def _require_most_advanced(
+    cluster: Cluster, seen: Sequence[Standing], alive: Sequence[Standing], to: str, *, force: bool
+) -> None:
+    mine = next(s for s in seen if s.name == to)
+    able = mine in alive or (force and (mine.left or mine.state == Replay.ENDED))
+    reasons = [more(s, mine) for s in alive if s.has_more_than(mine)]
+    if not able:
+        reasons.insert(0, t("{name}: {state}", name=to, state=mine.told))
+    remedy = t("`pgrepl status` says who is there")
+    if alive:
+        most = alive[0].name
+        remedy = t("choose the most advanced one: `pgrepl failover --to {name}`", name=most)
+    refuse(FAILOVER, to, reasons, cluster.addressed(remedy))
+
+
+def _nobody(cluster: Cluster, seen: Sequence[Standing]) -> StepFailed:
+    """None of the replicas runs, or may be taken."""
+    ways = [t("start a replica, or the primary: `pgrepl run`")]
+    if left := [s.name for s in seen if s.left]:
+        lose = t("to lose all since then: `pgrepl failover --to {name} --force`", name=left[0])
+        ways += [lose]
+    elif idle := [s.name for s in seen if can_start(cluster, s)]:
+        have = mark("with what it had: `pgrepl failover --to {name} --force` starts it")
+        ways += [t(have, name=idle[0])]
+    remedy = cluster.addressed(joined("; ", ways))
+    if cluster.topology.operation:
+        remedy = promotion.ways_on(cluster.topology, cluster.params)
+    cause = t("No replica can take over; nothing was changed.")
+    states = [t("{name}: {state}", name=s.name, state=s.told) for s in seen]
+    return StepFailed(cause, looked_at=states, remedy=remedy)
 
 
 def can_start(cluster: Cluster, replica: Standing) -> bool:

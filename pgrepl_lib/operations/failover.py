@@ -1,4 +1,7 @@
-"""Failover: the primary is lost; it is fenced first, and then the most advanced replica takes its place."""
+"""Failover: the primary is lost.
+
+It is fenced first, and then the most advanced replica takes its place.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ from ..cluster.changes import left, outdated, promotion
 from ..doors import db, show
 from ..doors.answer import Answer, Kind
 from ..doors.command import silently
-from ..engine.action import CONFIGURATION, NOTHING, Action, Tell
-from ..engine.edit import Edit
-from ..errors import StepFailed
-from ..postgres import conf
-from ..postgres.conf import FENCE
+from ..engine.action import Action, Tell
 from ..postgres.recovery import Replay
 from ..steps.replicas import move_action
 from ..steps.standby import standby_action
-from .choosing import answer_of, can_start, choice_is_open, earlier, more
+from ..words.text import Text, joined, mark, t
+from . import fencing, promoting
+from .choosing import answer_of, choice_is_open, chosen, earlier
+from .hindrances import refuse
 from .rejoin.partial import let_follow
-from .rolechange import RoleChange, Step, candidate, refuse
+from .rolechange import RoleChange, Step
 from .standing import Standing, line, look, settled, wait_promotable
 
 if TYPE_CHECKING:
@@ -37,16 +39,16 @@ class Failover(RoleChange):
     """An unplanned change of the primary.
 
     to: the replica to promote instead of the most advanced one; refused where another one has more.
-    force: also while the primary lives, be it that it only refuses us; it is then killed. With `to`
+    force: also while the primary lives, even if it only refuses us; it is then killed. With `to`
     also a replica on a branch that the cluster left.
     """
 
     kind = "failover"
     TITLES: ClassVar[dict[str, str]] = {
-        "fence": "Fence the old primary",
-        "promote": "Promote the most advanced replica",
-        "follow": "Let {} follow the new primary",
-        "tidy": "Leave no trace of the old primary in the new one's settings",
+        "fence": mark("Fence the old primary"),
+        "promote": mark("Promote the most advanced replica"),
+        "follow": mark("Let {name} follow the new primary"),
+        "tidy": mark("Leave no trace of the old primary in the new one's settings"),
     }
 
     def __init__(self, cluster: Cluster, to: str = "", force: bool = False) -> None:
@@ -58,10 +60,7 @@ class Failover(RoleChange):
             self.real = outdated.writer(cluster.engine, cluster.topology)
             self._settle_roles(cluster, to)
             self.seen = settled(cluster)
-        old = cluster.instance(begun["from"]) if begun else cluster.primary
-        super().__init__(
-            cluster, old, cluster.instance(begun["to"]) if begun else self._chosen(cluster, to)
-        )
+        super().__init__(cluster, *self._both(cluster, begun, to))
 
     @classmethod
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
@@ -71,34 +70,54 @@ class Failover(RoleChange):
             return {}
         return super().unfinished(cluster, to)
 
+    def _both(self, cluster: Cluster, begun: dict[str, str], to: str) -> tuple[Instance, Instance]:
+        """The old and the new primary. begun: of an interrupted change, which goes on."""
+        if begun:
+            return cluster.instance(begun["from"]), cluster.instance(begun["to"])
+        if self.real:
+            return cluster.primary, cluster.instance(to)
+        return cluster.primary, chosen(cluster, self.seen, to, force=self.force)
+
     @property
     def gives_up(self) -> str:
         """What had begun and chose another primary; empty where nothing did."""
         begun = self.cluster.topology.operation
         if begun.get("to", self.new.name) == self.new.name:
             return ""
-        return f"the {begun['kind']} to {begun['to']} is given up"
+        return t("the {kind} to {name} is given up", kind=begun["kind"], name=begun["to"])
 
-    def told(self) -> str:
+    def told(self) -> Text:
         """What is about to be done, and lost."""
-        old = self.old.name
-        lost = f"{old} is fenced, and what only {old} has is no longer in the cluster"
-        if self.real:
-            lost = f"{self.real} is it already; {old} is fenced, and what only {old} has is not in the cluster"
-        change = f"failover: the primary changes from {old} to {self.new.name}"
-        return "; ".join(filter(None, [self.gives_up, change, lost]))
+        change = t(
+            "failover: the primary changes from {old} to {new}",
+            old=self.old.name,
+            new=self.new.name,
+        )
+        return joined("; ", filter(None, [self.gives_up, change, self._loss()]))
+
+    def _loss(self) -> Text:
+        """What becomes of the old primary, and of what it alone has."""
+        if not self.real:
+            lost = mark("{old} is fenced, and what only {old} has is no longer in the cluster")
+            return t(lost, old=self.old.name)
+        return t(
+            "{real} is it already; {old} is fenced, and what only {old} has is not in the cluster",
+            real=self.real,
+            old=self.old.name,
+        )
 
     def choice(self) -> pandas.DataFrame:
-        """Every replica's received and replayed position, the most advanced first; shows why which one was chosen."""
+        """How far every replica is, the most advanced first, and which one was chosen."""
+        marks = {self.new.name: "✔"}
         rows = [
             {
-                "name": s.name,
-                "state": s.state,
-                "received": s.received,
-                "replayed": s.replayed,
-                "chosen": "✔" if s.name == self.new.name else "",
+                "name": seen.name,
+                "state": seen.state,
+                "received": seen.received,
+                "replayed": seen.replayed,
+                "chosen": marks.get(seen.name, ""),
             }
-            for s in self.seen
+            for seen in self.seen
         ]
         return pandas.DataFrame(rows)
 
@@ -120,19 +139,22 @@ class Failover(RoleChange):
         """Who none of the others reaches cannot be followed."""
         others = self.others()
         if others and len(unreached := self.unreached(others)) == len(others):
-            remedy = f"choose another one; or: `pgrepl failover --to {self.new.name} --force`"
-            refuse(self.kind, self.new.name, unreached, self.cluster.addressed(remedy))
+            way = mark("choose another one; or: `pgrepl failover --to {name} --force`")
+            remedy = self.cluster.addressed(t(way, name=self.new.name))
+            refuse(self.kind, self.new.name, unreached, remedy)
 
     def _require_lost(self) -> None:
         seen = self.lost()
         if not seen.lives and seen.kind is not Kind.UNKNOWN:
             return
-        begin = f"`pgrepl switchover --to {self.new.name}` loses nothing"
+        new = self.new.name
+        way = t("`pgrepl switchover --to {name}` loses nothing", name=new)
         if seen.kind is not Kind.ANSWERS:
-            begin = "`pgrepl status` shows when it answers again"
-        by_force = f"to kill it all the same: `pgrepl failover --to {self.new.name} --force`"
-        reasons = [f"{self.old.name} is the primary, and {seen}"]
-        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(f"{begin}; {by_force}"))
+            way = t("`pgrepl status` shows when it answers again")
+        by_force = mark("to kill it all the same: `pgrepl failover --to {name} --force`")
+        reason = t("{name} is the primary, and {seen}", name=self.old.name, seen=seen.told)
+        remedy = self.cluster.addressed(joined("; ", [way, t(by_force, name=new)]))
+        refuse(self.kind, new, [reason], remedy)
 
     def lost(self) -> Answer:
         """What the old primary says, which gets time for it; nothing where it does not run."""
@@ -144,45 +166,56 @@ class Failover(RoleChange):
         here, primary = mine.branch.timeline, line(self.cluster)
         if here >= primary:
             return
-        reasons = [f"{self.new.name} is on timeline {here}, {self.old.name} was on {primary}"]
-        remedy = (
-            "start a replica that followed it, or the primary: `pgrepl run`; to lose what was "
-            f"written since: `pgrepl failover --to {self.new.name} --force`"
+        reason = t(
+            "{new} is on timeline {here}, {old} was on {there}",
+            new=self.new.name,
+            here=here,
+            old=self.old.name,
+            there=primary,
         )
-        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+        remedy = t(
+            "start a replica that followed it, or the primary: `pgrepl run`; to lose what was "
+            "written since: `pgrepl failover --to {name} --force`",
+            name=self.new.name,
+        )
+        refuse(self.kind, self.new.name, [reason], self.cluster.addressed(remedy))
 
     def _refuse_another_writer(self) -> None:
         """Two would write where a replica was promoted, by hand or under a newer `cluster.json`."""
         writing = [s.name for s in self.seen if s.state == Replay.ENDED and s.name != self.new.name]
         if not writing:
             return
-        remedy = (
+        remedy = t(
             "cluster.json is not the newest one: put that back; or somebody promoted it, then: "
-            f"`pgrepl failover --to {writing[0]} --force`"
+            "`pgrepl failover --to {name} --force`",
+            name=writing[0],
         )
-        reasons = [f"{name} accepts writes" for name in writing]
+        reasons = [t("{name} accepts writes", name=name) for name in writing]
         refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
 
-    # --- steps ---------------------------------------------------------------------------------------------
+    # --- the steps
 
-    def fence(self, title: str = TITLES["fence"]) -> str:
-        """Step: it is dead, and however it is started again, it comes up in recovery and refuses writes."""
+    def fence(self) -> str:
+        """Step: it is dead; however it is started again, it comes up in recovery, without writes."""
         with self.cluster.holding():
             self.require()
             if self.gives_up:
                 promotion.give_up(self.cluster.engine, self.cluster.topology, silently)
             self.begin()
-            return self.cluster.perform(title, self._fence_action())
+            return self.cluster.perform(self.title("fence"), fencing.action(self.old, self.new))
 
-    def promote(self, title: str = "") -> str:
-        """Step: as for every change of roles; who has most is known for sure only once the old primary is fenced."""
+    def promote(self) -> str:
+        """Step: as for every change of roles.
+
+        Who has most is known for sure only now that the old primary is fenced.
+        """
         self._choose_again()
-        return super().promote(title)
+        return super().promote()
 
-    def steps(self, titles: dict[str, str]) -> list[Step]:
-        return [(titles["fence"], self._fence_action()), *super().steps(titles)]
+    def steps(self) -> list[Step]:
+        return [(self.title("fence"), fencing.action(self.old, self.new)), *super().steps()]
 
-    # --- pieces --------------------------------------------------------------------------------------------
+    # --- their pieces
 
     def _settle_roles(self, cluster: Cluster, to: str) -> None:
         """Raise `StepFailed` where another is the primary already, unless it is to be recorded."""
@@ -191,44 +224,8 @@ class Failover(RoleChange):
         outdated.adopt(cluster.topology, self.real)
         promises.keep(cluster, self.real or cluster.topology.primary)
 
-    def _chosen(self, cluster: Cluster, to: str) -> Instance:
-        if self.real:
-            return cluster.instance(to)
-        alive = [s for s in self.seen if s.runs]
-        forced = to and self.force and not alive
-        if cluster.topology.operation or forced:  # it may have stopped one itself
-            alive += [s for s in self.seen if can_start(cluster, s)]
-        if to:
-            wanted = candidate(cluster, to)
-            mine = next(s for s in self.seen if s.name == to)
-            able = mine in alive or (self.force and (mine.left or mine.state == Replay.ENDED))
-            reasons = [] if able else [f"{to}: {mine.state}"]
-            reasons += [more(s, mine) for s in alive if s.has_more_than(mine)]
-            ahead = [
-                f"choose the most advanced one: `pgrepl failover --to {s.name}`" for s in alive
-            ]
-            remedy = cluster.addressed((ahead or ["`pgrepl status` says who is there"])[0])
-            refuse(self.kind, to, reasons, remedy)
-            return wanted
-        if not alive:
-            self._refuse_nobody(cluster)
-        return cluster.instance(alive[0].name)
-
-    def _refuse_nobody(self, cluster: Cluster) -> None:
-        states = [f"{s.name}: {s.state}" for s in self.seen]
-        remedy = "start a replica, or the primary: `pgrepl run`"
-        if left := [s.name for s in self.seen if s.left]:
-            remedy += f"; to lose all since then: `pgrepl failover --to {left[0]} --force`"
-        elif stand := [s.name for s in self.seen if can_start(cluster, s)]:
-            remedy += f"; with what it had: `pgrepl failover --to {stand[0]} --force` starts it"
-        remedy = cluster.addressed(remedy)
-        if cluster.topology.operation:
-            remedy = promotion.ways_on(cluster.topology, cluster.params)
-        cause = "No replica can take over; nothing was changed."
-        raise StepFailed(cause, looked_at=states, remedy=remedy)
-
     def _choose_again(self) -> None:
-        """Another replica, where it turns out to have more than the chosen one, also than one that was asked for."""
+        """Another replica, where it turns out to have more than the chosen or asked-for one."""
         if self.promoted or promotion.ASKED in self.cluster.topology.operation:
             return
         self.seen = settled(self.cluster, ended=self.old.name)
@@ -240,42 +237,12 @@ class Failover(RoleChange):
             self.new = self.cluster.instance(ahead[0])
             self.begin()
 
-    def _fence_action(self) -> Action:
-        engine, name = self.cluster.engine, self.old.name
-        kill, forbid, reject = engine.kill(name), engine.forbid_writes(name), self._reject_action()
-        place = engine.join(self.new.name)
-
-        def do(tell: Tell) -> None:
-            if not place.done():
-                place.do(tell)
-            kill.do(tell)  # also one that is paused, or whose postmaster alone is dead
-            if not forbid.done():
-                forbid.do(tell)
-            kill.do(tell)  # somebody may have started it in between
-            reject.do(tell)
-
-        def done() -> bool:
-            return kill.done() and forbid.done() and reject.done()
-
-        kills = () if kill.done() else kill.commands
-        commands = (*place.commands, *kills, *forbid.commands, *reject.commands)
-        return Action(commands, do, done)
-
-    def _reject_action(self) -> Action:
-        """Nor may a replica that still follows it receive what the new primary does not have."""
-        user, network = self.cluster.params.replication_user, self.cluster.engine.rule_network()
-        lines = conf.hba_lines(user, network, "reject")
-        edit = Edit(self.cluster.folder, f"{self.old.name}/{CONFIGURATION[1]}", {FENCE: lines})
-        if not edit.path.exists():  # without it, nothing starts with these rules
-            return NOTHING
-        return Action((edit,), lambda tell: edit.write(), edit.done)
-
     def promote_action(self) -> Action:
         """Slots for the others first, and everything received is replayed."""
         slots, promote = self.slots_action(self.others()), super().promote_action()
 
         def do(tell: Tell) -> None:
-            self.revive(tell)
+            promoting.revive(self.new, tell)
             if self.new.in_recovery():
                 restarts.resume(self.new)  # a paused replica would never get there
                 slots.do(tell)
@@ -308,14 +275,12 @@ class Failover(RoleChange):
         self.cluster.topology.upstreams[other.name] = self.new.name
         self.cluster.record()
         way = left.remedy(self.cluster.engine, other.name)
-        show.notice(f"{other.name} does not follow: {why}; {way}")
+        show.notice(t("{name} does not follow: {why}; {way}", name=other.name, why=why, way=way))
 
     def _note_last_seen(self) -> None:
-        """Which transactions the new primary has: what the old one committed beyond them is lost with it."""
-        seen = db.row(self.new.address, "select pg_current_snapshot()::text as snapshot")[
-            "snapshot"
-        ]
-        self.cluster.topology.operation["seen"] = seen
+        """Which transactions the new primary has: later ones are lost with the old one."""
+        seen = db.row(self.new.address, "select pg_current_snapshot()::text as snapshot")
+        self.cluster.topology.operation["seen"] = seen["snapshot"]
         self.cluster.record()
 
     def note_promoted(self, topology: Topology) -> None:

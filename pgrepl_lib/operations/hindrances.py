@@ -42,15 +42,18 @@ class Hindrance:
     remedy: str
 
 
-def refuse(kind: str, to: str, found: Sequence[Hindrance]) -> None:
-    """Raise `StepFailed` with everything that was seen, and each remedy once."""
-    if found:
-        remedy = joined("; ", dict.fromkeys(each.remedy for each in found))
-        raise StepFailed(
-            t("No {kind} to {name}; nothing was changed.", kind=kind, name=to),
-            looked_at=[each.seen for each in found],
-            remedy=t("{remedy}; then run again", remedy=remedy),
-        )
+def refuse(kind: str, to: str, reasons: Sequence[str], remedy: str) -> None:
+    """Raise `StepFailed` with every reason, where there is one; nothing was changed yet."""
+    if reasons:
+        cause = t("No {kind} to {name}; nothing was changed.", kind=kind, name=to)
+        raise StepFailed(cause, looked_at=reasons, remedy=remedy)
+
+
+def refuse_all(kind: str, to: str, found: Sequence[Hindrance]) -> None:
+    """The same, with everything that was seen, and each remedy once."""
+    remedy = joined("; ", dict.fromkeys(each.remedy for each in found))
+    reasons = [each.seen for each in found]
+    refuse(kind, to, reasons, t("{remedy}; then run again", remedy=remedy))
 
 
 def of_primary(primary: Instance) -> Iterator[Hindrance]:

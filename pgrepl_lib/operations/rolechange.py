@@ -1,4 +1,4 @@
-"""What a switchover and a failover have in common: another instance becomes the primary, and the rest follows it."""
+"""What a switchover and a failover have in common: another primary, and the rest follows it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from ..checks import slots
 from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import db, files, show
-from ..doors.answer import DECISION_SECONDS, Kind
-from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Shown, Tell
 from ..engine.edit import Edit
-from ..errors import ParameterError, PgreplError, StepFailed
+from ..errors import ParameterError, StepFailed
 from ..steps import bystanders
 from ..steps.replicas import move_action
-from . import taking_back
+from ..words.text import Text, t
+from . import promoting, taking_back
 
 if TYPE_CHECKING:
     from ..cluster.topology import Topology
     from ..steps.cluster import Cluster
     from ..steps.instance import Instance
 
-PROMOTE_SECONDS = 60
 Step = tuple[str, Action]
 
 
 class RoleChange:
-    """One change of the primary, step by step; every step converges, so an interrupted one is finished by doing it again."""
+    """One change of the primary, step by step.
+
+    Each step does only what is left of it, so that an interrupted change is finished by doing it
+    again.
+    """
 
     kind: str = ""
-    TITLES: ClassVar[dict[str, str]] = {}  # its steps in their order, each a method
+    TITLES: ClassVar[dict[str, str]] = {}  # of its steps in their order, by the method's name
 
     def __init__(self, cluster: Cluster, old: Instance, new: Instance) -> None:
         self.cluster, self.old, self.new = cluster, old, new
@@ -41,11 +43,16 @@ class RoleChange:
 
     @classmethod
     def unfinished(cls, cluster: Cluster, to: str) -> dict[str, str]:
-        """The operation of this kind that has begun and not ended; raises `StepFailed` where it is another one."""
+        """The operation of this kind that has begun and not ended.
+
+        Raises `StepFailed` where it is another one.
+        """
         begun = cluster.topology.operation
         if begun and (begun["kind"] != cls.kind or to not in ("", begun["to"])):
+            cause = t(
+                "A {kind} to {name} has begun and not ended.", kind=begun["kind"], name=begun["to"]
+            )
             remedy = promotion.ways_on(cluster.topology, cluster.params)
-            cause = f"A {begun['kind']} to {begun['to']} has begun and not ended."
             raise StepFailed(cause, remedy=remedy)
         return begun
 
@@ -54,10 +61,11 @@ class RoleChange:
         """The change of this kind that has begun; raises `ParameterError` where none has."""
         begun = cluster.topology.operation
         if begun.get("kind") != kind:
-            remedy = cluster.addressed("`pgrepl status` says what is")
+            remedy = cluster.addressed(t("`pgrepl status` says what is"))
             if begun:
                 remedy = promotion.ways_on(cluster.topology, cluster.params)
-            raise ParameterError(f"No {kind} is under way; nothing was changed.", remedy=remedy)
+            cause = t("No {kind} is under way; nothing was changed.", kind=kind)
+            raise ParameterError(cause, remedy=remedy)
         change = RoleChange(cluster, cluster.instance(begun["from"]), cluster.instance(begun["to"]))
         change.kind = kind
         return change
@@ -76,18 +84,18 @@ class RoleChange:
         """From now on nothing else is done to the cluster until this has ended."""
         self.cluster.begin(self.kind, self.old.name, self.new.name)
 
-    def run(self, **titles: str) -> None:
-        """All steps. titles: those of the steps, by the method's name, in the reader's language."""
+    def run(self) -> None:
+        """All steps."""
         with self.cluster.working():
-            for step, title in self._titles(titles).items():
-                getattr(self, step)(title)
+            for step in self.TITLES:
+                getattr(self, step)()
 
-    def plan(self, **titles: str) -> list[tuple[str, tuple[Shown, ...], str]]:
-        """Each step that `run` would do now: title, commands, diff. titles: as in `run`."""
+    def plan(self) -> list[tuple[str, tuple[Shown, ...], str]]:
+        """Each step that `run` would do now: title, commands, diff."""
         self.require()
         planned = []
         with files.looking_ahead():
-            for title, action in self.steps(self._titles(titles)):
+            for title, action in self.steps():
                 planned.append((title, action.pending(), action.diff()))
                 for edit in action.edits:
                     edit.foresee()
@@ -98,31 +106,29 @@ class RoleChange:
 
     def losses(self) -> list[str]:
         """What is lost with the old primary's role, to be said before."""
-        return [] if self.resumed else slots.lost_with(self.old, self.new)
+        if self.resumed:
+            return []
+        return slots.lost_with(self.old, self.new)
 
-    def steps(self, titles: dict[str, str]) -> list[Step]:
+    def steps(self) -> list[Step]:
         """Every step's title and action, in order."""
-        moves = self.follow_steps(titles["follow"])
         return [
-            (titles["promote"], self.promote_action()),
-            *moves,
-            (titles["tidy"], self.tidy_action()),
+            (self.title("promote"), self.promote_action()),
+            *self.follow_steps(),
+            (self.title("tidy"), self.tidy_action()),
         ]
 
-    def _titles(self, given: dict[str, str]) -> dict[str, str]:
-        if unknown := given.keys() - self.TITLES.keys():
-            raise TypeError(
-                f"no step {', '.join(sorted(unknown))}; the steps are {', '.join(self.TITLES)}"
-            )
-        return {**self.TITLES, **given}
+    def title(self, step: str, **values: object) -> Text:
+        """What a step does, for a person. step: its method's name. values: for the {places}."""
+        return t(self.TITLES[step], **values)
 
-    # --- steps that both have ------------------------------------------------------------------------------
+    # --- the steps that both have
 
-    def promote(self, title: str = "") -> str:
+    def promote(self) -> str:
         """Step: from here on the new primary accepts writes."""
-        return self.cluster.perform(title or self.TITLES["promote"], self.promote_action())
+        return self.cluster.perform(self.title("promote"), self.promote_action())
 
-    def cancel(self, title: str = "") -> str:
+    def cancel(self) -> str:
         """Step: before the promotion, the old primary comes back with every guarantee that it gave.
 
         Only it is needed. Raises `StepFailed` after the promotion, and where it does not come back.
@@ -131,38 +137,42 @@ class RoleChange:
             promotion.require_none(self.cluster.engine, self.cluster.topology)
             self.begin()
             action = taking_back.action(self.old, self.new)
-            outcome = self.cluster.perform(title or f"Take the {self.kind} back", action)
+            outcome = self.cluster.perform(t("Take the {kind} back", kind=self.kind), action)
             self.cluster.end()
         return outcome
 
-    def follow(self, title: str = "") -> list[str]:
+    def follow(self) -> None:
         """Steps: the others follow the new primary; no new copy is needed."""
-        return [
-            self.cluster.perform(t, a) for t, a in self.follow_steps(title or self.TITLES["follow"])
-        ]
+        for title, action in self.follow_steps():
+            self.cluster.perform(title, action)
 
-    def tidy(self, title: str = "") -> str:
+    def tidy(self) -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
         with self.cluster.holding():
-            outcome = self.cluster.perform(title or self.TITLES["tidy"], self.tidy_action())
+            outcome = self.cluster.perform(self.title("tidy"), self.tidy_action())
             self.cluster.end()
         for name, why in self.left.items():
-            show.notice(f"{name} is left behind ({why}); {self.way_back(name)}")
+            way = self.way_back(name)
+            show.notice(t("{name} is left behind ({why}); {way}", name=name, why=why, way=way))
         return outcome
 
     def way_back(self, name: str) -> str:
         """What brings one that was left behind to the new primary."""
         if name in self.cluster.topology.fenced:
-            return self.cluster.addressed(f"`pgrepl rejoin {name}` brings it back")
-        return self.cluster.addressed("`pgrepl run` lets it follow once it answers")
+            return self.cluster.addressed(t("`pgrepl rejoin {name}` brings it back", name=name))
+        return self.cluster.addressed(t("`pgrepl run` lets it follow once it answers"))
 
     def leave(self, name: str, why: str) -> None:
         """The change goes on without this one."""
         self.left[name] = why
 
-    def follow_steps(self, title: str) -> list[Step]:
-        """A title, with the name in it, and an action for each that has to follow the new primary."""
-        return [(title.format(o.name), self.follow_action(o)) for o in self.others()]
+    def follow_steps(self) -> list[Step]:
+        """A title and an action for each that has to follow the new primary."""
+        return [self.follow_step(other) for other in self.others()]
+
+    def follow_step(self, other: Instance) -> Step:
+        """The same for one of them."""
+        return self.title("follow", name=other.name), self.follow_action(other)
 
     def others(self) -> list[Instance]:
         """The replicas that follow the old primary and shall follow the new one."""
@@ -181,13 +191,20 @@ class RoleChange:
         engine, new = self.cluster.engine, self.new.name
         if not engine.join(new).done():
             return []
-        asked = (o.name for o in others if engine.running(o.name) and engine.join(o.name).done())
-        return [f"{name} does not reach {new}" for name in asked if not engine.reaches(name, new)]
+        asked = [o.name for o in others if engine.running(o.name) and engine.join(o.name).done()]
+        return [
+            t("{name} does not reach {new}", name=name, new=new)
+            for name in asked
+            if not engine.reaches(name, new)
+        ]
 
-    # --- actions -------------------------------------------------------------------------------------------
+    # --- their actions
 
     def slots_action(self, followers: list[Instance]) -> Action:
-        """Slots for the future followers on the new primary, while it is still a replica: so they hold WAL in time."""
+        """Slots for the future followers on the new primary.
+
+        They are made while it is still a replica, so that they hold WAL in time.
+        """
         made = [self.new.slot_action(f.slot) for f in followers]
         promise = promises.recorded_edit(self.cluster, self.new.name)
         if not promise.idle():
@@ -201,70 +218,17 @@ class RoleChange:
             return self.promoted and self.new.runs_as_primary()
 
         def do(tell: Tell) -> None:
-            self.revive(tell)
+            promoting.revive(self.new, tell)
             if self.new.in_recovery():
                 self.cluster.topology.operation[promotion.ASKED] = "yes"
                 self.cluster.record()
-                db.row(self.new.address, "select pg_promote(false)")
-                self._wait_promoted()
+                db.row(self.new.address, promoting.PROMOTE)
+                promoting.wait(self.new)
             if not self.promoted:
                 self.note_promoted(self.cluster.topology)
                 self.cluster.record()
 
-        return Action(self._promote_commands(), do, done)
-
-    def _promote_commands(self) -> tuple[Shown, ...]:
-        """What a person would type: the server is told, then awaited while it replays."""
-        engine, name = self.cluster.engine, self.new.name
-        promote = engine.client(name, "psql", "-c", "select pg_promote(false);")
-        recovering = engine.client(name, "psql", "-Atc", "select pg_is_in_recovery()")
-        return promote, f"until {recovering} | grep -qx f; do sleep 1; done"
-
-    def revive(self, tell: Tell) -> None:
-        """Start the chosen one again where it died or hangs: what it confirmed is on its disk."""
-        seen = self.new.answer(DECISION_SECONDS)
-        if seen.kind is Kind.ANSWERS:
-            return
-        engine, name = self.cluster.engine, self.new.name
-        kill, start = engine.kill(name), engine.start(name)
-        try:
-            if start.done() and seen.kind is Kind.HUNG:
-                kill.do(tell)
-            if not start.done():
-                start.do(tell)
-            self.new.wait_ready()
-        except KeyboardInterrupt:
-            raise
-        except PgreplError as error:
-            error.remedy = self.cluster.addressed(self.without(name))
-            raise
-
-    def without(self, name: str) -> str:
-        """What to do where the chosen one cannot be started."""
-        others = [n for n in self.cluster.topology.replicas if n != name]
-        if not others:
-            return "correct the cause named above and run again"
-        way = f"`pgrepl failover --to {others[0]}` lets another one take over"
-        if self.promoted:
-            return f"{way}; what was written to {name} since its promotion is lost then"
-        return way
-
-    def _wait_promoted(self) -> None:
-        """It first replays what it has; as long as it does that, it is waited for."""
-        engine, name = self.cluster.engine, self.new.name
-
-        def probe() -> tuple[bool, str]:
-            return not self.new.in_recovery(), f"in recovery, {self.new.position()}"
-
-        wait_until(
-            f"the promotion of {name}",
-            probe,
-            seconds=PROMOTE_SECONDS,
-            progress=self.new.position,
-            alive=lambda: engine.running(name),
-            log=lambda: engine.log_tail(name),
-            hint="the log's last lines say why; correct it and run again",
-        )
+        return Action(promoting.commands(self.new), do, done)
 
     def note_promoted(self, topology: Topology) -> None:
         """Put down who is the primary from then on, and what becomes of the old one."""
@@ -280,7 +244,7 @@ class RoleChange:
         return after
 
     def follow_action(self, other: Instance) -> Action:
-        """A replica of the old primary follows the new one; one that does not run will when it starts."""
+        """A replica of the old primary follows the new one; one that stands still, once it starts."""
         return self.without_need(other, move_action(other, self.new))
 
     def without_need(self, other: Instance, move: Action) -> Action:
@@ -290,19 +254,19 @@ class RoleChange:
         def do(tell: Tell) -> None:
             move.do(tell)
             if not engine.running(name):
-                self.leave(name, engine.life(name))
+                self.leave(name, engine.life(name).told)
 
         action = Action(move.commands, do, move.done)
         return bystanders.not_needed(action, partial(self.leave, name))
 
     def tidy_action(self) -> Action:
-        """All that is left to do, as it is told before: settings, and every slot that nobody uses then."""
+        """All that is left to do: settings, and every slot that nobody uses then."""
         return Action.sequence([self._settle_action(), slots.drops(self.cluster, self.outcome())])
 
     def _settle_action(self) -> Action:
-        """The new primary's file names no upstream any more, and its control file knows the new timeline.
+        """The new primary's file names no upstream any more; its control file has the new timeline.
 
-        Without that checkpoint, `pg_rewind` up to 15 would take it for a server of the old timeline.
+        Without that checkpoint, `pg_rewind` up to 15 takes it for a server of the old timeline.
         """
         edit = Edit(self.cluster.folder, f"{self.new.name}/{CONFIGURATION[0]}", {"standby": None})
 
@@ -313,23 +277,3 @@ class RoleChange:
 
         checkpoint = self.cluster.engine.client(self.new.name, "psql", "-c", "checkpoint;")
         return Action((edit, checkpoint), do)
-
-
-def refuse(kind: str, to: str, reasons: list[str], remedy: str) -> None:
-    """Raise `StepFailed` with every reason; nothing was changed yet."""
-    if reasons:
-        raise StepFailed(
-            f"No {kind} to {to}; nothing was changed.", looked_at=reasons, remedy=remedy
-        )
-
-
-def candidate(cluster: Cluster, to: str) -> Instance:
-    """The replica to promote by name; raises `ParameterError` where it is none."""
-    instance = cluster.instance(to)
-    if to == cluster.topology.primary:
-        remedy = cluster.addressed("`pgrepl status` lists the replicas, one of which takes over")
-        raise ParameterError(f"{to} is the primary already; nothing was changed.", remedy=remedy)
-    if to not in cluster.topology.upstreams:
-        remedy = cluster.addressed(f"`pgrepl rejoin {to}` makes it one")
-        raise ParameterError(f"{to} is fenced, not a replica; nothing was changed.", remedy=remedy)
-    return instance

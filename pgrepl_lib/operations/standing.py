@@ -168,7 +168,7 @@ def wait_everything_replayed(instance: Instance, seconds: float = STANDSTILL_SEC
         nonlocal last
         before, last = last, look(instance)
         done = last.complete and (last.replayed >= last.received or last == before)
-        return done, str(last)
+        return done, last.told
 
     def position() -> object:
         return last and last.replayed

@@ -1,4 +1,7 @@
-"""Switchover: change the primary on purpose, without losing anything (manual, 27.3 Failover, done in order)."""
+"""Switchover: change the primary on purpose, without losing anything.
+
+It is a failover done in order (manual, 27.3 Failover).
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Replay
 from ..steps import bystanders
 from ..steps.standby import standby_action
+from ..words.text import joined, mark, t
 from . import hindrances
-from .hindrances import Hindrance
-from .rolechange import RoleChange, Step, candidate, refuse
+from .choosing import candidate
+from .hindrances import Hindrance, refuse, refuse_all
+from .rolechange import RoleChange, Step
 from .standing import STANDSTILL_SECONDS, look, standing
 
 if TYPE_CHECKING:
@@ -31,36 +36,39 @@ MAX_LAG = 16 * 1024 * 1024  # bytes, one WAL segment
 
 
 class Switchover(RoleChange):
-    """A planned change of the primary: writes stop, the chosen replica gets everything, it is promoted, the rest follows.
+    """A planned change of the primary.
 
+    Writes stop, the chosen replica gets everything, it is promoted, and the rest follows it.
     to: the replica to promote. max_lag: bytes that it may be behind at the beginning.
     """
 
     kind = "switchover"
     TITLES: ClassVar[dict[str, str]] = {
-        "prepare": "Prepare the new primary's slots and the old one's settings",
-        "stop_writes": "Stop the old primary; the new one gets everything",
-        "promote": "Promote the new primary",
-        "follow": "Let {} follow the new primary",
-        "tidy": "Drop the old slots",
+        "prepare": mark("Prepare the new primary's slots and the old one's settings"),
+        "stop_writes": mark("Stop the old primary; the new one gets everything"),
+        "promote": mark("Promote the new primary"),
+        "follow": mark("Let {name} follow the new primary"),
+        "tidy": mark("Drop the slots that nobody uses any more"),
     }
 
     def __init__(self, cluster: Cluster, to: str, max_lag: int = MAX_LAG) -> None:
-        begun = self.unfinished(cluster, to)
-        new = cluster.instance(begun["to"]) if begun else candidate(cluster, to)
-        old = cluster.instance(begun["from"]) if begun else cluster.primary
+        if begun := self.unfinished(cluster, to):
+            old, new = cluster.instance(begun["from"]), cluster.instance(begun["to"])
+        else:
+            old, new = cluster.primary, candidate(cluster, to)
         super().__init__(cluster, old, new)
         self.max_lag = max_lag
 
     def require(self) -> None:
-        """Raise `StepFailed` that names everything that speaks against it; one that has begun is not asked again."""
+        """Raise `StepFailed` that names everything that speaks against it.
+
+        One that has begun is not asked again.
+        """
         if self.resumed:
             return
         self._require_answer()
-        hindrances.refuse(self.kind, self.new.name, list(self._hindrances()))
+        refuse_all(self.kind, self.new.name, list(self._hindrances()))
         self._announce()
-
-    # --- steps ---------------------------------------------------------------------------------------------
 
     def _require_answer(self) -> None:
         """Of the old primary: without it, there is nothing to change over from."""
@@ -69,9 +77,9 @@ class Switchover(RoleChange):
         seen = self.old.answer()
         if seen.kind is Kind.ANSWERS:
             return
-        remedy = "`pgrepl status` shows when it answers; if it stays so: `pgrepl failover`"
-        reasons = [f"{self.old.name} is the primary, and {seen}"]
-        refuse(self.kind, self.new.name, reasons, self.cluster.addressed(remedy))
+        remedy = t("`pgrepl status` shows when it answers; if it stays so: `pgrepl failover`")
+        reason = t("{name} is the primary, and {seen}", name=self.old.name, seen=seen.told)
+        refuse(self.kind, self.new.name, [reason], self.cluster.addressed(remedy))
 
     def _hindrances(self) -> Iterator[Hindrance]:
         seen = next(s for s in standing(self.cluster) if s.name == self.new.name)
@@ -90,21 +98,23 @@ class Switchover(RoleChange):
         for line in self.losses():
             show.markdown(f"**{line}**")
 
-    def prepare(self, title: str = TITLES["prepare"]) -> str:
+    # --- the steps
+
+    def prepare(self) -> str:
         """Step: all that can be done while writes go on."""
         with self.cluster.holding(), self._taken_back_by_cancel():
             self.require()
             self.begin()
-            return self.cluster.perform(title, self._prepare_action())
+            return self.cluster.perform(self.title("prepare"), self._prepare_action())
 
-    def stop_writes(self, title: str = TITLES["stop_writes"]) -> str:
-        """Step: a fast shutdown sends all WAL first; then the old one is kept from ever coming up writable again.
+    def stop_writes(self) -> str:
+        """Step: a fast shutdown sends all WAL; then the old one can never come up writable again.
 
         What does not end in time is taken back: raises `StepFailed`, and the old primary writes.
         """
         with self.cluster.holding(), self._taken_back_by_cancel():
             try:
-                return self.cluster.perform(title, self._stop_action())
+                return self.cluster.perform(self.title("stop_writes"), self._stop_action())
             except KeyboardInterrupt:
                 raise
             except PgreplError as error:
@@ -114,18 +124,19 @@ class Switchover(RoleChange):
         """Cancel it by itself; returns what to tell, with what stands in the way now."""
         kill = self.cluster.engine.kill(self.old.name)
         if not (self.old.runs_as_primary() or kill.done()):
-            kill.do(
-                silently
-            )  # it was told to end, and waits: when it starts again, nothing is lost
+            # It was told to end, and waits; when it starts again, nothing is lost.
+            kill.do(silently)
         self.cancel()
         found = list(self._hindrances())
         if hindrances.ARCHIVES in str(reason):
             found.append(hindrances.archiver(self.old))
-        again = f"correct that, then: `pgrepl switchover --to {self.new.name}`"
+        again = t("correct that, then: `pgrepl switchover --to {name}`", name=self.new.name)
         remedies = dict.fromkeys([*(h.remedy for h in found), self.cluster.addressed(again)])
         seen = dict.fromkeys([reason.cause, *reason.looked_at, *(h.seen for h in found)])
-        cause = f"The switchover was taken back: {self.old.name} accepts writes again."
-        return StepFailed(cause, looked_at=seen, remedy="; ".join(remedies))
+        cause = mark("The switchover was taken back: {name} accepts writes again.")
+        return StepFailed(
+            t(cause, name=self.old.name), looked_at=seen, remedy=joined("; ", remedies)
+        )
 
     @contextmanager
     def _taken_back_by_cancel(self) -> Iterator[None]:
@@ -136,18 +147,18 @@ class Switchover(RoleChange):
             raise
         except PgreplError as error:
             if self.resumed and "--cancel" not in error.remedy:
-                back = self.cluster.addressed("or take it back: `pgrepl switchover --cancel`")
-                error.remedy = f"{error.remedy or 'run again'}; {back}"
+                back = self.cluster.addressed(t("or take it back: `pgrepl switchover --cancel`"))
+                error.remedy = joined("; ", [error.remedy or t("run again"), back])
             raise
 
-    # --- pieces --------------------------------------------------------------------------------------------
+    # --- their pieces
 
-    def steps(self, titles: dict[str, str]) -> list[Step]:
+    def steps(self) -> list[Step]:
         first = [
-            (titles["prepare"], self._prepare_action()),
-            (titles["stop_writes"], self._stop_action()),
+            (self.title("prepare"), self._prepare_action()),
+            (self.title("stop_writes"), self._stop_action()),
         ]
-        return [*first, *super().steps(titles)]
+        return [*first, *super().steps()]
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
@@ -172,20 +183,23 @@ class Switchover(RoleChange):
         def do(tell: Tell) -> None:
             self._end_old(stop, tell)
             forbid.do(tell)
-            self._end_old(
-                stop, tell
-            )  # somebody may have started it in between; now it cannot come up writable again
+            # Somebody may have started it in between; now it cannot come up writable again.
+            self._end_old(stop, tell)
             control = ControlFile.parse(engine.control_file(self.old.name))
             if not (control.cleanly_shut_down or control.was_standby):
-                cause = f"{self.old.name} did not end cleanly (state {control.state})."
-                raise StepFailed(cause, remedy="its log says why")
+                cause = mark("{name} did not end cleanly (state {state}).")
+                why = t(cause, name=self.old.name, state=control.state)
+                raise StepFailed(why, remedy=t("its log says why"))
             if control.cleanly_shut_down:
                 self._wait_replayed(control.checkpoint)
 
         return Action((*stop.commands, *forbid.commands), do, self._past_preparing)
 
     def _end_old(self, stop: Action, tell: Tell) -> None:
-        """Stop it where it runs; a primary first gets its receiver back, or its end would not wait for what it wrote."""
+        """Stop it where it runs.
+
+        A primary first gets its receiver back: else its end would not wait for what it wrote.
+        """
         if self.cluster.engine.life(self.old.name).ended:
             return
         begin = self.cluster.engine.start(self.old.name)
@@ -198,32 +212,33 @@ class Switchover(RoleChange):
         stop.do(tell)
 
     def _wait_replayed(self, checkpoint: int) -> None:
-        """The shutdown checkpoint is the old primary's last record: who has replayed it has everything."""
+        """Wait until the new one has the shutdown checkpoint, the old primary's last record."""
+        engine, name = self.cluster.engine, self.new.name
 
         def probe() -> tuple[bool, str]:
             seen = look(self.new)
             if seen.doing in (Replay.DELAYED, Replay.PAUSED):  # it will not come in time
-                cause = f"{self.new.name} does not replay what it has: {seen}."
-                raise StepFailed(cause, remedy="let it replay")
-            return seen.replayed > checkpoint, f"{seen}, the last record is at {lsn(checkpoint)}"
+                cause = t("{name} does not replay what it has: {seen}.", name=name, seen=seen.told)
+                raise StepFailed(cause, remedy=t("let it replay"))
+            last = t("{seen}, the last record is at {lsn}", seen=seen.told, lsn=lsn(checkpoint))
+            return seen.replayed > checkpoint, last
 
-        engine = self.cluster.engine
         wait_until(
-            f"{self.new.name} to have everything",
+            t("{name} to have everything", name=name),
             probe,
             seconds=STANDSTILL_SECONDS,
             progress=self.new.position,
-            alive=lambda: engine.running(self.new.name),
-            log=lambda: engine.log_tail(self.new.name),
+            alive=lambda: engine.running(name),
+            log=lambda: engine.log_tail(name),
         )
 
     def note_promoted(self, topology: Topology) -> None:
         super().note_promoted(topology)
         topology.upstreams[self.old.name] = self.new.name
 
-    def follow_steps(self, title: str) -> list[Step]:
-        moves = [(title.format(o.name), self.follow_action(o)) for o in self._moving()]
-        return [(title.format(self.old.name), self._old_follows_action()), *moves]
+    def follow_steps(self) -> list[Step]:
+        title = self.title("follow", name=self.old.name)
+        return [(title, self._old_follows_action()), *map(self.follow_step, self._moving())]
 
     def _moving(self) -> list[Instance]:
         """The replicas that change from the old to the new primary, or have done so."""

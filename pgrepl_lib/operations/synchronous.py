@@ -15,34 +15,44 @@ from ..doors import db
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, StepFailed
-from ..postgres.confirmation import COMMITS, METHOD, seen, waited_for
+from ..postgres.confirmation import COMMITS, seen, waited_for
 from ..postgres.sessions import CONFIRMED
+from ..words.text import Text, counted, mark, t
 
 if TYPE_CHECKING:
     import pandas
 
     from ..steps.cluster import Cluster
 
-LEVELS = (
-    "off",
-    "local",
-    "remote_write",
-    "on",
-    "remote_apply",
-)  # of synchronous_commit, each waits for more
+# Of synchronous_commit: each waits for more.
+LEVELS = ("off", "local", "remote_write", "on", "remote_apply")
 PATIENCE = 20  # seconds for one commit that is measured
 TRY = "select pg_logical_emit_message(true, 'pgrepl', 'try')"  # WAL, and nothing but WAL
 # A session that waits for no replica goes on: cancelled earlier, it would not have committed.
-GIVE_UP = (
-    "select pg_cancel_backend(pid) from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"
-)
+GIVE_UP = """
+select pg_cancel_backend(pid) from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"""
+PRIORITIES = """
+select application_name as n, sync_priority as p from pg_stat_replication
+where state = 'streaming'"""
+# What a step says that it does: for one replica, for more.
+TITLES = {
+    "FIRST": (
+        mark("Commits wait for the first replica of the list"),
+        mark("Commits wait for the first {count} replicas of the list"),
+    ),
+    "ANY": (
+        mark("Commits wait for any replica"),
+        mark("Commits wait for any {count} replicas"),
+    ),
+}
 
 
-def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
+def set_synchronous(cluster: Cluster, method: str) -> str:
     """Step: commits on the primary wait for replicas; "" turns it off again.
 
-    method: "FIRST n" (the first n by number that are connected) or "ANY n" (any n). The next primary inherits it.
-    Raises `ParameterError` for a method that is none, or that would wait for more replicas than stream now.
+    method: "FIRST n" (the first n by number that are connected) or "ANY n" (any n). The next
+    primary inherits it. Raises `ParameterError` for a method that is none, or that would wait for
+    more replicas than stream now.
     """
     require_method(cluster, method)
     names = promises.standbys(cluster, cluster.primary.name)
@@ -63,8 +73,14 @@ def set_synchronous(cluster: Cluster, method: str, title: str = "") -> str:
     def done() -> bool:
         return act.done() and cluster.topology.synchronous == method
 
-    title = title or f"Commits wait for {method or 'no replica'}"
-    return cluster.perform(title, Action(act.commands, do, done))
+    return cluster.perform(_title(method), Action(act.commands, do, done))
+
+
+def _title(method: str) -> Text:
+    if not method:
+        return t("Commits wait for no replica")
+    one, many = TITLES[method.split()[0]]
+    return counted(waited_for(method), one, many)
 
 
 def require_method(cluster: Cluster, method: str) -> None:
@@ -72,15 +88,22 @@ def require_method(cluster: Cluster, method: str) -> None:
     outdated.require_none(cluster.engine, cluster.topology)
     streaming = _streaming(cluster)
     if method and not 0 < waited_for(method) <= streaming:
-        remedy = "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
-        cause = f"synchronous = {method!r}: FIRST n or ANY n, n at most the {streaming} that stream now."
+        remedy = t(
+            "with more, every commit would wait for ever; add one first: `pgrepl replica add`"
+        )
+        cause = t(
+            "synchronous = {method}: FIRST n or ANY n, n at most the {streaming} that stream now.",
+            method=repr(method),
+            streaming=streaming,
+        )
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
 
 
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
-    """Whether a commit comes back within so many seconds: "confirmed" or "waiting". It changes no table.
+    """Whether a commit comes back within so many seconds: "confirmed" or "waiting".
 
-    A wait that is given up does not undo the commit: the primary has it (manual, 27.2.8.3), and warns of it.
+    It changes no table. A wait that is given up does not undo the commit: the primary has it
+    (manual, 27.2.8.3), and warns of it.
     """
     warned: list[Any] = []
     at, limit = cluster.primary.address, seconds + PATIENCE
@@ -95,33 +118,44 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
             db.rows(at, GIVE_UP, [connection.info.backend_pid])
             futures.wait([commit], 0.1)
         commit.result()
-    return "waiting" if warned else "confirmed"
+    if warned:
+        return "waiting"
+    return "confirmed"
 
 
 def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
-    """How long a commit takes at each level of `synchronous_commit`: median and 95th percentile, in milliseconds.
+    """How long a commit takes at each level of `synchronous_commit`.
 
-    So many single-row inserts a level, in turns, over one connection, into a table that is dropped afterwards.
-    Raises `StepFailed` where too few replicas stream, or do so no more, for it would wait for them.
+    Returns median and 95th percentile in milliseconds: of so many single-row inserts a level, in
+    turns, over one connection, into a table that is dropped afterwards. Raises `StepFailed` where
+    too few replicas stream, or do so no more, for it would wait for them.
     """
     import pandas
 
-    if (found := METHOD.fullmatch(cluster.topology.synchronous)) and int(found[2]) > (
-        streaming := _streaming(cluster)
-    ):
-        raise StepFailed(
-            f"Commits wait for {found[0]}, and {streaming} replicas stream: nothing was measured.",
-            remedy=cluster.addressed("`pgrepl run` starts the replicas"),
-        )
+    _require_replicas(cluster)
     try:
         taken = _measured(cluster.primary.address, rows)
     except db.NoAnswer as error:
-        looked_at = [seen(db.row(cluster.primary.address, COMMITS))]
-        remedy = cluster.addressed("`pgrepl run` starts the replicas")
-        cause = "A commit is not confirmed."
-        raise StepFailed(cause, looked_at=looked_at, remedy=remedy) from error
+        raise StepFailed(
+            t("A commit is not confirmed."),
+            looked_at=[seen(db.row(cluster.primary.address, COMMITS))],
+            remedy=cluster.addressed(t("`pgrepl run` starts the replicas")),
+        ) from error
     quantiles = pandas.DataFrame(taken).quantile([0.5, 0.95]).T.round(2)
     return quantiles.set_axis(["median_ms", "p95_ms"], axis=1).rename_axis("level").reset_index()
+
+
+def _require_replicas(cluster: Cluster) -> None:
+    """Raise `StepFailed` where commits would wait for replicas that do not stream."""
+    method, streaming = cluster.topology.synchronous, _streaming(cluster)
+    if waited_for(method) > streaming:
+        cause = t(
+            "Commits wait for {method}, and {streaming} replicas stream: nothing was measured.",
+            method=method,
+            streaming=streaming,
+        )
+        remedy = cluster.addressed(t("`pgrepl run` starts the replicas"))
+        raise StepFailed(cause, remedy=remedy)
 
 
 def _measured(at: db.Address, rows: int) -> dict[str, list[float]]:
@@ -146,17 +180,21 @@ def _streaming(cluster: Cluster) -> int:
 
 def _wait_taken_over(cluster: Cluster, method: str, names: list[str]) -> None:
     """WAL senders read the file a moment later; only then do commits wait for their replicas."""
-    priorities = {
-        n: (1 if method.startswith("ANY") else i) if method else 0 for i, n in enumerate(names, 1)
-    }
-    query = "select application_name as n, sync_priority as p from pg_stat_replication where state = 'streaming'"
+    priorities = _priorities(method, names)
 
     def probe() -> tuple[bool, str]:
-        seen = {
-            r["n"]: r["p"] for r in db.rows(cluster.primary.address, query) if r["n"] in priorities
-        }
-        return all(
-            priorities[n] == p for n, p in seen.items()
-        ), f"sync_priority: {seen}, wanted {priorities}"
+        found = db.rows(cluster.primary.address, PRIORITIES)
+        seen = {row["n"]: row["p"] for row in found if row["n"] in priorities}
+        state = t("sync_priority: {seen}, wanted {wanted}", seen=seen, wanted=priorities)
+        return all(priorities[n] == p for n, p in seen.items()), state
 
-    wait_until("the replicas' new priorities", probe, seconds=20)
+    wait_until(t("the replicas' new priorities"), probe, seconds=20)
+
+
+def _priorities(method: str, names: list[str]) -> dict[str, int]:
+    """The `sync_priority` that each of the replicas is to have."""
+    if not method:
+        return dict.fromkeys(names, 0)
+    if method.startswith("ANY"):
+        return dict.fromkeys(names, 1)
+    return {name: number for number, name in enumerate(names, 1)}

@@ -16,6 +16,7 @@ from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed, first_line
 from ..postgres import conf
+from ..words.text import t
 
 if TYPE_CHECKING:
     from ..steps.instance import Instance
@@ -57,8 +58,8 @@ def _start(old: Instance, tell: Tell) -> None:
     engine, name = old.cluster.engine, old.name
     if engine.running(name) and not old.answers()[0]:
         raise StepFailed(
-            f"{name} does not answer; it was not taken back.",
-            remedy=old.cluster.addressed("let a replica take over: `pgrepl failover`"),
+            t("{name} does not answer; it was not taken back.", name=name),
+            remedy=old.cluster.addressed(t("let a replica take over: `pgrepl failover`")),
         )
     for each in (engine.stop(name), engine.allow_writes(name), engine.start(name)):
         if not each.done():
@@ -73,8 +74,13 @@ def _forget(new: Instance) -> None:
             restarts.take_over(new)
             slots.drops(new.cluster, new.cluster.topology).do(silently)
             return
-        why = str(new.cluster.engine.life(new.name))
+        why: str = new.cluster.engine.life(new.name).told
     except (PgreplError, psycopg.Error, OSError) as error:
         why = first_line(error)
-    later = new.cluster.addressed("`pgrepl check` names the slots that it may keep for nobody")
-    show.notice(f"{new.name} was not asked ({why}): once it answers, {later}")
+    told = t(
+        "{name} was not asked ({why}): once it answers, "
+        "`pgrepl check` names the slots that it may keep for nobody",
+        name=new.name,
+        why=why,
+    )
+    show.notice(new.cluster.addressed(told))

@@ -240,7 +240,7 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
     assert STANDBY not in configuration(cluster, "replica-2")
     assert failed_checks(cluster) == {}
     rejoin = Rejoin(cluster, "primary", full_copy=True)
-    assert rejoin.way() == ("copy", "asked for")
+    assert rejoin.way() == ("copy", "a new copy was asked for")
     rejoin.run()
     assert db.row(
         cluster.instance("primary").address,

@@ -761,7 +761,7 @@ def test_a_switchover_whose_runner_is_killed_anywhere_is_finished_by_running_aga
         when = (
             begun
             if moment in ("", moments[0])
-            else journal_says(now, moment.format(now.primary.name))
+            else journal_says(now, moment.format(name=now.primary.name))
         )
         after = 0.0 if moment else random.uniform(0, 1)
         killed += killed_runner(now, f"switchover --to {to}", when=when, after=after)
@@ -790,7 +790,7 @@ def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_
     moments = [
         ('"kind": "failover"', "mark"),
         (Failover.TITLES["promote"], "upstream"),
-        (Failover.TITLES["fence"], "Start {} fenced, to look at it"),
+        (Failover.TITLES["fence"], "Start {name} fenced, to look at it"),
     ]
     if cluster.engine.name == "docker":  # the same steps, each slower
         moments.pop()
@@ -809,7 +809,7 @@ def test_a_failover_and_a_rejoin_whose_runner_is_killed_are_finished_by_running_
         assert failed_checks(now, "one-primary", "streaming", "slot") == {}
         mark, belongs = now.mark(lost), f'"{lost}": "{now.primary.name}"'
         arrives = {"mark": mark.exists, "upstream": recorded(now, belongs)}
-        when = arrives.get(returning) or journal_says(now, returning.format(lost))
+        when = arrives.get(returning) or journal_says(now, returning.format(name=lost))
         killed += killed_runner(now, f"rejoin {lost}{'' if number else ' --full-copy'}", when=when)
         now = reopen()
         if lost in now.topology.fenced:
@@ -872,7 +872,7 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
     wanted = ["prepare", "stop_writes", "promote", "follow", "follow", "tidy"]
     assert [t for _, t in titles] == [
-        Switchover.TITLES[w].format(n)
+        Switchover.TITLES[w].format(name=n)
         for w, n in zip(wanted, ["", "", "", "primary", "replica-2", ""], strict=True)
     ]
     assert (

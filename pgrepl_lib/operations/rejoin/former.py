@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 from ...doors import db, files, show
 from ...doors.command import silently
 from ...engine.action import Tell
-from ...engine.protocol import Engine
-from ...errors import StepFailed
 from ...postgres.wal import Unreadable
 from ...words.commands import addressed
 from ...words.language import in_notebook
 from ...words.text import joined, mark, t
 from ..standing import wait_everything_replayed
-from . import keeping, own_wal
+from . import keeping, own_wal, refusals
 from .own_rows import Found, OwnRows
 from .own_wal import OwnWal, Written
 
@@ -78,7 +76,7 @@ class Former:
         say(found)
         if found.lacking and not discard:
             files.remove(kept)
-            raise refusal(found, cluster.engine, name)
+            raise refusals.cannot_be_kept(self.instance, found)
         return found
 
     def keep(self, kept: Path) -> Found:
@@ -141,27 +139,6 @@ def say(found: Found) -> None:
     for head, lines in parts.items():
         if lines:
             show.note(joined("\n", [head, *(joined("", ["- ", line]) for line in lines)]))
-
-
-def refusal(found: Found, engine: Engine, name: str) -> StepFailed:
-    """What cannot be kept."""
-    remedy = t(
-        "`pgrepl rejoin {name} --keep-data` keeps its whole data folder in a file; "
-        "`pgrepl rejoin {name} --discard` throws them away",
-        name=name,
-    )
-    return StepFailed(
-        t("{name} has data that cannot be kept row by row; nothing was changed.", name=name),
-        looked_at=found.lacking,
-        remedy=addressed(remedy, engine.params),
-    )
-
-
-def silent(engine: Engine, name: str) -> StepFailed:
-    """It does not answer."""
-    cause = mark("{name} does not answer: what only it has is not known; nothing was changed.")
-    remedy = t("`pgrepl rejoin {name}` starts it", name=name)
-    return StepFailed(t(cause, name=name), remedy=addressed(remedy, engine.params))
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Rejoin: a fenced former primary comes back as a replica, and what only it had is listed and kept first."""
+"""Rejoin: a fenced former primary comes back as a replica.
+
+What only it had is listed and kept first.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,28 @@ import pandas
 
 from ...cluster import roles
 from ...cluster.changes import outdated
-from ...cluster.dropping import drop_slot
-from ...doors import db, files, show
-from ...doors.command import silently
+from ...doors import files, show
 from ...drift import recorded
-from ...engine.action import CONFIGURATION, NOTHING, Action, Tell
-from ...engine.edit import Edit
-from ...errors import CommandFailed, ParameterError, PgreplError, StepFailed
+from ...engine.action import NOTHING, Action, Tell
+from ...errors import CommandFailed, PgreplError
 from ...journal import audit
-from ...postgres import conf
 from ...postgres.control import ControlFile
-from ...steps import replacing
-from ...steps.standby import standby_action, whole_action
 from ...words.kept import not_compared, to_be_thrown_away
+from ...words.text import Text, joined, mark, t
 from .. import finished
-from . import fenced_start, former, keeping, own_wal
+from . import coming_back, fenced_start, former, keeping, own_wal, refusals
 from .own_rows import Found
 
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
+
+
+FOLLOW, REWIND, COPY = "follow", "rewind", "copy"
+WAYS = {
+    FOLLOW: coming_back.by_itself,
+    REWIND: coming_back.by_rewind,
+    COPY: coming_back.by_copy,
+}
 
 
 def _nobody_is_asked() -> None:
@@ -64,7 +70,10 @@ class Rejoin:
 
     @property
     def resumed(self) -> bool:
-        """Whether an interrupted rejoin goes on: its data are its own no more, or are rewound, and it is to follow."""
+        """Whether an interrupted rejoin goes on.
+
+        Its data are its own no more, or are rewound, and it is to follow.
+        """
         return self.instance.name in self.cluster.topology.upstreams
 
     @cached_property
@@ -76,58 +85,33 @@ class Rejoin:
         return self.instance.streams()[0] or finished.rejoining(self.cluster, name)
 
     def require(self) -> None:
-        """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster; nothing was changed."""
+        """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster.
+
+        Nothing was changed then.
+        """
         name, engine = self.instance.name, self.cluster.engine
         outdated.require_none(engine, self.cluster.topology)
-        self._refuse_primary()
+        refusals.refuse_primary(self.instance)
         self.cluster.require_primary()
         if self.finished:
             return
-        if name not in self.cluster.topology.fenced:
-            remedy = (
-                "`pgrepl status` says whether it runs and streams; if not, `pgrepl run` starts it"
-            )
-            cause = f"{name} is not fenced: it is a replica already."
-            raise StepFailed(cause, remedy=self.cluster.addressed(remedy))
+        refusals.require_fenced(self.instance)
         self.cluster.primary.require_copyable()
-        if not engine.has_data(name) or self.cluster.mark(name).exists():
-            return
-        roles.require_another_writer(engine, self.cluster.topology, name)
-        own = ControlFile.parse(engine.control_file(name)).system_identifier
-        primary = engine.control_file(self.cluster.primary.name)
-        if own != (wanted := ControlFile.parse(primary).system_identifier):
-            remedy = (
-                f"put its own data back; or throw it away: `pgrepl replica remove {name} --yes`"
-            )
-            raise StepFailed(
-                f"{name} never belonged to this cluster; nothing was changed.",
-                looked_at=[f"system identifier {own}, not {wanted}"],
-                remedy=self.cluster.addressed(remedy),
-            )
+        if self._whole():
+            roles.require_another_writer(engine, self.cluster.topology, name)
+            refusals.require_ours(self.instance)
 
-    def _refuse_primary(self) -> None:
-        """Nobody takes its own place."""
-        name, topology = self.instance.name, self.cluster.topology
-        if name != topology.primary:
-            return
-        ways = [f"`pgrepl rejoin {other}` brings {other} back" for other in topology.fenced]
-        ways += [f"`pgrepl run` starts {name} where it stands", "`pgrepl status` says who is what"]
-        cause = f"{name} is the primary; nothing was changed."
-        raise ParameterError(cause, remedy=self.cluster.addressed("; ".join(ways)))
+    # --- the steps
 
-    # --- steps ---------------------------------------------------------------------------------------------
-
-    def inspect(self, title: str = "Start {} fenced, to look at it") -> str:
+    def inspect(self) -> str:
         """Step: it comes up in recovery, without an upstream: readable, and never writable."""
         self.require()
-        name = self.instance.name
+        title = t("Start {name} fenced, to look at it", name=self.instance.name)
         if self.resumed or not self._whole():
-            outcome = self.cluster.perform(title.format(name), NOTHING)
-            if (
-                self.resumed or not self._whole()
-            ):  # an exchange that was interrupted has gone on now
+            outcome = self.cluster.perform(title, NOTHING)  # an interrupted exchange goes on first
+            if self.resumed or not self._whole():
                 return outcome
-        return self.cluster.perform(title.format(name), fenced_start.action(self.instance))
+        return self.cluster.perform(title, fenced_start.action(self.instance))
 
     def diverged(self) -> pandas.DataFrame:
         """The rows that only it has, a line a table; all go into a file (`kept`).
@@ -153,46 +137,55 @@ class Rejoin:
 
     def way(self) -> tuple[str, str]:
         """How it will come back ("follow", "rewind" or "copy"), and why."""
-        name, engine = self.instance.name, self.cluster.engine
+        name, primary = self.instance.name, self.cluster.primary
         if self.full_copy:
-            return "copy", "asked for"
+            return COPY, t("a new copy was asked for")
         if not self._whole():
-            return "copy", f"{name} has no complete data"
+            return COPY, t("{name} has no complete data", name=name)
         if self.resumed:
             return self._way_on()
         if fenced_start.answers(self.instance) and not self.former.is_ahead:
             if gone := self.former.why_not_follow():
-                return "copy", gone
-            return "follow", f"{name} has nothing that the new primary does not have"
-        if not engine.rewind(name, self.cluster.primary.name):
-            return "copy", f"no pg_rewind of version {self.cluster.params.pg_version} is at hand"
+                return COPY, gone
+            return FOLLOW, t("{name} has nothing that the new primary does not have", name=name)
+        version = self.cluster.params.pg_version
+        if not self.cluster.engine.rewind(name, primary.name):
+            return COPY, t("no pg_rewind of version {version} is at hand", version=version)
         if not (fenced_start.answers(self.instance) and self.former.hints()):
-            return "copy", "neither wal_log_hints nor checksums were on"
+            return COPY, t("neither wal_log_hints nor checksums were on")
         if gone := self.former.why_not_rewind():
-            return "copy", gone
-        return (
-            "rewind",
-            f"{name} has WAL of its own, and pg_rewind {self.cluster.params.pg_version} is at hand",
-        )
+            return COPY, gone
+        why = mark("{name} has WAL of its own, and pg_rewind {version} is at hand")
+        return REWIND, t(why, name=name, version=version)
 
-    def come_back(self, title: str = "Bring {} back as a replica") -> str:
-        """Step: rewind it or copy the new primary, and let it follow, over a slot of its own; says which and why."""
+    def come_back(self) -> str:
+        """Step: it follows the new primary, over a slot of its own; says in which way, and why."""
         self.require()
         if self.finished:
-            follows = self.instance.streams()[0]
-            action = NOTHING if follows else self.instance.start_action()
-            return self.cluster.perform(title.format(self.instance.name), action)
-        if self.keep_data and not self.resumed and self._whole():
+            return self.cluster.perform(self._title(), self._start_again())
+        if self._keeps_data():
             keeping.require_room(self.cluster.engine, self.instance.name, self.kept_data)
         way, why = self.way()
         try:
-            return self._come_back_by(way, why, title)
+            return self._come_back_by(way, why)
         except CommandFailed as error:
-            if way != "rewind":
+            if way != REWIND:
                 raise
-            return self._come_back_by(
-                "copy", f"pg_rewind failed: {' '.join(error.looked_at[-1:])}", title
-            )
+            said = joined(" ", error.looked_at[-1:])
+            return self._come_back_by(COPY, t("pg_rewind failed: {said}", said=said))
+
+    def _title(self) -> Text:
+        return t("Bring {name} back as a replica", name=self.instance.name)
+
+    def _start_again(self) -> Action:
+        """What is left for one that is a replica already."""
+        if self.instance.streams()[0]:
+            return NOTHING
+        return self.instance.start_action()
+
+    def _keeps_data(self) -> bool:
+        """Whether its whole data folder is to be kept, while it is still its own."""
+        return self.keep_data and not self.resumed and self._whole()
 
     def run(self, agree: Callable[[], object] = _nobody_is_asked) -> pandas.DataFrame:
         """All steps; returns what was thrown away.
@@ -209,10 +202,13 @@ class Rejoin:
     def told(self) -> list[str]:
         """What it is about to do, for the question before it."""
         name, (way, why) = self.instance.name, self.way()
-        lines = [f"{name} becomes a replica of {self.cluster.primary.name} ({way}: {why})"]
+        becomes = mark("{name} becomes a replica of {primary} ({way}: {why})")
+        primary = self.cluster.primary.name
+        lines: list[str] = [t(becomes, name=name, primary=primary, way=way, why=why)]
         if self.keep_data:
-            lines.append(f"its data folder is kept in {self.kept_data}, then thrown away")
-        elif way != "follow" and not self.resumed and self._whole():
+            kept = mark("its data folder is kept in {file}, then thrown away")
+            lines.append(t(kept, file=self.kept_data))
+        elif way != FOLLOW and not self.resumed and self._whole():
             lines.append(not_compared(name))
         return [*lines, *to_be_thrown_away(name, self.found.kept, self.kept)]
 
@@ -224,19 +220,17 @@ class Rejoin:
             files.remove(self.kept)
             raise
 
-    def _come_back_by(self, way: str, why: str, title: str) -> str:
+    def _come_back_by(self, way: str, why: str) -> str:
         self.cluster.journal.record("rejoin", instance=self.instance.name, way=way, why=why)
         show.markdown(f"**{way}**: {why}")
-        return self.cluster.perform(title.format(self.instance.name), self._action(way))
+        return self.cluster.perform(self._title(), self._action(way))
 
-    # --- pieces --------------------------------------------------------------------------------------------
+    # --- their pieces
 
     def _action(self, way: str) -> Action:
         engine, instance = self.cluster.engine, self.instance
-        stop = engine.stop(instance.name)
-        parts = self._copy() if way == "copy" else self._follow(way)
-        keep = NOTHING
-        if self.keep_data and not self.resumed and self._whole():
+        stop, parts, keep = engine.stop(instance.name), WAYS[way](instance), NOTHING
+        if self._keeps_data():
             keep = keeping.action(engine, instance.name, self.kept_data)
 
         def do(tell: Tell) -> None:
@@ -244,79 +238,11 @@ class Rejoin:
                 stop.do(tell)
             keep.do(tell)
             parts.do(tell)
-            self._drop_old_slots()
+            coming_back.drop_old_slots(instance)
             self.cluster.topology.fenced.pop(instance.name, None)
             self.cluster.record()
 
         return Action((*stop.commands, *keep.commands, *parts.commands), do)
-
-    def _copy(self) -> Action:
-        """A new base backup in the place of its data, which stay until it is complete."""
-        engine, instance, primary = self.cluster.engine, self.instance, self.cluster.primary
-        whole, copy = whole_action(instance), instance.replacing_action()
-        slot = primary.slot_action(instance.slot)
-
-        def do(tell: Tell) -> None:
-            if engine.has_data(instance.name):
-                replacing.require_room(engine, instance.name, primary.name)
-                Action.sequence([slot, copy]).do(tell)
-            self._belongs()
-            whole.do(tell)
-
-        if not engine.has_data(instance.name):
-            return Action(whole.commands, do)
-        edits = (*self._opens().commands, *standby_action(instance, primary).commands)
-        return Action((*slot.commands, *copy.commands, *edits, *instance.start_commands()), do)
-
-    def _follow(self, way: str) -> Action:
-        """With its own data, rewound where they have diverged; it stays fenced until it follows."""
-        cluster, instance, engine = self.cluster, self.instance, self.cluster.engine
-        slot, start = cluster.primary.slot_action(instance.slot), engine.start(instance.name)
-        rewind = engine.rewind(instance.name, cluster.primary.name) if way == "rewind" else ()
-        follows = standby_action(instance, cluster.primary)
-
-        def do(tell: Tell) -> None:
-            Action.sequence([slot]).do(tell)
-            if rewind:
-                db.checkpoint(
-                    cluster.primary.address
-                )  # pg_rewind reads the new timeline from the control file
-                files.write_atomic(
-                    cluster.mark(instance.name), ""
-                )  # half rewound data serve for nothing any more
-                for each in rewind:
-                    engine.run(each, tell)
-                files.remove(cluster.mark(instance.name))
-            else:  # a part of a record at its end is not had by the new primary: it is to begin after it
-                db.rows(cluster.primary.address, "select pg_switch_wal()")
-            follows.do(tell)
-            self._belongs()
-            instance.start_action().do(tell)
-
-        edits = (*follows.commands, *self._opens().commands)
-        return Action((*slot.commands, *rewind, *edits, *start.commands), do)
-
-    def _opens(self) -> Action:
-        """Nobody is shut out any more: it is fenced no longer."""
-        name = f"{self.instance.name}/{CONFIGURATION[1]}"
-        edit = Edit(self.cluster.folder, name, {conf.FENCE: None})
-        return Action((edit,), lambda tell: edit.write(), edit.done)
-
-    def _belongs(self) -> None:
-        """It is a replica again, and fenced too until it streams, so that an interrupted rejoin goes on."""
-        self._opens().do(silently)
-        self.cluster.topology.upstreams[self.instance.name] = self.cluster.topology.primary
-        self.cluster.record()
-
-    def _drop_old_slots(self) -> None:
-        for found in db.rows(
-            self.instance.address,
-            "select slot_name as n from pg_replication_slots where not active",
-        ):
-            if any(
-                found["n"] == self.cluster.instance(n).slot for n in self.cluster.topology.names
-            ):
-                drop_slot(self.instance, found["n"]).do(silently)
 
     @cached_property
     def former(self) -> former.Former:
@@ -327,7 +253,7 @@ class Rejoin:
     def _own_rows(self) -> Found:
         """Kept, told and recorded; raises `StepFailed` for what cannot be, unless that may go."""
         if not fenced_start.answers(self.instance):
-            raise former.silent(self.cluster.engine, self.instance.name)
+            raise refusals.silent(self.instance)
         return self.former.keep_and_say(self.kept, discard=self.discard)
 
     def _whole(self) -> bool:
@@ -340,5 +266,5 @@ class Rejoin:
         control = ControlFile.parse(self.cluster.engine.control_file(self.instance.name))
         gone = own_wal.why_not_follow(self.cluster.primary.address, control.redo)
         if gone and not self.instance.streams()[0]:
-            return "copy", f"it was interrupted, and {gone}"
-        return "follow", "it was interrupted after everything that needs its data"
+            return COPY, t("it was interrupted, and {gone}", gone=gone)
+        return FOLLOW, t("it was interrupted after everything that needs its data")

@@ -1,0 +1,106 @@
+"""How a former primary becomes a replica again: with its own data, or by a new copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...cluster.dropping import drop_slot
+from ...doors import db, files
+from ...doors.command import silently
+from ...engine.action import CONFIGURATION, Action, Shown, Tell
+from ...engine.edit import Edit
+from ...postgres import conf
+from ...steps import replacing
+from ...steps.standby import standby_action, whole_action
+
+if TYPE_CHECKING:
+    from ...steps.instance import Instance
+
+UNUSED = "select slot_name as n from pg_replication_slots where not active"
+
+
+def by_copy(instance: Instance) -> Action:
+    """A new base backup in the place of its data, which stay until it is complete."""
+    engine, primary = instance.cluster.engine, instance.cluster.primary
+    whole, copy = whole_action(instance), instance.replacing_action()
+    slot = primary.slot_action(instance.slot)
+
+    def do(tell: Tell) -> None:
+        if engine.has_data(instance.name):
+            replacing.require_room(engine, instance.name, primary.name)
+            Action.sequence([slot, copy]).do(tell)
+        _belongs(instance)
+        whole.do(tell)
+
+    if not engine.has_data(instance.name):
+        return Action(whole.commands, do)
+    edits = (*_opens(instance).commands, *standby_action(instance, primary).commands)
+    return Action((*slot.commands, *copy.commands, *edits, *instance.start_commands()), do)
+
+
+def by_itself(instance: Instance) -> Action:
+    """With its own data, which the new primary has, too; it stays fenced until it follows."""
+    primary = instance.cluster.primary
+
+    def switch(tell: Tell) -> None:
+        """A part of a record at its end is not had by the new primary: it begins after that."""
+        db.rows(primary.address, "select pg_switch_wal()")
+
+    return _following(instance, Action((), switch))
+
+
+def by_rewind(instance: Instance) -> Action:
+    """With its own data, rewound to where they have diverged."""
+    cluster, name = instance.cluster, instance.name
+    commands = cluster.engine.rewind(name, cluster.primary.name)
+
+    def rewind(tell: Tell) -> None:
+        """It reads the new timeline from the control file; half rewound data serve for nothing."""
+        db.checkpoint(cluster.primary.address)
+        files.write_atomic(cluster.mark(name), "")
+        for each in commands:
+            cluster.engine.run(each, tell)
+        files.remove(cluster.mark(name))
+
+    return _following(instance, Action(commands, rewind))
+
+
+def _following(instance: Instance, first: Action) -> Action:
+    """Let it follow the new primary over a slot of its own. first: what its data need before."""
+    primary = instance.cluster.primary
+    slot, start = primary.slot_action(instance.slot), instance.cluster.engine.start(instance.name)
+    follows = standby_action(instance, primary)
+
+    def do(tell: Tell) -> None:
+        Action.sequence([slot]).do(tell)
+        first.do(tell)
+        follows.do(tell)
+        _belongs(instance)
+        instance.start_action().do(tell)
+
+    edits: tuple[Shown, ...] = (*follows.commands, *_opens(instance).commands)
+    return Action((*slot.commands, *first.commands, *edits, *start.commands), do)
+
+
+def drop_old_slots(instance: Instance) -> None:
+    """Those that it kept for its followers would hold WAL for ever."""
+    topology = instance.cluster.topology
+    known = {instance.cluster.instance(name).slot for name in topology.names}
+    for found in db.rows(instance.address, UNUSED):
+        if found["n"] in known:
+            drop_slot(instance, found["n"]).do(silently)
+
+
+def _opens(instance: Instance) -> Action:
+    """Nobody is shut out any more: it is fenced no longer."""
+    name = f"{instance.name}/{CONFIGURATION[1]}"
+    edit = Edit(instance.cluster.folder, name, {conf.FENCE: None})
+    return Action((edit,), lambda tell: edit.write(), edit.done)
+
+
+def _belongs(instance: Instance) -> None:
+    """It is a replica again, and fenced too until it streams: an interrupted rejoin goes on."""
+    _opens(instance).do(silently)
+    topology = instance.cluster.topology
+    topology.upstreams[instance.name] = topology.primary
+    instance.cluster.record()
