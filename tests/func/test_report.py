@@ -163,6 +163,11 @@ def test_the_report_of_a_run_is_made_of_its_journal_alone(
     assert "só leituras" in html and "replica_2_slot" in html and html.count("✔ passou") == 13
     assert re.findall(r"Correção (\d+)\"", html) == [str(n) for n in range(1, 14)]
     assert "A figura mostra o que foi pedido" not in html, "the state at the end is recorded"
+    english = re.sub("<svg.*?</svg>", "", report.page(run, language.ENGLISH), flags=re.DOTALL)
+    for title in (str(s["title"]) for s in run.of("step") if "said" not in s):
+        english = english.replace(title, "")
+    assert not re.findall(r"\w*[À-ÿ]\w*", english), "the same run, without a Portuguese word"
+    assert english.count("✔ passed") == 13
     for link in re.findall(r'href="([^"#]+)(?:#(cell-id=[\w-]+))?"', html):
         target = (run.folder / link[0]).read_text("utf-8")
         assert not link[1] or f'id="{link[1]}"' in target, link
