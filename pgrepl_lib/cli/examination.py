@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..checks.checks import BESIDES, CHECKS, SET_UP
 from ..checks.hanging import silent
 from ..checks.outcome import Check, Fact
+from ..steps import checking
 from ..words.text import t
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def examine(cluster: Cluster, names: Sequence[str], hung: str = "") -> Iterator[
             if made.verdict == "passed":
                 passed.append(made)
             else:
-                cluster.record_check(made, time.monotonic() - started)
+                checking.record(cluster, made, time.monotonic() - started)
             yield made
     finally:
         if passed:
-            cluster.record_check(_together(passed), time.monotonic() - began)
+            checking.record(cluster, _together(passed), time.monotonic() - began)
 
 
 def _together(passed: Sequence[Check]) -> Check:

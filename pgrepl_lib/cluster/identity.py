@@ -18,6 +18,7 @@ from ..errors import EnvironmentLacking, StepFailed
 from ..postgres.control import ControlFile, lsn
 from ..words.commands import addressed
 from ..words.text import Text, t
+from .project import Project
 from .topology import Topology
 
 RECEIVED = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text as lsn"
@@ -48,6 +49,14 @@ def learn(engine: Engine, topology: Topology) -> bool:
         return False
     topology.system_identifier = found.pop()
     return True
+
+
+def record(cluster: Project) -> None:
+    """Record the cluster's system identifier as soon as there are data."""
+    if learn(cluster.engine, cluster.topology):
+        cluster.engine.had_data = True
+        cluster.engine.prepare()
+        cluster.record()
 
 
 def require_own_data(engine: Engine, topology: Topology, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ..doors import answer, db, files
+from ..doors import ahead, answer, db, files
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
@@ -98,7 +98,7 @@ class Server:
 
     def mode_of(self, file: str) -> int:
         """The mode of a configuration file in its folder."""
-        return (self.cluster.folder / self.name / file).stat().st_mode & 0o777
+        return files.mode(self.cluster.folder / self.name / file)
 
     def prepared(self) -> bool:
         """Whether the data folder is complete."""
@@ -259,6 +259,8 @@ class Server:
         """The rows of an SQL statement as a table, for looking at."""
         import pandas
 
+        if ahead.looking():
+            return pandas.DataFrame()
         return pandas.DataFrame(db.rows(self.address, statement))
 
     @property
@@ -284,6 +286,8 @@ class Server:
 
     def unread(self) -> list[str]:
         """Its files that were edited after the server last read them."""
+        if foreseen := [path.name for path in self.files() if path in ahead.seen().texts]:
+            return foreseen
         times = [path.stat().st_mtime for path in self.files()]
         return [r["name"] for r in db.rows(self.address, UNREAD, [list(CONFIGURATION), times])]
 

@@ -10,19 +10,17 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import EnvironmentLacking, StepFailed
 from ..words.text import Text, mark, t
+from . import ahead
 
 LINK = mark("{link} is a link to {place}")
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
 MOST = 64 * 1024**2  # bytes that are read into memory at once; ours are far fewer
-
-_AHEAD: ContextVar[dict[Path, str] | None] = ContextVar("_AHEAD", default=None)
 
 
 @contextmanager
@@ -142,32 +140,22 @@ def content(path: Path) -> bytes:
     return found
 
 
-@contextmanager
-def looking_ahead() -> Iterator[None]:
-    """In the block, texts that are `foreseen` are read in place of what the disk has."""
-    token = _AHEAD.set({})
-    try:
-        yield
-    finally:
-        _AHEAD.reset(token)
-
-
-def foresee(path: Path, text: str) -> None:
-    """Let a file have this text for whoever looks ahead; the disk stays as it is."""
-    if (ahead := _AHEAD.get()) is not None:
-        ahead[path] = text
-
-
 def text(path: Path) -> str:
     """A text file of ours; empty where there is none."""
-    if path in (ahead := _AHEAD.get() or {}):
-        return ahead[path]
+    if path in (texts := ahead.seen().texts):
+        return texts[path]
     return path.read_text("utf-8") if path.exists() else ""
 
 
 def there(path: Path) -> bool:
     """Whether there is such a file."""
-    return path in (_AHEAD.get() or {}) or path.exists()
+    return path in ahead.seen().texts or path.exists()
+
+
+def mode(path: Path) -> int:
+    """A file's mode."""
+    modes = ahead.seen().modes
+    return modes[path] if path in modes else path.stat().st_mode & 0o777
 
 
 def make_folder(path: Path, mode: int | None = None, owner: tuple[int, int] | None = None) -> None:

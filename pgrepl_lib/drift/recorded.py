@@ -22,8 +22,9 @@ from typing import Any
 from ..cluster import promises
 from ..cluster.members import AnyCluster
 from ..cluster.project import Project
+from ..cluster.server import Server
 from ..cluster.topology import NAME
-from ..doors import files
+from ..doors import ahead, files
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import StepFailed
@@ -71,6 +72,18 @@ def read(cluster: Project) -> Record | None:
             t("remove it; the next run records anew"),
         )
         raise StepFailed(cause, remedy=remedy) from None
+
+
+def of_instance(instance: Server) -> State:
+    """What is recorded of an instance that has data; empty where nothing is."""
+    record = read(instance.cluster) if instance.prepared() else None
+    return dict(record.state["instances"].get(instance.name, {})) if record else {}
+
+
+def has_user(cluster: Project) -> bool:
+    """Whether the replication user is recorded."""
+    record = read(cluster)
+    return bool(record and record.state["replication_user"])
 
 
 def known(cluster: AnyCluster) -> Record | None:
@@ -188,6 +201,9 @@ def restoring(cluster: AnyCluster) -> Action:
         for path, _, mode in found:  # one whose text stays is as old as it was: no server reads it
             path.chmod(mode)
 
+    def leaves() -> None:
+        ahead.seen().modes.update((path, mode) for path, _, mode in found)
+
     modes = tuple(
         f"chmod {mode:o} {names[path]}"
         for path, _, mode in found
@@ -198,7 +214,7 @@ def restoring(cluster: AnyCluster) -> Action:
         return not found
 
     copied = f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. ."
-    return Action((*edits, *modes) if found else (copied,), do, done, anew=())
+    return Action((*edits, *modes) if found else (copied,), do, done, (), leaves)
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:

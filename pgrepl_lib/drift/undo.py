@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import OperationalError, sql
 
 from ..cluster import restarts
-from ..cluster.members import AnyCluster
+from ..cluster.project import Project
 from ..cluster.server import Server
 from ..doors import db
 from ..doors.wait import wait_until
@@ -58,7 +58,7 @@ def renewed(instance: Server, start: Action) -> Action:
     return Action((*renew.commands, *start.commands), do, anew=start.anew or start.commands)
 
 
-def rights_back(cluster: AnyCluster, seen: Mapping[str, Any]) -> sql.Composed | None:
+def rights_back(cluster: Project, seen: Mapping[str, Any]) -> sql.Composed | None:
     """The statement that gives the replication user its recorded rights; None where it has them."""
     record = recorded.read(cluster)
     before = (record and record.state["replication_user"]) or {}

@@ -30,6 +30,10 @@ def never() -> bool:
     return False
 
 
+def _nothing() -> None:
+    """What most actions leave beside their edits."""
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing that an engine can do, and what a person would type for it.
@@ -37,12 +41,17 @@ class Action:
     do: performs it, telling progress; done: True when there is nothing left to do. anew: what a
     person would type for it on a cluster that is built from nothing, where the commands also take
     somebody's changes back; None: the commands.
+
+    For whoever only plans: leaves: lets what it leaves beside its edits be seen ahead. recorded:
+    whether it is recorded as done, where the server that knows it does not run.
     """
 
     commands: tuple[Shown, ...]
     do: Callable[[Tell], object]
     done: Callable[[], bool] = never
     anew: tuple[Shown, ...] | None = None
+    leaves: Callable[[], object] = _nothing
+    recorded: Callable[[], bool] = never
 
     @property
     def edits(self) -> list[Edit]:
@@ -60,6 +69,12 @@ class Action:
     def diff(self) -> str:
         """What its edits change now: to be asked before it is done."""
         return diffs(self.edits)
+
+    def look_ahead(self) -> None:
+        """Let what it would leave be seen by whoever plans the steps after it."""
+        for edit in self.edits:
+            edit.foresee()
+        self.leaves()
 
     def adds(self) -> str:
         """What its edits add to the files as the server made them: to be asked once it is done."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..doors import files
+from ..doors import ahead, files
 from ..postgres import conf
 
 
@@ -78,7 +78,9 @@ class Edit:
 
     def foresee(self) -> None:
         """Let what comes after it be looked at as if it were done."""
-        files.foresee(self.path, self.after(self.before()))
+        ahead.seen().texts[self.path] = self.after(self.before())
+        if self.mode is not None:
+            ahead.seen().modes[self.path] = self.mode
 
     def adds(self) -> str:
         """What its blocks add to the file as the server made it: the diff, also once it is done."""

@@ -16,8 +16,8 @@ from ..doors.answer import Answer, Kind
 from ..doors.command import silently
 from ..engine.action import Action, Tell
 from ..postgres.recovery import Replay
+from ..steps.actions.standby import standby_action
 from ..steps.replicas import move_action
-from ..steps.standby import standby_action
 from ..words.text import Text, joined, mark, t
 from . import fencing, promoting
 from .choosing import answer_of, choice_is_open, chosen, earlier

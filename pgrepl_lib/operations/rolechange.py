@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 from ..checks import slots
 from ..cluster import promises, restarts
 from ..cluster.changes import promotion
-from ..doors import db, files, show
+from ..doors import ahead, db, show
 from ..engine.action import CONFIGURATION, Action, Shown, Tell
 from ..engine.edit import Edit
 from ..errors import ParameterError, StepFailed
 from ..steps import bystanders
+from ..steps.actions.copying import slot_action
 from ..steps.replicas import move_action
 from ..words.text import Text, t
 from . import promoting, taking_back
@@ -94,11 +95,10 @@ class RoleChange:
         """Each step that `run` would do now: title, commands, diff."""
         self.require()
         planned = []
-        with files.looking_ahead():
+        with ahead.look_ahead():
             for title, action in self.steps():
                 planned.append((title, action.pending(), action.diff()))
-                for edit in action.edits:
-                    edit.foresee()
+                action.look_ahead()
         return planned
 
     def require(self) -> None:
@@ -205,7 +205,7 @@ class RoleChange:
 
         They are made while it is still a replica, so that they hold WAL in time.
         """
-        made = [self.new.slot_action(f.slot) for f in followers]
+        made = [slot_action(self.new, f.slot) for f in followers]
         promise = promises.recorded_edit(self.cluster, self.new.name)
         if not promise.idle():
             made.append(restarts.edited(self.new, promise))

@@ -19,7 +19,8 @@ from ..errors import PgreplError, StepFailed
 from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Replay
 from ..steps import bystanders
-from ..steps.standby import standby_action
+from ..steps.actions.standby import standby_action
+from ..steps.actions.starting import start_action
 from ..words.text import joined, mark, t
 from . import hindrances
 from .choosing import candidate
@@ -251,12 +252,12 @@ class Switchover(RoleChange):
 
         def do(tell: Tell) -> None:
             follows.do(tell)
-            self.old.start_action().do(tell)
+            start_action(self.old).do(tell)
 
         def done() -> bool:
             if self.old.name in self.cluster.topology.fenced:  # it was left
                 return True
-            return self.promoted and self.old.start_action().done()
+            return self.promoted and start_action(self.old).done()
 
         return bystanders.not_needed(Action(commands, do, done), self._leave_old)
 

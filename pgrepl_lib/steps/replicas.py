@@ -11,14 +11,17 @@ from ..checks import slots
 from ..cluster import promises, restarts, roles
 from ..cluster.changes import outdated
 from ..cluster.dropping import drop_slot
-from ..doors import db, files, show
+from ..doors import ahead, db, files, show
 from ..doors.command import silently
 from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres.limits import PARALLEL, limits
-from . import bystanders, replacing
-from .standby import configuration_action, standby_action, whole_action
+from . import bystanders
+from .actions import replacing
+from .actions.copying import replacing_action, slot_action
+from .actions.standby import configuration_action, standby_action
+from .actions.starting import start_action, start_commands, whole_action
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -38,7 +41,7 @@ def prepare_all(
         return []
     if not all(r.prepared() for r in chosen):
         cluster.primary.require_copyable()
-    if not cluster.looks_only:  # the steps before may raise the limits
+    if not ahead.looking():  # the steps before may raise the limits
         _require_room(cluster, [r for r in chosen if not r.prepared()])
     for replica in chosen:
         cluster.settle_port(replica.name)
@@ -113,7 +116,7 @@ def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew", discard: b
 def _rebuilding_action(instance: Instance) -> Action:
     """The copy beside its data, exchange and start; where the copy fails, it is as it was."""
     engine, name = instance.cluster.engine, instance.name
-    slot, copy = instance.upstream.slot_action(instance.slot), instance.replacing_action()
+    slot, copy = slot_action(instance.upstream, instance.slot), replacing_action(instance)
     stop, configuration = engine.stop(name), configuration_action(instance)
 
     def do(tell: Tell) -> None:
@@ -129,11 +132,11 @@ def _rebuilding_action(instance: Instance) -> Action:
                 _start_again(instance)
             raise
         configuration.do(tell)
-        undo.with_settings(instance, instance.start_action()).do(tell)
+        undo.with_settings(instance, start_action(instance)).do(tell)
 
     parts = (stop, slot, copy) if configuration.done() else (stop, slot, copy, configuration)
     commands = (c for part in parts for c in part.commands)
-    return Action((*commands, *instance.start_commands()), do)
+    return Action((*commands, *start_commands(instance)), do)
 
 
 def _start_again(instance: Instance) -> None:
@@ -225,7 +228,7 @@ def _left_slot(instance: Instance, why: str) -> None:
 
 def move_action(instance: Instance, target: Instance) -> Action:
     """Let a running replica stream from another instance, over a slot of its own there."""
-    cluster, slot = instance.cluster, target.slot_action(instance.slot)
+    cluster, slot = instance.cluster, slot_action(target, instance.slot)
     follows = standby_action(instance, target)
 
     def do(tell: Tell) -> None:

@@ -1,29 +1,27 @@
-"""Steps: how work is done, shown and recorded, and what waits while roles change."""
+"""Steps: what they are done on, who holds it meanwhile, and what waits while roles change."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Protocol
 
+from ..checks.outcome import Check
 from ..cluster import state
-from ..cluster.changes import outdated, promotion, underway
+from ..cluster.changes import promotion, underway
 from ..cluster.members import Kind, Members
-from ..doors import show
-from ..doors.command import Command, Completed
+from ..cluster.server import Server
+from ..cluster.topology import Topology
+from ..doors import ahead
 from ..drift import recorded
-from ..engine.action import Action, Tell
-from ..engine.together import Result, attempt, together
-from ..errors import CommandFailed, PgreplError, ProjectBusy, StepFailed
+from ..engine.action import Action
+from ..engine.ports import holder
+from ..engine.protocol import Engine
+from ..errors import ProjectBusy, StepFailed
 from ..journal import audit
-from ..journal.chapter import cell_id
 from ..journal.lock import step_lock
-from ..journal.records import MEANT_TO_FAIL
-from . import ask
-
-MOST_OUTPUT = 20_000  # characters of a command's output that the journal keeps
+from ..params import Params
 
 
 class Outcome(str):
@@ -35,25 +33,62 @@ class Outcome(str):
         pass
 
 
-class Steps(Members[Kind]):
-    """What performs steps; the cluster's verbs are built on it."""
+class Hands(Protocol):
+    """How steps are done: for real (`doing.py`), or only planned (`runner/plan.py`).
 
-    chapter: str
+    ready: whether the cluster's folder is prepared for them.
+    """
+
+    ready: bool
+
+    def perform(self, cluster: AnySteps, title: str, action: Action) -> Outcome:
+        """Do what is left of an action, in a prepared folder; show and record it."""
+
+    def perform_all(
+        self, cluster: AnySteps, steps: Sequence[tuple[str, Action]], at_once: int
+    ) -> list[Outcome]:
+        """The same for steps that do not need each other, so many at once."""
+
+    def agree(self, cluster: AnySteps, title: str, action: Action) -> None:
+        """Ask a person, where one is asked, for a step with something to do."""
+
+    def do(self, cluster: AnySteps, title: str, action: Action) -> Outcome:
+        """As `perform`, by whoever has asked, holds the project and needs nothing prepared."""
+
+    def make_ready(self, cluster: AnySteps) -> None:
+        """Prepare the cluster's folder, once."""
+
+    def check(self, cluster: AnySteps, name: str) -> Check:
+        """Make one check, show and record it; raises `CheckFailed` where it does not pass."""
+
+    def preflight(self, cluster: AnySteps) -> None:
+        """Show what the machine offers; raises `EnvironmentLacking` for what is missing."""
+
+    def versions(self, cluster: AnySteps) -> None:
+        """Show and record what is used: versions, image digest or checksum."""
+
+    def refuse(self, cluster: AnySteps, refusal: Callable[[], None]) -> None:
+        """Look for settings that cannot work, which takes a program of the server."""
+
+
+class Steps(Members[Kind]):
+    """A cluster that steps are done on; its verbs are built on it.
+
+    hands: how. why: of the engine's choice. chapter: the notebook's name, for the journal.
+    """
+
     _operating = False
     _held = False
-    _meant_to_fail = False
+    fails_on_purpose = False
 
-    def _prepare_once(self) -> None:
-        raise NotImplementedError
+    def __init__(self, params: Params, engine: Engine, topology: Topology, hands: Hands) -> None:
+        super().__init__(params, engine, topology)
+        self.hands, self.why, self.chapter = hands, "", ""
 
-    def settle_port(self, name: str) -> None:
-        raise NotImplementedError
-
-    def learn_identity(self) -> None:
-        raise NotImplementedError
-
-    def bring_up_above(self, name: str, tell: Tell) -> None:
-        raise NotImplementedError
+    @property
+    def operating(self) -> bool:
+        """Whether this one changes roles now."""
+        return self._operating
 
     @cached_property
     def journal(self) -> audit.Journal:
@@ -66,7 +101,7 @@ class Steps(Members[Kind]):
 
         Raises `ProjectBusy` where another one has changed it since this one looked.
         """
-        if self._held:
+        if self._held or ahead.looking():
             yield
             return
         with step_lock(self.folder):
@@ -80,63 +115,28 @@ class Steps(Members[Kind]):
     @contextmanager
     def working(self) -> Iterator[None]:
         """Hold the project, and record what the block changes."""
+        if ahead.looking():
+            yield
+            return
         with self.holding(), recorded.following(self):
             yield
 
     @contextmanager
     def meant_to_fail(self) -> Iterator[None]:
         """A step of the block that fails is recorded as one that was meant to."""
-        self._meant_to_fail = True
+        self.fails_on_purpose = True
         try:
             yield
         finally:
-            self._meant_to_fail = False
+            self.fails_on_purpose = False
 
-    def perform(self, title: str, action: Action, *, agreed: bool = False) -> Outcome:
-        """Do what is left of an action, show and record it; returns "changed" or "unchanged".
-
-        agreed: a person who is asked before each step has been asked (`agree`).
-        """
-
-        def do() -> None:
-            with show.progress(title) as tell:
-                action.do(tell)
-
-        with self.working():
-            self.refuse_unfinished()
-            self._prepare_once()
-            if not agreed:
-                self.agree(title, action)
-            result = attempt(action, do)
-            self._record_step(title, action, result)
-        return _shown(title, result)
-
-    def agree(self, title: str, action: Action) -> None:
-        """Ask a person, where one is asked, for a step with something to do; a no is recorded, too."""
-        if not ask.wanted():
-            return
-        question = attempt(action, lambda: ask.confirm(title, action.pending(), action.diff()))
-        if question.error:
-            self._record_step(title, action, question)
-            raise _explained(title, question.error)
+    def perform(self, title: str, action: Action) -> Outcome:
+        """Do what is left of an action, show and record it; returns "changed" or "unchanged"."""
+        return self.hands.perform(self, title, action)
 
     def perform_all(self, steps: Sequence[tuple[str, Action]], *, at_once: int) -> list[Outcome]:
-        """Steps (title and action) that do not need each other, side by side; shown and recorded in their order.
-
-        Each is done or fails on its own; then the first failure is raised.
-        """
-        with self.working():
-            self.refuse_unfinished()
-            self._prepare_once()
-            for title, action in steps:
-                self.agree(title, action)
-            with show.progress(steps[0][0]) as tell:
-                results = together([action for _, action in steps], at_once, tell)
-            for (title, action), result in zip(steps, results, strict=True):
-                self._record_step(title, action, result)
-        ended = [(title, r) for (title, _), r in zip(steps, results, strict=True)]
-        ended.sort(key=_failed)  # those that were done are shown before the first failure is raised
-        return [_shown(title, result) for title, result in ended]
+        """Steps (title and action) that do not need each other, side by side, in their order."""
+        return self.hands.perform_all(self, steps, at_once)
 
     def begin(self, kind: str, old: str, new: str) -> None:
         """Record that roles are about to change: nothing else is done until that has ended."""
@@ -167,100 +167,40 @@ class Steps(Members[Kind]):
             cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
             raise StepFailed(cause, remedy=remedy)
 
-    def _refuse_other_roles(self) -> None:
-        """Raise `StepFailed` where another instance is the primary than the recorded one."""
-        if not self._operating and (real := outdated.writer(self.engine, self.topology)):
-            raise outdated.refusal(self.params, self.topology, real)
-
-    def _record_step(self, title: str, action: Action, result: Result) -> None:
-        """With what its edits add as a whole, so that an unchanged step can be replayed, too."""
-        outcome: str = result.outcome
-        if outcome == "failed" and self._meant_to_fail:
-            outcome = MEANT_TO_FAIL
-        error = {"error": str(_explained(title, result.error))} if result.error else {}
+    def record_engine(self) -> dict[str, str]:
+        """Record what is used: versions, image digest or checksum; returns these facts."""
+        facts, engine = self.engine.facts(), self.engine
         self.journal.record(
-            "step",
+            "engine",
             chapter=self.chapter,
-            cell=cell_id(self.chapter),
-            title=title,
-            outcome=outcome,
-            commands=_with_results(result.shown, result.ran),
-            diff=result.diff,
-            adds=action.adds(),
-            exit_code=_exit_code(result.error),
-            seconds=round(result.seconds, 3),
-            **_anew(action, result),
-            **error,
+            why=self.why,
+            facts=facts,
+            port=dict(engine.ports),
+            operated=self.topology.operated,
         )
+        return facts
+
+    def settle_port(self, name: str) -> None:
+        """Choose another port for an instance whose automatic one was taken before it could start.
+
+        One that others know by its port keeps it; its start then says who holds it.
+        """
+        engine = self.engine
+        if ahead.looking() or self.params.port or not engine.life(name).ended:
+            return
+        known = engine.upstream(name)[1] == engine.ports[name]
+        followed = known and any(map(engine.has_data, self.topology.followers(name)))
+        if not holder(engine.ports[name]) or followed:
+            return
+        with self.working():
+            self.refuse_unfinished()
+            self.hands.make_ready(self)
+            rest = {"ports": {n: port for n, port in engine.ports.items() if n != name}}
+            with state.reserving(self.params):
+                engine.ports = state.claimed_ports(self.params, rest, self.topology.names)
+                self.record()
+            engine.prepare()
+            self.record_engine()
 
 
-def _shown(title: str, result: Result) -> Outcome:
-    """A step that is done, shown; raises the error of one that is not."""
-    if result.error:
-        raise _explained(title, result.error)
-    show.step(title, result.outcome, result.shown, result.diff)
-    return Outcome(result.outcome)
-
-
-def _failed(ended: tuple[str, Result]) -> bool:
-    return ended[1].error is not None
-
-
-def _explained(title: str, error: BaseException) -> BaseException:
-    """An error that nobody foresaw, with what to do."""
-    if isinstance(error, PgreplError | KeyboardInterrupt):
-        return error
-    cause = f"{title}: {type(error).__name__}: {str(error).strip()[:300]}"
-    told = StepFailed(cause, remedy="correct the cause named above and run again")
-    told.__cause__ = error
-    return told
-
-
-def _exit_code(error: BaseException | None) -> int:
-    """As a shell would have it: of the program that failed, or of one that Ctrl-C ended."""
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    if isinstance(error, CommandFailed):
-        return error.code
-    return int(error is not None)
-
-
-def _anew(action: Action, result: Result) -> dict[str, list[str]]:
-    """The commands that `replay.sh` takes for it, where they are others."""
-    anew = result.commands if action.anew is None else action.anew
-    return {} if anew == result.shown else {"anew": [str(c) for c in anew]}
-
-
-def _with_results(
-    commands: Sequence[object], ran: Sequence[tuple[Command, Completed]]
-) -> list[dict[str, Any]]:
-    """What was shown, each with the exit code and the output of the program where one ran.
-
-    A command that stands for what Docker's interface, SQL or a file's replacement did has no exit code of its own.
-    """
-    results = [(str(c), done) for c, done in ran]
-    found: list[dict[str, Any]] = []
-    for shown in map(str, commands):
-        done = next((r for r in results if r[0] == shown), None)
-        if done:
-            results.remove(done)
-        found.append(
-            {
-                "command": shown,
-                "exit_code": done[1].code if done else None,
-                "output": _shortened(done[1].out + done[1].err) if done else "",
-            }
-        )
-    return found
-
-
-def _shortened(output: str) -> str:
-    """A program's output without the progress lines that it overwrote, and without the middle of a very long one."""
-    text = re.sub(r"[^\n]*\r(?!\n)", "", output).strip()
-    left_out = len(text) - MOST_OUTPUT
-    half = MOST_OUTPUT // 2
-    return (
-        text
-        if left_out <= 0
-        else f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
-    )
+AnySteps = Steps[Server]

@@ -23,6 +23,7 @@ from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.operations.synchronous import set_synchronous
 from pgrepl_lib.steps import replacing
+from pgrepl_lib.steps.actions.copying import backup_arguments
 from pgrepl_lib.steps.replicas import prepare_all, rebuild
 from tests.conftest import MakeCluster
 from tests.func.operated import (
@@ -248,7 +249,7 @@ def test_an_interrupted_exchange_goes_on(cluster: Cluster, reopen: Reopen) -> No
     """Killed between the old data's way out and the new ones' way in."""
     replica, engine = cluster.instance("replica"), cluster.engine
     engine.stop("replica").do(print)
-    engine.copy_beside("replica", "primary", replica.backup_arguments()).do(print)
+    engine.copy_beside("replica", "primary", backup_arguments(replica)).do(print)
     files.write_atomic(cluster.mark("replica"), replacing.EXCHANGING)
     if engine.name == "local":
         assert by_hand(cluster, "mv", "data/replica", "data/replica.before") == 0

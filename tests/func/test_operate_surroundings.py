@@ -22,6 +22,7 @@ from pgrepl_lib.engine.docker.engine import DockerEngine
 from pgrepl_lib.errors import PgreplError, StepFailed
 from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.steps.actions.copying import replacing_action
 from pgrepl_lib.steps.replicas import add, follow, prepare_all, rebuild
 from tests.conftest import DOCUMENT_SETTINGS, IMAGE, OPENED, MakeCluster
 from tests.func.operated import (
@@ -110,7 +111,7 @@ def test_data_outside_the_data_folder_are_refused_and_told(cluster: Cluster) -> 
     assert findings["tablespaces"].seen == told and not findings["tablespaces"].ok
     cluster.engine.stop("replica-2").do(print)  # as a copy that a killed step has left
     with pytest.raises(StepFailed, match="which no copy has"):
-        cluster.instance("replica-2").replacing_action().do(print)
+        replacing_action(cluster.instance("replica-2")).do(print)
     assert cluster.engine.has_data("replica-2")
     move_back(cluster, seen.hint)
     assert db.row(at, "select count(*) as n from kept")["n"] == 1000

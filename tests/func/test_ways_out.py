@@ -20,6 +20,7 @@ from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.operations.synchronous import set_synchronous
+from pgrepl_lib.steps.actions.copying import slot_action
 from pgrepl_lib.steps.replicas import add, remove
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
@@ -135,7 +136,7 @@ def test_a_move_that_could_not_end_is_finished_and_kept_by_a_run(
     now = reopen()
     now.instance("replica").kill()
     drop_slot(now.instance("replica-2"), "replica_1_slot").do(print)
-    now.primary.slot_action("replica_1_slot").do(print)  # as where it did not run when that moved
+    slot_action(now.primary, "replica_1_slot").do(print)  # as where it did not run when that moved
     now.instance("replica-2").kill()
     set_up_primary(now)
     set_up_replica(now)

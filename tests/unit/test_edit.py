@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgrepl_lib.doors import files
+from pgrepl_lib.doors import ahead, files
 from pgrepl_lib.engine.action import Action
 from pgrepl_lib.engine.edit import Edit, diffs
 
@@ -49,7 +49,7 @@ def test_what_takes_out_nothing_is_no_edit(tmp_path: Path) -> None:
 
 def test_what_is_foreseen_is_seen_by_whoever_looks_ahead_and_by_nobody_else(tmp_path: Path) -> None:
     made = edit(tmp_path, fence=["x"])
-    with files.looking_ahead():
+    with ahead.look_ahead():
         made.foresee()
         assert made.done() and made.adds() and files.there(made.path)
     assert not made.done() and not files.there(made.path) and not made.path.exists()

@@ -10,8 +10,10 @@ from ...doors.command import silently
 from ...engine.action import CONFIGURATION, Action, Shown, Tell
 from ...engine.edit import Edit
 from ...postgres import conf
-from ...steps import replacing
-from ...steps.standby import standby_action, whole_action
+from ...steps.actions import replacing
+from ...steps.actions.copying import replacing_action, slot_action
+from ...steps.actions.standby import standby_action
+from ...steps.actions.starting import start_action, start_commands, whole_action
 
 if TYPE_CHECKING:
     from ...steps.instance import Instance
@@ -22,8 +24,8 @@ UNUSED = "select slot_name as n from pg_replication_slots where not active"
 def by_copy(instance: Instance) -> Action:
     """A new base backup in the place of its data, which stay until it is complete."""
     engine, primary = instance.cluster.engine, instance.cluster.primary
-    whole, copy = whole_action(instance), instance.replacing_action()
-    slot = primary.slot_action(instance.slot)
+    whole, copy = whole_action(instance), replacing_action(instance)
+    slot = slot_action(primary, instance.slot)
 
     def do(tell: Tell) -> None:
         if engine.has_data(instance.name):
@@ -35,7 +37,7 @@ def by_copy(instance: Instance) -> Action:
     if not engine.has_data(instance.name):
         return Action(whole.commands, do)
     edits = (*_opens(instance).commands, *standby_action(instance, primary).commands)
-    return Action((*slot.commands, *copy.commands, *edits, *instance.start_commands()), do)
+    return Action((*slot.commands, *copy.commands, *edits, *start_commands(instance)), do)
 
 
 def by_itself(instance: Instance) -> Action:
@@ -68,7 +70,7 @@ def by_rewind(instance: Instance) -> Action:
 def _following(instance: Instance, first: Action) -> Action:
     """Let it follow the new primary over a slot of its own. first: what its data need before."""
     primary = instance.cluster.primary
-    slot, start = primary.slot_action(instance.slot), instance.cluster.engine.start(instance.name)
+    slot, start = slot_action(primary, instance.slot), instance.cluster.engine.start(instance.name)
     follows = standby_action(instance, primary)
 
     def do(tell: Tell) -> None:
@@ -76,7 +78,7 @@ def _following(instance: Instance, first: Action) -> Action:
         first.do(tell)
         follows.do(tell)
         _belongs(instance)
-        instance.start_action().do(tell)
+        start_action(instance).do(tell)
 
     edits: tuple[Shown, ...] = (*follows.commands, *_opens(instance).commands)
     return Action((*slot.commands, *first.commands, *edits, *start.commands), do)

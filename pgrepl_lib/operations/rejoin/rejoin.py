@@ -22,6 +22,7 @@ from ...engine.action import NOTHING, Action, Tell
 from ...errors import CommandFailed, PgreplError
 from ...journal import audit
 from ...postgres.control import ControlFile
+from ...steps.actions.starting import start_action
 from ...words.kept import not_compared, to_be_thrown_away
 from ...words.text import Text, joined, mark, t
 from .. import finished
@@ -181,7 +182,7 @@ class Rejoin:
         """What is left for one that is a replica already."""
         if self.instance.streams()[0]:
             return NOTHING
-        return self.instance.start_action()
+        return start_action(self.instance)
 
     def _keeps_data(self) -> bool:
         """Whether its whole data folder is to be kept, while it is still its own."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..doors import db, files
-from ..doors.command import silently
-from ..engine.action import Action, Tell
-from ..engine.protocol import Engine
-from ..errors import EnvironmentLacking
-from ..words.commands import addressed
+from ...doors import db, files
+from ...doors.command import silently
+from ...engine.action import Action, Tell
+from ...engine.protocol import Engine
+from ...errors import EnvironmentLacking
+from ...words.commands import addressed
 
 EXCHANGING = "exchanging\n"
 SPARE = 64 * 1024**2  # bytes, for the WAL that is written during the copy

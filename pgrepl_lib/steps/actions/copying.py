@@ -1,0 +1,123 @@
+"""An instance's data as a copy of another one's: the document's way, from the slot on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from psycopg import sql
+
+from ...cluster.dropping import wait_slot_free
+from ...cluster.server import Server
+from ...doors import ahead, db, files
+from ...engine.action import Action, Tell, temporary_of
+from ...postgres import progress
+from . import replacing
+
+SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
+
+
+def copy_actions(replica: Server) -> list[Action]:
+    """The document's way to a complete data folder, for steps that do it as a whole."""
+    return [
+        slot_action(replica.upstream, replica.slot),
+        temporary_action(replica),
+        backup_action(replica),
+        one_owner_action(replica),
+        end_temporary_action(replica),
+    ]
+
+
+def slot_action(instance: Server, slot: str) -> Action:
+    """A physical slot on an instance, which reserves WAL at once (correction 6)."""
+    made = sql.SQL("select * from pg_create_physical_replication_slot({}, true);").format(slot)
+    query = made.as_string()
+    command = instance.cluster.engine.client(instance.name, "psql", "-c", query)
+
+    def do(tell: Tell) -> None:
+        db.rows(instance.address, query)
+
+    def done() -> bool:
+        return bool(db.row(instance.address, SLOT, [slot]))
+
+    return Action((command,), do, done)
+
+
+def temporary_action(replica: Server) -> Action:
+    """A place with the replica's empty data folder (document: repl_temp)."""
+    action = replica.cluster.engine.start_temporary_replica(replica.name)
+    mark = replica.cluster.mark(replica.name)
+
+    def do(tell: Tell) -> None:
+        replica.upstream.require_copyable()
+        files.write_atomic(mark, "")
+        action.do(tell)
+
+    def done() -> bool:
+        return replica.prepared() or (mark.exists() and action.done())
+
+    return Action(action.commands, do, done, leaves=partial(ahead_started, replica.name))
+
+
+def ahead_started(name: str) -> None:
+    """Let whoever looks ahead see a replica's temporary instance."""
+    ahead.seen().started.add(temporary_of(name))
+
+
+def backup_arguments(replica: Server) -> tuple[str, ...]:
+    """The document's options of `pg_basebackup`, and the slot, so that no WAL it needs can go."""
+    user = f"--username={replica.cluster.params.replication_user}"
+    how = ("--format=p", "--write-recovery-conf", "--checkpoint=fast")
+    whose = (f"--label={replica.application_name}", "--progress", user, "--no-password")
+    return (*how, *whose, f"--slot={replica.slot}")
+
+
+def backup_action(replica: Server) -> Action:
+    """`pg_basebackup` into the temporary instance."""
+    engine, name, source = replica.cluster.engine, replica.name, replica.upstream
+    commands = engine.base_backup(name, source.name, backup_arguments(replica))
+
+    def do(tell: Tell) -> None:
+        source.require_copyable()
+        engine.discard_backup(name)
+        wait_slot_free(source, replica.slot)
+        for command in commands:
+            engine.run(command, lambda line: tell(progress.percent(line)))
+
+    def done() -> bool:
+        return replica.prepared() or engine.backup_complete(name)
+
+    return Action(commands, do, done)
+
+
+def one_owner_action(replica: Server) -> Action:
+    """The copy of `primary_conninfo` in `postgresql.auto.conf` goes (corrections 4 and 5)."""
+    engine = replica.cluster.engine
+    command = engine.forget_recovery_settings(replica.name)
+    return Action((command,), lambda tell: engine.run(command), replica.prepared)
+
+
+def end_temporary_action(replica: Server) -> Action:
+    """The temporary instance ends; from now on the data folder counts as complete."""
+    temporary, mark = temporary_of(replica.name), replica.cluster.mark(replica.name)
+    action = replica.cluster.engine.remove_temporary(temporary, keep_for=replica.name)
+
+    def do(tell: Tell) -> None:
+        action.do(tell)
+        files.remove(mark)
+
+    def done() -> bool:
+        return temporary not in ahead.seen().started and action.done() and not mark.exists()
+
+    return Action(action.commands, do, done)
+
+
+def replacing_action(replica: Server) -> Action:
+    """Its data replaced by a new copy of its upstream; they stay until that is complete."""
+    engine, mark, source = (
+        replica.cluster.engine,
+        replica.cluster.mark(replica.name),
+        replica.upstream,
+    )
+    arguments = backup_arguments(replica)
+    copy = replacing.copy_action(engine, replica.name, source.name, arguments, mark)
+    return Action.sequence([source.copyable(), copy])

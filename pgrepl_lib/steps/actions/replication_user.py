@@ -1,0 +1,98 @@
+"""The role that replicas log in with: made once, and given back the rights that are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from ...cluster.server import Server
+from ...doors import db
+from ...doors.command import Command
+from ...drift import recorded, snapshot, undo
+from ...engine.action import Action, Shown, Tell
+from ...errors import EnvironmentLacking, StepFailed
+from ...logins import logins
+
+NOT_ASKED = (psycopg.Error, OSError, EnvironmentLacking)
+
+
+def action(primary: Server) -> Action:
+    """Make it; with SCRAM also its password, of which the server gets only the verifier."""
+    user = _User(primary)
+    return Action(user.commands(), user.make, user.made, user.anew(), recorded=user.is_recorded)
+
+
+class _User:
+    """The role on one server."""
+
+    def __init__(self, primary: Server) -> None:
+        self.primary, self.cluster, self.engine = primary, primary.cluster, primary.cluster.engine
+        self.name = self.cluster.params.replication_user
+        self.scram = self.cluster.params.auth_method != "trust"
+
+    def make(self, tell: Tell) -> None:
+        """The role, its rights and its password, each where it is not so yet."""
+        found = self._found()
+        if not found:
+            self.engine.run(self._create())
+        elif statement := undo.rights_back(self.cluster, found):
+            db.rows(self.primary.address, statement)
+        elif not found["rolreplication"]:
+            raise StepFailed(
+                f"The role {self.name} exists without the replication right.",
+                remedy="use another replication_user, or ALTER ROLE … REPLICATION",
+            )
+        if self.scram:
+            logins.write_statement(self.engine, self.primary.name)
+            self.engine.run(self._password())
+            logins.end_expiry(self.primary.address, self.name)
+
+    def made(self) -> bool:
+        """Whether nothing of that is left."""
+        found = self._found()
+        if not found or undo.rights_back(self.cluster, found) or not found["rolreplication"]:
+            return False
+        secret = self.cluster.folder / "secrets/replication"
+        return not self.scram or logins.fits(self.primary.address, self.name, secret)
+
+    def is_recorded(self) -> bool:
+        """Whether a stopped primary had it."""
+        return bool(recorded.of_instance(self.primary)) and recorded.has_user(self.cluster)
+
+    def anew(self) -> tuple[Shown, ...]:
+        """What a person would type for a new cluster."""
+        if not self.scram:
+            return (self._create(),)
+        return (self._create(), logins.statement_command(self.name), self._password())
+
+    def commands(self) -> tuple[Shown, ...]:
+        """The same for this one: it may have the role already, with other rights."""
+        back = self._rights_back()
+        if back is None:
+            return self.anew()
+        text = f"{back.as_string()};"
+        return (self.engine.client(self.primary.name, "psql", "-c", text), *self.anew()[1:])
+
+    def _found(self) -> dict[str, Any]:
+        return db.row(self.primary.address, snapshot.USER, [self.name])
+
+    def _rights_back(self) -> sql.Composed | None:
+        try:
+            found = self._found()
+        except NOT_ASKED:
+            return None
+        if not found:
+            return None
+        return undo.rights_back(self.cluster, found)
+
+    def _create(self) -> Command:
+        return self.engine.tool(self.primary.name, "createuser", "--replication", self.name)
+
+    def _password(self) -> Command:
+        words = ("psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
+        psql = self.engine.tool(self.primary.name, *words)
+        return replace(psql, stdin=Path("secrets/replication.sql"))

@@ -1,0 +1,64 @@
+"""What makes a server a replica: its configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...cluster import promises
+from ...cluster.server import Server
+from ...doors import files
+from ...engine.action import CONFIGURATION, Action, Tell
+from ...engine.edit import Edit
+from ...postgres import conf
+
+
+def configuration_action(instance: Server) -> Action:
+    """The primary's files, with the replica's own upstream and slot."""
+    folder, source = instance.cluster.folder, instance.cluster.topology.primary
+    pairs = [(folder / source / file, folder / instance.name / file) for file in CONFIGURATION]
+    shown = f"cp {' '.join(f'{source}/{file}' for file in CONFIGURATION)} {instance.name}/"
+    follows = standby_action(instance, instance.upstream)
+
+    def there() -> bool:
+        return all(target.exists() for _, target in pairs)
+
+    def do(tell: Tell) -> None:
+        for original, target in pairs:
+            if not target.exists():
+                files.write_atomic(target, original.read_text("utf-8"))
+        follows.do(tell)
+
+    def done() -> bool:
+        return there() and follows.done()
+
+    return Action((shown, *follows.commands), do, done)
+
+
+def standby_action(instance: Server, upstream: Server, *, promises_on: bool = False) -> Action:
+    """`primary_conninfo` and `primary_slot_name` of a replica, and what it needs to log in there.
+
+    promises_on: it is still the primary, and keeps its synchronous promise.
+    """
+    password = instance.cluster.engine.give_password(instance.name)
+    edit = standby_edit(instance, upstream, promises_on=promises_on)
+
+    def do(tell: Tell) -> None:
+        Action.sequence([password]).do(tell)
+        edit.write()
+
+    return Action((*password.commands, edit), do, edit.done)
+
+
+def standby_edit(instance: Server, upstream: Server, *, promises_on: bool = False) -> Edit:
+    """The same for its file alone, which has nothing else that only a primary has."""
+    cluster, file = instance.cluster, CONFIGURATION[0]
+    taken_out: dict[str, Sequence[str] | None] = {} if promises_on else {promises.BLOCK: None}
+    blocks = {**taken_out, "standby": standby_lines(instance, upstream)}
+    original = cluster.folder / cluster.topology.primary / file
+    return Edit(cluster.folder, f"{instance.name}/{file}", blocks, begins_as=original)
+
+
+def standby_lines(instance: Server, upstream: Server) -> list[str]:
+    """What makes a server that starts in recovery follow this upstream, over its own slot."""
+    settings = {"primary_conninfo": instance.conninfo(upstream), "primary_slot_name": instance.slot}
+    return conf.setting_lines(settings)

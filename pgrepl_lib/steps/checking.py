@@ -1,0 +1,39 @@
+"""A check is made, recorded and shown."""
+
+from __future__ import annotations
+
+import time
+
+from ..checks.checks import CHECKS
+from ..checks.outcome import Check
+from ..doors import show
+from ..errors import CheckFailed
+from ..journal.chapter import cell_id
+from ..words.text import t
+from .steps import AnySteps
+
+
+def examine(cluster: AnySteps, name: str) -> Check:
+    """Make one check and record it, whatever its outcome."""
+    if not cluster.engine.has_data(cluster.topology.primary):
+        cluster.require_primary()
+    started = time.monotonic()
+    made = CHECKS[name](cluster)
+    record(cluster, made, time.monotonic() - started)
+    return made
+
+
+def record(cluster: AnySteps, made: Check, seconds: float) -> None:
+    """Record a check's outcome, and how long it took."""
+    facts = made.record(seconds)
+    cluster.journal.record("check", chapter=cluster.chapter, cell=cell_id(cluster.chapter), **facts)
+
+
+def shown(made: Check) -> Check:
+    """Show a check; raises `CheckFailed` where the claim is not true."""
+    show.check(made.title, made.verdict, made.expected, made.seen, made.hint)
+    if made.passed:
+        return made
+    cause = t("Check failed: {title}", title=made.title)
+    fact = t("{seen} (expected: {expected})", seen=made.seen, expected=made.expected)
+    raise CheckFailed(cause, looked_at=[fact], remedy=made.hint)
