@@ -196,7 +196,7 @@ class Failover(RoleChange):
     # --- the steps
 
     def fence(self) -> str:
-        """Step: it is dead; however it is started again, it comes up in recovery, without writes."""
+        """Step: it is dead; however it is started again, it comes up in recovery, read only."""
         with self.cluster.holding():
             self.require()
             if self.gives_up:

@@ -1,4 +1,4 @@
-"""Whether what is asked for was done by a process that was killed right after: then nothing is left.
+"""Whether a process that was killed right after has done what is asked for: nothing is left then.
 
 `recorded.json` holds the state at the beginning of what was killed (`recorded.Record.before`), so
 that the same command is told from one that wants it done once more.
@@ -34,7 +34,9 @@ def added(cluster: Cluster, upstream: str) -> str:
     new = [name for name in topology.replicas if before and name not in before]
     wanted = upstream or topology.primary
     whole = [n for n in new if topology.upstreams[n] == wanted and cluster.instance(n).prepared()]
-    return whole[0] if whole and _recorded(cluster) else ""
+    if whole and _recorded(cluster):
+        return whole[0]
+    return ""
 
 
 def removed(cluster: Cluster, name: str) -> bool:

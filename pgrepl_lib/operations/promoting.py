@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..doors.answer import DECISION_SECONDS, Kind
@@ -73,7 +74,7 @@ def wait(new: Instance) -> None:
         probe,
         seconds=PROMOTE_SECONDS,
         progress=new.position,
-        alive=lambda: engine.running(name),
-        log=lambda: engine.log_tail(name),
+        alive=partial(engine.running, name),
+        log=partial(engine.log_tail, name),
         hint=t("the log's last lines say why; correct it and run again"),
     )

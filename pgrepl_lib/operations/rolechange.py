@@ -244,11 +244,11 @@ class RoleChange:
         return after
 
     def follow_action(self, other: Instance) -> Action:
-        """A replica of the old primary follows the new one; one that stands still, once it starts."""
+        """A replica of the old primary follows the new one; a stopped one does once it starts."""
         return self.without_need(other, move_action(other, self.new))
 
     def without_need(self, other: Instance, move: Action) -> Action:
-        """The same for one that is left where it does not come along; `pgrepl run` does it later."""
+        """The same for one that is left if it does not come along; `pgrepl run` does it later."""
         engine, name = self.cluster.engine, other.name
 
         def do(tell: Tell) -> None:

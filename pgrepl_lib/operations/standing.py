@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..doors import db, show
@@ -51,6 +52,10 @@ class Standing:
     def told(self) -> Text:
         """Its state, as a person reads it."""
         return t(self.state)
+
+    def busy(self) -> Text:
+        """Where its replay is, for a person who waits for it."""
+        return t("{name} replays, at {lsn}", name=self.name, lsn=self.replayed)
 
     @property
     def runs(self) -> bool:
@@ -138,20 +143,15 @@ def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
     def probe() -> tuple[bool, str]:
         nonlocal last
         last = standing(cluster)
-        busy = [s for s in last if _may_turn_out_ahead(s, last, draining)]
-        told = [t("{name} replays, at {lsn}", name=s.name, lsn=s.replayed) for s in busy]
-        return not busy, joined(", ", told)
+        busy = [s.busy() for s in last if _may_turn_out_ahead(s, last, draining)]
+        return not busy, joined(", ", busy)
 
     def position() -> object:
         return [(s.received, s.replayed) for s in last]
 
+    awaited = t("the replicas to replay what they have")
     with suppress(WaitTimeout):  # as far as it is then known
-        wait_until(
-            t("the replicas to replay what they have"),
-            probe,
-            seconds=CHOICE_SECONDS,
-            progress=position,
-        )
+        wait_until(awaited, probe, seconds=CHOICE_SECONDS, progress=position)
     return last
 
 
@@ -162,29 +162,33 @@ def wait_everything_replayed(instance: Instance, seconds: float = STANDSTILL_SEC
     moment ago: so two looks have to agree where a part of a record, or such a moment, is left.
     Raises `WaitTimeout`.
     """
-    last: Recovery | None = None
-
-    def probe() -> tuple[bool, str]:
-        nonlocal last
-        before, last = last, look(instance)
-        done = last.complete and (last.replayed >= last.received or last == before)
-        return done, last.told
-
-    def position() -> object:
-        return last and last.replayed
-
-    engine = instance.cluster.engine
+    engine, name, looks = instance.cluster.engine, instance.name, _Looks(instance)
     wait_until(
-        t("{name} to replay what it received", name=instance.name),
-        probe,
+        t("{name} to replay what it received", name=name),
+        looks.again,
         seconds=seconds,
-        progress=position,
-        alive=lambda: engine.running(instance.name),
-        log=lambda: engine.log_tail(instance.name),
+        progress=looks.position,
+        alive=partial(engine.running, name),
+        log=partial(engine.log_tail, name),
         hint=t("the last state says what its replay waits for: end that, then run again"),
     )
-    assert last, "the wait ends with a look, or raises"
-    return last
+    return looks.last
+
+
+class _Looks:
+    """At one recovery, one after the other."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance, self.last = instance, recovery.UNKNOWN
+
+    def again(self) -> tuple[bool, str]:
+        """Whether everything is replayed, and how far it is."""
+        before, self.last = self.last, look(self.instance)
+        quiet = self.last.replayed >= self.last.received or self.last == before
+        return self.last.complete and quiet, self.last.told
+
+    def position(self) -> object:
+        return self.last.replayed
 
 
 def wait_promotable(instance: Instance) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..cluster.changes import outdated, promotion
@@ -229,8 +230,8 @@ class Switchover(RoleChange):
             probe,
             seconds=STANDSTILL_SECONDS,
             progress=self.new.position,
-            alive=lambda: engine.running(name),
-            log=lambda: engine.log_tail(name),
+            alive=partial(engine.running, name),
+            log=partial(engine.log_tail, name),
         )
 
     def note_promoted(self, topology: Topology) -> None:

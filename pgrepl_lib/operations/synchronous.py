@@ -58,22 +58,23 @@ def set_synchronous(cluster: Cluster, method: str) -> str:
     names = promises.standbys(cluster, cluster.primary.name)
     act = promises.action(cluster.primary, method, names)
 
-    def promise() -> None:
-        cluster.topology.synchronous = method
-        cluster.record()
-
     def do(tell: Tell) -> None:
         weaker = waited_for(method) < waited_for(cluster.topology.synchronous)
         if weaker:  # what is promised is never more than what holds
-            promise()
+            _promise(cluster, method)
         act.do(tell)
         _wait_taken_over(cluster, method, names)
-        promise()
+        _promise(cluster, method)
 
     def done() -> bool:
         return act.done() and cluster.topology.synchronous == method
 
     return cluster.perform(_title(method), Action(act.commands, do, done))
+
+
+def _promise(cluster: Cluster, method: str) -> None:
+    cluster.topology.synchronous = method
+    cluster.record()
 
 
 def _title(method: str) -> Text:
