@@ -20,11 +20,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .doors.resources import NOTEBOOKS
 from .errors import ParameterError
+from .words.text import joined, mark, t
 
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
 SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also bytes that are no text in this locale
+PROJECT_RULE = mark("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit")
+PORT_RULE = mark("0 (the first free one) or a number from 1024 to {most}")
+INSIDE = mark("that is an address inside a network; the network itself is {network}")
+PATH_RULE = mark(
+    "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
+)
+PRIVATE = mark("a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)")
+TOO_SMALL = mark("too small: /27 or larger, to hold {most} replicas, the primary and a gateway")
+UNKNOWN = mark("{name}: no such parameter; there are {names}")
+WRONG = mark("{name}: {reason}; given: {value}")
+MADE_A_NUMBER = mark(
+    "(papermill turns text that looks like a number into one: use its -r NAME VALUE)"
+)
+RESERVED = mark("PostgreSQL reserves this name, or reads it as something else in pg_hba.conf")
 # Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
 OWNED = frozenset(
     {
@@ -86,55 +101,51 @@ class Params(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ParameterError(
-                "The parameters are not usable; nothing was touched.",
+                t("The parameters are not usable; nothing was touched."),
                 looked_at=[_explain(e, values, called) for e in error.errors()],
-                remedy="correct the named parameters; docs/reference.md explains each",
+                remedy=t("correct the named parameters; docs/reference.md explains each"),
             ) from None
 
     @field_validator("project")
     @classmethod
     def _project(cls, value: str) -> str:
         if not PROJECT.fullmatch(value):
-            raise ValueError(
-                "1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit"
-            )
+            raise ValueError(t(PROJECT_RULE))
         return value
 
     @field_validator("pg_version", "replicas", "port", mode="before")
     @classmethod
     def _whole_number(cls, value: Any) -> Any:
         if isinstance(value, (bool, float)):
-            raise ValueError("a whole number")
+            raise ValueError(t("a whole number"))
         return value
 
     @field_validator("pg_version")
     @classmethod
     def _pg_version(cls, value: int) -> int:
         if not 14 <= value <= 18:
-            raise ValueError("a major version from 14 to 18")
+            raise ValueError(t("a major version from 14 to 18"))
         return value
 
     @field_validator("replicas")
     @classmethod
     def _replicas(cls, value: int) -> int:
         if not 1 <= value <= MAX_REPLICAS:
-            raise ValueError(f"a number from 1 to {MAX_REPLICAS}")
+            raise ValueError(t("a number from 1 to {most}", most=MAX_REPLICAS))
         return value
 
     @field_validator("port")
     @classmethod
     def _port(cls, value: int) -> int:
         if value and not 1024 <= value <= 65535 - MAX_REPLICAS:
-            raise ValueError(
-                f"0 (the first free one) or a number from 1024 to {65535 - MAX_REPLICAS}"
-            )
+            raise ValueError(t(PORT_RULE, most=65535 - MAX_REPLICAS))
         return value
 
     @field_validator("image")
     @classmethod
     def _image(cls, value: str) -> str:
         if value and not IMAGE.fullmatch(value):
-            raise ValueError("an image reference such as postgres:14")
+            raise ValueError(t("an image reference such as postgres:14"))
         return value
 
     @field_validator("network", mode="before")
@@ -144,32 +155,25 @@ class Params(BaseModel):
             return value
         loose = ip_network(str(value), strict=False)  # its own error says what is malformed
         if loose.version != 4 or "/" not in str(value):
-            raise ValueError("an IPv4 network such as 192.168.55.0/24")
+            raise ValueError(t("an IPv4 network such as 192.168.55.0/24"))
         if str(loose) != str(value):
-            raise ValueError(f"that is an address inside a network; the network itself is {loose}")
+            raise ValueError(t(INSIDE, network=loose))
         if not any(
             loose.subnet_of(IPv4Network(n))
             for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
         ):
-            raise ValueError(
-                "a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)"
-            )
+            raise ValueError(t(PRIVATE))
         if loose.prefixlen > 27:
-            raise ValueError(
-                f"too small: /27 or larger, to hold {MAX_REPLICAS} replicas, the primary and a "
-                "gateway"
-            )
+            raise ValueError(t(TOO_SMALL, most=MAX_REPLICAS))
         return loose
 
     @field_validator("replication_user")
     @classmethod
     def _replication_user(cls, value: str) -> str:
         if not 1 <= len(value.encode()) <= 63 or CONTROL.search(value) or value != value.strip():
-            raise ValueError("1 to 63 bytes without control characters or outer spaces")
+            raise ValueError(t("1 to 63 bytes without control characters or outer spaces"))
         if value.startswith(("pg_", "/", "-")) or value in ("postgres", "public", "none"):
-            raise ValueError(
-                "PostgreSQL reserves this name, or reads it as something else in pg_hba.conf"
-            )
+            raise ValueError(t(RESERVED))
         return value
 
     @field_validator("settings", mode="before")
@@ -179,22 +183,19 @@ class Params(BaseModel):
             try:
                 value = json.loads(value or "{}")
             except ValueError:
-                raise ValueError('a mapping, as JSON: {"work_mem": "8MB"}') from None
+                raise ValueError(t('a mapping, as JSON: {"work_mem": "8MB"}')) from None
         if not isinstance(value, Mapping):
-            raise ValueError('a mapping of names to values: {"work_mem": "8MB"}')
+            raise ValueError(t('a mapping of names to values: {"work_mem": "8MB"}'))
         return {str(name): _setting_value(str(name), v) for name, v in value.items()}
 
     @field_validator("workdir", mode="before")
     @classmethod
     def _workdir(cls, value: Any) -> Any:
-        wanted = (
-            "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
-        )
         if CONTROL.search(str(value)):
-            raise ValueError(wanted)
+            raise ValueError(t(PATH_RULE))
         folder = _real_folder(value) if str(value) else default_workdir()
         if CONTROL.search(str(folder)):
-            raise ValueError(wanted)
+            raise ValueError(t(PATH_RULE))
         return folder
 
     def model_post_init(self, _: Any) -> None:
@@ -277,21 +278,23 @@ def _real_folder(given: str | Path) -> Path:
 
 def _setting_value(name: str, value: Any) -> str:
     if not SETTING.fullmatch(name):
-        raise ValueError(f"{name!r} is not a setting's name")
+        raise ValueError(t("{name!r} is not a setting's name", name=name))
     if name in OWNED:
-        raise ValueError(f"{name} is set by the engine or by the document's own steps")
+        raise ValueError(t("{name} is set by the engine or by the document's own steps", name=name))
     if isinstance(value, bool):
         return "on" if value else "off"
     if not isinstance(value, (str, int, float)) or CONTROL.search(str(value)):
-        raise ValueError(f"the value of {name} must be text or a number, on one line")
+        raise ValueError(t("the value of {name} must be text or a number, on one line", name=name))
     return str(value)
 
 
 def _explain(error: Any, given: Mapping[str, Any], called: Mapping[str, str]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "parameters"
+    """What is wrong with one parameter. The validator's own error knows it in both languages."""
+    name = str(next(iter(error["loc"]), "parameters"))
     if error["type"] == "extra_forbidden":
-        return f"{name}: no such parameter; there are {', '.join(Params.model_fields)}"
-    reason = error["msg"].removeprefix("Value error, ")
+        return t(UNKNOWN, name=name, names=", ".join(Params.model_fields))
+    own = error.get("ctx", {}).get("error")
+    reason = str(own or error["msg"])
     if error["type"] == "string_type":
-        reason += " (papermill turns text that looks like a number into one: use its -r NAME VALUE)"
-    return f"{called.get(name, name)}: {reason}; given: {given.get(name)!r}"
+        reason = joined(" ", [reason, t(MADE_A_NUMBER)])
+    return t(WRONG, name=called.get(name, name), reason=reason, value=repr(given.get(name)))

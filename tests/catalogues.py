@@ -27,6 +27,31 @@ LIBRARY = CATALOGUES.parents[1]
 LANGUAGES = ("pt_BR",)
 METHODS = [("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract"), ("**.md", "ignore")]
 KEYWORDS = {"t": None, "mark": None}
+CLICK = (  # what click says itself, where a user of ours meets it
+    "Aborted!",
+    "Commands",
+    "Could not open file {filename!r}: {message}",
+    "Error: {message}",
+    "Invalid value for {param_hint}: {message}",
+    "Invalid value: {message}",
+    "Missing argument",
+    "Missing command.",
+    "Missing option",
+    "Missing parameter",
+    "Missing parameter: {param_name}",
+    "No such command {name!r}.",
+    "No such option {name!r}.",
+    "Option {name!r} does not take a value.",
+    "Options",
+    "Show this message and exit.",
+    "Show the version and exit.",
+    "Try '{command} {option}' for help.",
+    "Usage:",
+    "default: {default}",
+    "{name} {filename!r} does not exist.",
+    "{name} {filename!r} is a directory.",
+    "{value!r} is not a valid {number_type}.",
+)
 EMPTY = tuple(  # lines of the head that say nothing, or another thing each time
     f'"{name}'.encode()
     for name in ("Project", "Report", "POT", "PO-", "Last", "Language-Team", "Generated")
@@ -44,6 +69,8 @@ def extracted() -> dict[str, Catalog]:
     found = extract_from_dir(str(LIBRARY), METHODS, keywords=KEYWORDS)
     for file, _, message, _, _ in found:
         rooms[room_of(file)].add(message, locations=[(file, 1)])
+    for message in CLICK:
+        rooms["messages"].add(message, locations=[("click", 1)])
     for message in helped(command_line):
         rooms["cli"].add(message, locations=[("cli/--help", 1)])
     return rooms

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gettext
 import inspect
 import io
+import os
 import signal
 import sys
 from typing import Any
@@ -13,21 +16,63 @@ import click
 from ..doors import outside, terminal
 from ..errors import PgreplError
 from ..words import language
-from ..words.text import t
+from ..words.text import CATALOGUES, t
 
 EPILOG = (
     "Exit codes: 0 done; 1 a step or check failed; 2 bad parameters or usage; "
     "3 the environment lacks something; 130 interrupted (running again goes on)."
 )
 INTERRUPTED = 130
+CLICK = "messages"  # the catalogue with what click says itself
 LANGUAGE = "pgrepl.language"  # among what a command and those above it share: that of --lang
 
 
+def speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
+    """Speak this language from here on."""
+    if not name:
+        return
+    if not (found := language.known(name)):
+        raise click.BadParameter(t("en or pt"), context, option)
+    language.ask_for(found)
+    _let_click_speak()
+    context.meta[LANGUAGE] = found
+
+
+def _let_click_speak() -> None:
+    """What click itself says comes from gettext, which goes by a variable."""
+    gettext.bindtextdomain(CLICK, CATALOGUES)
+    os.environ["LANGUAGE"] = language.spoken()
+
+
+class SpokenOption(click.Option):
+    """An option whose help is in the language that is spoken."""
+
+    _help: str | None = None
+
+    @property
+    def help(self) -> str | None:
+        """What it is for."""
+        return _said(self._help)
+
+    @help.setter
+    def help(self, text: str | None) -> None:
+        self._help = text
+
+
+option = functools.partial(click.option, cls=SpokenOption)
+
+
 class Spoken(click.Command):
-    """A command whose help is in the language that is spoken."""
+    """A command whose help is in the language that is spoken, and that takes `--lang`."""
 
     _help: str | None = None
     _epilog: str | None = None
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if not any("--lang" in known.opts for known in self.params):
+            words: dict[str, Any] = {"callback": speak, "expose_value": False, "is_eager": True}
+            self.params.append(SpokenOption(["--lang"], hidden=True, **words))
 
     @property
     def help(self) -> str | None:
@@ -62,6 +107,7 @@ class Guarded(Spoken, click.Group):
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         """Before anything is said, the environment's language; `--lang` comes as an option."""
         language.follow_environment()
+        _let_click_speak()
         return super().make_context(*given, **more)
 
     def invoke(self, context: click.Context) -> Any:
@@ -71,7 +117,7 @@ class Guarded(Spoken, click.Group):
             terminal.tell(f"pgrepl: {error}")
             sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.exit_code)
         except KeyboardInterrupt:
-            terminal.tell("pgrepl: interrupted; run again to go on")
+            terminal.tell(t("pgrepl: interrupted; run again to go on"))
             sys.exit(INTERRUPTED)
         except Exception as error:
             if (told := outside.told(error)) is None:
@@ -84,19 +130,9 @@ class Guarded(Spoken, click.Group):
             exec("")
 
 
-def speak(context: click.Context, option: click.Parameter, name: str | None) -> None:
-    """Speak this language from here on."""
-    if not name:
-        return
-    if not (found := language.known(name)):
-        raise click.BadParameter("en or pt", context, option)
-    language.ask_for(found)
-    context.meta[LANGUAGE] = found
-
-
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="pgrepl")
-@click.option(
+@option(
     "--lang",
     callback=speak,
     expose_value=False,

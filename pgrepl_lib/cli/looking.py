@@ -10,7 +10,9 @@ import click
 
 from ..doors import terminal
 from ..errors import first_line
-from .group import EPILOG, main
+from ..words import outcomes
+from ..words.text import joined, t
+from .group import EPILOG, main, option
 from .options import JSON, QUIET, Given, existing_cluster, parameters
 from .output import give, print_status
 
@@ -18,8 +20,8 @@ from .output import give, print_status
 @main.command(epilog=EPILOG)
 @parameters
 @JSON
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option(
+@option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@option(
     "--interval", default=2.0, show_default=True, help="Seconds between two looks, with --watch."
 )
 def status(
@@ -39,7 +41,7 @@ def status(
             return
         if watch:
             click.clear()
-            terminal.tell(f"every {interval:g} s; Ctrl-C ends it")
+            terminal.tell(t("every {seconds:g} s; Ctrl-C ends it", seconds=interval))
         print_status(seen)
 
     if not watch:
@@ -53,7 +55,7 @@ def status(
 @parameters
 @JSON
 @QUIET
-@click.option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
+@option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
 def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     """Make the checks of chapter 03, look whether commits wait for whom they shall, and say what is
     not as the last run recorded it. Changes nothing in the databases, costs under 100 KB of WAL."""
@@ -70,9 +72,13 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
     failed = counts["failed"]
     for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
-        terminal.tell(f"notice: {notice}")
+        terminal.tell(t("notice: {text}", text=notice))
     if as_json or failed or not quiet:
-        told = [f"{n} {verdict}" for verdict, n in counts.items() if n or verdict != "not tried"]
+        told = [
+            joined(" ", [str(count), outcomes.said(verdict)])
+            for verdict, count in counts.items()
+            if count or verdict != "not tried"
+        ]
         give(as_json, [r.plain() for r in results], ", ".join(told))
     sys.exit(1 if failed else 0)
 
@@ -81,25 +87,25 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     epilog=EPILOG + " A monitoring plug-in's own: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
 @parameters
-@click.option(
+@option(
     "--warning-bytes",
     default=16 * 1024**2,
     show_default=True,
     help="Lag in bytes that is worth a warning.",
 )
-@click.option(
+@option(
     "--critical-bytes",
     default=256 * 1024**2,
     show_default=True,
     help="Lag in bytes that is critical.",
 )
-@click.option(
+@option(
     "--warning-seconds",
     default=10.0,
     show_default=True,
     help="Lag in seconds that is worth a warning.",
 )
-@click.option(
+@option(
     "--critical-seconds", default=60.0, show_default=True, help="Lag in seconds that is critical."
 )
 @JSON

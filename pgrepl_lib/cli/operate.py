@@ -10,7 +10,8 @@ import click
 
 from ..doors import terminal
 from ..errors import ParameterError, PgreplError
-from .group import EPILOG, main
+from ..words.text import joined, mark, t
+from .group import EPILOG, main, option
 from .options import JSON, YES, Given, existing_cluster, parameters
 from .output import give, give_change
 from .question import agreed_on
@@ -18,10 +19,17 @@ from .question import agreed_on
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
-CANCEL = click.option(
-    "--cancel", is_flag=True, help="Take back one that has not promoted anybody yet."
+CANCEL = option("--cancel", is_flag=True, help="Take back one that has not promoted anybody yet.")
+CHANGES = mark(
+    "switchover: the primary changes from {old} to {new}; nothing is lost; "
+    "writes wait until it is done"
 )
-PLAN = click.option("--plan", is_flag=True, help="Print the steps and change nothing.")
+TAKEN_BACK = mark("the {kind} from {old} to {new} is taken back")
+WEAKER = mark(
+    "commits wait for {wanted}, no longer for {before}; "
+    "a failover may then lose rows that were confirmed"
+)
+PLAN = option("--plan", is_flag=True, help="Print the steps and change nothing.")
 
 
 @main.command(epilog=EPILOG)
@@ -35,13 +43,14 @@ def psql(given: Given, instance: str, arguments: tuple[str, ...]) -> None:
     cluster = existing_cluster(given)
     if instance not in cluster.engine.ports:
         raise ParameterError(
-            f"No instance {instance!r}.",
+            t("No instance {name!r}.", name=instance),
             looked_at=[", ".join(cluster.engine.ports)],
-            remedy=cluster.addressed("name one of these: `pgrepl psql primary`"),
+            remedy=cluster.addressed(t("name one of these: `pgrepl psql primary`")),
         )
     if not cluster.engine.running(instance):
-        remedy = cluster.addressed("`pgrepl run` starts it")
-        cause = f"{instance} is not running: {cluster.engine.life(instance)}."
+        remedy = cluster.addressed(t("`pgrepl run` starts it"))
+        life = t(cluster.engine.life(instance))
+        cause = t("{name} is not running: {state}.", name=instance, state=life)
         raise PgreplError(cause, remedy=remedy)
     person = sys.stdin.isatty() and sys.stdout.isatty()
     replace_process(
@@ -60,27 +69,28 @@ def down(given: Given, yes: bool, as_json: bool) -> None:
     cluster = existing_cluster(given, must_exist=False)
     name = cluster.params.project
     there, others = cluster.existing(), cluster.engine.strangers(temporaries=True)
-    kept = [f"not this project's, and left as it is: {other}" for other in others]
+    kept = [t("not this project's, and left as it is: {other}", other=other) for other in others]
     if not there and not cluster.folder.joinpath(state.FILE).exists():
         for line in kept:
             terminal.tell(line)
-        give(as_json, {"project": name, "removed": []}, f"nothing of project {name} exists")
+        give(
+            as_json,
+            {"project": name, "removed": []},
+            t("nothing of project {name} exists", name=name),
+        )
         return
-    if not agreed_on(
-        cluster, yes, *there, *kept, "all of it is removed, but for the runs' evidence"
-    ):
+    goes = t("all of it is removed, but for the runs' evidence")
+    if not agreed_on(cluster, yes, *there, *kept, goes):
         remedy = cluster.addressed("`pgrepl down --yes`")
-        raise ParameterError("Nothing was removed: no confirmation.", remedy=remedy)
+        raise ParameterError(t("Nothing was removed: no confirmation."), remedy=remedy)
     cluster.remove(confirm=True)
-    give(as_json, {"project": name, "removed": there}, f"project {name} is removed")
+    give(as_json, {"project": name, "removed": there}, t("project {name} is removed", name=name))
 
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option(
-    "--to", default="", help="The replica that becomes the primary. [default: the only one]"
-)
-@click.option(
+@option("--to", default="", help="The replica that becomes the primary. [default: the only one]")
+@option(
     "--max-lag",
     default=16 * 1024**2,
     show_default=True,
@@ -106,11 +116,10 @@ def switchover(given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> N
         _give_plan(as_json, change.plan(), change.losses())
         return
     change.require()
-    way = f"from {change.old.name} to {change.new.name}"
-    lost = "nothing is lost; writes wait until it is done"
-    agreed_on(cluster, yes, f"switchover: the primary changes {way}; {lost}", *change.losses())
+    told = t(CHANGES, old=change.old.name, new=change.new.name)
+    agreed_on(cluster, yes, told, *change.losses())
     change.run()
-    give_change(cluster, as_json, f"{cluster.primary.name} is the primary", left_behind=change.left)
+    give_change(cluster, as_json, _who_is_primary(cluster), left_behind=change.left)
 
 
 def _ended_otherwise(
@@ -130,8 +139,8 @@ def _finished(cluster: Cluster, to: str, as_json: bool) -> bool:
 
     if not finished.changed_roles(cluster, to):
         return False
-    show.notice("nothing was left to do")
-    give_change(cluster, as_json, f"{cluster.primary.name} is the primary", left_behind={})
+    show.notice(t("nothing was left to do"))
+    give_change(cluster, as_json, _who_is_primary(cluster), left_behind={})
     return True
 
 
@@ -140,20 +149,24 @@ def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
     from ..operations.rolechange import RoleChange
 
     change = RoleChange.under_way(cluster, kind)
-    way = f"from {change.old.name} to {change.new.name}"
-    agreed_on(cluster, yes, f"the {kind} {way} is taken back")
+    told = t(TAKEN_BACK, kind=kind, old=change.old.name, new=change.new.name)
+    agreed_on(cluster, yes, told)
     change.cancel()
-    give_change(cluster, as_json, f"{cluster.primary.name} is the primary")
+    give_change(cluster, as_json, _who_is_primary(cluster))
+
+
+def _who_is_primary(cluster: Cluster) -> str:
+    return t("{name} is the primary", name=cluster.primary.name)
 
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option(
+@option(
     "--to",
     default="",
     help="The replica that becomes the primary. [default: the most advanced one]",
 )
-@click.option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
+@option("--force", is_flag=True, help="Also while the primary answers: it is killed.")
 @PLAN
 @CANCEL
 @YES
@@ -161,12 +174,13 @@ def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
 def failover(given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> None:
     """Replace a lost primary by the most advanced replica; the lost one is fenced first."""
     from ..doors import show
+    from ..notebook import tables
     from ..operations.failover import Failover
 
     cluster = existing_cluster(given)
     if _ended_otherwise(cluster, Failover.kind, to, yes, as_json, cancel=how["cancel"]):
         return
-    with show.progress("How far the replicas are"):
+    with show.progress(t("How far the replicas are")):
         change = Failover(cluster, to, how["force"])
     if how["plan"]:
         _give_plan(as_json, change.plan(), change.losses())
@@ -174,20 +188,20 @@ def failover(given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> No
     change.require()
     choice = change.choice()
     if len(choice):
-        terminal.tell(choice.to_string(index=False))
+        terminal.tell(tables.table(choice).to_string(index=False))
     agreed_on(cluster, yes, change.told(), *change.losses())
     change.run()
-    back = cluster.addressed(f"bring the old one back: `pgrepl rejoin {change.old.name}`")
-    text = f"{cluster.primary.name} is the primary; {back}"
+    back = t("bring the old one back: `pgrepl rejoin {name}`", name=change.old.name)
+    text = joined("; ", [_who_is_primary(cluster), cluster.addressed(back)])
     give_change(cluster, as_json, text, choice=choice.to_dict("records"), left_behind=change.left)
 
 
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
-@click.option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
-@click.option("--keep-data", is_flag=True, help="Keep its data folder in a file, not rows.")
-@click.option("--discard", is_flag=True, help="Also what cannot be kept.")
+@option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
+@option("--keep-data", is_flag=True, help="Keep its data folder in a file, not rows.")
+@option("--discard", is_flag=True, help="Also what cannot be kept.")
 @YES
 @JSON
 def rejoin(
@@ -236,12 +250,10 @@ def sync(
     synchronous.require_method(cluster, wanted)
     before = cluster.topology.synchronous
     if waited_for(wanted) < waited_for(before):
-        then = f"commits wait for {wanted or 'no replica'}, no longer for {before}"
-        agreed_on(cluster, yes, f"{then}; a failover may then lose rows that were confirmed")
+        agreed_on(cluster, yes, t(WEAKER, wanted=wanted or t("no replica"), before=before))
     synchronous.set_synchronous(cluster, wanted)
-    give_change(
-        cluster, as_json, f"commits wait for: {cluster.topology.synchronous or 'no replica'}"
-    )
+    now = cluster.topology.synchronous or t("no replica")
+    give_change(cluster, as_json, t("commits wait for: {method}", method=now))
 
 
 def _give_plan(
@@ -255,5 +267,5 @@ def _give_plan(
         lines += [f"   $ {command}" for command in commands]
         lines += [f"   {line}" for line in diff.splitlines()]
     give(as_json, plan, "\n".join(lines))
-    for line in (*losses, "nothing was changed"):
+    for line in (*losses, t("nothing was changed")):
         terminal.tell(line)

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from ..params import Params, from_environment, variable
+from .group import option
 
 Given = dict[str, Any]  # parameters by their names, as they were typed
-GIVEN = click.option(
+GIVEN = option(
     "-p",
     "--parameter",
     "given",
@@ -51,9 +52,7 @@ def _option(name: str, *, hidden: bool) -> Callable[[Any], Any]:
     default = str(field.default)
     if name == "workdir" or not field.default:  # the description says what an empty one means
         default = ""
-    return click.option(
-        words, name, help=field.description, show_default=default or False, hidden=hidden
-    )
+    return option(words, name, help=field.description, show_default=default or False, hidden=hidden)
 
 
 # Of a command that makes a cluster what it is to be, and of one that finds it.
@@ -63,12 +62,12 @@ parameters = parameters_as_options(
 )
 
 
-JSON = click.option(
+JSON = option(
     "--json", "as_json", is_flag=True, help="The result as one JSON document on standard output."
 )
 FILE = click.Path(path_type=Path)
-YES = click.option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
-QUIET = click.option(
+YES = option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
+QUIET = option(
     "--quiet",
     "-q",
     is_flag=True,

@@ -10,7 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from ..doors import terminal
+from ..words import outcomes
 from ..words.legible import legible
+from ..words.text import joined, mark, t
+
+WHERE = mark("project {project}, engine {engine}, folder {folder}")
+COUNTED = mark(
+    "{status}: {changed} steps changed, {unchanged} unchanged; "
+    "{passed} checks passed, {failed} failed"
+)
+HEADS = (  # of tables; the others are PostgreSQL's own words, or stand in other rooms
+    mark("name"),
+    mark("role"),
+    mark("host"),
+    mark("port"),
+    mark("user"),
+    mark("version"),
+    mark("state"),
+    mark("lag_bytes"),
+    mark("lag_seconds"),
+    mark("upstream"),
+    mark("run"),
+    mark("status"),
+    mark("changed"),
+    mark("passed"),
+    mark("failed"),
+    mark("not_tried"),
+    mark("chapters"),
+    mark("folder"),
+    mark("project"),
+    mark("engine"),
+    mark("primary"),
+    mark("replicas"),
+)
 
 
 def give(as_json: bool, result: Any, text: str, *, styled: bool = False) -> None:
@@ -30,13 +62,8 @@ def give_change(cluster: Any, as_json: bool, text: str, **more: Any) -> None:
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Rows with the same keys, as columns; whatever a value holds, it stays in its row."""
-    table = [
-        list(rows[0]),
-        *(
-            ["" if v is None else legible(str(v)).replace("\n", "␊") for v in r.values()]
-            for r in rows
-        ),
-    ]
+    table: list[list[str]] = [[t(head) for head in rows[0]]]
+    table += [[_cell(name, value) for name, value in row.items()] for row in rows]
     widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
     terminal.give(
         "\n".join(
@@ -47,15 +74,15 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_status(seen: dict[str, Any]) -> None:
     """The document of `status.status`, for people."""
-    where = f"project {seen['project']}, engine {seen['engine']}, folder {seen['folder']}"
-    terminal.give(where)
+    names = ("project", "engine", "folder")
+    terminal.give(t(WHERE, **{name: seen[name] for name in names}))
     if seen["operation"]:
         terminal.give(seen["operation"]["told"])
     if seen["outdated"]:
         terminal.give(seen["outdated"])
     for table in (seen["instances"], seen["replication"]):
         terminal.give()
-        print_table(table) if table else terminal.give("(no replica is connected)")
+        print_table(table) if table else terminal.give(t("(no replica is connected)"))
 
 
 @contextlib.contextmanager
@@ -80,13 +107,16 @@ def show_run(folder: Path | None, as_json: bool, error: BaseException | None = N
     """
     from ..evidence.report import FILE as REPORT
 
-    told: dict[str, Any] = {"error": str(error) or "interrupted"} if error else {}
+    told: dict[str, Any] = {}
+    if error:
+        told["error"] = str(error) or t("interrupted")
     if folder is None or not folder.exists():
         if as_json:
             give(True, {"run": None, "status": "not begun", **told}, "")
         return
     summary, report = _summary(folder), folder / REPORT
-    text = f"{_counted(summary)}\nevidence: {folder}\nreport: {report}"
+    parts = [t("evidence: {folder}", folder=folder), t("report: {file}", file=report)]
+    text = "\n".join([_counted(summary), *parts])
     if error and not as_json:
         terminal.tell(text)
         return
@@ -106,10 +136,24 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def _counted(summary: dict[str, Any]) -> str:
     steps, checks = summary["steps"], summary["checks"]
-    text = (
-        f"{summary['status']}: {steps['changed']} steps changed, {steps['unchanged']} unchanged; "
-        f"{checks['passed']} checks passed, {checks['failed']} failed"
+    text = t(
+        COUNTED,
+        status=outcomes.said(summary["status"]),
+        changed=steps["changed"],
+        unchanged=steps["unchanged"],
+        passed=checks["passed"],
+        failed=checks["failed"],
     )
     if untried := checks.get("not_tried"):
-        text += f", {untried} not tried"
+        return joined(", ", [text, t("{count} not tried", count=untried)])
     return text
+
+
+def _cell(column: str, value: object) -> str:
+    """In its row, whatever it holds."""
+    if value is None:
+        return ""
+    said = str(value)
+    if column in ("role", "state", "status"):
+        said = t(said)
+    return legible(said).replace("\n", "␊")

@@ -16,9 +16,10 @@ from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError
 from ..params import Params, default_workdir
 from ..words.commands import addressed
+from ..words.text import joined, mark, t
 
 SECONDS = 5  # for all engines together; one that hangs is no reason to wait
-NO_ANSWER = f"unknown: no answer within {SECONDS} s"
+NO_ANSWER = mark("unknown: no answer within 5 s")
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Project:
     engine: str = ""
     primary: str = ""
     replicas: str = ""
-    state: str = NO_ANSWER
+    state: str = ""
 
 
 def known(workdir: Path) -> list[Project]:
@@ -39,6 +40,8 @@ def known(workdir: Path) -> list[Project]:
     deadline = time.monotonic() + SECONDS
     for _, thread in looks:
         thread.join(max(0.0, deadline - time.monotonic()))
+    for project, _ in looks:
+        project.state = project.state or t(NO_ANSWER)
     return [project for project, _ in looks]
 
 
@@ -49,12 +52,14 @@ def missing(params: Params) -> ParameterError:
     names = [folder.name for folder in there if folder.parent == params.workdir]
     similar = get_close_matches(params.project, names, n=1)
     found = same or [params.workdir / name for name in similar]
-    meant = [addressed("`pgrepl status`", _params_of(folder)) for folder in found]
-    make = addressed("to make it, `pgrepl run`; `pgrepl projects` lists what there is", params)
+    this = t("if this one is meant: `pgrepl status`")
+    meant = [addressed(this, _params_of(folder)) for folder in found]
+    held = ", ".join(names) or t("no project")
+    make = addressed(t("to make it, `pgrepl run`; `pgrepl projects` lists what there is"), params)
     return ParameterError(
-        f"There is no project {params.project} in {params.workdir}.",
-        looked_at=[f"{params.workdir} holds: {', '.join(names) or 'no project'}"],
-        remedy="; ".join([f"if this one is meant: {command}" for command in meant] + [make]),
+        t("There is no project {name} in {folder}.", name=params.project, folder=params.workdir),
+        looked_at=[t("{folder} holds: {names}", folder=params.workdir, names=held)],
+        remedy=joined("; ", [*meant, make]),
     )
 
 
@@ -84,11 +89,11 @@ def _look(project: Project, folder: Path) -> None:
         project.replicas = ", ".join(topology.replicas)
         project.state = _running(_engine(made, folder), topology)
     except ParameterError as error:
-        project.state = f"damaged: {error.cause}"
+        project.state = t("damaged: {cause}", cause=error.cause)
     except EnvironmentLacking as error:
-        project.state = f"unknown: {error.cause}"
+        project.state = t("unknown: {cause}", cause=error.cause)
     except (OSError, LookupError) as error:
-        project.state = f"unknown: {error}"
+        project.state = t("unknown: {cause}", cause=error)
 
 
 def _engine(made: Mapping[str, Any], folder: Path) -> Engine:
@@ -107,7 +112,7 @@ def _engine(made: Mapping[str, Any], folder: Path) -> Engine:
 def _running(engine: Engine, topology: Topology) -> str:
     running = [name for name in topology.names if engine.running(name)]
     if not running:
-        return "stopped"
+        return t("stopped")
     if len(running) < len(topology.names):
-        return f"running: {', '.join(running)}"
-    return "running"
+        return t("running: {names}", names=", ".join(running))
+    return t("running")

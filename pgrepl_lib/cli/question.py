@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..doors import terminal
 from ..errors import ParameterError
+from ..words.text import mark, t
+from .output import WHERE
 
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
-PROMPT = "Go on? [y/N]: "
+PROMPT = mark("Go on? [y/N]: ")
 AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
 
 
@@ -27,14 +29,14 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return yes
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
-    terminal.tell(PROMPT, end="")
+    terminal.tell(t(PROMPT), end="")
     if sys.stdin.readline().strip().lower() not in AGREED:
-        cause = "Nothing was changed: it was not confirmed."
-        raise ParameterError(cause, remedy="answer y, or say --yes")
+        cause = t("Nothing was changed: it was not confirmed.")
+        raise ParameterError(cause, remedy=t("answer y, or say --yes"))
     return True
 
 
 def agreed_on(cluster: Cluster, yes: bool, *told: str) -> bool:
     """As `agreed`; the project comes first, since another one may have been meant."""
-    where = f"folder {cluster.folder}, engine {cluster.engine.name}"
-    return agreed([f"project {cluster.params.project}, {where}", *told], yes=yes)
+    names = {"project": cluster.params.project, "engine": cluster.engine.name}
+    return agreed([t(WHERE, folder=cluster.folder, **names), *told], yes=yes)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
-from .group import EPILOG, main
+from ..words.text import mark, t
+from .group import EPILOG, main, option
 from .options import JSON, YES, Given, existing_cluster, parameters
 from .output import give_change
 from .question import agreed_on
 
-OLD_DATA_STAY = "the data that it has now stay until that is complete, then they are removed"
+NEW_COPY = mark(
+    "{name} becomes a new copy of {source}; the data that it has now stay until that is complete, "
+    "then they are removed"
+)
 
 
 @main.group()
@@ -19,9 +23,7 @@ def replica() -> None:
 
 @replica.command(epilog=EPILOG)
 @parameters
-@click.option(
-    "--upstream", default="", help="Follow this replica instead of the primary (cascading)."
-)
+@option("--upstream", default="", help="Follow this replica instead of the primary (cascading).")
 @JSON
 def add(given: Given, upstream: str, as_json: bool) -> None:
     """Prepare one more replica; one whose preparation was interrupted is finished first."""
@@ -36,7 +38,7 @@ def add(given: Given, upstream: str, as_json: bool) -> None:
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
-@click.option(
+@option(
     "--yes",
     is_flag=True,
     help="Also the last replica, or a former primary with rows that nobody else has.",
@@ -53,13 +55,13 @@ def remove(given: Given, name: str, yes: bool, as_json: bool) -> None:
         replicas.require_removable(cluster, name, confirm=True)
         told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
         replicas.remove(cluster, name, confirm=agreed_on(cluster, yes, *told))
-    give_change(cluster, as_json, f"{name} is removed", name=name)
+    give_change(cluster, as_json, t("{name} is removed", name=name), name=name)
 
 
 @replica.command(epilog=EPILOG)
 @parameters
 @click.argument("name")
-@click.option("--discard", is_flag=True, help="Also what nobody else has.")
+@option("--discard", is_flag=True, help="Also what nobody else has.")
 @YES
 @JSON
 def rebuild(
@@ -75,14 +77,10 @@ def rebuild(
     cluster = existing_cluster(given)
     replicas.require_rebuildable(cluster, name, discard)
     source = cluster.instance(name).upstream.name
-    agreed_on(cluster, yes, f"{name} becomes a new copy of {source}; {OLD_DATA_STAY}")
+    agreed_on(cluster, yes, t(NEW_COPY, name=name, source=source))
     replicas.rebuild(cluster, name, discard=discard)
-    give_change(
-        cluster,
-        as_json,
-        f"{name} is a new copy of {cluster.instance(name).upstream.name}",
-        name=name,
-    )
+    text = t("{name} is a new copy of {source}", name=name, source=source)
+    give_change(cluster, as_json, text, name=name)
 
 
 @replica.command(epilog=EPILOG)
@@ -96,4 +94,6 @@ def follow(given: Given, name: str, upstream: str, as_json: bool) -> None:
 
     cluster = existing_cluster(given)
     replicas.follow(cluster, name, upstream)
-    give_change(cluster, as_json, f"{name} follows {upstream}", name=name)
+    give_change(
+        cluster, as_json, t("{name} follows {upstream}", name=name, upstream=upstream), name=name
+    )

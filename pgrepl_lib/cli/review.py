@@ -11,9 +11,9 @@ import click
 
 from ..doors import terminal
 from ..params import Params
-from ..words import language, outcomes
+from ..words import language
 from ..words.text import mark, t
-from .group import EPILOG, LANGUAGE, main, speak
+from .group import EPILOG, LANGUAGE, main, option, speak
 from .options import FILE, JSON, Given, parameters, parameters_as_options, values
 from .output import give, print_table
 
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from ..journal.runs import Run
 
 SHOWN_RUNS = 100
-HEADS = {  # of the runs' table
-    "run": mark("run"),
-    "status": mark("status"),
-    "changed": mark("changed"),
-    "passed": mark("passed"),
-    "failed": mark("failed"),
-    "not_tried": mark("not_tried"),
-    "chapters": mark("chapters"),
-    "folder": mark("folder"),
-}
+UNUSABLE = mark("pgrepl: run {run}: {count} lines of its journal are no records")
 
 
 @main.command(epilog=EPILOG)
@@ -51,7 +42,7 @@ def projects(given: Given, as_json: bool) -> None:
 
 @main.command(epilog=EPILOG)
 @parameters
-@click.option("--all", "every", is_flag=True, help=f"Also those before the last {SHOWN_RUNS}.")
+@option("--all", "every", is_flag=True, help="Also those before the last 100.")
 @JSON
 def runs(given: Given, every: bool, as_json: bool) -> None:
     """List a project's last runs, with how each ended; a killed one never says completed.
@@ -66,20 +57,14 @@ def runs(given: Given, every: bool, as_json: bool) -> None:
         older = max(0, len(found) - SHOWN_RUNS)
     found = found[older:]
     if older:
-        hidden = t("{count} older runs are not shown: --all", count=older)
-        terminal.tell(f"pgrepl: {hidden}")
+        terminal.tell(t("pgrepl: {count} older runs are not shown: --all", count=older))
     rows = [_row(r) for r in found]
     for run in (r for r in found if r.unusable):
-        odd = t(
-            "run {run}: {count} lines of its journal are no records",
-            run=run.name,
-            count=run.unusable,
-        )
-        terminal.tell(f"pgrepl: {odd}")
+        terminal.tell(t(UNUSABLE, run=run.name, count=run.unusable))
     if as_json:
         terminal.give(json.dumps(rows, indent=2))
     elif rows:
-        print_table([_said(row) for row in rows])
+        print_table(rows)
     else:
         terminal.give(t("there is no run yet"))
 
@@ -100,21 +85,15 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-def _said(row: dict[str, Any]) -> dict[str, Any]:
-    """The same for people."""
-    row["status"] = outcomes.said(row["status"])
-    return {t(HEADS[name]): value for name, value in row.items()}
-
-
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("run", default="")
-@click.option(
+@option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file. [default: the run's report.html]",
 )
-@click.option(
+@option(
     "--lang",
     callback=speak,
     expose_value=False,
@@ -143,7 +122,7 @@ def report(
 
 
 @main.command(epilog=EPILOG)
-@click.option(
+@option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file instead of standard output.",
@@ -163,7 +142,7 @@ def guide(output: Path | None) -> None:
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("run", default="")
-@click.option("--key", type=FILE, help="The signer's public key (PEM). [default: your own]")
+@option("--key", type=FILE, help="The signer's public key (PEM). [default: your own]")
 @JSON
 def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
     """Check the signature, the journal and every file of RUN, a run's name or folder (else the last
@@ -185,7 +164,7 @@ def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
 @parameters
 @click.argument("old")
 @click.argument("new")
-@click.option(
+@option(
     "--exit-code",
     is_flag=True,
     help="Exit with 1 where they differ, as `git diff --exit-code` does.",

@@ -16,7 +16,8 @@ from ..errors import ParameterError
 from ..params import Params
 from ..words.commands import addressed
 from ..words.legible import legible
-from .group import EPILOG, main
+from ..words.text import mark, t
+from .group import EPILOG, main, option
 from .options import FILE, JSON, QUIET, Given, all_parameters, values, with_made
 from .output import give, held_back, show_run
 
@@ -25,34 +26,37 @@ if TYPE_CHECKING:
     from ..runner.task import Task
 
 SIGNS = {
-    "would change": ("+", "green"),
-    "unchanged": (" ", ""),
-    "would be made": ("?", ""),
-    "would stop the run": ("!", "red"),
+    mark("would change"): ("+", "green"),
+    mark("unchanged"): (" ", ""),
+    mark("would be made"): ("?", ""),
+    mark("would stop the run"): ("!", "red"),
 }
+NO_PLAN = mark("There is no plan of {chapters}: what they do depends on what they do before.")
+PLANS = mark(
+    "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` say what those would do"
+)
+STEPS = mark("{changed} steps would change, {unchanged} unchanged")
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @main.command(epilog=EPILOG)
 @all_parameters
-@click.option("--from", "first", default="", help="First chapter, by number or name. [default: 00]")
-@click.option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
-@click.option(
+@option("--from", "first", default="", help="First chapter, by number or name. [default: 00]")
+@option("--to", "last", default="", help="Last chapter, by number or name. [default: 03]")
+@option(
     "--resume",
     is_flag=True,
     help="The last run once more, with its chapters and parameters, unless it completed.",
 )
-@click.option(
+@option(
     "--key",
     type=FILE,
     help="Sign with this Ed25519 key (PEM), or PGREPL_SIGNING_KEY. [default: your own]",
 )
-@click.option(
+@option(
     "--ask", is_flag=True, help="Ask on the terminal before each step that would change something."
 )
-@click.option(
-    "--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing."
-)
+@option("--plan", is_flag=True, help="As pgrepl plan: say what would change, and touch nothing.")
 @JSON
 @QUIET
 def run(
@@ -93,7 +97,7 @@ def _task(given: Given, first: str, last: str, resume: bool) -> Task:
 
 def _nothing_to_resume(task: Task, as_json: bool, quiet: bool) -> None:
     if not quiet:
-        terminal.tell(f"pgrepl: nothing to resume: run {task.resumes} completed")
+        terminal.tell(t("pgrepl: nothing to resume: run {run} completed", run=task.resumes))
     if as_json:
         give(True, {"run": task.resumes, "status": "completed", "resumed": False}, "")
 
@@ -129,10 +133,8 @@ def _execute(task: Task, folders: list[Path], quiet: bool, *, ask: bool, key: Pa
 
 @main.command(epilog=EPILOG)
 @all_parameters
-@click.option(
-    "--from", "first", default="00", help="First chapter, by number or name. [default: 00]"
-)
-@click.option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
+@option("--from", "first", default="00", help="First chapter, by number or name. [default: 00]")
+@option("--to", "last", default="03", help="Last chapter, by number or name. [default: 03]")
 @JSON
 def plan(
     given: Given,
@@ -157,14 +159,8 @@ def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) 
     from ..runner.plan import plan as look_ahead
 
     if beyond := [c for c in chapters if c not in SET_UP]:
-        remedy = (
-            "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` "
-            "say what those would do"
-        )
-        cause = (
-            f"There is no plan of {', '.join(beyond)}: what they do depends on what they do before."
-        )
-        raise ParameterError(cause, remedy=addressed(remedy, Params.parse(given)))
+        cause = t(NO_PLAN, chapters=", ".join(beyond))
+        raise ParameterError(cause, remedy=addressed(t(PLANS), Params.parse(given)))
     found = look_ahead(given, chapters)
     give(as_json, [vars(p) for p in found], _text(found), styled=True)
 
@@ -176,7 +172,8 @@ def _text(found: Sequence[Planned]) -> str:
         if not number or each.chapter != found[number - 1].chapter:
             lines.append(click.style(each.chapter, bold=True))
         sign, colour = SIGNS[each.outcome]
-        title = legible(f"  {sign} {each.outcome:<13}  {each.title}")
+        outcome = t(each.outcome)
+        title = legible(f"  {sign} {outcome:<13}  {each.title}")
         lines.append(click.style(title, fg=colour or None))
         if each.outcome == "would change":
             lines += [
@@ -188,5 +185,5 @@ def _text(found: Sequence[Planned]) -> str:
             lines += ["      " + click.style(line, fg=COLOURS.get(line[:1])) for line in diff]
     steps = [p.outcome for p in found if p.kind == "step"]
     counts = (steps.count("would change"), steps.count("unchanged"))
-    lines.append("{} steps would change, {} unchanged".format(*counts))
+    lines.append(t(STEPS, changed=counts[0], unchanged=counts[1]))
     return "\n".join(lines)

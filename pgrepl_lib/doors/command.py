@@ -226,7 +226,11 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     That is to another server, project or repository. Also without our own parameters: Compose would
     prefer `PGREPL_IMAGE` there to the cluster's `.env`.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "COMPOSE_", "GIT_"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PG", "COMPOSE_", "GIT_", "LANGUAGE"))
+    }
     mark = {STARTED_BY: str(os.getpid()), "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C"}
     return {**kept, **mark, **(extra or {})}
 
