@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..doors.answer import Answer, Kind, ask_all
-from ..errors import StepFailed
+from ..errors import EnvironmentLacking, StepFailed
 from ..words.text import joined, mark, t
 
 REMEDY = mark(
@@ -20,7 +20,10 @@ def hanging(cluster: AnyCluster) -> list[str]:
     def told(instance: Server) -> str:
         if not cluster.engine.running(instance.name):
             return ""
-        seen = instance.look("select 1")
+        try:
+            seen = instance.look("select 1")
+        except EnvironmentLacking:  # no password to ask with
+            return ""
         hangs = isinstance(seen, Answer) and seen.kind is Kind.HUNG
         if not hangs:
             return ""

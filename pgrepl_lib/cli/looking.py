@@ -73,6 +73,8 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     failed = counts["failed"]
     for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
         terminal.tell(t("notice: {text}", text=notice))
+    if not failed and (way := cluster.underway()):
+        terminal.tell(t("notice: {text}", text=way))
     if as_json or failed or not quiet:
         told = [
             joined(" ", [str(count), outcomes.said(verdict)])

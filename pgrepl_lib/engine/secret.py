@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ..params import Params
 from ..words.commands import addressed
 from ..words.text import mark, t
 
+SUPERUSER = "postgres"
+LINE = re.compile(rf"^\*:\*:\*:{SUPERUSER}:(.+)$", re.MULTILINE)
 MISSING, EMPTY = mark("is missing"), mark("is empty")
 
 
@@ -30,6 +33,21 @@ class Found:
 def password(path: Path) -> str:
     """The password in a file, which from now on no output shows; raises as `content` does."""
     return register(content(path).strip())
+
+
+def superuser(folder: Path) -> str:
+    """The superuser's password; where its file is gone, as the client programs' file has it."""
+    path = folder / "secrets/superuser"
+    known = ""
+    if look(path).absent:
+        known = remembered(path.with_name("pgpass"))
+    return known or password(path)
+
+
+def remembered(pgpass: Path) -> str:
+    """The password that the client programs use; empty where their file does not say it."""
+    found = LINE.findall(look(pgpass).text)
+    return register("".join(found[:1]))
 
 
 def content(path: Path) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import psycopg
 from psycopg import sql
 
 from ..doors import db, files
-from ..doors.redact import register
 from ..engine import secret
 from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..postgres.sessions import OURS, UNLOGGED
 from ..words.commands import addressed
 from ..words.text import t
-
-NAME = "postgres"
-LINE = re.compile(rf"^\*:\*:\*:{NAME}:(.+)$", re.MULTILINE)
 
 
 def settle(engine: Engine, primary: str) -> None:
@@ -28,7 +21,7 @@ def settle(engine: Engine, primary: str) -> None:
     `StepFailed` where nobody could log in any more.
     """
     path = engine.params.folder / "secrets/superuser"
-    before = remembered(path.parent / "pgpass")
+    before = secret.remembered(path.parent / "pgpass")
     given = secret.look(path)
     if given.absent:
         if not before:
@@ -36,12 +29,6 @@ def settle(engine: Engine, primary: str) -> None:
         files.write_atomic(path, f"{before}\n", 0o600)
     elif secret.password(path) != before:
         _tell(engine, primary, before)
-
-
-def remembered(pgpass: Path) -> str:
-    """The password that the client programs use; empty where their file does not say it."""
-    found = LINE.findall(secret.look(pgpass).text)
-    return register("".join(found[:1]))
 
 
 def _tell(engine: Engine, primary: str, before: str) -> None:
@@ -62,8 +49,8 @@ def _tell(engine: Engine, primary: str, before: str) -> None:
         refusal = _refusal(old)
     if refusal:
         raise _not_told(engine, refusal)
-    verifier = db.scram_verifier(old, new.password, NAME)
-    change = sql.SQL("alter role {} password {}").format(sql.Identifier(NAME), verifier)
+    verifier = db.scram_verifier(old, new.password, secret.SUPERUSER)
+    change = sql.SQL("alter role {} password {}").format(sql.Identifier(secret.SUPERUSER), verifier)
     db.rows(old, change, settings={**OURS, **UNLOGGED})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .legible import in_a_line
 from .text import Text, joined, t
 
 Rows = Iterable[Mapping[str, Any]]  # each table's rows: database, table, rows
@@ -22,7 +23,8 @@ def not_compared(name: str) -> Text:
 
 def tables(kept: Rows) -> list[str]:
     """A line for each table."""
-    return [t("database {database}, table {table}: {rows} rows", **each) for each in kept]
+    names = [{key: in_a_line(str(value)) for key, value in each.items()} for each in kept]
+    return [t("database {database}, table {table}: {rows} rows", **each) for each in names]
 
 
 def to_be_thrown_away(name: str, kept: Rows, file: Path) -> list[str]:

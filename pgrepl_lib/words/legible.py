@@ -20,6 +20,11 @@ def legible(text: str) -> str:
     return UNFIT.sub(_sign, plain)
 
 
+def in_a_line(name: str) -> str:
+    """A name from anywhere, which may hold newlines and makes no line of its own."""
+    return legible(name).translate({ord("\t"): "␉", ord("\n"): "␊"})
+
+
 def _sign(found: re.Match[str]) -> str:
     """Unicode has pictures of the old control characters (U+2400 and up); the others are named."""
     code = ord(found[0])

@@ -18,8 +18,9 @@ import pytest
 
 from pgrepl_lib import Cluster
 from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.hanging import silent
 from pgrepl_lib.checks.status import status
-from pgrepl_lib.cluster import server
+from pgrepl_lib.cluster.changes import unanswered
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.answer import LOOK_SECONDS, SHOWN_SECONDS
 from pgrepl_lib.doors.wait import wait_until
@@ -694,7 +695,8 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(
     now.engine.start("replica-2").do(print)
     now.instance("replica-2").wait_ready()
     now.instance("replica-2").wait_streaming()
-    assert re.search(way, pgrepl("lag", of_cluster(cluster)).stdout)
+    lag, check = pgrepl_at_once(cluster, "lag", "check --quiet")
+    assert re.search(way, lag.stdout) and re.search(way, check.stdout + check.stderr)
     finished = pgrepl("switchover", of_cluster(cluster))
     assert finished.returncode == 0 and "replica is the primary" in finished.stdout, finished.stderr
     assert failed_checks(reopen(), *OPERATION) == {}
@@ -927,12 +929,14 @@ def test_a_password_file_that_cannot_be_read_is_told(
     path = cluster.folder / "secrets/superuser"
     before = path.read_bytes()
     path.unlink()
+    pgpass = path.with_name("pgpass").rename(path.with_name("kept"))  # which has it, too
     if content is not None:
         path.write_bytes(content)
     try:
         done = pgrepl(command, of_cluster(cluster))
     finally:
         path.write_bytes(before)
+        pgpass.rename(path.with_name("pgpass"))
     assert (
         done.returncode == 3 and f"secrets/superuser {wrong}; nothing was changed" in done.stderr
     ), done.stderr
@@ -950,13 +954,14 @@ def test_a_superusers_password_is_changed_by_its_file_and_made_again_from_pgpass
         assert reopen().make_secrets() == "changed"
         assert reopen().primary.answers()[0] and reopen().make_secrets() == "unchanged"
         path.unlink()
+        assert reopen().primary.answers()[0] and silent(reopen()) == []
         assert reopen().make_secrets() == "changed"
         assert path.read_text() == "another one\n" and reopen().primary.answers()[0]
         pgpass = path.with_name("pgpass").rename(path.with_name("kept"))
         path.write_text("a guess\n")
         with pytest.raises(StepFailed, match="no server could be told"):
             reopen().make_secrets()
-        monkeypatch.setattr(server, "REFUSED_SECONDS", 1)
+        monkeypatch.setattr(unanswered, "REFUSED_SECONDS", 1)
         with pytest.raises(StepFailed, match="refuses us") as caught:
             reopen().primary.wait_ready()
         assert "secrets/superuser" in caught.value.remedy

@@ -16,6 +16,7 @@ import psycopg
 from ...doors import db
 from ...doors.db import Address, BoundedConnection
 from ...errors import first_line
+from ...words.legible import in_a_line
 from ...words.text import Text, joined, t
 from .own_wal import Place, Written
 from .rowtext import line, shown
@@ -89,8 +90,8 @@ class _Table:
         """Something about it, for a person."""
         return t(
             "database {database}, table {table}: {what}",
-            database=self.database,
-            table=self.name,
+            database=in_a_line(self.database),
+            table=in_a_line(self.name),
             what=what,
         )
 
@@ -217,7 +218,7 @@ def _unseen(snapshot: str) -> str:
 
 
 def _in_database(name: str, what: str) -> Text:
-    return t("database {name}: {what}", name=name, what=what)
+    return t("database {name}: {what}", name=in_a_line(name), what=what)
 
 
 def _closed(base: dict[str, Any]) -> Text:
