@@ -10,6 +10,7 @@ import pytest
 from pgrepl_lib.operations.rejoin.own_rows import ranges
 from pgrepl_lib.operations.rejoin.rowtext import line, shown
 from pgrepl_lib.postgres.timelines import OPEN_END, fork, lineage
+from pgrepl_lib.words.kept import tables
 
 
 def test_blocks_that_are_near_are_read_at_once() -> None:
@@ -49,3 +50,8 @@ def test_where_two_histories_part() -> None:
     assert fork(lineage("", 1), lineage("", 1)) == OPEN_END
     with pytest.raises(ValueError, match="no common beginning"):
         fork(lineage("", 2), lineage("", 1))
+
+
+def test_a_name_with_a_newline_makes_no_line_of_its_own() -> None:
+    (told,) = tables([{"database": "a\nall is well", "table": "\x1b[2Jt\t", "rows": 7}])
+    assert told == "database a␊all is well, table t␉: 7 rows"
