@@ -224,10 +224,18 @@ def test_an_engine_that_is_not_there_is_named(values: Values) -> None:
     assert not (Path(values["workdir"]) / values["project"]).exists()
 
 
-def test_headless_use_does_not_import_jupyterlab() -> None:
-    program = """import sys, pgrepl_lib.runner.runner
-roots = {m.split(".")[0] for m, loaded in sys.modules.items() if loaded is not None}
-print(sorted(roots & {"jupyterlab", "jupyter_server", "notebook", "rfc3987_syntax"}))"""
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("runner.runner", "jupyterlab jupyter_server notebook rfc3987_syntax"),
+        ("cli.main", "psycopg pandas docker papermill tenacity"),  # each command waits for it
+        ("checks.status", "pandas docker papermill"),
+    ],
+)
+def test_nothing_is_imported_that_is_not_needed(module: str, unwanted: str) -> None:
+    program = f"""import sys, pgrepl_lib.{module}
+roots = {{m.split(".")[0] for m, loaded in sys.modules.items() if loaded is not None}}
+print(sorted(roots & set("{unwanted}".split())))"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 

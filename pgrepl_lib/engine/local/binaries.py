@@ -16,7 +16,6 @@ import re
 import shutil
 import stat
 import sys
-import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +129,8 @@ def _downloaded(major: int, folder: Path, tell: Callable[[str], None]) -> Path:
 
 
 def _unpack(archive: Path, target: Path) -> None:
+    import tarfile  # it takes longer to load than all else here, for once
+
     with tarfile.open(archive) as package:
         safely: Any = {}
         if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
