@@ -10,12 +10,13 @@ from typing import Any
 
 from ..words.language import in_notebook
 from ..words.legible import legible
-from ..words.text import t
+from ..words.text import mark, t
 from . import terminal
 from .command import silently
 from .wait import telling
 
 WIDTH = 92
+OUTCOMES = (mark("changed"), mark("unchanged"), mark("failed"), mark("interrupted"))
 VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
 
 
@@ -42,10 +43,11 @@ def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -
     commands: what a person would type. Outside a notebook it is told on standard error: progress,
     not a result.
     """
+    said = t(outcome)
     if not in_notebook():
-        terminal.tell(f"{outcome:>9}  {title}")
+        terminal.tell(f"{said:>9}  {title}")
         return
-    parts = [f"`{outcome}` · **{title}**"]
+    parts = [f"`{said}` · **{title}**"]
     if commands:
         shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
         parts.append(f"```console\n{shown}\n```")

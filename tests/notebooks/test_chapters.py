@@ -86,7 +86,7 @@ def test_every_edit_is_stored_with_its_diff(chapter: str) -> None:
     for cell in code_cells(chapter):
         for output in cell.outputs:
             shown = output.get("data", {}).get("text/markdown", "")
-            if not shown.startswith("`unchanged`"):
+            if not shown.startswith("`inalterado`"):
                 patched = re.findall(r"^\$ patch (.+)$", shown, re.MULTILINE)
                 edited = re.findall(r"^--- (.+)\n\+\+\+ .+\n@@ ", shown, re.MULTILINE)
                 assert patched == edited, f"{chapter}, cell {cell.id}"

@@ -30,11 +30,13 @@ def test_every_step_of_the_chapters_is_in_the_guide_and_nothing_of_the_notebooks
         o.get("data", {}).get("text/markdown", "") for c in cells for o in c.get("outputs", [])
     ]
     steps = [
-        title for text_ in shown for title in re.findall(r"^`(?:un)?changed` · \*\*(.*)\*\*", text_)
+        title
+        for text_ in shown
+        for title in re.findall(r"^`(?:in)?alterado` · \*\*(.*)\*\*", text_)
     ]
     assert len(steps) >= 26
     assert [t for t in steps if f"**{t}**\n\n```sh\n" not in text] == []
-    assert re.findall(r"célula|Shift|`(?:un)?changed`|/var/lib/pgrepl|```console", text) == []
+    assert re.findall(r"célula|Shift|`(?:in)?alterado`|/var/lib/pgrepl|```console", text) == []
 
 
 def test_every_correction_is_in_the_guide_and_every_link_leads_somewhere() -> None:
