@@ -27,6 +27,8 @@ from .redact import redact
 
 # Tells every command's process whose it is: those of a killed runner go on alone.
 STARTED_BY = "STARTED_BY_PGREPL"
+LOOK_SECONDS = 10.0  # between two looks at who a silent program reads from
+HUNG_LOOKS = 6  # one after the other, before it is ended
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,15 @@ def silently(line: str) -> None:
     """Progress that nobody looks at."""
 
 
+def nobody() -> str:
+    """Who hangs, of a program that needs nobody else."""
+    return ""
+
+
+class Waiting(Exception):
+    """A program waits for somebody who hangs."""
+
+
 def run(
     command: Command,
     *,
@@ -114,15 +125,20 @@ def run(
     seconds: float = 120,
     check: bool = True,
     on_error_line: Callable[[str], None] = silently,
+    hung: Callable[[], str] = nobody,
 ) -> Completed:
     """Run a command in `cwd`, as long as it says something at least every `seconds`.
 
-    on_error_line: gets each line of standard error (progress). With check, a non-zero exit raises
-    `CommandFailed`; a program that does not exist raises `EnvironmentLacking`.
+    on_error_line: gets each line of standard error (progress). hung: says who hangs that it reads
+    from; asked while it is silent. With check, a non-zero exit raises `CommandFailed`; a program
+    that does not exist raises `EnvironmentLacking`.
     """
     heard = Heard(_start(command, cwd), on_error_line)
     try:
-        code = heard.wait(seconds)
+        code = heard.wait(seconds, hung)
+    except Waiting as waiting:
+        _recorded(command, heard.end(), heard)
+        raise _for_nothing(command, str(waiting)) from None
     except subprocess.TimeoutExpired:
         raise _silence(command, _recorded(command, heard.end(), heard), seconds) from None
     except BaseException:  # Ctrl-C: nothing of ours goes on alone
@@ -146,14 +162,23 @@ class Heard:
         for reader in self.readers:
             reader.start()
 
-    def wait(self, seconds: float) -> int:
-        """Its exit code; raises `TimeoutExpired` once it was silent for so many seconds."""
+    def wait(self, seconds: float, hung: Callable[[], str]) -> int:
+        """Its exit code; raises `TimeoutExpired` once it was silent for so many seconds.
+
+        Raises `Waiting` before, where somebody whom it needs hangs, in each of several looks.
+        """
+        looks = 0
         while True:
+            left = self.last + seconds - time.monotonic()
             try:
-                return self.process.wait(self.last + seconds - time.monotonic())
+                return self.process.wait(min(left, LOOK_SECONDS))
             except subprocess.TimeoutExpired:
-                if time.monotonic() - self.last >= seconds:
+                silent = time.monotonic() - self.last
+                if silent >= seconds:
                     raise
+                looks = looks + 1 if silent >= LOOK_SECONDS and (who := hung()) else 0
+                if looks >= HUNG_LOOKS:
+                    raise Waiting(who) from None
 
     def end(self) -> int:
         """End it where it still runs; how it ended."""
@@ -184,6 +209,13 @@ def _recorded(command: Command, code: int, heard: Heard) -> Completed:
     if (ran := _transcript.get()) is not None:
         ran.append((command, done))
     return done
+
+
+def _for_nothing(command: Command, who: str) -> CommandFailed:
+    return CommandFailed(
+        t("{who}: what read from it was ended: {command}", who=who, command=command),
+        remedy=t("its log and its machine say why it hangs; once it answers, run again"),
+    )
 
 
 def _silence(command: Command, done: Completed, seconds: float) -> CommandFailed:

@@ -171,8 +171,15 @@ class Engine(Protocol):
     def inside(self, name: str, *argv: str) -> Command:
         """The same without Compose, for what is not shown: quicker."""
 
-    def run(self, command: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
-        """Run a command in the cluster's folder."""
+    def run(
+        self,
+        command: Command,
+        tell: Tell = silently,
+        *,
+        check: bool = True,
+        source: str = "",
+    ) -> Completed:
+        """Run a command in the cluster's folder. source: the instance that it reads from."""
 
     def has_data(self, name: str) -> bool:
         """Whether a complete data folder exists."""

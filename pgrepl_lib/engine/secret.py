@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..doors.db import Address
 from ..doors.redact import register
 from ..errors import EnvironmentLacking
 from ..params import Params
@@ -28,6 +29,11 @@ class Found:
     def absent(self) -> bool:
         """Whether there is nothing that anybody could have put there."""
         return self.wrong in (MISSING, EMPTY)
+
+
+def as_superuser(folder: Path, port: int) -> Address:
+    """How this machine reaches an instance of the cluster in this folder as superuser."""
+    return Address("127.0.0.1", port, "postgres", superuser(folder))
 
 
 def password(path: Path) -> str:

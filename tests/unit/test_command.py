@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pgrepl_lib.doors import command
 from pgrepl_lib.doors.command import Command, environment, run, transcript
 from pgrepl_lib.doors.redact import MASK, register
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
@@ -344,3 +345,18 @@ def test_replacing_this_process_keeps_arguments_and_environment(
         f"replace_process(c, cwd=Path({str(tmp_path)!r}))"
     )
     assert run(python(code), cwd=Path("/")).out == f"{tmp_path} ['a b', '*'] None p\n"
+
+
+def test_what_reads_from_somebody_who_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "LOOK_SECONDS", 0.05)
+    asked: list[int] = []
+
+    def hung() -> str:
+        asked.append(1)
+        return "replica hung" * (len(asked) != 3)  # once it answers, and is waited for again
+
+    with pytest.raises(CommandFailed, match="replica hung: what read from it was ended: sleep 60"):
+        command.run(Command(("sleep", "60")), cwd=tmp_path, hung=hung)
+    assert len(asked) == 3 + command.HUNG_LOOKS

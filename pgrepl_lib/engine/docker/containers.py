@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..action import (
     Tell,
 )
 from ..ending import KILL_SECONDS, wait_stopped
+from ..hanging import hung
 from ..life import Life
 from ..processes import owner_of
 from ..secret import content
@@ -52,8 +53,22 @@ class Containers:
         if params.pg_version >= 18:
             self.pgdata, self.data_mount = f"{mount}/{params.pg_version}/docker", mount
 
-    def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
-        return command.run(each, cwd=self.folder, seconds=SILENCE, check=check, on_error_line=tell)
+    def run(
+        self,
+        each: Command,
+        tell: Tell = silently,
+        *,
+        check: bool = True,
+        source: str = "",
+    ) -> Completed:
+        hangs = partial(hung, self.folder, self.ports, source)
+        how: dict[str, Any] = {
+            "seconds": SILENCE,
+            "check": check,
+            "on_error_line": tell,
+            "hung": hangs,
+        }
+        return command.run(each, cwd=self.folder, **how)
 
     def look_only(self) -> None:
         """Nothing is fetched by naming it."""

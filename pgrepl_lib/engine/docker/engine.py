@@ -19,7 +19,7 @@ from ...words.text import t
 from ..action import Action, Tell
 from ..complaints import first_complaint, no_data, settings_probe
 from ..life import Life
-from ..secret import superuser
+from ..secret import as_superuser
 from . import network, owner
 from .host import (
     client,
@@ -181,8 +181,7 @@ class DockerEngine(Volumes):
             wait_accepting(str(made.id))
             made.reload()
             port = int(made.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"])
-            secret = superuser(self.folder)
-            yield Address("127.0.0.1", port, "postgres", secret)
+            yield as_superuser(self.folder, port)
         finally:
             made.remove(force=True, v=True)
 
@@ -200,8 +199,7 @@ class DockerEngine(Volumes):
         return self._exec(self._service(name).id, *argv, options=options)
 
     def address(self, name: str) -> Address:
-        secret = superuser(self.folder)
-        return Address("127.0.0.1", self.ports[name], "postgres", secret)
+        return as_superuser(self.folder, self.ports[name])
 
     def rule_network(self) -> IPv4Network:
         return self.params.network

@@ -136,7 +136,7 @@ class Volumes(Temporaries):
             start.do(tell)
             try:
                 for each in backup:
-                    self.run(each, tell)
+                    self.run(each, tell, source=source)
             finally:
                 end.do(tell)
 

@@ -23,7 +23,7 @@ from ..action import Action, Tell
 from ..complaints import first_complaint, no_data, settings_probe
 from ..ending import wait_stopped
 from ..life import Life
-from ..secret import superuser
+from ..secret import as_superuser
 from . import binaries
 from .folders import Folders
 from .programs import HOST
@@ -166,7 +166,7 @@ class LocalEngine(Folders):
             control = ("--pgdata=data/small/pgdata", "--log=logs/small.log", "--wait")
             self.run(self._tool("pg_ctl", *control, f"--options={options}", "start"))
             try:
-                yield Address(HOST, port, "postgres", superuser(self.folder))
+                yield as_superuser(self.folder, port)
             finally:
                 self.run(self._tool("pg_ctl", *control, "--mode=immediate", "stop"), check=False)
 
@@ -181,8 +181,7 @@ class LocalEngine(Folders):
         return self.client(name, *argv)
 
     def address(self, name: str) -> Address:
-        secret = superuser(self.folder)
-        return Address(HOST, self.ports[name], "postgres", secret)
+        return as_superuser(self.folder, self.ports[name])
 
     def rule_network(self) -> IPv4Network:
         return IPv4Network(f"{HOST}/32")

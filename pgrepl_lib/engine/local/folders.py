@@ -124,7 +124,7 @@ class Folders(Programs):
 
         def do(tell: Tell) -> None:
             self.discard_copy(name)
-            self.run(backup, tell)
+            self.run(backup, tell, source=source)
             self.run(one_owner)
 
         return Action((backup, one_owner), do)

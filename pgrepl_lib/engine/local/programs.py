@@ -5,14 +5,16 @@ from __future__ import annotations
 import pwd
 import shutil
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from ...doors import command
 from ...doors.command import Command, Completed, silently
 from ...params import Params
 from .. import processes
 from ..action import SILENCE, Action, Tell, never
+from ..hanging import hung
 from ..life import Life
 from . import binaries
 
@@ -47,9 +49,23 @@ class Programs:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
         return self._tool(argv[0], *where, *argv[1:])
 
-    def run(self, each: Command, tell: Tell = silently, *, check: bool = True) -> Completed:
+    def run(
+        self,
+        each: Command,
+        tell: Tell = silently,
+        *,
+        check: bool = True,
+        source: str = "",
+    ) -> Completed:
         cwd = self.folder if self.folder.exists() else Path("/")
-        return command.run(each, cwd=cwd, seconds=SILENCE, check=check, on_error_line=tell)
+        hangs = partial(hung, self.folder, self.ports, source)
+        how: dict[str, Any] = {
+            "seconds": SILENCE,
+            "check": check,
+            "on_error_line": tell,
+            "hung": hangs,
+        }
+        return command.run(each, cwd=cwd, **how)
 
     def has_data(self, name: str) -> bool:
         """Whether a complete data folder exists."""

@@ -61,7 +61,7 @@ def by_rewind(instance: Instance) -> Action:
         db.checkpoint(cluster.primary.address)
         files.write_atomic(cluster.mark(name), "")
         for each in commands:
-            cluster.engine.run(each, tell)
+            cluster.engine.run(each, tell, source=cluster.primary.name)
         files.remove(cluster.mark(name))
 
     return _following(instance, Action(commands, rewind))

@@ -81,7 +81,7 @@ def backup_action(replica: Server) -> Action:
         engine.discard_backup(name)
         wait_slot_free(source, replica.slot)
         for command in commands:
-            engine.run(command, lambda line: tell(progress.percent(line)))
+            engine.run(command, lambda line: tell(progress.percent(line)), source=source.name)
 
     def done() -> bool:
         return replica.prepared() or engine.backup_complete(name)
