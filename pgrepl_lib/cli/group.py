@@ -99,10 +99,16 @@ def _said(text: str | None) -> str | None:
     return t(inspect.cleandoc(text))
 
 
-class Guarded(Spoken, click.Group):
-    """Turns the project's errors, and those from outside, into a message and an exit code."""
+class SpokenGroup(Spoken, click.Group):
+    """A group of such commands."""
 
     command_class = Spoken
+
+
+class Guarded(SpokenGroup):
+    """Turns the project's errors, and those from outside, into a message and an exit code."""
+
+    group_class = SpokenGroup
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
         """Before anything is said, the environment's language; `--lang` comes as an option."""

@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pgrepl_lib.cli import options, output
+from pgrepl_lib.cli import group, options, output
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.cluster import state
 from pgrepl_lib.cluster.topology import Topology
@@ -145,6 +145,14 @@ def test_an_empty_variable_is_none_and_unknown_ones_are_not_ours(
     ):
         monkeypatch.setenv(name, "x")
     assert typed() == {}
+
+
+def test_every_command_and_each_of_its_options_is_said_in_both_languages() -> None:
+    for words, command in commands():
+        assert isinstance(command, group.Spoken), words
+        for option in command.params:
+            said = isinstance(option, group.SpokenOption | click.Argument)
+            assert said or option.name == "help", f"{words} {option.name}"
 
 
 @pytest.mark.parametrize(
