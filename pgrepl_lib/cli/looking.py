@@ -82,7 +82,7 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
             if count or verdict != "not tried"
         ]
         give(as_json, [r.plain() for r in results], ", ".join(told))
-    sys.exit(1 if failed else 0)
+    sys.exit(int(failed > 0))
 
 
 @main.command(

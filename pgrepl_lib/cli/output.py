@@ -82,7 +82,10 @@ def print_status(seen: dict[str, Any]) -> None:
         terminal.give(seen["outdated"])
     for table in (seen["instances"], seen["replication"]):
         terminal.give()
-        print_table(table) if table else terminal.give(t("(no replica is connected)"))
+        if table:
+            print_table(table)
+        else:
+            terminal.give(t("(no replica is connected)"))
 
 
 @contextlib.contextmanager
@@ -91,9 +94,12 @@ def held_back(quiet: bool) -> Iterator[None]:
 
     A scheduler mails whatever is printed.
     """
+    if not quiet:
+        yield
+        return
     told = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told) if quiet else contextlib.nullcontext():
+        with contextlib.redirect_stderr(told):
             yield
     except BaseException:
         terminal.tell(told.getvalue(), end="")

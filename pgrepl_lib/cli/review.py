@@ -157,7 +157,7 @@ def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
         found = verification.verify_in(folder, run, key)
     told = {"verified": found.ok, **vars(found), "findings": [vars(f) for f in found.findings]}
     give(as_json, told, str(found))
-    sys.exit(0 if found.ok else 1)
+    sys.exit(int(not found.ok))
 
 
 @main.command(epilog=EPILOG)
@@ -192,4 +192,4 @@ def diff(
         "differences": [vars(d) for d in found],
     }
     give(as_json, told, compare.text(one, other, found))
-    sys.exit(1 if exit_code and compare.differs(found) else 0)
+    sys.exit(int(exit_code and compare.differs(found)))
