@@ -47,12 +47,12 @@ def add(given: Given, upstream: str, as_json: bool) -> None:
 def remove(given: Given, name: str, yes: bool, as_json: bool) -> None:
     """Remove the replica NAME with its data, files and slot."""
     from ..operations import finished
-    from ..steps import replicas
+    from ..steps import removable, replicas
     from ..words import removed
 
     cluster = existing_cluster(given)
     if not finished.removed(cluster, name):
-        replicas.require_removable(cluster, name, confirm=True)
+        removable.require_removable(cluster, name, confirm=True)
         told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
         replicas.remove(cluster, name, confirm=agreed_on(cluster, yes, *told))
     give_change(cluster, as_json, t("{name} is removed", name=name), name=name)
@@ -72,10 +72,10 @@ def rebuild(
     as_json: bool,
 ) -> None:
     """Copy the upstream of the replica NAME again; its old data go once the copy is complete."""
-    from ..steps import replicas
+    from ..steps import removable, replicas
 
     cluster = existing_cluster(given)
-    replicas.require_rebuildable(cluster, name, discard)
+    removable.require_rebuildable(cluster, name, discard)
     source = cluster.instance(name).upstream.name
     agreed_on(cluster, yes, t(NEW_COPY, name=name, source=source))
     replicas.rebuild(cluster, name, discard=discard)

@@ -35,7 +35,7 @@ def look_ahead() -> Iterator[None]:
 
 
 def looking() -> bool:
-    """Whether steps are only planned: what one of them requires, those before it would have made."""
+    """Whether steps are only planned: what one requires, those before it would have made."""
     return _AHEAD.get() is not None
 
 

@@ -95,4 +95,13 @@ class Action:
         return cls(tuple(c for a in actions for c in a.commands), do, done or all_done)
 
 
+def edit_action(edit: Edit) -> Action:
+    """One edit by itself: its server need not know yet."""
+
+    def do(tell: Tell) -> None:
+        edit.write()
+
+    return Action((edit,), do, edit.done)
+
+
 NOTHING = Action.sequence([])  # nothing to do, and so done already

@@ -47,7 +47,7 @@ class Planned:
 
 
 class Planning:
-    """The hands that touch nothing: no lock, no journal, no folder; what they would do is planned."""
+    """The hands that touch nothing: no lock, no journal, no folder; they say what they would do."""
 
     ready = True
 
@@ -128,7 +128,7 @@ def plan(values: Mapping[str, Any], chapters: Sequence[str]) -> list[Planned]:
 
 
 def _execute(chapter: str, given: Mapping[str, Any], planning: Planning) -> None:
-    """The code cells of a chapter; the parameters follow the cell that is tagged so, as in a run."""
+    """The code cells of a chapter; the parameters follow the cell that is tagged so."""
     namespace: dict[str, Any] = {}
     planning.chapter = chapter
     for cell in json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"]:

@@ -1,7 +1,8 @@
 """Asking a person before a step, on the terminal that the run was started from.
 
-The steps of a run are done in its kernel: another process, in a session of its own, without a terminal. It opens the
-device by its path. Nobody else reads there meanwhile, and Ctrl-C reaches the runner, which interrupts the kernel.
+The steps of a run are done in its kernel: another process, in a session of its own, without a
+terminal. It opens the device by its path. Nobody else reads there meanwhile, and Ctrl-C reaches the
+runner, which interrupts the kernel.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Declined(Interrupted):
 
 @contextmanager
 def asking(params: Params) -> Iterator[None]:
-    """Ask before each step that the block's kernel is about to do; raises `ParameterError` without a terminal."""
+    """Ask before each step of the block's kernel; raises `ParameterError` without a terminal."""
     try:
         path = os.ttyname(sys.stdin.fileno())
         usable = os.access(path, os.R_OK | os.W_OK)
@@ -52,7 +53,10 @@ def wanted() -> bool:
 
 
 def confirm(title: str, commands: Sequence[object], diff: str) -> None:
-    """Show what a step would do, and wait for the answer; raises `Declined`. After "all" nobody is asked again."""
+    """Show what a step would do, and wait for the answer; raises `Declined`.
+
+    After "all" nobody is asked again.
+    """
     lines = [
         f"\n{title}",
         *(f"  $ {c}" for c in commands),
@@ -63,9 +67,8 @@ def confirm(title: str, commands: Sequence[object], diff: str) -> None:
         _write(terminal, redact("\n".join(map(legible, lines)) + "\n"))
         answer = ""
         while answer not in (*YES, *NO, *ALL):
-            termios.tcflush(
-                terminal, termios.TCIFLUSH
-            )  # what was typed before the question answers nothing
+            # What was typed before the question answers nothing.
+            termios.tcflush(terminal, termios.TCIFLUSH)
             _write(terminal, PROMPT)
             answer = _line(terminal)
     finally:
@@ -88,4 +91,4 @@ def _line(terminal: int) -> str:
         typed = os.read(terminal, 1024)
     except OSError:
         typed = b""
-    return typed.decode(errors="replace").strip().lower() if typed else "n"
+    return (typed or b"n").decode(errors="replace").strip().lower()

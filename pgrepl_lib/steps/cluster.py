@@ -1,4 +1,4 @@
-"""The cluster and its instances: the verbs that the notebooks call. Every verb is a step, and steps converge."""
+"""The cluster: the verbs that the notebooks call. Every verb is a step, and steps converge."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cluster(Steps[Instance]):
 
     instance_kind = Instance
 
-    # --- steps ---------------------------------------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------------------------
 
     def change_instances(self) -> None:
         """After one was added or removed: its port, its folder, the engine's files, the record."""
@@ -55,7 +55,7 @@ class Cluster(Steps[Instance]):
             self.hands.make_ready(self)
 
     def fetch(self, title: str = "Get the image or the binaries") -> str:
-        """Step: have the official image (docker) or the PostgreSQL programs (local) on this machine."""
+        """Step: have the image (docker) or the PostgreSQL programs (local) on this machine."""
         return self.perform(title, self.engine.fetch())
 
     def make_secrets(self, title: str = "Make the passwords") -> str:
@@ -92,14 +92,18 @@ class Cluster(Steps[Instance]):
     def _preparation(self, fresh: bool) -> Action:
         folder = shlex.quote(str(self.folder))
         commands = (f"mkdir -p {folder}", f"cd {folder}", *self.engine.preparation())
-        return Action(commands, lambda tell: None, lambda: not fresh)
+
+        def done() -> bool:
+            return not fresh
+
+        return Action(commands, _made_ready, done)
 
     def restore(self, title: str = "Take back what others have changed") -> str:
         """Step: configuration files and modes as the last run, and pgrepl since then, left them."""
         return self.perform(title, recorded.restoring(self))
 
     def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
-        """Step: stop and remove instances, data, configuration and secrets; the runs' evidence stays.
+        """Step: remove instances, data, configuration and secrets; the runs' evidence stays.
 
         Raises `ParameterError` without confirm.
         """
@@ -137,7 +141,7 @@ class Cluster(Steps[Instance]):
         removed = f"rm -r {' '.join(self.topology.names)} secrets"
         return Action((*action.commands, removed), do, done)
 
-    # --- looking -------------------------------------------------------------------------------------------
+    # --- looking ----------------------------------------------------------------------------------
 
     def existing(self) -> list[str]:
         """What exists of it now: containers, volumes, networks or data, and its folder's files."""
@@ -147,7 +151,7 @@ class Cluster(Steps[Instance]):
         return [*self.engine.existing(), *kept, *(f"{x}, which is not removed" for x in links)]
 
     def preflight(self) -> None:
-        """Show what the machine offers; raises `EnvironmentLacking` that names all that is missing."""
+        """Show what the machine offers; raises `EnvironmentLacking` for all that is missing."""
         self.hands.preflight(self)
 
     def versions(self) -> None:
@@ -186,13 +190,17 @@ class Cluster(Steps[Instance]):
         refuse = partial(refuse_settings, self.params, made, self.engine, replicas)
         self.hands.refuse(self, refuse)
 
-    # --- pieces --------------------------------------------------------------------------------------------
+    # --- pieces -----------------------------------------------------------------------------------
 
     def _files(self) -> list[str]:
         """The files and folders that go with the cluster."""
         compose = [".env", "docker-compose.yaml", "docker-compose.override.yaml"]
         rest = [recorded.COPIES, recorded.FILE, state.FILE]
         return [*self.topology.names, "secrets", "data", "logs", *compose, *rest]
+
+
+def _made_ready(tell: Tell) -> None:
+    """All of it has been done before the step: its commands say what."""
 
 
 def open_cluster(
@@ -214,13 +222,11 @@ def open_cluster(
     engine, why = _engine(params, made, topology)
     cluster = Cluster(params, engine, topology, HANDS.get()())
     cluster.known, cluster.why, cluster.chapter = known, why, chapter
-    engine.had_data = bool(topology.system_identifier)
     promises.keep(cluster, topology.primary)
     cluster.refuse_settings(made)
     cluster.record_versions()
-    show.markdown(
-        f"project `{params.project}` · engine `{engine.name}` ({why}) · folder `{params.folder}`"
-    )
+    project = f"project `{params.project}` · engine `{engine.name}` ({why})"
+    show.markdown(f"{project} · folder `{params.folder}`")
     return cluster
 
 
@@ -233,4 +239,5 @@ def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tupl
     taken = made and params.port == 0 and not all(map(free, ports.values()))
     if taken and not any(map(engine.has_data, ports)):
         engine, _ = choose(params, state.new_ports(params, topology.names), made.get("engine"))
+    engine.had_data = bool(topology.system_identifier)
     return engine, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..checks.outcome import Check
 from ..checks.preflight import findings, ownership, require
@@ -19,6 +20,8 @@ from .actions import replacing
 from .checking import examine, shown
 from .steps import AnySteps, Outcome
 from .transcripts import with_results
+
+SIGNS = {True: "✔", False: "✘"}
 
 
 class Doing:
@@ -47,7 +50,11 @@ class Doing:
         """A no is recorded, too."""
         if not ask.wanted():
             return
-        question = attempt(action, lambda: ask.confirm(title, action.pending(), action.diff()))
+
+        def confirm() -> None:
+            ask.confirm(title, action.pending(), action.diff())
+
+        question = attempt(action, confirm)
         if question.error:
             _record(cluster, title, action, question)
             raise _explained(title, question.error)
@@ -93,7 +100,7 @@ class Doing:
 
     def preflight(self, cluster: AnySteps) -> None:
         found = findings(cluster)
-        show.table(("", "", ""), [("✔" if f.ok else "✘", f.said(), f.seen) for f in found])
+        show.table(("", "", ""), [(SIGNS[f.ok], f.said(), f.seen) for f in found])
         require(found)
         self.found_ready = True
 
@@ -118,7 +125,6 @@ def _record(cluster: AnySteps, title: str, action: Action, result: Result) -> No
     outcome: str = result.outcome
     if outcome == "failed" and cluster.fails_on_purpose:
         outcome = MEANT_TO_FAIL
-    error = {"error": str(_explained(title, result.error))} if result.error else {}
     cluster.journal.record(
         "step",
         chapter=cluster.chapter,
@@ -130,8 +136,7 @@ def _record(cluster: AnySteps, title: str, action: Action, result: Result) -> No
         adds=action.adds(),
         exit_code=_exit_code(result.error),
         seconds=round(result.seconds, 3),
-        **_anew(action, result),
-        **error,
+        **_more(title, action, result),
     )
 
 
@@ -166,7 +171,14 @@ def _exit_code(error: BaseException | None) -> int:
     return int(error is not None)
 
 
-def _anew(action: Action, result: Result) -> dict[str, list[str]]:
-    """The commands that `replay.sh` takes for it, where they are others."""
-    anew = result.commands if action.anew is None else action.anew
-    return {} if anew == result.shown else {"anew": [str(c) for c in anew]}
+def _more(title: str, action: Action, result: Result) -> dict[str, Any]:
+    """The commands that `replay.sh` takes for it, where they are others; and what went wrong."""
+    found: dict[str, Any] = {}
+    anew = result.commands
+    if action.anew is not None:
+        anew = action.anew
+    if anew != result.shown:
+        found["anew"] = [str(command) for command in anew]
+    if result.error:
+        found["error"] = str(_explained(title, result.error))
+    return found

@@ -12,7 +12,15 @@ from ..cluster.topology import owner_of
 from ..doors import ahead, db
 from ..doors.wait import wait_until
 from ..drift import recorded, undo
-from ..engine.action import CONFIGURATION, NOTHING, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..engine.action import (
+    CONFIGURATION,
+    NOTHING,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    edit_action,
+    temporary_of,
+)
 from ..engine.edit import Edit
 from ..postgres import conf
 from ..postgres.limits import limits
@@ -29,12 +37,14 @@ class Instance(Server):
 
     cluster: Steps[Instance]
 
-    # --- configuration files -------------------------------------------------------------------------------
+    # --- configuration files ----------------------------------------------------------------------
 
     def copy_configuration(self, file: str, title: str = "") -> str:
         """Step: copy `postgresql.conf` or `pg_hba.conf` out of the temporary instance."""
         target = self.cluster.folder / self.name / file
-        temporary = temporary_of(self.name) if self.is_replica else TEMPORARY_PRIMARY
+        temporary = TEMPORARY_PRIMARY
+        if self.is_replica:
+            temporary = temporary_of(self.name)
         action = self.cluster.engine.copy_out(temporary, file, target)
 
         def done() -> bool:
@@ -60,7 +70,7 @@ class Instance(Server):
         return self.cluster.perform(title or f"Make {self.name}/{file} readable", action)
 
     def configure(self, settings: Mapping[str, Any], title: str = "") -> str:
-        """Step: write these settings, and the parameter `settings`, as the managed block of `postgresql.conf`.
+        """Step: these settings, and the parameter `settings`, as a block of `postgresql.conf`.
 
         Limits that the number of replicas needs are raised, and so shown with the rest.
         """
@@ -70,7 +80,7 @@ class Instance(Server):
         return self._edit(CONFIGURATION[0], "settings", lines, title)
 
     def allow_replication(self, title: str = "") -> str:
-        """Step: the `pg_hba.conf` rule for the replication user; first, because the first match decides."""
+        """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
         params, network = self.cluster.params, self.cluster.engine.rule_network()
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
         return self._edit(CONFIGURATION[1], "replication", lines, title)
@@ -79,7 +89,7 @@ class Instance(Server):
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""
         return self._edit(CONFIGURATION[0], "standby", standby_lines(self, upstream), title)
 
-    # --- primary -------------------------------------------------------------------------------------------
+    # --- primary ----------------------------------------------------------------------------------
 
     def create_replication_user(self, title: str = "") -> str:
         """Step: `createuser --replication`; with SCRAM the server gets its verifier only."""
@@ -95,9 +105,11 @@ class Instance(Server):
 
         action = replace(copying.slot_action(self, slot), recorded=is_recorded)
         title = title or f"Create the slot {slot}"
-        return self.cluster.perform(title, action if follows == self.name else NOTHING)
+        if follows != self.name:
+            action = NOTHING
+        return self.cluster.perform(title, action)
 
-    # --- replica -------------------------------------------------------------------------------------------
+    # --- replica ----------------------------------------------------------------------------------
 
     def start_temporary(self, title: str = "") -> str:
         """Step: a place with the replica's empty data folder (document: repl_temp)."""
@@ -119,7 +131,7 @@ class Instance(Server):
         action = copying.end_temporary_action(self)
         return self.cluster.perform(title or f"Remove the temporary {self.name}", action)
 
-    # --- running -------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
 
     def start(self, title: str = "") -> str:
         """Step: start the server, wait until it answers, and let it take over edited files."""
@@ -148,7 +160,7 @@ class Instance(Server):
         action = self._replay_action("resume", "not paused")
         return self.cluster.perform(title or f"Resume replay on {self.name}", action)
 
-    # --- pieces --------------------------------------------------------------------------------------------
+    # --- pieces -----------------------------------------------------------------------------------
 
     def _replay_action(self, verb: str, wanted: str) -> Action:
         statement = f"select pg_wal_replay_{verb}();"
@@ -162,9 +174,11 @@ class Instance(Server):
             db.rows(self.address, statement)
             wait_until(f"replay on {self.name} to be {wanted}", probe, seconds=30)
 
-        return Action((command,), do, lambda: probe()[0])
+        def done() -> bool:
+            return probe()[0]
+
+        return Action((command,), do, done)
 
     def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
         edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})
-        action = Action((edit,), lambda tell: edit.write(), edit.done)
-        return self.cluster.perform(title or f"Edit {self.name}/{file}", action)
+        return self.cluster.perform(title or f"Edit {self.name}/{file}", edit_action(edit))

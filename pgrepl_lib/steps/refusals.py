@@ -1,4 +1,4 @@
-"""What is refused before anything is touched: parameters that an existing cluster cannot take over."""
+"""Parameters that an existing cluster cannot take over, refused before anything is touched."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refuse_engine(params: Params, made: Mapping[str, Any], engine: Engine) -> No
 
 
 def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, replicas: int) -> None:
-    """Settings that the cluster was not made with, and that the server or replication cannot use."""
+    """Settings that the cluster was not made with, and that cannot be used."""
     before = made.get("params", {}).get("settings", {})
     new = {k: v for k, v in params.settings.items() if before.get(k) != v}
     if not new:

@@ -1,4 +1,4 @@
-"""More replicas: prepared side by side, added, removed, made anew, and moved from one upstream to another."""
+"""More replicas: prepared side by side, added, removed, made anew, moved to another upstream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..checks import slots
-from ..cluster import promises, restarts, roles
+from ..cluster import promises, restarts
 from ..cluster.changes import outdated
 from ..cluster.dropping import drop_slot
 from ..doors import ahead, db, files, show
@@ -22,6 +22,7 @@ from .actions import replacing
 from .actions.copying import replacing_action, slot_action
 from .actions.standby import configuration_action, standby_action
 from .actions.starting import start_action, start_commands, whole_action
+from .removable import require_rebuildable, require_removable
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 def prepare_all(
     cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()
 ) -> list[str]:
-    """Steps: each replica after the first from nothing to streaming, up to four at once; returns the outcomes.
+    """Steps: each replica after the first from nothing to streaming, up to four at once.
 
-    title: with {} for the name. names: these only. A replica of a replica waits for its upstream.
+    Returns the outcomes. title: with {} for the name. names: these only. A replica of a replica
+    waits for its upstream.
     """
     cluster.require_primary()
     chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
@@ -45,6 +47,11 @@ def prepare_all(
         _require_room(cluster, [r for r in chosen if not r.prepared()])
     for replica in chosen:
         cluster.settle_port(replica.name)
+    return _in_waves(cluster, chosen, title)
+
+
+def _in_waves(cluster: Cluster, chosen: list[Instance], title: str) -> list[str]:
+    """Those side by side whose upstreams are ready; then those that follow them."""
     outcomes: list[str] = []
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
@@ -68,9 +75,9 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
     """
     cluster.refuse_unfinished()
     outdated.require_none(cluster.engine, cluster.topology)
-    source = cluster.instance(upstream) if upstream else cluster.primary
-    unfinished = [r.name for r in cluster.replicas if not r.prepared()]
-    name = unfinished[0] if unfinished else cluster.topology.next_name()
+    source = cluster.instance(upstream or cluster.primary.name)
+    unfinished = (r.name for r in cluster.replicas if not r.prepared())
+    name = next(unfinished, cluster.topology.next_name())
     _require_room(cluster, [name])
     source.require_copyable()
     with cluster.working():
@@ -82,9 +89,10 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
 
 
 def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Remove {}") -> str:
-    """Step: stop a replica, remove its data and files, and drop its slot, which would hold WAL for ever.
+    """Step: stop a replica, remove its data and files, and drop its slot, which would hold WAL.
 
-    Raises `ParameterError` for the primary, for one that others follow, and without confirm for the last replica.
+    Raises `ParameterError` for the primary, for one that others follow, and without confirm for
+    the last replica.
     """
     instance = cluster.instance(name)
     require_removable(cluster, name, confirm)
@@ -121,8 +129,7 @@ def _rebuilding_action(instance: Instance) -> Action:
 
     def do(tell: Tell) -> None:
         replacing.require_room(engine, name, instance.upstream.name)
-        ran = not stop.done()
-        if ran:
+        if ran := not stop.done():
             stop.do(tell)
         try:
             _renew_lost_slot(instance)
@@ -134,7 +141,9 @@ def _rebuilding_action(instance: Instance) -> Action:
         configuration.do(tell)
         undo.with_settings(instance, start_action(instance)).do(tell)
 
-    parts = (stop, slot, copy) if configuration.done() else (stop, slot, copy, configuration)
+    parts = [stop, slot, copy]
+    if not configuration.done():
+        parts.append(configuration)
     commands = (c for part in parts for c in part.commands)
     return Action((*commands, *start_commands(instance)), do)
 
@@ -144,58 +153,6 @@ def _start_again(instance: Instance) -> None:
     with suppress(PgreplError):
         instance.cluster.engine.start(instance.name).do(silently)
         instance.wait_ready()
-
-
-def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
-    """Raise `ParameterError` for the primary, for what others follow, and for what is unique where nobody confirmed it."""
-    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
-        others = cluster.topology.replicas or ["NAME"]
-        remedy = f"switch to another one first: `pgrepl switchover --to {others[0]}`"
-        cause = f"{name} is the primary; nothing was removed."
-        raise ParameterError(cause, remedy=cluster.addressed(remedy))
-    if followers := cluster.topology.followers(name):
-        first = f"pgrepl replica follow {followers[0]} {cluster.primary.name}"
-        remedy = cluster.addressed(f"remove them first, or: `{first}`")
-        raise ParameterError(
-            f"{', '.join(followers)} follow {name}; nothing was removed.", remedy=remedy
-        )
-    if not confirm and name in cluster.topology.fenced:
-        remedy = (
-            f"`pgrepl rejoin {name}` lists them; all the same: `pgrepl replica remove {name} --yes`"
-        )
-        cause = (
-            f"{name} was the primary and may hold rows that nobody else has; nothing was removed."
-        )
-        raise ParameterError(cause, remedy=cluster.addressed(remedy))
-    if not confirm and cluster.topology.replicas == [name]:
-        remedy = cluster.addressed(f"confirm it: `pgrepl replica remove {name} --yes`")
-        cause = f"{name} is the last copy of the primary's data; nothing was removed."
-        raise ParameterError(cause, remedy=remedy)
-    promises.require_enough_left(cluster, name)
-    roles.require_another_writer(cluster.engine, cluster.topology, name)
-
-
-def require_rebuildable(cluster: Cluster, name: str, discard: bool = False) -> None:
-    """Raise `ParameterError` unless it is a replica that nobody follows, and really is one."""
-    cluster.instance(name)
-    if name == cluster.topology.primary:
-        remedy = cluster.addressed("switch to another one first: `pgrepl switchover`")
-        raise ParameterError(f"{name} is the primary; nothing was touched.", remedy=remedy)
-    if name not in cluster.topology.upstreams:
-        remedy = f"a fenced former primary is brought back by: `pgrepl rejoin {name}`"
-        cause = f"{name} is no replica; nothing was touched."
-        raise ParameterError(cause, remedy=cluster.addressed(remedy))
-    if followers := cluster.topology.followers(
-        name
-    ):  # a new copy has neither their slots nor the WAL that they need
-        first = f"pgrepl replica follow {followers[0]} {cluster.instance(name).upstream.name}"
-        remedy = cluster.addressed(f"let them follow another one first: `{first}`")
-        raise ParameterError(
-            f"{', '.join(followers)} follow {name}; nothing was touched.", remedy=remedy
-        )
-    source = cluster.instance(name).upstream
-    source.require_copyable()
-    roles.require_expendable(cluster.engine, cluster.topology, name, source.name, discard=discard)
 
 
 def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
@@ -254,7 +211,7 @@ def move_action(instance: Instance, target: Instance) -> Action:
 
 
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
-    """The running primary's limits, which only a restart raises, must hold for the replicas to come."""
+    """The running primary's limits, which only a restart raises, must do for what is to come."""
     count = len(cluster.topology.names) - 1
     count += sum(isinstance(m, str) and m not in cluster.topology.names for m in more)
     if not more:
@@ -268,8 +225,8 @@ def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
         f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]
     ]:
         remedy = (
-            f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and prepares "
-            "the replicas; a value given with the parameter settings is yours to raise"
+            f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and "
+            "prepares the replicas; a value given with the parameter settings is yours to raise"
         )
         cause = "The primary has no room for another replica; nothing was changed."
         raise StepFailed(cause, looked_at=lacking, remedy=cluster.addressed(remedy))

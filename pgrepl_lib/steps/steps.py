@@ -164,8 +164,8 @@ class Steps(Members[Kind]):
         """Raise `StepFailed` while a change of roles has not ended: nothing else is done."""
         if (begun := self.topology.operation) and not self._operating:
             remedy = promotion.ways_on(self.topology, self.params)
-            cause = f"A {begun['kind']} to {begun['to']} has begun and not ended; nothing else was changed."
-            raise StepFailed(cause, remedy=remedy)
+            what = f"A {begun['kind']} to {begun['to']} has begun and not ended"
+            raise StepFailed(f"{what}; nothing else was changed.", remedy=remedy)
 
     def record_engine(self) -> dict[str, str]:
         """Record what is used: versions, image digest or checksum; returns these facts."""

@@ -22,7 +22,7 @@ from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.operations.synchronous import set_synchronous
-from pgrepl_lib.steps import replacing
+from pgrepl_lib.steps.actions import replacing
 from pgrepl_lib.steps.actions.copying import backup_arguments
 from pgrepl_lib.steps.replicas import prepare_all, rebuild
 from tests.conftest import MakeCluster

@@ -55,10 +55,10 @@ def temporary_action(replica: Server) -> Action:
     def done() -> bool:
         return replica.prepared() or (mark.exists() and action.done())
 
-    return Action(action.commands, do, done, leaves=partial(ahead_started, replica.name))
+    return Action(action.commands, do, done, leaves=partial(_start_ahead, replica.name))
 
 
-def ahead_started(name: str) -> None:
+def _start_ahead(name: str) -> None:
     """Let whoever looks ahead see a replica's temporary instance."""
     ahead.seen().started.add(temporary_of(name))
 
@@ -77,11 +77,14 @@ def backup_action(replica: Server) -> Action:
     commands = engine.base_backup(name, source.name, backup_arguments(replica))
 
     def do(tell: Tell) -> None:
+        def tell_percent(line: str) -> None:
+            tell(progress.percent(line))
+
         source.require_copyable()
         engine.discard_backup(name)
         wait_slot_free(source, replica.slot)
         for command in commands:
-            engine.run(command, lambda line: tell(progress.percent(line)), source=source.name)
+            engine.run(command, tell_percent, source=source.name)
 
     def done() -> bool:
         return replica.prepared() or engine.backup_complete(name)
@@ -93,7 +96,11 @@ def one_owner_action(replica: Server) -> Action:
     """The copy of `primary_conninfo` in `postgresql.auto.conf` goes (corrections 4 and 5)."""
     engine = replica.cluster.engine
     command = engine.forget_recovery_settings(replica.name)
-    return Action((command,), lambda tell: engine.run(command), replica.prepared)
+
+    def do(tell: Tell) -> None:
+        engine.run(command)
+
+    return Action((command,), do, replica.prepared)
 
 
 def end_temporary_action(replica: Server) -> Action:

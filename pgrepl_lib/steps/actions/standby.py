@@ -52,8 +52,10 @@ def standby_action(instance: Server, upstream: Server, *, promises_on: bool = Fa
 def standby_edit(instance: Server, upstream: Server, *, promises_on: bool = False) -> Edit:
     """The same for its file alone, which has nothing else that only a primary has."""
     cluster, file = instance.cluster, CONFIGURATION[0]
-    taken_out: dict[str, Sequence[str] | None] = {} if promises_on else {promises.BLOCK: None}
-    blocks = {**taken_out, "standby": standby_lines(instance, upstream)}
+    blocks: dict[str, Sequence[str] | None] = {promises.BLOCK: None}
+    if promises_on:
+        blocks = {}
+    blocks["standby"] = standby_lines(instance, upstream)
     original = cluster.folder / cluster.topology.primary / file
     return Edit(cluster.folder, f"{instance.name}/{file}", blocks, begins_as=original)
 

@@ -40,20 +40,18 @@ def start_action(instance: Server) -> Action:
     Raises `StepFailed` for a replica that has no data: it must not make its own.
     """
     _require_complete(instance)
-    cluster, password = instance.cluster, _password_action(instance)
-    action = cluster.engine.start(instance.name, initialise=_is_first(instance))
+    password, engine = _password_action(instance), instance.cluster.engine
+    action = engine.start(instance.name, initialise=_is_first(instance))
 
     def do(tell: Tell) -> None:
         _bring_up_above(instance, tell)
         if not action.done():
-            identity.require_own_data(cluster.engine, cluster.topology, instance.name)
-            replacing.forget_copy(cluster.engine, instance.name, cluster.mark(instance.name))
+            _require_own_data(instance)
         password.do(tell)
         restarts.start(instance, action, tell)
-        identity.record(cluster)
+        identity.record(instance.cluster)
         restarts.take_over(instance)
-        if instance.name in cluster.topology.upstreams:
-            instance.wait_streaming()
+        _wait_streaming(instance)
         restarts.release(instance)
 
     def done() -> bool:
@@ -78,6 +76,18 @@ def start_commands(instance: Server, *, anew: bool = False) -> tuple[Shown, ...]
     query = f"select state from pg_stat_replication where application_name = '{name}'"
     streams = engine.client(instance.upstream.name, "psql", "-Atc", query)
     return *commands, f"until {streams} | grep -qx streaming; do sleep 1; done"
+
+
+def _wait_streaming(instance: Server) -> None:
+    if instance.name in instance.cluster.topology.upstreams:
+        instance.wait_streaming()
+
+
+def _require_own_data(instance: Server) -> None:
+    """What it starts with is its own, and whole."""
+    cluster, name = instance.cluster, instance.name
+    identity.require_own_data(cluster.engine, cluster.topology, name)
+    replacing.forget_copy(cluster.engine, name, cluster.mark(name))
 
 
 def _bring_up_above(replica: Server, tell: Tell) -> None:
