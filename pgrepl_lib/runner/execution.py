@@ -33,6 +33,7 @@ from ..journal import audit
 from ..journal.records import check_verdict
 from ..params import Params
 from ..steps.ask import Declined
+from ..words import outcomes
 from ..words.commands import addressed
 from ..words.legible import legible
 from .kernel import SharedKernel
@@ -71,17 +72,18 @@ class Teller:
         entries = list(audit.Journal(Path(folder)).entries()) if folder else []
         for entry in entries[cls.told :]:
             if told := _told(entry):
-                tqdm.write(legible(f"  {told:>11}  {entry['title']}"), file=sys.stderr)
+                title = audit.said(entry, "title")
+                tqdm.write(legible(f"  {told:>11}  {title}"), file=sys.stderr)
         cls.told = len(entries)
 
 
 def _told(entry: Mapping[str, Any]) -> str:
     """How a step or check ended; empty for what else is recorded."""
     if entry["kind"] == "step":
-        return str(entry["outcome"])
+        return outcomes.said(str(entry["outcome"]))
     if entry["kind"] == "check":
         verdict = check_verdict(entry)
-        return f"{VERDICTS[verdict]} {verdict}"
+        return f"{VERDICTS[verdict]} {outcomes.said(verdict)}"
     return ""
 
 

@@ -48,6 +48,9 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     (tmp_path / "link").symlink_to(values["workdir"])  # one place, by whatever way it is given
     first = pgrepl("run", {**values, "workdir": "link/absent/.."}, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
+    assert (
+        "✔ passed  The primary accepts writes" in first.stderr
+    )  # the chapters say it in Portuguese
     assert "checks passed, 0 failed" in first.stdout and "evidence: " in first.stdout
     folder = run_folder(values)
     assert {p.name for p in folder.iterdir()} >= {"journal.jsonl", "summary.json"} | {
