@@ -89,15 +89,14 @@ class Completed:
     err: str
 
 
-_transcript: ContextVar[list[tuple[Command, Completed]] | None] = ContextVar(
-    "transcript", default=None
-)
+Ran = list[tuple[Command, Completed]]
+_transcript: ContextVar[Ran | None] = ContextVar("transcript", default=None)
 
 
 @contextmanager
-def transcript() -> Iterator[list[tuple[Command, Completed]]]:
+def transcript() -> Iterator[Ran]:
     """The commands that this thread runs inside the block, and how they ended, however it was."""
-    ran: list[tuple[Command, Completed]] = []
+    ran: Ran = []
     before = _transcript.set(ran)
     try:
         yield ran
@@ -136,14 +135,9 @@ def run(
     heard = Heard(_start(command, cwd), on_error_line)
     try:
         code = heard.wait(seconds, hung)
-    except Waiting as waiting:
-        _recorded(command, heard.end(), heard)
-        raise _for_nothing(command, str(waiting)) from None
-    except subprocess.TimeoutExpired:
-        raise _silence(command, _recorded(command, heard.end(), heard), seconds) from None
-    except BaseException:  # Ctrl-C: nothing of ours goes on alone
-        _recorded(command, heard.end(), heard)
-        raise
+    except BaseException as error:  # nothing of ours goes on alone, not after Ctrl-C either
+        done = _recorded(command, heard.end(), heard)
+        raise _told(error, command, done, seconds) from None
     done = _recorded(command, code, heard)
     if check and code:
         raise _failure(command, done)
@@ -216,6 +210,15 @@ def _for_nothing(command: Command, who: str) -> CommandFailed:
         t("{who}: what read from it was ended: {command}", who=who, command=command),
         remedy=t("its log and its machine say why it hangs; once it answers, run again"),
     )
+
+
+def _told(error: BaseException, command: Command, done: Completed, seconds: float) -> BaseException:
+    """Why a command was ended before its time."""
+    if isinstance(error, Waiting):
+        return _for_nothing(command, str(error))
+    if isinstance(error, subprocess.TimeoutExpired):
+        return _silence(command, done, seconds)
+    return error
 
 
 def _silence(command: Command, done: Completed, seconds: float) -> CommandFailed:

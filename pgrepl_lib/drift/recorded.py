@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -189,11 +189,8 @@ def restoring(cluster: AnyCluster) -> Action:
     """Put the configuration files back as they are recorded, and the modes of all files."""
     found = list(astray(cluster))
     names = {path: str(path.relative_to(cluster.folder)) for path, _, _ in found}
-    edits = [
-        Edit(cluster.folder, names[path], {}, text, mode)
-        for path, text, mode in found
-        if text is not None
-    ]
+    texts = [(names[path], text, mode) for path, text, mode in found if text is not None]
+    edits = [Edit(cluster.folder, name, {}, text, mode) for name, text, mode in texts]
 
     def do(tell: Tell) -> None:
         for edit in edits:
@@ -204,17 +201,17 @@ def restoring(cluster: AnyCluster) -> Action:
     def leaves() -> None:
         ahead.seen().modes.update((path, mode) for path, _, mode in found)
 
-    modes = tuple(
-        f"chmod {mode:o} {names[path]}"
-        for path, _, mode in found
-        if path.exists() and _mode(path) != mode
-    )
-
     def done() -> bool:
         return not found
 
     copied = f"[ ! -d {COPIES} ] || cp -pR {COPIES}/. ."
+    modes = [f"chmod {mode:o} {names[path]}" for path, mode in _other_modes(found)]
     return Action((*edits, *modes) if found else (copied,), do, done, (), leaves)
+
+
+def _other_modes(found: Iterable[tuple[Path, str | None, int]]) -> list[tuple[Path, int]]:
+    """Those of the files that there are, and that have another mode."""
+    return [(path, mode) for path, _, mode in found if path.exists() and _mode(path) != mode]
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
