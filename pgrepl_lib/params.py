@@ -215,10 +215,10 @@ class Params(BaseModel):
 
         anywhere: also from another work folder.
         """
-        found = []
-        if self.project != "pgrepl" or _exported("project"):
+        found, exported = [], from_environment()
+        if self.project != "pgrepl" or "project" in exported:
             found.append(f"--project {self.project}")
-        if anywhere or self.workdir != default_workdir() or _exported("workdir"):
+        if anywhere or self.workdir != default_workdir() or "workdir" in exported:
             found.append(f"-p workdir {shlex.quote(str(self.workdir))}")
         if self.engine != "auto":
             found.append(f"--engine {self.engine}")
@@ -237,10 +237,6 @@ class Params(BaseModel):
 def variable(name: str) -> str:
     """The environment variable by which the command line takes a parameter."""
     return f"PGREPL_{name.upper()}"
-
-
-def _exported(name: str) -> bool:
-    return bool(os.environ.get(variable(name)))
 
 
 def from_environment() -> dict[str, str]:

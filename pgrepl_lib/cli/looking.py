@@ -71,18 +71,26 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
             show.check(result.title, result.verdict, result.expected, result.seen, result.hint)
     counts = {v: sum(r.verdict == v for r in results) for v in show.VERDICTS}
     failed = counts["failed"]
-    for notice in drift.notices(cluster) if (failed or not quiet) and not hung else ():
-        terminal.tell(t("notice: {text}", text=notice))
+    notices: list[str] = []
+    if (failed or not quiet) and not hung:
+        notices += drift.notices(cluster)
     if not failed and (way := cluster.underway()):
-        terminal.tell(t("notice: {text}", text=way))
+        notices.append(way)
+    for notice in notices:
+        terminal.tell(t("notice: {text}", text=notice))
     if as_json or failed or not quiet:
-        told = [
-            joined(" ", [str(count), outcomes.said(verdict)])
-            for verdict, count in counts.items()
-            if count or verdict != "not tried"
-        ]
-        give(as_json, [r.plain() for r in results], ", ".join(told))
+        give(as_json, [r.plain() for r in results], _counted(counts))
     sys.exit(int(failed > 0))
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """How many checks ended how; those that could not be tried only where there are some."""
+    told = [
+        joined(" ", [str(count), outcomes.said(verdict)])
+        for verdict, count in counts.items()
+        if count or verdict != "not tried"
+    ]
+    return ", ".join(told)
 
 
 @main.command(

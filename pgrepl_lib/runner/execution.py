@@ -246,6 +246,6 @@ def execute(chapter: str, params: Params, folder: Path, bar: bool) -> None:
 
 
 def _spoken_here(folder: Path, text: str) -> str:
-    """An error of the kernel, which speaks Portuguese, as the step that it ended has recorded it."""
+    """An error of the kernel, which speaks Portuguese, as the step that it ended recorded it."""
     entries = audit.Journal(folder).entries()
     return next((audit.said(e, "error") for e in entries if e.get("error") == text), text)
