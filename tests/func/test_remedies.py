@@ -155,7 +155,7 @@ def test_what_changes_roles_or_removes_data_is_said_and_asked_first(
     terminal = on_a_terminal(command, cluster)
     said = terminal.question()
     project, folder, engine = cluster.params.project, cluster.folder, cluster.engine.name
-    assert f"project {project}, folder {folder}, engine {engine}\n" in said and told in said
+    assert f"project {project}, engine {engine}, folder {folder}\n" in said and told in said
     terminal.answer("\n")
     assert terminal.end() == 2 and "Nothing was changed" in terminal.shown
     assert (cluster.folder / "cluster.json").read_bytes() == before
