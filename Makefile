@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence journal clean
+.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence crowded journal clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ soak: $(READY) ## Switch and fail over again and again under a writer, and compa
 
 evidence: $(READY) ## Measure what the journal, the report and the signature cost, as a share of `pgrepl run`
 	@$(BIN)/python -m benchmarks.evidence $(ARGS)
+
+crowded: $(READY) ## Time commands on a cluster of 5,000 tables, 60 databases and 1,000 roles, against an empty one
+	@$(BIN)/python -m benchmarks.crowded $(ARGS)
 
 journal: $(READY) ## Measure what years of checks cost: the journal generated, listed and verified (ARGS='--years 3 --every 60')
 	@$(BIN)/python -m benchmarks.journal $(ARGS)

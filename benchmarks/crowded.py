@@ -1,6 +1,6 @@
 """What commands cost on a cluster with many tables, databases and roles, against the same on an empty one.
 
-Usage: crowded.py [--tables 5000] [--databases 60] [--roles 1000] [--pg-version 15] [-n RUNS]
+Usage: crowded.py [--tables 5000] [--databases 60] [--roles 1000] [--pg-version 14] [-n RUNS]
 Whole processes on the local engine, in turn on both clusters. The failover is of a primary that was
 killed, the rejoin that of a former primary with rows of its own. Prints median and range of each
 command's seconds, and the ratio of the medians.
@@ -53,7 +53,7 @@ def main() -> None:
     options.add_argument("--tables", type=int, default=5000)
     options.add_argument("--databases", type=int, default=60)
     options.add_argument("--roles", type=int, default=1000)
-    options.add_argument("--pg-version", type=int, default=15, help="14 has no pg_rewind at hand")
+    options.add_argument("--pg-version", type=int, default=14, help="from 15 on with pg_rewind")
     options.add_argument("-n", "--runs", type=int, default=3)
     given = options.parse_args()
     taken: dict[str, Seconds] = {EMPTY: defaultdict(list), FULL: defaultdict(list)}
