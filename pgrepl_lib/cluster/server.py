@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from ..doors import ahead, answer, db, files
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import CONFIGURATION
 from ..errors import StepFailed, WaitTimeout
 from ..words.text import joined, mark, t
 from . import spaces
@@ -24,8 +24,6 @@ from .changes.unanswered import Patience
 from .topology import application_name, slot_of
 
 if TYPE_CHECKING:
-    import pandas
-
     from .project import Project
 
 START_SECONDS = 90  # without progress
@@ -107,14 +105,6 @@ class Server:
     def require_copyable(self) -> None:
         """Raise `StepFailed` where no copy of it would have all of its data."""
         spaces.require_none(self.cluster.engine, self.cluster.topology, self.name)
-
-    def copyable(self) -> Action:
-        """The same before a copy is begun, as a part of it."""
-
-        def do(tell: Tell) -> None:
-            self.require_copyable()
-
-        return Action((), do)
 
     def wait_ready(self) -> None:
         """Wait until the server accepts connections, as long as its recovery takes and gets on.
@@ -254,14 +244,6 @@ class Server:
             return answer.look(self.address, query, values, seconds)
         except OSError as error:  # no password to ask with
             return Answer(Kind.UNKNOWN, str(error))
-
-    def query(self, statement: str) -> pandas.DataFrame:
-        """The rows of an SQL statement as a table, for looking at."""
-        import pandas
-
-        if ahead.looking():
-            return pandas.DataFrame()
-        return pandas.DataFrame(db.rows(self.address, statement))
 
     @property
     def address(self) -> db.Address:

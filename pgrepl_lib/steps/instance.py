@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks import slots
 from ..cluster.server import Server
@@ -28,6 +28,9 @@ from .actions import copying, replication_user
 from .actions.standby import standby_lines
 from .actions.starting import start_action
 from .steps import Steps
+
+if TYPE_CHECKING:
+    import pandas
 
 REPLAY = "select pg_get_wal_replay_pause_state() as state"
 
@@ -159,6 +162,14 @@ class Instance(Server):
         """Step: the replica applies WAL again, what has piled up first."""
         action = self._replay_action("resume", "not paused")
         return self.cluster.perform(title or f"Resume replay on {self.name}", action)
+
+    def query(self, statement: str) -> pandas.DataFrame:
+        """The rows of an SQL statement as a table, for looking at; none while only planned."""
+        import pandas
+
+        if ahead.looking():
+            return pandas.DataFrame()
+        return pandas.DataFrame(db.rows(self.address, statement))
 
     # --- pieces -----------------------------------------------------------------------------------
 

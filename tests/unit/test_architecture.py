@@ -200,6 +200,17 @@ def runtime_imports(text: str) -> Iterator[str]:
         yield from imported(node)
 
 
+def test_no_class_leaves_a_method_to_its_heir() -> None:
+    """What it calls is its own, or handed to it: a `Protocol` says what that can do."""
+    assert [name for name, text in MODULES.items() if "NotImplementedError" in text] == []
+
+
+def test_only_an_edit_is_typed_as_patch() -> None:
+    """Else a step could show the command without its diff."""
+    typed = [name for name, text in MODULES.items() if re.search(r"f?\"patch \{", text)]
+    assert typed == ["engine/edit.py"]
+
+
 def test_headless_use_does_not_pay_for_jupyterlab() -> None:
     heavy = {"jupyterlab", "notebook", "jupyter_server"}
     assert {

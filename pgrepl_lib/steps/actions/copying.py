@@ -127,4 +127,8 @@ def replacing_action(replica: Server) -> Action:
     )
     arguments = backup_arguments(replica)
     copy = replacing.copy_action(engine, replica.name, source.name, arguments, mark)
-    return Action.sequence([source.copyable(), copy])
+
+    def require_copyable(tell: Tell) -> None:
+        source.require_copyable()
+
+    return Action.sequence([Action((), require_copyable), copy])
