@@ -54,7 +54,15 @@ CLICK = (  # what click says itself, where a user of ours meets it
 )
 EMPTY = tuple(  # lines of the head that say nothing, or another thing each time
     f'"{name}'.encode()
-    for name in ("Project", "Report", "POT", "PO-", "Last", "Language-Team", "Generated")
+    for name in (
+        "Project-Id-Version: ",
+        "Report-Msgid-Bugs-To: ",
+        "POT-Creation-Date: ",
+        "PO-Revision-Date: ",
+        "Last-Translator: ",
+        "Language-Team: ",
+        "Generated-By: ",
+    )
 )
 
 

@@ -134,7 +134,7 @@ def break_rebuild(cluster: Cluster, name: str) -> str:
     """
     try:
         with _interrupted_backup(cluster), cluster.meant_to_fail():
-            rebuild(cluster, name, t("Make {name} anew", name=name))
+            rebuild(cluster, name)
     except PgreplError as error:
         return next((line for line in error.looked_at if "error" in line), error.cause)
     raise StepFailed(

@@ -18,9 +18,10 @@ from ..errors import Interrupted, ParameterError
 from ..params import Params
 from ..words.commands import addressed
 from ..words.legible import legible
+from ..words.text import mark, t
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device
-PROMPT = "[y]es, [n]o (stop here), [a]ll: "
+PROMPT = mark("[y]es, [n]o (stop here), [a]ll: ")
 YES, NO, ALL = ("y", "yes", "s", "sim"), ("n", "no", "não", "nao"), ("a", "all", "t", "todos")
 
 
@@ -35,10 +36,10 @@ def asking(params: Params) -> Iterator[None]:
         path = os.ttyname(sys.stdin.fileno())
         usable = os.access(path, os.R_OK | os.W_OK)
     except (OSError, ValueError, AttributeError):  # not a terminal, or closed
-        path, usable = "standard input", False
+        path, usable = t("standard input"), False
     if not usable:
-        remedy = "run it in a terminal, or without --ask; `pgrepl plan` says what would change"
-        cause = "There is no terminal to ask on; nothing was touched."
+        remedy = t("run it in a terminal, or without --ask; `pgrepl plan` says what would change")
+        cause = t("There is no terminal to ask on; nothing was touched.")
         raise ParameterError(cause, looked_at=[path], remedy=addressed(remedy, params))
     os.environ[TERMINAL] = path
     try:
@@ -69,12 +70,13 @@ def confirm(title: str, commands: Sequence[object], diff: str) -> None:
         while answer not in (*YES, *NO, *ALL):
             # What was typed before the question answers nothing.
             termios.tcflush(terminal, termios.TCIFLUSH)
-            _write(terminal, PROMPT)
+            _write(terminal, t(PROMPT))
             answer = _line(terminal)
     finally:
         os.close(terminal)
     if answer in NO:
-        raise Declined(f"{title}: declined, and not begun.", remedy="run again: it goes on here")
+        cause = t("{title}: declined, and not begun.", title=title)
+        raise Declined(cause, remedy=t("run again: it goes on here"))
     if answer in ALL:
         del os.environ[TERMINAL]
 

@@ -12,6 +12,7 @@ from ..doors import db, show
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import PgreplError, WaitTimeout, first_line
+from ..words.text import t
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -43,7 +44,7 @@ def cut_off_late(primary: Instance, new: Instance) -> None:
         wait_until("the other receivers to confirm", probe, seconds=PATIENCE)
     for each in late:
         db.row(primary.address, "select pg_terminate_backend(%s)", [each["pid"]])
-        show.notice(f"{each['n']} confirms nothing and is not waited for")
+        show.notice(t("{name} confirms nothing and is not waited for", name=each["n"]))
 
 
 def not_needed(action: Action, left: Callable[[str], object]) -> Action:

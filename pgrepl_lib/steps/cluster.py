@@ -26,6 +26,7 @@ from ..journal import audit
 from ..journal.chapter import SET_UP
 from ..logins import passwords
 from ..params import Params
+from ..words.text import mark, t
 from . import checking, pictured
 from .doing import Doing
 from .instance import Instance
@@ -33,6 +34,11 @@ from .refusals import refuse_engine, refuse_settings
 from .steps import Hands, Steps
 
 HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # for each cluster
+
+
+TEMPORARY = mark("Start the temporary instance, and wait until it accepts connections")
+CONFIRM = mark("notebook: confirmar = True; command line: `pgrepl down --yes`")
+OPENED = mark("project `{project}` · engine `{engine}` ({why}) · folder `{folder}`")
 
 
 class Cluster(Steps[Instance]):
@@ -54,15 +60,15 @@ class Cluster(Steps[Instance]):
             self.hands.ready = False
             self.hands.make_ready(self)
 
-    def fetch(self, title: str = "Get the image or the binaries") -> str:
+    def fetch(self) -> str:
         """Step: have the image (docker) or the PostgreSQL programs (local) on this machine."""
-        return self.perform(title, self.engine.fetch())
+        return self.perform(t("Get the image or the binaries"), self.engine.fetch())
 
-    def make_secrets(self, title: str = "Make the passwords") -> str:
+    def make_secrets(self) -> str:
         """Step: random passwords in files that only their reader may read (correction 1)."""
-        return self.perform(title, passwords.action(self))
+        return self.perform(t("Make the passwords, in protected files"), passwords.action(self))
 
-    def start_temporary(self, title: str = "Start a temporary instance") -> str:
+    def start_temporary(self) -> str:
         """Step: a server to copy its files from (document: pg_temp; corrections 1 and 2)."""
         action = self.engine.start_temporary()
 
@@ -70,19 +76,21 @@ class Cluster(Steps[Instance]):
             ahead.seen().started.add(TEMPORARY_PRIMARY)
 
         has_files = self.primary.has_configuration
+        title = t(TEMPORARY)
         return self.perform(title, Action(action.commands, action.do, has_files, leaves=leaves))
 
-    def remove_temporary(self, title: str = "Remove the temporary instance") -> str:
+    def remove_temporary(self) -> str:
         """Step: the temporary instance has done its work."""
         action = self.engine.remove_temporary(TEMPORARY_PRIMARY)
 
         def done() -> bool:
             return TEMPORARY_PRIMARY not in ahead.seen().started and action.done()
 
-        return self.perform(title, replace(action, done=done))
+        return self.perform(t("Remove the temporary instance"), replace(action, done=done))
 
-    def prepare(self, title: str = "Prepare the cluster's folder") -> str:
+    def prepare(self) -> str:
         """Step: the cluster's own folder with what the engine needs in it."""
+        title = t("Prepare the cluster's folder")
         fresh = not (self.folder / state.FILE).exists()
         self.hands.agree(self, title, self._preparation(fresh))
         with self.working():
@@ -98,22 +106,22 @@ class Cluster(Steps[Instance]):
 
         return Action(commands, _made_ready, done)
 
-    def restore(self, title: str = "Take back what others have changed") -> str:
+    def restore(self) -> str:
         """Step: configuration files and modes as the last run, and pgrepl since then, left them."""
-        return self.perform(title, recorded.restoring(self))
+        return self.perform(t("Take back what others have changed"), recorded.restoring(self))
 
-    def remove(self, confirm: bool = False, title: str = "Remove the cluster") -> str:
+    def remove(self, confirm: bool = False) -> str:
         """Step: remove instances, data, configuration and secrets; the runs' evidence stays.
 
         Raises `ParameterError` without confirm.
         """
         if not confirm:
-            remedy = "notebook: confirmar = True; command line: `pgrepl down --yes`"
             raise ParameterError(
-                "Nothing was removed: removing the cluster's data needs a confirmation.",
-                looked_at=self.existing() or ["nothing exists"],
-                remedy=self.addressed(remedy),
+                t("Nothing was removed: removing the cluster's data needs a confirmation."),
+                looked_at=self.existing() or [t("nothing exists")],
+                remedy=self.addressed(t(CONFIRM)),
             )
+        title = t("Remove the instances, the data, the configuration and the passwords")
         self.look_again()
         self.topology.operation = {}  # what is removed need not be finished
         action = self._removal()
@@ -148,7 +156,11 @@ class Cluster(Steps[Instance]):
         names = [f"{name}/{file}" for name in self.topology.names for file in CONFIGURATION]
         kept = [name for name in names if (self.folder / name).exists()]
         links = files.links(self.folder, self._files())
-        return [*self.engine.existing(), *kept, *(f"{x}, which is not removed" for x in links)]
+        return [
+            *self.engine.existing(),
+            *kept,
+            *(t("{path}, which is not removed", path=link) for link in links),
+        ]
 
     def preflight(self) -> None:
         """Show what the machine offers; raises `EnvironmentLacking` for all that is missing."""
@@ -170,11 +182,10 @@ class Cluster(Steps[Instance]):
         """Show the primary, its replicas and the way of the WAL."""
         show.svg(pictured.topology(self))
 
-    def show_existing(self, nothing: str) -> list[str]:
-        """Show what exists of this cluster, or the text `nothing`."""
-        found = self.existing()
-        show.markdown("\n".join(f"- `{line}`" for line in found) or nothing)
-        return found
+    def show_existing(self) -> None:
+        """Show what exists of this cluster."""
+        lines = [f"- `{line}`" for line in self.existing()]
+        show.markdown("\n".join(lines) or t("Nothing of this cluster exists."))
 
     def check(self, name: str) -> Check:
         """Make one check, show and record it; raises `CheckFailed` where the claim is not true."""
@@ -225,8 +236,8 @@ def open_cluster(
     promises.keep(cluster, topology.primary)
     cluster.refuse_settings(made)
     cluster.record_versions()
-    project = f"project `{params.project}` · engine `{engine.name}` ({why})"
-    show.markdown(f"{project} · folder `{params.folder}`")
+    names_of = {"project": params.project, "engine": engine.name, "folder": params.folder}
+    show.markdown(t(OPENED, why=why, **names_of))
     return cluster
 
 

@@ -15,6 +15,7 @@ from ..engine.together import Result, attempt, together
 from ..errors import CommandFailed, PgreplError, StepFailed
 from ..journal.chapter import cell_id
 from ..journal.records import MEANT_TO_FAIL
+from ..words.text import joined, t
 from . import ask
 from .actions import replacing
 from .checking import examine, shown
@@ -156,8 +157,9 @@ def _explained(title: str, error: BaseException) -> BaseException:
     """An error that nobody foresaw, with what to do."""
     if isinstance(error, PgreplError | KeyboardInterrupt):
         return error
-    cause = f"{title}: {type(error).__name__}: {str(error).strip()[:300]}"
-    told = StepFailed(cause, remedy="correct the cause named above and run again")
+    kind, said = type(error).__name__, str(error).strip()[:300]
+    cause = joined(": ", [title, kind, said])
+    told = StepFailed(cause, remedy=t("correct the cause named above and run again"))
     told.__cause__ = error
     return told
 

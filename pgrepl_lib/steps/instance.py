@@ -24,6 +24,7 @@ from ..engine.action import (
 from ..engine.edit import Edit
 from ..postgres import conf
 from ..postgres.limits import limits
+from ..words.text import mark, t
 from .actions import copying, replication_user
 from .actions.standby import standby_lines
 from .actions.starting import start_action
@@ -32,6 +33,15 @@ from .steps import Steps
 if TYPE_CHECKING:
     import pandas
 
+SETTINGS = (  # of the primary, of a replica
+    mark("Configure the replication in {file}"),
+    mark("Take the primary's settings over into {file}"),
+)
+RULES = (
+    mark("Allow the replication in {file}"),
+    mark("Take the primary's rule over into {file}"),
+)
+ACCESS = mark("Configure the access to the primary in {file}")
 REPLAY = "select pg_get_wal_replay_pause_state() as state"
 
 
@@ -42,7 +52,7 @@ class Instance(Server):
 
     # --- configuration files ----------------------------------------------------------------------
 
-    def copy_configuration(self, file: str, title: str = "") -> str:
+    def copy_configuration(self, file: str) -> str:
         """Step: copy `postgresql.conf` or `pg_hba.conf` out of the temporary instance."""
         target = self.cluster.folder / self.name / file
         temporary = TEMPORARY_PRIMARY
@@ -57,9 +67,9 @@ class Instance(Server):
             ahead.seen().texts[target], ahead.seen().modes[target] = "", 0o600
 
         once = Action(action.commands, action.do, done, leaves=leaves)
-        return self.cluster.perform(title or f"Copy {self.name}'s {file}", once)
+        return self.cluster.perform(t("Copy the file {file}", file=file), once)
 
-    def make_readable(self, file: str, title: str = "") -> str:
+    def make_readable(self, file: str) -> str:
         """Step: mode 644, so that the server's user may read the file (correction 3)."""
         path = self.cluster.folder / self.name / file
 
@@ -70,9 +80,9 @@ class Instance(Server):
             return self.mode_of(file) == 0o644
 
         action = Action((f"chmod 644 {self.name}/{file}",), do, done)
-        return self.cluster.perform(title or f"Make {self.name}/{file} readable", action)
+        return self.cluster.perform(t("Let {file} be read", file=f"{self.name}/{file}"), action)
 
-    def configure(self, settings: Mapping[str, Any], title: str = "") -> str:
+    def configure(self, settings: Mapping[str, Any]) -> str:
         """Step: these settings, and the parameter `settings`, as a block of `postgresql.conf`.
 
         Limits that the number of replicas needs are raised, and so shown with the rest.
@@ -80,26 +90,26 @@ class Instance(Server):
         needed = limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
         lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit(CONFIGURATION[0], "settings", lines, title)
+        return self._edit(CONFIGURATION[0], "settings", lines, SETTINGS[self.is_replica])
 
-    def allow_replication(self, title: str = "") -> str:
+    def allow_replication(self) -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
         params, network = self.cluster.params, self.cluster.engine.rule_network()
         lines = conf.hba_lines(params.replication_user, network, params.auth_method)
-        return self._edit(CONFIGURATION[1], "replication", lines, title)
+        return self._edit(CONFIGURATION[1], "replication", lines, RULES[self.is_replica])
 
-    def follow(self, upstream: Server, title: str = "") -> str:
+    def follow(self, upstream: Server) -> str:
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""
-        return self._edit(CONFIGURATION[0], "standby", standby_lines(self, upstream), title)
+        return self._edit(CONFIGURATION[0], "standby", standby_lines(self, upstream), ACCESS)
 
     # --- primary ----------------------------------------------------------------------------------
 
-    def create_replication_user(self, title: str = "") -> str:
+    def create_replication_user(self) -> str:
         """Step: `createuser --replication`; with SCRAM the server gets its verifier only."""
         action = replication_user.action(self)
-        return self.cluster.perform(title or "Create the replication user", action)
+        return self.cluster.perform(t("Create the replication user"), action)
 
-    def create_slot(self, slot: str, title: str = "") -> str:
+    def create_slot(self, slot: str) -> str:
         """Step: the physical slot of a replica, which reserves WAL at once (correction 6)."""
         follows = self.cluster.topology.upstreams.get(owner_of(slot), self.name)  # maybe another
 
@@ -107,61 +117,60 @@ class Instance(Server):
             return slot in (recorded.of_instance(self).get("slots") or {})
 
         action = replace(copying.slot_action(self, slot), recorded=is_recorded)
-        title = title or f"Create the slot {slot}"
         if follows != self.name:
             action = NOTHING
-        return self.cluster.perform(title, action)
+        return self.cluster.perform(t("Create the slot {slot}", slot=slot), action)
 
     # --- replica ----------------------------------------------------------------------------------
 
-    def start_temporary(self, title: str = "") -> str:
+    def start_temporary(self) -> str:
         """Step: a place with the replica's empty data folder (document: repl_temp)."""
         self.cluster.require_primary()
         action = copying.temporary_action(self)
-        return self.cluster.perform(title or f"Start a temporary {self.name}", action)
+        return self.cluster.perform(t("Start a temporary {name}", name=self.name), action)
 
-    def base_backup(self, title: str = "") -> str:
+    def base_backup(self) -> str:
         """Step: `pg_basebackup` with the document's options, and with the slot."""
-        return self.cluster.perform(title or "Make the base backup", copying.backup_action(self))
+        return self.cluster.perform(t("Make the base backup"), copying.backup_action(self))
 
-    def forget_recovery_settings(self, title: str = "") -> str:
+    def forget_recovery_settings(self) -> str:
         """Step: the copy of `primary_conninfo` that `pg_basebackup` wrote goes."""
         action = copying.one_owner_action(self)
-        return self.cluster.perform(title or "Give primary_conninfo one owner", action)
+        return self.cluster.perform(t("Give primary_conninfo one owner"), action)
 
-    def remove_temporary(self, title: str = "") -> str:
+    def remove_temporary(self) -> str:
         """Step: the temporary replica ends; from now on the data folder counts as complete."""
         action = copying.end_temporary_action(self)
-        return self.cluster.perform(title or f"Remove the temporary {self.name}", action)
+        return self.cluster.perform(t("Remove the temporary {name}", name=self.name), action)
 
     # --- running ----------------------------------------------------------------------------------
 
-    def start(self, title: str = "") -> str:
+    def start(self) -> str:
         """Step: start the server, wait until it answers, and let it take over edited files."""
         self.cluster.settle_port(self.name)
         begun = undo.renewed(self, undo.with_settings(self, start_action(self)))
         action = slots.tidied(self.cluster, self, begun)
-        return self.cluster.perform(title or f"Start {self.name}", action)
+        return self.cluster.perform(t("Start {name}", name=self.name), action)
 
-    def stop(self, title: str = "") -> str:
+    def stop(self) -> str:
         """Step: stop the server; a primary first flushes and sends what it has committed."""
         action = self.cluster.engine.stop(self.name)
-        return self.cluster.perform(title or f"Stop {self.name}", action)
+        return self.cluster.perform(t("Stop {name}", name=self.name), action)
 
-    def kill(self, title: str = "") -> str:
+    def kill(self) -> str:
         """Step: SIGKILL, for drills."""
         action = self.cluster.engine.kill(self.name)
-        return self.cluster.perform(title or f"Kill {self.name}", action)
+        return self.cluster.perform(t("Kill {name} (SIGKILL)", name=self.name), action)
 
-    def pause_replay(self, title: str = "") -> str:
+    def pause_replay(self) -> str:
         """Step: the replica goes on receiving WAL and stops applying it."""
         action = self._replay_action("pause", "paused")
-        return self.cluster.perform(title or f"Pause replay on {self.name}", action)
+        return self.cluster.perform(t("Pause the replay of {name}", name=self.name), action)
 
-    def resume_replay(self, title: str = "") -> str:
+    def resume_replay(self) -> str:
         """Step: the replica applies WAL again, what has piled up first."""
         action = self._replay_action("resume", "not paused")
-        return self.cluster.perform(title or f"Resume replay on {self.name}", action)
+        return self.cluster.perform(t("Resume the replay of {name}", name=self.name), action)
 
     def query(self, statement: str) -> pandas.DataFrame:
         """The rows of an SQL statement as a table, for looking at; none while only planned."""
@@ -183,7 +192,11 @@ class Instance(Server):
 
         def do(tell: Tell) -> None:
             db.rows(self.address, statement)
-            wait_until(f"replay on {self.name} to be {wanted}", probe, seconds=30)
+            wait_until(
+                t("replay on {name} to be {wanted}", name=self.name, wanted=wanted),
+                probe,
+                seconds=30,
+            )
 
         def done() -> bool:
             return probe()[0]
@@ -192,4 +205,5 @@ class Instance(Server):
 
     def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
         edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})
-        return self.cluster.perform(title or f"Edit {self.name}/{file}", edit_action(edit))
+        said = t(title, file=f"{self.name}/{file}")
+        return self.cluster.perform(said, edit_action(edit))

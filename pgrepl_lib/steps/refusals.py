@@ -11,26 +11,35 @@ from ..errors import EnvironmentLacking, ParameterError
 from ..params import Params
 from ..postgres import impossible
 from ..words.commands import addressed
+from ..words.text import mark, t
+
+EARLIER = mark(
+    "Project {project} was made by an earlier version, which marked nothing as its own; "
+    "nothing was touched."
+)
+ANEW = mark(
+    "operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew"
+)
+OTHER_PORT = mark("Project {project} runs on port {had}, not {wanted}; nothing was touched.")
+STOP_FIRST = mark(
+    "leave the parameter port out (-p port, PGREPL_PORT), or stop its servers first, in {folder}: "
+    "{commands}"
+)
+UNUSABLE = mark("PostgreSQL {version} cannot work with these settings; nothing was touched.")
 
 
 def refuse_engine(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
     """What exists must be told from somebody else's, and servers that run keep their ports."""
     if made and not engine.id and (found := engine.strangers()):
-        cause = f"Project {params.project} was made by an earlier version, which marked nothing"
-        remedy = "operate it with that version; once its `pgrepl down` has removed it, "
-        raise EnvironmentLacking(
-            f"{cause} as its own; nothing was touched.",
-            looked_at=found,
-            remedy=addressed(f"{remedy}`pgrepl run` makes it anew", params),
-        )
+        cause = t(EARLIER, project=params.project)
+        raise EnvironmentLacking(cause, looked_at=found, remedy=addressed(t(ANEW), params))
     had = made.get("ports", {}).get(PRIMARY, params.port)
     if params.port not in (0, had) and (running := _running(made, engine)):
         stops = "; ".join(str(c) for name in running for c in engine.stop(name).commands)
-        remedy = "leave the parameter port out (-p port, PGREPL_PORT), or stop its servers first"
         raise ParameterError(
-            f"Project {params.project} runs on port {had}, not {params.port}; nothing was touched.",
-            looked_at=[f"running: {', '.join(running)}"],
-            remedy=f"{remedy}, in {params.folder}: {stops}",
+            t(OTHER_PORT, project=params.project, had=had, wanted=params.port),
+            looked_at=[t("running: {names}", names=", ".join(running))],
+            remedy=t(STOP_FIRST, folder=params.folder, commands=stops),
         )
 
 
@@ -42,9 +51,9 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
         return
     complaints = [*impossible.complaints(new, replicas), *engine.refuse_settings(new)]
     if complaints:
-        cause = f"PostgreSQL {params.pg_version} cannot work with these settings"
-        remedy = "correct the parameter settings"
-        raise ParameterError(f"{cause}; nothing was touched.", looked_at=complaints, remedy=remedy)
+        cause = t(UNUSABLE, version=params.pg_version)
+        remedy = t("correct the parameter settings")
+        raise ParameterError(cause, looked_at=complaints, remedy=remedy)
 
 
 def _running(made: Mapping[str, Any], engine: Engine) -> list[str]:

@@ -17,58 +17,66 @@ from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
 from ..postgres.limits import PARALLEL, limits
+from ..words.text import mark, t
 from . import bystanders
 from .actions import replacing
 from .actions.copying import replacing_action, slot_action
 from .actions.standby import configuration_action, standby_action
 from .actions.starting import start_action, start_commands, whole_action
 from .removable import require_rebuildable, require_removable
+from .steps import Outcomes
 
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .instance import Instance
 
 
-def prepare_all(
-    cluster: Cluster, title: str = "Prepare {}", names: Sequence[str] = ()
-) -> list[str]:
+INSTEAD = mark("let {name} be the primary instead: `pgrepl switchover --to {name}`")
+NOT_YET = mark("{name} is {state}, and does not follow yet.")
+LACKS = mark("{name} is {have}, {count} replicas need {need}")
+MORE_ROOM = mark(
+    "`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and prepares the "
+    "replicas; a value given with the parameter settings is yours to raise"
+)
+
+
+def prepare_all(cluster: Cluster, names: Sequence[str] = ()) -> Outcomes:
     """Steps: each replica after the first from nothing to streaming, up to four at once.
 
-    Returns the outcomes. title: with {} for the name. names: these only. A replica of a replica
-    waits for its upstream.
+    Returns the outcomes. names: these only. A replica of a replica waits for its upstream.
     """
     cluster.require_primary()
     chosen = [cluster.instance(n) for n in (names or [r.name for r in cluster.replicas[1:]])]
     if not chosen:
-        return []
+        return Outcomes()
     if not all(r.prepared() for r in chosen):
         cluster.primary.require_copyable()
     if not ahead.looking():  # the steps before may raise the limits
         _require_room(cluster, [r for r in chosen if not r.prepared()])
     for replica in chosen:
         cluster.settle_port(replica.name)
-    return _in_waves(cluster, chosen, title)
+    return _in_waves(cluster, chosen)
 
 
-def _in_waves(cluster: Cluster, chosen: list[Instance], title: str) -> list[str]:
+def _in_waves(cluster: Cluster, chosen: list[Instance]) -> Outcomes:
     """Those side by side whose upstreams are ready; then those that follow them."""
-    outcomes: list[str] = []
+    outcomes = Outcomes()
     ready = {i.name for i in cluster.replicas if i not in chosen} | {cluster.primary.name}
     while chosen:
         wave = [r for r in chosen if r.upstream.name in ready]
-        outcomes += cluster.perform_all([_whole_step(r, title) for r in wave], at_once=PARALLEL)
+        outcomes += cluster.perform_all([_whole_step(r) for r in wave], at_once=PARALLEL)
         ready |= {r.name for r in wave}
         chosen = [r for r in chosen if r not in wave]
     return outcomes
 
 
-def _whole_step(replica: Instance, title: str) -> tuple[str, Action]:
+def _whole_step(replica: Instance) -> tuple[str, Action]:
     """A replica's step of `prepare_all`."""
     action = slots.tidied(replica.cluster, replica, undo.renewed(replica, whole_action(replica)))
-    return title.format(replica.name), action
+    return t("Prepare {name}", name=replica.name), action
 
 
-def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Instance:
+def add(cluster: Cluster, upstream: str = "") -> Instance:
     """Step: one more replica, of the primary or of another replica; returns it.
 
     An interrupted one is continued: what has a name but no complete data comes first.
@@ -83,12 +91,12 @@ def add(cluster: Cluster, upstream: str = "", title: str = "Prepare {}") -> Inst
     with cluster.working():
         cluster.topology.upstreams.setdefault(name, source.name)
         cluster.change_instances()
-        prepare_all(cluster, title, [name])
+        prepare_all(cluster, [name])
         _renew_promise(cluster)
     return cluster.instance(name)
 
 
-def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Remove {}") -> str:
+def remove(cluster: Cluster, name: str, confirm: bool = False) -> str:
     """Step: stop a replica, remove its data and files, and drop its slot, which would hold WAL.
 
     Raises `ParameterError` for the primary, for one that others follow, and without confirm for
@@ -100,7 +108,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     if name in cluster.topology.upstreams:
         parts.append(drop_slot(instance.upstream, instance.slot))
     with cluster.working():
-        outcome = cluster.perform(title.format(name), Action.sequence(parts))
+        outcome = cluster.perform(t("Remove {name}", name=name), Action.sequence(parts))
         files.remove_below(cluster.folder, name)
         cluster.topology.upstreams.pop(name, None)
         cluster.topology.fenced.pop(name, None)
@@ -109,16 +117,17 @@ def remove(cluster: Cluster, name: str, confirm: bool = False, title: str = "Rem
     return outcome
 
 
-def rebuild(cluster: Cluster, name: str, title: str = "Make {} anew", discard: bool = False) -> str:
+def rebuild(cluster: Cluster, name: str, discard: bool = False) -> str:
     """Step: a replica's data are replaced by a new base backup, once that is complete.
 
     discard: also where it has what its upstream does not have, since somebody promoted it.
     """
     instance = cluster.instance(name)
     require_rebuildable(cluster, name, discard)
+    title = t("Make {name} anew", name=name)
     if not cluster.engine.has_data(name) or cluster.mark(name).exists():
-        return cluster.perform(title.format(name), whole_action(instance))
-    return cluster.perform(title.format(name), _rebuilding_action(instance))
+        return cluster.perform(title, whole_action(instance))
+    return cluster.perform(title, _rebuilding_action(instance))
 
 
 def _rebuilding_action(instance: Instance) -> Action:
@@ -155,18 +164,19 @@ def _start_again(instance: Instance) -> None:
         instance.wait_ready()
 
 
-def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} follow {}") -> str:
+def follow(cluster: Cluster, name: str, upstream: str) -> str:
     """Step: a replica changes its upstream: slot there, settings, reload, and the old slot goes."""
     instance, target = cluster.instance(name), cluster.instance(upstream)
     if name not in cluster.topology.upstreams:
-        remedy = f"a fenced former primary first comes back: `pgrepl rejoin {name}`"
+        remedy = t("a fenced former primary first comes back: `pgrepl rejoin {name}`", name=name)
         if name == cluster.topology.primary:
-            remedy = f"let {upstream} be the primary instead: `pgrepl switchover --to {upstream}`"
-        cause = f"{name} is no replica; nothing was touched."
+            remedy = t(INSTEAD, name=upstream)
+        cause = t("{name} is no replica; nothing was touched.", name=name)
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
     if upstream == name or name in _above(cluster, upstream):
         raise ParameterError(
-            f"{upstream} follows {name}; nothing was touched.", remedy="choose another upstream"
+            t("{upstream} follows {name}; nothing was touched.", upstream=upstream, name=name),
+            remedy=t("choose another upstream"),
         )
     outdated.require_none(cluster.engine, cluster.topology)
     if upstream != cluster.primary.name:
@@ -175,12 +185,14 @@ def follow(cluster: Cluster, name: str, upstream: str, title: str = "Let {} foll
         slots.elsewhere(cluster, instance, upstream), partial(_left_slot, instance)
     )
     action = Action.sequence([move_action(instance, target), drops])
-    return cluster.perform(title.format(name, upstream), action)
+    return cluster.perform(t("Let {name} follow {upstream}", name=name, upstream=upstream), action)
 
 
 def _left_slot(instance: Instance, why: str) -> None:
-    later = instance.cluster.addressed("`pgrepl run` drops it once its server answers")
-    show.notice(f"{instance.slot} is left behind ({why}): {later}")
+    later = instance.cluster.addressed(t("`pgrepl run` drops it once its server answers"))
+    show.notice(
+        t("{slot} is left behind ({why}): {later}", slot=instance.slot, why=why, later=later)
+    )
 
 
 def move_action(instance: Instance, target: Instance) -> Action:
@@ -199,8 +211,9 @@ def move_action(instance: Instance, target: Instance) -> Action:
             restarts.take_over(instance)
             instance.wait_streaming()
         elif not (life := cluster.engine.life(instance.name)).ended:
-            remedy = cluster.addressed("`pgrepl run` lets it go on, and follow")
-            raise StepFailed(f"{instance.name} is {life}, and does not follow yet.", remedy=remedy)
+            remedy = cluster.addressed(t("`pgrepl run` lets it go on, and follow"))
+            cause = t(NOT_YET, name=instance.name, state=t(life))
+            raise StepFailed(cause, remedy=remedy)
 
     def done() -> bool:
         known = cluster.topology.upstreams.get(instance.name) == target.name
@@ -222,13 +235,10 @@ def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
     }
     need = {"max_wal_senders": count + 2, "max_replication_slots": count, **limits(count)}
     if lacking := [
-        f"{n} is {have[n]}, {count} replicas need {need[n]}" for n in have if have[n] < need[n]
+        t(LACKS, name=n, have=have[n], count=count, need=need[n]) for n in have if have[n] < need[n]
     ]:
-        remedy = (
-            f"`pgrepl run -p replicas {count}` raises the limits (it restarts the primary) and "
-            "prepares the replicas; a value given with the parameter settings is yours to raise"
-        )
-        cause = "The primary has no room for another replica; nothing was changed."
+        remedy = t(MORE_ROOM, count=count)
+        cause = t("The primary has no room for another replica; nothing was changed.")
         raise StepFailed(cause, looked_at=lacking, remedy=cluster.addressed(remedy))
 
 
@@ -255,4 +265,4 @@ def _renew_promise(cluster: Cluster) -> None:
         return
     act = promises.action(primary, method, promises.standbys(cluster, primary.name))
     if not act.done():
-        cluster.perform(f"Commits wait for {method}", act)
+        cluster.perform(t("Commits wait for {method}", method=method), act)

@@ -22,12 +22,23 @@ from ..errors import ProjectBusy, StepFailed
 from ..journal import audit
 from ..journal.lock import step_lock
 from ..params import Params
+from ..words.text import mark, t
+
+CHANGED = mark("Project {project} was changed by another process; nothing was done.")
+UNFINISHED = mark("A {kind} to {to} has begun and not ended; nothing else was changed.")
 
 
 class Outcome(str):
     """ "changed" or "unchanged"; a notebook has shown it with the step and need not again."""
 
     __slots__ = ()
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
+class Outcomes(list[str]):
+    """Those of several steps, which a notebook has shown, too."""
 
     def _ipython_display_(self) -> None:
         pass
@@ -155,17 +166,16 @@ class Steps(Members[Kind]):
         if state.raw(self.folder) in ("", self.known):
             return
         raise ProjectBusy(
-            f"Project {self.params.project} was changed by another process; nothing was done.",
-            looked_at=[f"{state.FILE} is another than when this one looked at it"],
-            remedy="do it again; in a notebook, first the cell that opens the cluster",
+            t(CHANGED, project=self.params.project),
+            looked_at=[t("{file} is another than when this one looked at it", file=state.FILE)],
+            remedy=t("do it again; in a notebook, first the cell that opens the cluster"),
         )
 
     def refuse_unfinished(self) -> None:
         """Raise `StepFailed` while a change of roles has not ended: nothing else is done."""
         if (begun := self.topology.operation) and not self._operating:
             remedy = promotion.ways_on(self.topology, self.params)
-            what = f"A {begun['kind']} to {begun['to']} has begun and not ended"
-            raise StepFailed(f"{what}; nothing else was changed.", remedy=remedy)
+            raise StepFailed(t(UNFINISHED, kind=begun["kind"], to=begun["to"]), remedy=remedy)
 
     def record_engine(self) -> dict[str, str]:
         """Record what is used: versions, image digest or checksum; returns these facts."""

@@ -76,7 +76,7 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
     terminal.answer("perhaps\n")
     assert terminal.question().endswith("perhaps\n"), "asked again"
     terminal.answer("y\n")
-    assert asked(terminal.question()) == "Criar a senha do superusuário em um arquivo protegido"
+    assert asked(terminal.question()) == "Criar as senhas em arquivos protegidos"
     terminal.answer("YES\n")
     text = terminal.question()
     assert (
@@ -91,7 +91,7 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
     )
     assert [s for s in steps(values) if s[1] != "unchanged"] == [
         ("Preparar a pasta do cluster", "changed"),
-        ("Criar a senha do superusuário em um arquivo protegido", "changed"),
+        ("Criar as senhas em arquivos protegidos", "changed"),
         ("Executar a instância temporária e esperar que aceite conexões", "interrupted"),
     ]
     entries = list(audit.Journal(run_folder(values)).entries())

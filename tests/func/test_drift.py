@@ -178,9 +178,9 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(
     }
     assert list(steps) == [
         "Desfazer o que foi mudado por fora",
-        "Executar a instância primária",
+        "Iniciar primary",
         "Criar o usuário de replicação",
-        "Executar a instância réplica e esperar o streaming",
+        "Iniciar replica",
     ]
     assert f"+{rule}" in steps["Desfazer o que foi mudado por fora"]["diff"]
     assert "-log_connections = on" in steps["Desfazer o que foi mudado por fora"]["diff"]
@@ -215,7 +215,7 @@ def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster
         ]
         done = pgrepl("run", values)
         assert done.returncode == 0, done.stderr
-        assert "Criar o slot da réplica" in changed_titles(cluster)
+        assert "Criar o slot replica_1_slot" in changed_titles(cluster)
         assert show(cluster, "replica", "work_mem") == "4MB"
         assert {
             r["n"]

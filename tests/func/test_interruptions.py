@@ -224,8 +224,8 @@ def test_a_disk_that_is_full_in_mid_run_is_told_and_the_run_gone_on_with(
 ) -> None:
     values |= {"workdir": str(small_disk)}
     moments = [
-        ("Criar a senha do superusuário em um arquivo protegido", 6),
-        ("Criar o slot da réplica", 20),
+        ("Criar as senhas em arquivos protegidos", 6),
+        ("Criar o slot replica_1_slot", 20),
         ("Fazer o base backup", 0),
     ]
     for title, megabytes in moments:
@@ -301,11 +301,11 @@ def test_a_clock_that_is_set_back_in_mid_run_changes_no_order(
     with Running(values, "--from", "01", "--to", "01", env=environment) as running:
         running.wait_title("Copiar o arquivo postgresql.conf")
         clock.write_text("-3h")
-        running.wait_title("Criar o slot da réplica")
+        running.wait_title("Criar o slot replica_1_slot")
         running.kill(whole_tree=True)
     clear_faketime()
     with Running(values, "--from", "02", "--to", "02", env=environment) as running:
-        running.wait_title("Iniciar a instância temporária da réplica")
+        running.wait_title("Iniciar a instância temporária de replica")
         clock.write_text("-5h")
         code, errors = running.end()
         assert code == 0, errors

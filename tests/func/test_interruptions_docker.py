@@ -142,7 +142,7 @@ def test_an_engine_that_is_restarted_in_mid_run_is_told_and_the_run_gone_on_with
     options: dict[str, Any] = {"prefix": own_engine.prefix, "env": own_engine.environment}
     for title in (
         "Permitir a replicação em primary/pg_hba.conf",
-        "Iniciar a instância temporária da réplica",
+        "Iniciar a instância temporária de replica",
     ):
         with Running(values, **options) as running:
             running.wait_title(title)

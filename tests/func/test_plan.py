@@ -139,7 +139,7 @@ def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     assert len(changed) == 13 and "Preparar a pasta do cluster" in changed
 
     changed = run_and_compare(values, "half made")
-    assert len(changed) == 12 and changed[0] == "Iniciar a instância temporária da réplica"
+    assert len(changed) == 12 and changed[0] == "Iniciar a instância temporária de replica"
 
     assert run_and_compare(values, "complete") == []
 
@@ -157,10 +157,10 @@ def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     assert changed == [
         "Desfazer o que foi mudado por fora",
         "Configurar a replicação em primary/postgresql.conf",
-        "Executar a instância primária",
+        "Iniciar primary",
         "Criar o usuário de replicação",
         "Levar as entradas da primária para replica/postgresql.conf",
-        "Executar a instância réplica e esperar o streaming",
+        "Iniciar replica",
     ]
     stopped_servers(cluster, values)
 
@@ -188,8 +188,8 @@ def stopped_servers(cluster: Cluster, values: Values) -> None:
         stop_by_hand(cluster, name)
     outcomes = {p["title"]: p["outcome"] for p in planned(values) if p["kind"] == "step"}
     assert [t for t, o in outcomes.items() if o == "would change"] == [
-        "Executar a instância primária",
-        "Executar a instância réplica e esperar o streaming",
+        "Iniciar primary",
+        "Iniciar replica",
     ]
 
 
@@ -211,7 +211,7 @@ def test_without_the_programs_nothing_is_fetched(
     found = plan(local(workdir, free_port(), replicas=16, settings={"work_mem": "8MB"}), SET_UP)
     outcomes = {p.title: p.outcome for p in found}
     assert outcomes["Obter a imagem ou os programas do PostgreSQL"] == "would change"
-    assert outcomes["Preparar a replica-16"] == "would change" and set(outcomes.values()) == {
+    assert outcomes["Preparar replica-16"] == "would change" and set(outcomes.values()) == {
         "would change",
         "unchanged",
         "would be made",

@@ -75,8 +75,13 @@ def explore(
                 raise
 
         def teardown(self) -> None:
-            if not failures:
+            if failures:
+                return
+            try:
                 self.states.end()
+            except BaseException as error:
+                failures.append(error)
+                raise
 
     given = settings(
         max_examples=examples,

@@ -14,10 +14,17 @@ from ...engine.action import Action, Tell
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking
 from ...words.commands import addressed
+from ...words.text import mark, t
 
 EXCHANGING = "exchanging\n"
 SPARE = 64 * 1024**2  # bytes, for the WAL that is written during the copy
 SIZE = "select sum(pg_database_size(oid))::bigint as bytes from pg_database"
+NO_ROOM = mark("There is no room for a copy of {source} beside {name}'s data; nothing was changed.")
+ROOM = mark("{needed:.2f} GB are needed, {free:.2f} GB are free")
+GIVE_UP = mark(
+    "free some space; or give these data up before there is a copy: "
+    "`pgrepl replica remove {name} --yes`, then `pgrepl replica add`"
+)
 
 
 def copying(mark: Path) -> Path:
@@ -30,12 +37,10 @@ def require_room(engine: Engine, name: str, source: str) -> None:
     needed = db.row(engine.address(source), SIZE)["bytes"] + SPARE
     free = engine.free_space(name)
     if free < needed:
-        first = f"`pgrepl replica remove {name} --yes`, then `pgrepl replica add`"
-        remedy = f"free some space; or give these data up before there is a copy: {first}"
         raise EnvironmentLacking(
-            f"There is no room for a copy of {source} beside {name}'s data; nothing was changed.",
-            looked_at=[f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"],
-            remedy=addressed(remedy, engine.params),
+            t(NO_ROOM, source=source, name=name),
+            looked_at=[t(ROOM, needed=needed / 1e9, free=free / 1e9)],
+            remedy=addressed(t(GIVE_UP, name=name), engine.params),
         )
 
 

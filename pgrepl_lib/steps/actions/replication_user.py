@@ -16,6 +16,7 @@ from ...drift import recorded, snapshot, undo
 from ...engine.action import Action, Shown, Tell
 from ...errors import EnvironmentLacking, StepFailed
 from ...logins import logins
+from ...words.text import t
 
 NOT_ASKED = (psycopg.Error, OSError, EnvironmentLacking)
 
@@ -43,8 +44,8 @@ class _User:
             db.rows(self.primary.address, statement)
         elif not found["rolreplication"]:
             raise StepFailed(
-                f"The role {self.name} exists without the replication right.",
-                remedy="use another replication_user, or ALTER ROLE … REPLICATION",
+                t("The role {name} exists without the replication right.", name=self.name),
+                remedy=t("use another replication_user, or ALTER ROLE … REPLICATION"),
             )
         if self.scram:
             logins.write_statement(self.engine, self.primary.name)

@@ -8,6 +8,7 @@ from ...doors import ahead
 from ...drift import undo
 from ...engine.action import NOTHING, PRIMARY, Action, Shown, Tell
 from ...errors import StepFailed
+from ...words.text import t
 from . import replacing
 from .copying import copy_actions, slot_action
 from .standby import configuration_action
@@ -101,8 +102,8 @@ def _require_complete(instance: Server) -> None:
     if ahead.looking() or not instance.is_replica:
         return
     if not (instance.has_configuration() and instance.prepared()):
-        cause = f"{instance.name} has no complete data folder yet."
-        remedy = instance.cluster.addressed("`pgrepl run` prepares it (chapter 02)")
+        cause = t("{name} has no complete data folder yet.", name=instance.name)
+        remedy = instance.cluster.addressed(t("`pgrepl run` prepares it (chapter 02)"))
         raise StepFailed(cause, remedy=remedy)
 
 
