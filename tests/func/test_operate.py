@@ -585,7 +585,8 @@ def test_five_replicas_are_made_side_by_side_and_the_limits_follow(open_with: Ma
     outcomes = prepare_all(made)
     assert outcomes == ["changed"] * 4
     assert int(db.row(made.primary.address, "show max_wal_senders")["max_wal_senders"]) == 13
-    edits = [e for e in made.journal.entries() if e["title"] == "Edit primary/postgresql.conf"]
+    title = "Configure the replication in primary/postgresql.conf"
+    edits = [e for e in made.journal.entries() if e["title"] == title]
     assert "+max_wal_senders = 13" in edits[0]["diff"], "shown, not only done"
     steps = [e for e in made.journal.entries() if e["title"].startswith("Prepare replica-")]
     assert [s["title"] for s in steps] == [f"Prepare replica-{n}" for n in (2, 3, 4, 5)]

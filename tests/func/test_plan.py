@@ -16,6 +16,7 @@ from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.doors import db
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.journal.audit import said as read_again
 from pgrepl_lib.journal.chapter import SET_UP
 from pgrepl_lib.journal.runs import of_project
 from pgrepl_lib.runner.plan import plan
@@ -116,7 +117,7 @@ def run_and_compare(values: Values, what: str, *more: str) -> list[str]:
         for p in plan_of_it
         if p["kind"] == "step"
     ]
-    assert said == [(s["chapter"], s["cell"], s["title"], s["outcome"]) for s in run.of("step")], (
+    assert said == [(s["chapter"], s["cell"], english(s), s["outcome"]) for s in run.of("step")], (
         what
     )
     checks = [(p["chapter"], p["cell"]) for p in plan_of_it if p["kind"] == "check"]
@@ -125,8 +126,13 @@ def run_and_compare(values: Values, what: str, *more: str) -> list[str]:
     for step in run.of(
         "step"
     ):  # the lines; the place of those in a file that was not there yet cannot be known
-        assert edited(step["diff"]) == edited(diffs[step["title"]]), (what, step["title"])
+        assert edited(step["diff"]) == edited(diffs[english(step)]), (what, step["title"])
     return [title for _, _, title, outcome in said if outcome == "changed"]
+
+
+def english(step: dict[str, Any]) -> str:
+    """A run's title, as the plan says it; its chapters speak Portuguese."""
+    return read_again(step, "title")
 
 
 def edited(diff: str) -> list[str]:
@@ -136,10 +142,10 @@ def edited(diff: str) -> list[str]:
 @pytest.mark.long_on_docker
 def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     changed = run_and_compare(values, "nothing exists", "--to", "01")
-    assert len(changed) == 13 and "Preparar a pasta do cluster" in changed
+    assert len(changed) == 13 and "Prepare the cluster's folder" in changed
 
     changed = run_and_compare(values, "half made")
-    assert len(changed) == 12 and changed[0] == "Iniciar a instância temporária de replica"
+    assert len(changed) == 12 and changed[0] == "Start a temporary replica"
 
     assert run_and_compare(values, "complete") == []
 
@@ -148,19 +154,19 @@ def test_the_plan_is_true_and_touches_nothing(values: Values) -> None:
     values["settings"] = '{"autovacuum": "off", "deadlock_timeout": "2s", "max_connections": "120"}'
     text = whole_text(values)
     assert (
-        "  + would change   Desfazer o que foi mudado por fora" in text
+        "  + would change   Take back what others have changed" in text
         and "      -log_connections = on" in text
     )
     assert "      +deadlock_timeout = '2s'" in text and 'alter system reset "work_mem"' in text
     assert text.endswith(" steps would change, 21 unchanged")
     changed = run_and_compare(values, "drift, and other settings")
     assert changed == [
-        "Desfazer o que foi mudado por fora",
-        "Configurar a replicação em primary/postgresql.conf",
-        "Iniciar primary",
-        "Criar o usuário de replicação",
-        "Levar as entradas da primária para replica/postgresql.conf",
-        "Iniciar replica",
+        "Take back what others have changed",
+        "Configure the replication in primary/postgresql.conf",
+        "Start primary",
+        "Create the replication user",
+        "Take the primary's settings over into replica/postgresql.conf",
+        "Start replica",
     ]
     stopped_servers(cluster, values)
 
@@ -188,8 +194,8 @@ def stopped_servers(cluster: Cluster, values: Values) -> None:
         stop_by_hand(cluster, name)
     outcomes = {p["title"]: p["outcome"] for p in planned(values) if p["kind"] == "step"}
     assert [t for t, o in outcomes.items() if o == "would change"] == [
-        "Iniciar primary",
-        "Iniciar replica",
+        "Start primary",
+        "Start replica",
     ]
 
 
@@ -210,8 +216,8 @@ def test_without_the_programs_nothing_is_fetched(
     monkeypatch.setattr(binaries.find, "__defaults__", ((),))  # none is installed
     found = plan(local(workdir, free_port(), replicas=16, settings={"work_mem": "8MB"}), SET_UP)
     outcomes = {p.title: p.outcome for p in found}
-    assert outcomes["Obter a imagem ou os programas do PostgreSQL"] == "would change"
-    assert outcomes["Preparar replica-16"] == "would change" and set(outcomes.values()) == {
+    assert outcomes["Get the image or the binaries"] == "would change"
+    assert outcomes["Prepare replica-16"] == "would change" and set(outcomes.values()) == {
         "would change",
         "unchanged",
         "would be made",
