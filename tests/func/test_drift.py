@@ -237,7 +237,7 @@ def test_a_promoted_replica_is_named_and_never_overwritten(
     ask(cluster, "replica", "create table written_there as select 1 as n")
     assert seen(cluster) == "replica: the role: primary (recorded: replica)"
     done = pgrepl("run", values, "--from", "02")
-    assert done.returncode == 1 and "--discard` descarta o que foi escrito nela" in done.stderr
+    assert done.returncode == 1 and "--discard` throws away what was written there" in done.stderr
     assert ask(cluster, "replica", "select n from written_there") == [{"n": 1}]
     assert seen(cluster) == "replica: the role: primary (recorded: replica)", (
         "a failed run records none of it"

@@ -133,7 +133,7 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
     assert done.returncode == 1
     assert (
         "02-instancia-replica" in done.stderr
-        and "o que fazer:" in done.stderr
+        and "what to do:" in done.stderr
         and "Traceback" not in done.stderr
     )
     assert "not permitted to log in" in done.stderr, "the program's own message"
