@@ -24,7 +24,7 @@ from benchmarks.run_vs_shell import timed
 from benchmarks.setup import cluster_of
 from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.doors import db
-from pgrepl_lib.doors.command import silently
+from pgrepl_lib.doors.program import silently
 
 EMPTY, FULL = "empty", "full"
 ROUND = (

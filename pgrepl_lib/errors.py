@@ -1,7 +1,7 @@
 """Errors that say the cause, what was looked at, and what to do.
 
-Every error of this project is a :class:`PgreplError`; each class also inherits the builtin that a caller
-would expect to catch, and carries the exit code of the command line.
+Every error of this project is a :class:`PgreplError`; each class also inherits the builtin that a
+caller would expect to catch, and carries the exit code of the command line.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ..doors import db
-from ..doors.command import silently
+from ..doors.program import silently
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit

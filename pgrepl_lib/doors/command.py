@@ -5,30 +5,26 @@ A :class:`Command` is data: it can be shown, recorded and run. What is shown is 
 
 from __future__ import annotations
 
-import codecs
 import os
 import pwd
 import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 
 from ..errors import CommandFailed, EnvironmentLacking
+from ..words.redact import redact
 from ..words.text import t
 from . import docker_context
-from .redact import redact
+from .program import Heard, Waiting, silently
 
 # Tells every command's process whose it is: those of a killed runner go on alone.
 STARTED_BY = "STARTED_BY_PGREPL"
-LOOK_SECONDS = 10.0  # between two looks at who a silent program reads from
-HUNG_LOOKS = 6  # one after the other, before it is ended
 
 
 @dataclass(frozen=True)
@@ -104,17 +100,9 @@ def transcript() -> Iterator[Ran]:
         _transcript.reset(before)
 
 
-def silently(line: str) -> None:
-    """Progress that nobody looks at."""
-
-
 def nobody() -> str:
     """Who hangs, of a program that needs nobody else."""
     return ""
-
-
-class Waiting(Exception):
-    """A program waits for somebody who hangs."""
 
 
 def run(
@@ -142,57 +130,6 @@ def run(
     if check and code:
         raise _failure(command, done)
     return done
-
-
-class Heard:
-    """A program, what it says, and when it last did: a large database is copied for hours."""
-
-    def __init__(self, process: subprocess.Popen[bytes], tell: Callable[[str], None]) -> None:
-        self.process, self.last = process, time.monotonic()
-        self.out: list[str] = []
-        self.err: list[str] = []
-        streams = ((process.stdout, self.out, silently), (process.stderr, self.err, tell))
-        self.readers = [Thread(target=self._read, args=each, daemon=True) for each in streams]
-        for reader in self.readers:
-            reader.start()
-
-    def wait(self, seconds: float, hung: Callable[[], str]) -> int:
-        """Its exit code; raises `TimeoutExpired` once it was silent for so many seconds.
-
-        Raises `Waiting` before, where somebody whom it needs hangs, in each of several looks.
-        """
-        looks = 0
-        while True:
-            left = self.last + seconds - time.monotonic()
-            try:
-                return self.process.wait(min(left, LOOK_SECONDS))
-            except subprocess.TimeoutExpired:
-                silent = time.monotonic() - self.last
-                if silent >= seconds:
-                    raise
-                looks = looks + 1 if silent >= LOOK_SECONDS and (who := hung()) else 0
-                if looks >= HUNG_LOOKS:
-                    raise Waiting(who) from None
-
-    def end(self) -> int:
-        """End it where it still runs; how it ended."""
-        self.process.terminate()
-        try:
-            return self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
-
-    def _read(self, stream: object, into: list[str], tell: Callable[[str], None]) -> None:
-        """Collect text; lines of progress end in a carriage return, which counts, too."""
-        pending, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
-        while raw := os.read(stream.fileno(), 65536):  # type: ignore[attr-defined]
-            self.last = time.monotonic()
-            chunk = decoder.decode(raw)
-            into.append(chunk)
-            *lines, pending = (pending + chunk).replace("\r", "\n").split("\n")
-            for line in filter(None, lines):
-                tell(redact(line))
 
 
 def _recorded(command: Command, code: int, heard: Heard) -> Completed:

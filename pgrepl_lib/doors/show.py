@@ -12,7 +12,7 @@ from ..words.language import in_notebook
 from ..words.legible import legible
 from ..words.text import mark, t
 from . import terminal
-from .command import silently
+from .program import silently
 from .wait import telling
 
 WIDTH = 92

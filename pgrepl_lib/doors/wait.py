@@ -11,8 +11,8 @@ from contextvars import ContextVar
 import tenacity
 
 from ..errors import PgreplError, WaitTimeout
+from ..words.redact import redact
 from ..words.text import Text, joined, t
-from .redact import redact
 
 PATIENCE = 3.0  # seconds after which a wait says what it waits for
 # Between two looks: short at first, then longer (seconds).

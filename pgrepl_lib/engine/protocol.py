@@ -8,8 +8,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
-from ..doors.command import Command, Completed, silently
+from ..doors.command import Command, Completed
 from ..doors.db import Address
+from ..doors.program import silently
 from ..params import Params
 from .action import Action, Tell
 from .life import Life

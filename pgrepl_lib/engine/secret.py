@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..doors.db import Address
-from ..doors.redact import register
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..words.commands import addressed
+from ..words.redact import register
 from ..words.text import mark, t
 
 SUPERUSER = "postgres"

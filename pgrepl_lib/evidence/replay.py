@@ -17,10 +17,10 @@ from typing import Any
 from ..cluster import state
 from ..cluster.topology import Topology
 from ..doors.files import write_atomic
-from ..doors.redact import MASK
 from ..journal.audit import said
 from ..journal.chapter import SET_UP
 from ..journal.runs import Run
+from ..words.redact import MASK
 from ..words.text import mark, t
 
 FILE = "replay.sh"

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..doors.files import append_line, complete_lines, last_line, make_folder
-from ..doors.redact import redacted
+from ..words.redact import redacted
 from ..words.text import again, mark, recorded, t
 from . import pieces
 

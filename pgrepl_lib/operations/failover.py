@@ -13,7 +13,7 @@ from ..cluster import promises, restarts
 from ..cluster.changes import left, outdated, promotion
 from ..doors import db, show
 from ..doors.answer import Answer, Kind
-from ..doors.command import silently
+from ..doors.program import silently
 from ..engine.action import Action, Tell
 from ..postgres.recovery import Replay
 from ..steps.actions.standby import standby_action

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..cluster.changes import outdated, promotion
 from ..doors import show
 from ..doors.answer import Kind
-from ..doors.command import silently
+from ..doors.program import silently
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import PgreplError, StepFailed

@@ -11,7 +11,7 @@ from ..checks import slots
 from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import show
-from ..doors.command import silently
+from ..doors.program import silently
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed, first_line

@@ -13,11 +13,11 @@ import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..doors.redact import redact
 from ..errors import Interrupted, ParameterError
 from ..params import Params
 from ..words.commands import addressed
 from ..words.legible import legible
+from ..words.redact import redact
 from ..words.text import mark, t
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device

@@ -18,7 +18,8 @@ EARLIER = mark(
     "nothing was touched."
 )
 ANEW = mark(
-    "operate it with that version; once its `pgrepl down` has removed it, `pgrepl run` makes it anew"
+    "operate it with that version; once its `pgrepl down` has removed it, "
+    "`pgrepl run` makes it anew"
 )
 OTHER_PORT = mark("Project {project} runs on port {had}, not {wanted}; nothing was touched.")
 STOP_FIRST = mark(

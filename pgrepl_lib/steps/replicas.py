@@ -12,7 +12,7 @@ from ..cluster import promises, restarts
 from ..cluster.changes import outdated
 from ..cluster.dropping import drop_slot
 from ..doors import ahead, db, files, show
-from ..doors.command import silently
+from ..doors.program import silently
 from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed

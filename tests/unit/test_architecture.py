@@ -110,7 +110,8 @@ def breaches(text: str, door: str) -> list[int]:
     return sorted({node.lineno for node in nodes})
 
 
-PARTS = {"runner/scratch.py": "writing"}  # of the same door: folders of one process
+# Of the same doors: folders of one process, a program at work.
+PARTS = {"runner/scratch.py": "writing", "doors/program.py": "processes"}
 BESIDE_THE_DOOR = {"steps/ask.py": {"writing"}}  # it opens a terminal, which is no file
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib.doors.files import BLOCK, last_line
-from pgrepl_lib.doors.redact import MASK, register
 from pgrepl_lib.journal import pieces, runs
 from pgrepl_lib.journal.audit import NOT_CHAINED, ORIGIN, RUN_FOLDER, Journal
+from pgrepl_lib.words.redact import MASK, register
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pgrepl_lib.doors import command
+from pgrepl_lib.doors import command, program
 from pgrepl_lib.doors.command import Command, environment, run, transcript
-from pgrepl_lib.doors.redact import MASK, register
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
+from pgrepl_lib.words.redact import MASK, register
 
 ROOT = os.geteuid() == 0
 
@@ -350,7 +350,7 @@ def test_replacing_this_process_keeps_arguments_and_environment(
 def test_what_reads_from_somebody_who_hangs_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(program, "LOOK_SECONDS", 0.05)
     asked: list[int] = []
 
     def hung() -> str:
@@ -359,4 +359,4 @@ def test_what_reads_from_somebody_who_hangs_is_ended(
 
     with pytest.raises(CommandFailed, match="replica hung: what read from it was ended: sleep 60"):
         command.run(Command(("sleep", "60")), cwd=tmp_path, hung=hung)
-    assert len(asked) == 3 + command.HUNG_LOOKS
+    assert len(asked) == 3 + program.HUNG_LOOKS

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib.doors.redact import MASK
 from pgrepl_lib.evidence import replay
 from pgrepl_lib.logins import passwords
+from pgrepl_lib.words.redact import MASK
 
 from ..journals import SET_UP, Line, begun, chapter, engine, journal, step
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgrepl_lib.doors.redact import MASK, register
 from pgrepl_lib.doors.wait import telling, wait_until
 from pgrepl_lib.errors import WaitTimeout
+from pgrepl_lib.words.redact import MASK, register
 
 
 def states(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:

@@ -11,13 +11,13 @@ import pytest
 from babel.messages.pofile import read_po
 
 from pgrepl_lib.doors.answer import Answer, Kind
-from pgrepl_lib.doors.redact import MASK, redact, register
 from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.journal.audit import Journal, said
 from pgrepl_lib.params import Params
 from pgrepl_lib.words import language
 from pgrepl_lib.words.commands import addressed
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
+from pgrepl_lib.words.redact import MASK, redact, register
 from pgrepl_lib.words.text import CATALOGUES, Text, again, joined, t
 from tests.catalogues import places
 

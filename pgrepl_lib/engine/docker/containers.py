@@ -11,7 +11,8 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from ...doors import command
-from ...doors.command import Command, Completed, silently
+from ...doors.command import Command, Completed
+from ...doors.program import silently
 from ...doors.wait import wait_until
 from ...params import Params
 from ...words.text import t

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...doors.command import Command, run, silently
+from ...doors.command import Command, run
 from ...doors.files import make_folder, remove, writing
+from ...doors.program import silently
 from ...errors import EnvironmentLacking
 from ...words.text import t
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...doors import command
-from ...doors.command import Command, Completed, silently
+from ...doors.command import Command, Completed
+from ...doors.program import silently
 from ...params import Params
 from .. import processes
 from ..action import SILENCE, Action, Tell, never

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...cluster.dropping import drop_slot
 from ...doors import db, files
-from ...doors.command import silently
+from ...doors.program import silently
 from ...engine.action import CONFIGURATION, Action, Shown, Tell
 from ...engine.edit import Edit
 from ...postgres import conf

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...doors import db, files, show
-from ...doors.command import silently
+from ...doors.program import silently
 from ...engine.action import Tell
 from ...postgres.wal import Unreadable
 from ...words.commands import addressed

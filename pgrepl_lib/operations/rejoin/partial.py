@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...doors import db
-from ...doors.command import silently
+from ...doors.program import silently
 from ...errors import WaitTimeout
 from ...postgres.recovery import Recovery, position
 from ..standing import STANDSTILL_SECONDS

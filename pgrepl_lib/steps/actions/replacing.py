@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...doors import db, files
-from ...doors.command import silently
+from ...doors.program import silently
 from ...engine.action import Action, Tell
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking
