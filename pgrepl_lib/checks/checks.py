@@ -16,5 +16,6 @@ SET_UP = (  # those of chapter 03, in its order
     "rule-needed",
 )
 BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
+ON_REQUEST = ("sample", "one-primary", "tables")  # by a chapter, or in the place of `contents`
 
-__all__ = ["BESIDES", "CHECKS", "SET_UP"]
+__all__ = ["BESIDES", "CHECKS", "ON_REQUEST", "SET_UP"]
