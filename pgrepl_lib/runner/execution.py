@@ -36,6 +36,7 @@ from ..steps.ask import Declined
 from ..words import outcomes
 from ..words.commands import addressed
 from ..words.legible import legible
+from ..words.text import mark, t
 from .kernel import SharedKernel
 
 INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
@@ -48,15 +49,19 @@ BANNER = {
     "marcada abaixo (foi morto, ou faltou memória). Execute de novo (`pgrepl run --resume`) e ele "
     "continua de onde parou.",
 }
-AGAIN = "run again: it goes on where it stopped (`pgrepl run --resume`)"
-KILLED = "The kernel, which executes the cells, ended: it was killed, or there was no more memory."
+INTERRUPTED = mark("The run was interrupted.")
+AGAIN = mark("run again: it goes on where it stopped (`pgrepl run --resume`)")
+KILLED = mark(
+    "The kernel, which executes the cells, ended: it was killed, or there was no more memory."
+)
 
 
 class ChapterFailed(PgreplError):
     """A cell of a chapter failed; carries the exit code of the error behind it."""
 
     def __init__(self, chapter: str, error_name: str, text: str, notebook: Path) -> None:
-        super().__init__(f"Chapter {chapter} stopped: {text}", looked_at=[f"notebook {notebook}"])
+        cause = t("Chapter {chapter} stopped: {text}", chapter=chapter, text=text)
+        super().__init__(cause, looked_at=[t("notebook {file}", file=notebook)])
         self.chapter, self.error_name = chapter, error_name
         self.exit_code = exit_code_of(error_name)
 
@@ -120,7 +125,7 @@ class Client(PapermillNotebookClient):
         if SharedKernel.interrupted:
             # Else papermill would call it completed.
             self.nb_man.cell_exception(cell, cell_index=cell_index)
-            raise Interrupted("The run was interrupted.", remedy="running again goes on")
+            raise Interrupted(t(INTERRUPTED), remedy=t("running again goes on"))
         try:
             return super().execute_cell(cell, cell_index, **more)
         except CellExecutionError as error:
@@ -149,11 +154,11 @@ class SharedKernelEngine(NBClientEngine):
         nb_man.nb.metadata["pgrepl"] = {"status": status}
         if text := BANNER.get("killed" if killed else status):
             cls._say_first(nb_man, addressed(text, options["params"]), status)
-        again = addressed(AGAIN, options["params"])
+        again = addressed(t(AGAIN), options["params"])
         if SharedKernel.interrupted:
-            raise Interrupted("The run was interrupted.", remedy=again)
+            raise Interrupted(t(INTERRUPTED), remedy=again)
         if killed:
-            raise PgreplError(KILLED, remedy=again) from killed
+            raise PgreplError(t(KILLED), remedy=again) from killed
 
     @classmethod
     def _execute(cls, client: Client) -> Exception | None:

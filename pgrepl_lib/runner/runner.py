@@ -21,6 +21,7 @@ from ..journal import audit, provenance
 from ..journal.lock import run_lock
 from ..journal.runs import Run
 from ..steps.cluster import Cluster, open_cluster
+from ..words.text import t
 from .execution import ChapterFailed, execute
 
 if TYPE_CHECKING:
@@ -146,4 +147,4 @@ def _each(*parts: Callable[[], object]) -> None:
     if errors and not on_its_way:
         raise errors[0]
     for each in errors:
-        terminal.tell(f"pgrepl: the evidence is not complete: {each}")
+        terminal.tell(t("pgrepl: the evidence is not complete: {error}", error=each))

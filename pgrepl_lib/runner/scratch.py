@@ -14,8 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import EnvironmentLacking
+from ..words.text import mark, t
 
 PREFIX = "pgrepl-process-"
+REMEDY = mark(
+    "free some space there, or name another folder in the variable TMPDIR; then run again"
+)
 
 
 @contextmanager
@@ -52,9 +56,8 @@ def _make() -> tuple[Path, int]:
             os.close(lock)  # another process has taken it for a dead one's
     except OSError as error:
         raise EnvironmentLacking(
-            f"Cannot make a temporary folder: {error.strerror}.",
-            remedy="free some space there, or name another folder in the variable TMPDIR; "
-            "then run again",
+            t("Cannot make a temporary folder: {error}.", error=error.strerror),
+            remedy=t(REMEDY),
         ) from error
 
 

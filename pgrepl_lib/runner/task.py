@@ -14,6 +14,9 @@ from ..journal import runs
 from ..journal.chapter import OPERATE, SET_UP, chapters_between
 from ..params import Params
 from ..words.commands import addressed
+from ..words.text import mark, t
+
+OTHER = mark("{name}: it had {had}, asked for {asked}")
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ def unfinished(given: Mapping[str, Any], first: str, last: str) -> Task:
     wanted = _between(first or chapters[0], last or chapters[-1])
     if differing := _differing(had, given, chapters, wanted):
         raise ParameterError(
-            f"Run {run.name} had other parameters; nothing was touched.",
+            t("Run {run} had other parameters; nothing was touched.", run=run.name),
             looked_at=differing,
-            remedy=addressed("leave them out, or run anew: `pgrepl run`", params),
+            remedy=addressed(t("leave them out, or run anew: `pgrepl run`"), params),
         )
     return Task(had, [] if run.status == "completed" else chapters, run.name)
 
@@ -57,9 +60,9 @@ def _last(params: Params) -> runs.Run:
     run = (runs.of_project(params.folder) or [runs.find(params.folder)])[-1]
     if not run.opening.get("params") or not run.opening.get("chapters"):
         raise ParameterError(
-            f"The journal of run {run.name} does not say what it was to do.",
+            t("The journal of run {run} does not say what it was to do.", run=run.name),
             looked_at=[str(run.folder)],
-            remedy=addressed("run anew: `pgrepl run`", params),
+            remedy=addressed(t("run anew: `pgrepl run`"), params),
         )
     return run
 
@@ -69,11 +72,11 @@ def _differing(
 ) -> list[str]:
     """What is asked for now that a run did not have."""
     before, asked = Params.parse(had).plain(), Params.parse({**had, **given}).plain()
-    found = [
-        f"{n}: it had {before[n]}, asked for {asked[n]}" for n in before if asked[n] != before[n]
+    found: list[str] = [
+        t(OTHER, name=n, had=before[n], asked=asked[n]) for n in before if asked[n] != before[n]
     ]
     if wanted != chapters:
-        found.append(f"chapters: it had {', '.join(chapters)}; asked for {', '.join(wanted)}")
+        found.append(t(OTHER, name="chapters", had=", ".join(chapters), asked=", ".join(wanted)))
     return found
 
 
@@ -81,4 +84,4 @@ def _between(first: str, last: str) -> list[str]:
     try:
         return chapters_between(first, last, (*SET_UP, *OPERATE))
     except ValueError as error:
-        raise ParameterError(str(error), remedy="name one of those") from None
+        raise ParameterError(str(error), remedy=t("name one of those")) from None
