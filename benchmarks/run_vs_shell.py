@@ -56,7 +56,11 @@ def once(engine: str, image: str, side: object) -> float:
     try:
         return side(values)  # type: ignore[operator,no-any-return]
     finally:
-        open_cluster("", **values).remove(confirm=True)
+        cluster = open_cluster("", **values)
+        if side is floor and cluster.engine.name == "docker":  # what is not ours we do not remove
+            down = ["docker", "compose", "-p", values["project"], "down", "--volumes"]
+            subprocess.run(down, cwd=cluster.folder, capture_output=True, check=True)
+        cluster.remove(confirm=True)
         shutil.rmtree(workdir)
 
 
