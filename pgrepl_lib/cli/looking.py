@@ -10,8 +10,7 @@ import click
 
 from ..doors import terminal
 from ..errors import first_line
-from ..words import outcomes
-from ..words.text import joined, t
+from ..words.text import mark, t
 from .group import EPILOG, main, option
 from .options import JSON, QUIET, Given, existing_cluster, parameters
 from .output import give, print_status
@@ -83,10 +82,17 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
     sys.exit(int(failed > 0))
 
 
+COUNTED = {
+    "passed": mark("{count} passed"),
+    "failed": mark("{count} failed"),
+    "not tried": mark("{count} not tried"),
+}
+
+
 def _counted(counts: dict[str, int]) -> str:
     """How many checks ended how; those that could not be tried only where there are some."""
     told = [
-        joined(" ", [str(count), outcomes.said(verdict)])
+        t(COUNTED[verdict], count=count)
         for verdict, count in counts.items()
         if count or verdict != "not tried"
     ]

@@ -48,7 +48,10 @@ def psql(given: Given, instance: str, arguments: tuple[str, ...]) -> None:
             remedy=cluster.addressed(t("name one of these: `pgrepl psql primary`")),
         )
     if not cluster.engine.running(instance):
-        remedy = cluster.addressed(t("`pgrepl run` starts it"))
+        way = t("`pgrepl run` starts it")
+        if instance in cluster.topology.fenced:
+            way = t("it is fenced: `pgrepl rejoin {name}` brings it back", name=instance)
+        remedy = cluster.addressed(way)
         life = t(cluster.engine.life(instance))
         cause = t("{name} is not running: {state}.", name=instance, state=life)
         raise PgreplError(cause, remedy=remedy)

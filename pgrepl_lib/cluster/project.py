@@ -10,10 +10,14 @@ from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..params import Params
 from ..words.commands import addressed
-from ..words.text import joined, t
+from ..words.text import joined, mark, t
 from . import state
 from .changes import left, outdated, unanswered, underway
 from .topology import Topology
+
+START = mark(
+    "`pgrepl run` makes it (chapter 01), or starts it; a primary that stays lost: `pgrepl failover`"
+)
 
 
 class Project:
@@ -73,7 +77,7 @@ class Project:
                 project=self.params.project,
             ),
             looked_at=[joined(": ", [name, self.engine.life(name).told])],
-            remedy=self.addressed(t("run chapter 01 first: `pgrepl run`")),
+            remedy=self.addressed(t(START)),
         )
 
     def mark(self, name: str) -> Path:

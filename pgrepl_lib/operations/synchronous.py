@@ -87,6 +87,7 @@ def _title(method: str) -> Text:
 def require_method(cluster: Cluster, method: str) -> None:
     """Raise `ParameterError` for a method that is none, or waits for more than stream now."""
     outdated.require_none(cluster.engine, cluster.topology)
+    cluster.require_primary()
     streaming = _streaming(cluster)
     if method and not 0 < waited_for(method) <= streaming:
         remedy = t(

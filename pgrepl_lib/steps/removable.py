@@ -21,7 +21,8 @@ LISTED = mark(
 
 def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
     """Raise `ParameterError` for the primary, for what others follow, for what is unique."""
-    if name not in cluster.topology.upstreams and name not in cluster.topology.fenced:
+    cluster.instance(name)
+    if name == cluster.topology.primary:
         others = cluster.topology.replicas or ["NAME"]
         remedy = t("switch to another one first: `pgrepl switchover --to {name}`", name=others[0])
         cause = t("{name} is the primary; nothing was removed.", name=name)
@@ -42,6 +43,7 @@ def require_removable(cluster: Cluster, name: str, confirm: bool) -> None:
         remedy = t("confirm it: `pgrepl replica remove {name} --yes`", name=name)
         cause = t("{name} is the last copy of the primary's data; nothing was removed.", name=name)
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
+    cluster.require_primary()  # else what is removed may be the last copy of the data
     promises.require_enough_left(cluster, name)
     roles.require_another_writer(cluster.engine, cluster.topology, name)
 

@@ -83,6 +83,7 @@ def add(cluster: Cluster, upstream: str = "") -> Instance:
     """
     cluster.refuse_unfinished()
     outdated.require_none(cluster.engine, cluster.topology)
+    cluster.require_primary()
     source = cluster.instance(upstream or cluster.primary.name)
     unfinished = (r.name for r in cluster.replicas if not r.prepared())
     name = next(unfinished, cluster.topology.next_name())
@@ -104,9 +105,10 @@ def remove(cluster: Cluster, name: str, confirm: bool = False) -> str:
     """
     instance = cluster.instance(name)
     require_removable(cluster, name, confirm)
-    parts = [cluster.engine.stop(name), cluster.engine.discard_data(name)]
+    parts = [cluster.engine.stop(name)]
     if name in cluster.topology.upstreams:
-        parts.append(drop_slot(instance.upstream, instance.slot))
+        parts.append(_freed_slot(instance))
+    parts.append(cluster.engine.discard_data(name))  # last: whatever fails before costs no data
     with cluster.working():
         outcome = cluster.perform(t("Remove {name}", name=name), Action.sequence(parts))
         files.remove_below(cluster.folder, name)
@@ -115,6 +117,14 @@ def remove(cluster: Cluster, name: str, confirm: bool = False) -> str:
         cluster.change_instances()
         _renew_promise(cluster)
     return outcome
+
+
+def _freed_slot(instance: Instance) -> Action:
+    """Its slot goes; at a replica that does not answer it is left, and told."""
+    drop = drop_slot(instance.upstream, instance.slot)
+    if instance.upstream.is_replica:
+        return bystanders.not_needed(drop, partial(_left_slot, instance))
+    return drop
 
 
 def rebuild(cluster: Cluster, name: str, discard: bool = False) -> str:
@@ -169,7 +179,7 @@ def follow(cluster: Cluster, name: str, upstream: str) -> str:
     instance, target = cluster.instance(name), cluster.instance(upstream)
     if name not in cluster.topology.upstreams:
         remedy = t("a fenced former primary first comes back: `pgrepl rejoin {name}`", name=name)
-        if name == cluster.topology.primary:
+        if name == cluster.topology.primary != upstream:
             remedy = t(INSTEAD, name=upstream)
         cause = t("{name} is no replica; nothing was touched.", name=name)
         raise ParameterError(cause, remedy=cluster.addressed(remedy))

@@ -20,10 +20,11 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.protocol import Engine
-from pgrepl_lib.errors import CheckFailed
+from pgrepl_lib.errors import CheckFailed, StepFailed
 from pgrepl_lib.journal.audit import said
 from pgrepl_lib.journal.records import usable
 from pgrepl_lib.logins import logins
+from pgrepl_lib.steps import replicas
 from pgrepl_lib.steps.instance import Instance
 from pgrepl_lib.words.language import PORTUGUESE, speaking
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -520,6 +521,9 @@ def test_each_check_says_what_starts_who_stands(victim: Cluster) -> None:
         assert ways_named(victim, "replica") == set(CHECKS) - OF_THE_PRIMARY - ASKING_NOBODY
     made(victim, "streaming", True)
     with stopped(victim.primary):
+        with pytest.raises(StepFailed, match="no running primary"):
+            replicas.remove(victim, "replica", confirm=True)
+        assert victim.engine.running("replica"), "the last copy of the data"
         assert (
             ways_named(victim, "primary")
             == set(CHECKS) - {"replica-refuses-writes"} - ASKING_NOBODY

@@ -278,7 +278,7 @@ def test_a_failure_says_what_to_do(tmp_path: Path) -> None:
     text = Page(report.page(journal(tmp_path / "b" / "1", ENDS["check"][0]))).text
     assert text.index("veja o log da réplica") < text.index("O que foi montado")
     html = report.page(journal(tmp_path / "c" / "1", ENDS["cell"][0]))
-    assert "(NameError)" in html and f'<a href="{PRIMARY}.html">caderno executado</a>' in html
+    assert "(NameError)" in html and f'<a href="{PRIMARY}.html">notebook executado</a>' in html
     assert "A figura mostra o que foi pedido" in html
     killed = report.page(journal(tmp_path / "d" / "1", ENDS["killed"][0]))
     assert f"{SET_UP[0]}.html" in killed and f"{PRIMARY}.html" not in killed, (
