@@ -203,7 +203,7 @@ def refuse_changes(given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
     asked = Params.parse({**had, **given}).plain()
     kept = {"project", "workdir", *FIXED}  # what never changes is refused by `guard`
     other = [n for n in had if n in given and n not in kept and not _fits(n, asked[n], made)]
-    has = {**had, "port": made["ports"].get(PRIMARY)}
+    has = {**had, "port": made["ports"].get(PRIMARY, had.get("port"))}
     if other:
         remedy = t("leave them out (options, variables PGREPL_…); only `pgrepl run` changes them")
         raise ParameterError(
@@ -218,7 +218,7 @@ def refuse_changes(given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
 
 def _fits(name: str, asked: Any, made: Mapping[str, Any]) -> bool:
     if name == "port":
-        return asked in (0, made["ports"].get(PRIMARY))
+        return asked in (0, made["params"].get("port"), made["ports"].get(PRIMARY))
     if name == "replicas":  # fewer than there are removes none
         return bool(asked <= len(made["ports"]) - 1)
     return bool(asked == made["params"][name])
@@ -247,12 +247,21 @@ def ports(
     refused: ports that are not to be chosen.
     """
     had = made.get("ports", {})
-    if not had or params.port not in (0, had.get(PRIMARY)):
+    if not had or asks_for_another_port(params, made):
         return new_ports(params, names, refused)
     new = [n for n in names if n not in had]
     avoid = _others(params) | set(had.values()) | refused
     free = iter(host_ports.pick(len(new), 0, avoid, first=max(had.values()) + 1))
     return {n: had[n] if n in had else next(free) for n in names}
+
+
+def asks_for_another_port(params: Params, made: Mapping[str, Any]) -> bool:
+    """Whether a port is asked for that the project neither has nor was made with.
+
+    The instance that was the first primary may have been removed, and its port with it.
+    """
+    asked, had = made.get("params", {}).get("port", 0), made.get("ports", {})
+    return params.port not in (0, asked, had.get(PRIMARY))
 
 
 def new_ports(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..engine.action import PRIMARY
+from ..cluster.state import asks_for_another_port
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError
 from ..params import Params
@@ -34,8 +34,8 @@ def refuse_engine(params: Params, made: Mapping[str, Any], engine: Engine) -> No
     if made and not engine.id and (found := engine.strangers()):
         cause = t(EARLIER, project=params.project)
         raise EnvironmentLacking(cause, looked_at=found, remedy=addressed(t(ANEW), params))
-    had = made.get("ports", {}).get(PRIMARY, params.port)
-    if params.port not in (0, had) and (running := _running(made, engine)):
+    if asks_for_another_port(params, made) and (running := _running(made, engine)):
+        had = next(iter(made["ports"].values()))
         stops = "; ".join(str(c) for name in running for c in engine.stop(name).commands)
         raise ParameterError(
             t(OTHER_PORT, project=params.project, had=had, wanted=params.port),

@@ -60,6 +60,16 @@ def test_where_the_default_work_folder_cannot_be_written_ports_are_chosen_all_th
     assert len(set(taken)) == 4
 
 
+def test_ports_stay_when_the_first_primary_is_removed() -> None:
+    """Its port was the one asked for; the others run on theirs."""
+    asked, had = Params(port=7000), {"replica": 7001, "replica-2": 7002}
+    made = {"params": {"port": 7000}, "ports": had}
+    assert state.ports(asked, made, list(had)) == had
+    state.refuse_changes({"port": 7000}, {**made, "params": asked.plain()})
+    with pytest.raises(ParameterError, match="other parameters"):
+        state.refuse_changes({"port": 8000}, {**made, "params": asked.plain()})
+
+
 def test_looking_at_ports_makes_no_folder(tmp_path: Path, home: Path) -> None:
     state.ports(Params(workdir=tmp_path / "a"), {}, NAMES)
     assert list(tmp_path.iterdir()) == []
