@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +12,8 @@ from ..doors import terminal
 from ..errors import ParameterError, PgreplError
 from ..words.text import joined, mark, t
 from .group import EPILOG, main, option
-from .options import JSON, YES, Given, existing_cluster, parameters
-from .output import give, give_change
+from .options import JSON, PLAN, YES, Given, existing_cluster, parameters
+from .output import give, give_change, give_plan, give_planned
 from .question import agreed_on
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ WEAKER = mark(
     "commits wait for {wanted}, no longer for {before}; "
     "a failover may then lose rows that were confirmed"
 )
-PLAN = option("--plan", is_flag=True, help="Print the steps and change nothing.")
 
 
 @main.command(epilog=EPILOG)
@@ -116,7 +115,7 @@ def switchover(given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> N
         to = only_replica(cluster)
     change = Switchover(cluster, to, how["max_lag"])
     if how["plan"]:
-        _give_plan(as_json, change.plan(), change.losses())
+        give_plan(as_json, change.plan(), change.losses())
         return
     change.require()
     told = t(CHANGES, old=change.old.name, new=change.new.name)
@@ -186,7 +185,7 @@ def failover(given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> No
     with show.progress(t("How far the replicas are")):
         change = Failover(cluster, to, how["force"])
     if how["plan"]:
-        _give_plan(as_json, change.plan(), change.losses())
+        give_plan(as_json, change.plan(), change.losses())
         return
     change.require()
     choice = change.choice()
@@ -236,14 +235,10 @@ def rejoin(
 @main.command(epilog=EPILOG)
 @parameters
 @click.argument("method")
+@PLAN
 @YES
 @JSON
-def sync(
-    given: Given,
-    method: str,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def sync(given: Given, method: str, plan: bool, yes: bool, as_json: bool) -> None:
     """Let commits wait for replicas: METHOD is "FIRST n", "ANY n", or off."""
     from ..operations import synchronous
     from ..postgres.confirmation import waited_for
@@ -251,24 +246,12 @@ def sync(
     cluster = existing_cluster(given)
     wanted = "" if method == "off" else method
     synchronous.require_method(cluster, wanted)
+    if plan:
+        give_planned(cluster, as_json, partial(synchronous.set_synchronous, cluster, wanted))
+        return
     before = cluster.topology.synchronous
     if waited_for(wanted) < waited_for(before):
         agreed_on(cluster, yes, t(WEAKER, wanted=wanted or t("no replica"), before=before))
     synchronous.set_synchronous(cluster, wanted)
     now = cluster.topology.synchronous or t("no replica")
     give_change(cluster, as_json, t("commits wait for: {method}", method=now))
-
-
-def _give_plan(
-    as_json: bool, steps: Sequence[tuple[str, Sequence[object], str]], losses: list[str]
-) -> None:
-    plan: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for title, commands, diff in steps:
-        plan.append({"title": title, "commands": [str(c) for c in commands], "diff": diff})
-        lines.append(f"{len(plan)}. {title}")
-        lines += [f"   $ {command}" for command in commands]
-        lines += [f"   {line}" for line in diff.splitlines()]
-    give(as_json, plan, "\n".join(lines))
-    for line in (*losses, t("nothing was changed")):
-        terminal.tell(line)

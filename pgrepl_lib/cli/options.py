@@ -67,6 +67,7 @@ JSON = option(
 )
 FILE = click.Path(path_type=Path)
 YES = option("--yes", is_flag=True, help="Do not ask, where a terminal would be asked on.")
+PLAN = option("--plan", is_flag=True, help="Print the steps and change nothing.")
 QUIET = option(
     "--quiet",
     "-q",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +163,28 @@ def _cell(column: str, value: object) -> str:
     if column in ("role", "state", "status"):
         said = t(said)
     return legible(said).replace("\n", "␊")
+
+
+def give_plan(
+    as_json: bool, steps: Sequence[tuple[str, Sequence[object], str]], losses: Sequence[str] = ()
+) -> None:
+    """Steps that would be done, each with its commands and edits; losses: what would be lost."""
+    plan: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for title, commands, diff in steps:
+        plan.append({"title": title, "commands": [str(c) for c in commands], "diff": diff})
+        lines.append(f"{len(plan)}. {title}")
+        lines += [f"   $ {command}" for command in commands]
+        lines += [f"   {line}" for line in diff.splitlines()]
+    give(as_json, plan, "\n".join(lines))
+    for line in (*losses, t("nothing was changed")):
+        terminal.tell(line)
+
+
+def give_planned(cluster: Any, as_json: bool, work: Callable[[], object]) -> None:
+    """The steps of this work, which are only planned."""
+    from ..runner.plan import only_planned
+
+    with only_planned(cluster) as planned:
+        work()
+    give_plan(as_json, [(each.title, each.commands, each.diff) for each in planned])

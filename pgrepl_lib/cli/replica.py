@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from ..words.text import mark, t
 from .group import EPILOG, main, option
-from .options import JSON, YES, Given, existing_cluster, parameters
-from .output import give_change
+from .options import JSON, PLAN, YES, Given, existing_cluster, parameters
+from .output import give_change, give_planned
 from .question import agreed_on
 
 NEW_COPY = mark(
@@ -62,15 +64,10 @@ def remove(given: Given, name: str, yes: bool, as_json: bool) -> None:
 @parameters
 @click.argument("name")
 @option("--discard", is_flag=True, help="Also what nobody else has.")
+@PLAN
 @YES
 @JSON
-def rebuild(
-    given: Given,
-    name: str,
-    discard: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def rebuild(given: Given, name: str, plan: bool, yes: bool, as_json: bool, discard: bool) -> None:
     """Copy the upstream of the replica NAME again; its old data go once the copy is complete."""
     from ..steps import removable, replicas
 
@@ -87,12 +84,16 @@ def rebuild(
 @parameters
 @click.argument("name")
 @click.argument("upstream")
+@PLAN
 @JSON
-def follow(given: Given, name: str, upstream: str, as_json: bool) -> None:
+def follow(given: Given, name: str, upstream: str, plan: bool, as_json: bool) -> None:
     """Let the replica NAME stream from UPSTREAM, the primary or another replica."""
     from ..steps import replicas
 
     cluster = existing_cluster(given)
+    if plan:
+        give_planned(cluster, as_json, partial(replicas.follow, cluster, name, upstream))
+        return
     replicas.follow(cluster, name, upstream)
     give_change(
         cluster, as_json, t("{name} follows {upstream}", name=name, upstream=upstream), name=name

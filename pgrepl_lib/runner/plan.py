@@ -7,7 +7,8 @@ Each step says by itself whether it is done. What the steps before it would leav
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,18 @@ def plan(values: Mapping[str, Any], chapters: Sequence[str]) -> list[Planned]:
     finally:
         HANDS.reset(token)
     return planning.planned
+
+
+@contextmanager
+def only_planned(cluster: AnySteps) -> Iterator[list[Planned]]:
+    """In the block the cluster's steps are planned, and none is done."""
+    planning, hands = Planning(), cluster.hands
+    cluster.hands = planning
+    try:
+        with ahead.look_ahead():
+            yield planning.planned
+    finally:
+        cluster.hands = hands
 
 
 def _execute(chapter: str, given: Mapping[str, Any], planning: Planning) -> None:

@@ -12,6 +12,11 @@ import time
 from fcntl import ioctl
 
 from pgrepl_lib.steps.ask import PROMPT
+from pgrepl_lib.words.language import PORTUGUESE, speaking
+from pgrepl_lib.words.text import t
+
+with speaking(PORTUGUESE):  # as chapters do
+    ASKED = t(PROMPT)
 
 SECONDS = 120
 
@@ -19,7 +24,7 @@ SECONDS = 120
 class Terminal:
     """A process on a terminal of its own, whose questions are answered as they come."""
 
-    def __init__(self, argv: list[str], prompt: str = PROMPT) -> None:
+    def __init__(self, argv: list[str], prompt: str = ASKED) -> None:
         self.ours, theirs = pty.openpty()
         self.shown, self.prompt = "", prompt
         own_terminal = lambda: ioctl(0, termios.TIOCSCTTY, 0) and None  # noqa: E731 - so that Ctrl-C reaches the process

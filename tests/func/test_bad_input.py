@@ -360,7 +360,7 @@ def test_a_work_folder_that_is_a_file(empty: Path) -> None:
 def test_a_nearly_full_work_folder_is_found_before(empty: Path) -> None:
     with small(empty, "size=50m,mode=755"):
         made = open_cluster("test", project="full", engine="local", workdir=str(empty))
-        with pytest.raises(EnvironmentLacking, match="disk: 0") as caught:
+        with pytest.raises(EnvironmentLacking, match="disk space: 0") as caught:
             made.make_secrets()
         assert "free at least" in caught.value.remedy
         assert not (empty / "full/cluster.json").exists() and not (empty / "full/secrets").exists()
