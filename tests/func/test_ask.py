@@ -97,7 +97,7 @@ def test_yes_is_done_and_no_ends_the_run_there(values: Values) -> None:
     entries = list(audit.Journal(run_folder(values)).entries())
     assert (
         entries[-1]["status"] == "interrupted"
-        and "declined" in next(e for e in entries if "error" in e)["error"]
+        and "recusado" in next(e for e in entries if "error" in e)["error"]
     )
     assert not (Path(values["workdir"]) / values["project"] / "data/pg_temp").exists()
     secret = (Path(values["workdir"]) / values["project"] / "secrets/superuser").read_text().strip()
@@ -121,11 +121,11 @@ def test_replicas_that_are_prepared_side_by_side_are_asked_for_before_any_is_beg
     terminal, titles = run_asking(values, "--from", "02"), []
     while text := terminal.question():
         titles.append(asked(text))
-        terminal.answer("n\n" if titles[-1] == "Preparar a replica-3" else "sim\n")
+        terminal.answer("n\n" if titles[-1] == "Preparar replica-3" else "sim\n")
     assert terminal.process.wait(SECONDS) == 130
-    assert titles[-2:] == ["Preparar a replica-2", "Preparar a replica-3"]
+    assert titles[-2:] == ["Preparar replica-2", "Preparar replica-3"]
     assert "+primary_conninfo" in terminal.shown, "edits are shown as diffs"
-    assert steps(values)[-1] == ("Preparar a replica-3", "interrupted")
+    assert steps(values)[-1] == ("Preparar replica-3", "interrupted")
     folder = Path(values["workdir"]) / values["project"]
     assert not list(folder.glob("data/*-2")) and not list(folder.glob("data/*_2")), (
         "nor was the one that was agreed to"
