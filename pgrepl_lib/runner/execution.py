@@ -33,6 +33,7 @@ from ..journal import audit
 from ..journal.records import check_verdict
 from ..params import Params
 from ..steps.ask import Declined
+from ..steps.checking import failure
 from ..words import outcomes
 from ..words.commands import addressed
 from ..words.legible import legible
@@ -251,6 +252,12 @@ def execute(chapter: str, params: Params, folder: Path, bar: bool) -> None:
 
 
 def _spoken_here(folder: Path, text: str) -> str:
-    """An error of the kernel, which speaks Portuguese, as the step that it ended recorded it."""
-    entries = audit.Journal(folder).entries()
-    return next((audit.said(e, "error") for e in entries if e.get("error") == text), text)
+    """An error of the kernel, which speaks Portuguese, as the step or check recorded it."""
+    entries = [e for e in audit.Journal(folder).entries() if e["kind"] in ("step", "check")]
+    last = entries[-1] if entries else {}
+    if last.get("error") == text:
+        return audit.said(last, "error")
+    if last.get("kind") == "check" and not last.get("passed") and last["title"] in text:
+        names = ("title", "expected", "seen", "hint")
+        return str(failure(*[audit.said(last, name) for name in names]))
+    return text

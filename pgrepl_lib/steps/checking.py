@@ -34,6 +34,11 @@ def shown(made: Check) -> Check:
     show.check(made.title, made.verdict, made.expected, made.seen, made.hint)
     if made.passed:
         return made
-    cause = t("Check failed: {title}", title=made.title)
-    fact = t("{seen} (expected: {expected})", seen=made.seen, expected=made.expected)
-    raise CheckFailed(cause, looked_at=[fact], remedy=made.hint)
+    raise failure(made.title, made.expected, made.seen, made.hint)
+
+
+def failure(title: str, expected: str, seen: str, hint: str) -> CheckFailed:
+    """The error of a claim that is not true."""
+    cause = t("Check failed: {title}", title=title)
+    fact = t("{seen} (expected: {expected})", seen=seen, expected=expected)
+    return CheckFailed(cause, looked_at=[fact], remedy=hint)

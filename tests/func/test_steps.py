@@ -109,6 +109,7 @@ def test_the_journal_tells_every_step(cluster: Cluster) -> None:
             "adds",
             "exit_code",
             "seconds",
+            "said",
             "previous",
         ]
         assert (
