@@ -301,7 +301,7 @@ def test_papermill_alone_changes_nothing_that_is_done_and_fails_with_a_check(
 
     with without_replica(values):
         done = shell(script.replace(" ".join(chapters), SET_UP[3]), env, tmp_path)
-    assert done.returncode == 1 and "CheckFailed" in done.stderr
+    assert done.returncode == 1 and "A verificação falhou: " in done.stderr
     cells = nbformat.read(tmp_path / f"{SET_UP[3]}.ipynb", 4).cells
     assert [c.id for c in cells if c.metadata.get("papermill", {}).get("exception")]
     assert [e["passed"] for e in journal_of(values) if e["kind"] == "check"][-1] is False
