@@ -407,7 +407,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "a setting waits for a restart": (
         "settings",
         lambda c, m: edited(c.primary, "postgresql.conf", lambda t: t + "max_connections = 101\n"),
-        "primary: max_connections waits for a restart",
+        "max_connections waits for a restart",
     ),
     "an edit that was not read": (
         "settings",

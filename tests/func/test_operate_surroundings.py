@@ -270,7 +270,7 @@ def test_a_newer_image_of_the_same_name_is_told_and_taken_by_a_run_alone(cluster
     source.remove(v=True)
     had = {n: container_of(cluster, n).attrs["Image"] for n in cluster.topology.names}
     seen = CHECKS["images"](cluster)
-    assert seen.seen == "; ".join(f"{n}: {image}" for n, image in had.items())
+    assert {fact.instance: fact.seen for fact in seen.facts} == had
     cluster.engine.stop("replica").do(print)
     cluster.engine.start("replica").do(print)  # as a switchover does
     assert container_of(cluster, "replica").attrs["Image"] == had["replica"]
