@@ -254,9 +254,10 @@ def execute(chapter: str, params: Params, folder: Path, bar: bool) -> None:
 def _spoken_here(folder: Path, text: str) -> str:
     """An error of the kernel, which speaks Portuguese, as the step or check recorded it."""
     entries = [e for e in audit.Journal(folder).entries() if e["kind"] in ("step", "check")]
+    for entry in entries:
+        if entry.get("error") == text:
+            return audit.said(entry, "error")
     last = entries[-1] if entries else {}
-    if last.get("error") == text:
-        return audit.said(last, "error")
     if last.get("kind") == "check" and not last.get("passed") and last["title"] in text:
         names = ("title", "expected", "seen", "hint")
         return str(failure(*[audit.said(last, name) for name in names]))
