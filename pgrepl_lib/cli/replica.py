@@ -73,6 +73,9 @@ def rebuild(given: Given, name: str, plan: bool, yes: bool, as_json: bool, disca
 
     cluster = existing_cluster(given)
     removable.require_rebuildable(cluster, name, discard)
+    if plan:
+        give_planned(cluster, as_json, partial(replicas.rebuild, cluster, name, discard=discard))
+        return
     source = cluster.instance(name).upstream.name
     agreed_on(cluster, yes, t(NEW_COPY, name=name, source=source))
     replicas.rebuild(cluster, name, discard=discard)

@@ -889,6 +889,11 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
         done.returncode == 0 and titles[0] == ("1", Failover.TITLES["fence"]) and len(titles) == 4
     )
     assert "standby.signal" in done.stdout
+    asked = ("sync 'ANY 1'", "replica rebuild replica-2", "replica follow replica-2 replica")
+    for command in asked:
+        done = pgrepl(f"{command} --plan", of_cluster(cluster))
+        assert done.returncode == 0 and done.stdout.startswith("1. "), (command, done.stderr)
+        assert "nothing was changed" in done.stderr and "  changed" not in done.stderr
     assert everything_recorded(cluster) == before
 
 
