@@ -62,7 +62,7 @@ outputs: $(READY) ## Execute the notebooks and store their outputs in them
 	@$(BIN)/python tests/notebooks/store_outputs.py $(ARGS)
 
 bench: $(READY) ## Time `pgrepl run` against a plain shell script that does the same
-	@$(BIN)/python benchmarks/run_vs_shell.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run_vs_shell $(ARGS)
 
 operations: $(READY) ## Time replicas, switchover, failover and a large copy against plain commands (local engine)
 	@$(BIN)/python -m benchmarks.operate_vs_shell $(ARGS)

@@ -15,15 +15,14 @@ import contextlib
 import io
 import json
 import os
-import secrets
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.setup import new_project
 from pgrepl_lib import open_cluster
 
 PARTS = ("journal", "state", "report", "signature")
@@ -50,33 +49,26 @@ def main() -> None:
 
 def share(engine: str, image: str) -> float:
     """One run from nothing and the cost of its evidence as a share of it."""
-    workdir = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
-    workdir.chmod(0o755)
-    values = {
-        "project": f"bench{secrets.token_hex(3)}",
-        "engine": engine,
-        "workdir": str(workdir),
-        "network": "192.168.251.0/24",
-        "image": image,
-    }
+    with new_project(engine, image) as values:
+        try:
+            return _share(values)
+        finally:
+            with contextlib.redirect_stderr(io.StringIO()):
+                open_cluster("", **values).remove(confirm=True)
+
+
+def _share(values: dict[str, str]) -> float:
     words = [w for name, value in values.items() if value for w in ("-p", name, value)]
-    try:
-        whole, done = timed([sys.executable, "-m", "pgrepl_lib", "run", "--json", *words])
-        run = next((workdir / values["project"] / "runs").iterdir())
-        costs = json.loads(
-            timed([sys.executable, "-m", "benchmarks.evidence", "--again", str(run)])[1]
-        )
-        print(
-            f"run {whole:6.2f} s   "
-            + "   ".join(f"{p} {costs[p]:.3f} s" for p in PARTS)
-            + f"   {sum(costs.values()) / whole:.1%} of {json.loads(done)['status']}",
-            flush=True,
-        )
-        return float(sum(costs.values()) / whole)
-    finally:
-        with contextlib.redirect_stderr(io.StringIO()):
-            open_cluster("", **values).remove(confirm=True)
-        shutil.rmtree(workdir)
+    whole, done = timed([sys.executable, "-m", "pgrepl_lib", "run", "--json", *words])
+    run = next((Path(values["workdir"]) / values["project"] / "runs").iterdir())
+    costs = json.loads(timed([sys.executable, "-m", "benchmarks.evidence", "--again", str(run)])[1])
+    print(
+        f"run {whole:6.2f} s   "
+        + "   ".join(f"{p} {costs[p]:.3f} s" for p in PARTS)
+        + f"   {sum(costs.values()) / whole:.1%} of {json.loads(done)['status']}",
+        flush=True,
+    )
+    return float(sum(costs.values()) / whole)
 
 
 def timed(command: list[str]) -> tuple[float, str]:

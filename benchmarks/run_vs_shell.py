@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.setup import new_project
 from pgrepl_lib import open_cluster
 from pgrepl_lib.engine.local.engine import LocalEngine
 
@@ -44,24 +42,15 @@ def main() -> None:
 
 def once(engine: str, image: str, side: object) -> float:
     """One timing of one side in a folder of its own, which is removed afterwards."""
-    workdir = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
-    workdir.chmod(0o755)
-    values = {
-        "project": f"bench{secrets.token_hex(3)}",
-        "engine": engine,
-        "workdir": str(workdir),
-        "network": "192.168.251.0/24",
-        "image": image,
-    }
-    try:
-        return side(values)  # type: ignore[operator,no-any-return]
-    finally:
-        cluster = open_cluster("", **values)
-        if side is floor and cluster.engine.name == "docker":  # what is not ours we do not remove
-            down = ["docker", "compose", "-p", values["project"], "down", "--volumes"]
-            subprocess.run(down, cwd=cluster.folder, capture_output=True, check=True)
-        cluster.remove(confirm=True)
-        shutil.rmtree(workdir)
+    with new_project(engine, image) as values:
+        try:
+            return side(values)  # type: ignore[operator,no-any-return]
+        finally:
+            cluster = open_cluster("", **values)
+            if side is floor and cluster.engine.name == "docker":  # what is not ours stays
+                down = ["docker", "compose", "-p", values["project"], "down", "--volumes"]
+                subprocess.run(down, cwd=cluster.folder, capture_output=True, check=True)
+            cluster.remove(confirm=True)
 
 
 def ours(values: dict[str, str]) -> float:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pgrepl_lib import Cluster, open_cluster
@@ -19,6 +23,23 @@ SETTINGS = {
     "wal_log_hints": "on",
     "wal_retrieve_retry_interval": "100ms",
 }
+
+
+@contextlib.contextmanager
+def new_project(engine: str, image: str) -> Iterator[dict[str, str]]:
+    """The parameters of a project in a folder of its own, which is gone afterwards."""
+    workdir = Path(tempfile.mkdtemp(prefix="pgrepl-bench-"))
+    workdir.chmod(0o755)
+    try:
+        yield {
+            "project": f"bench{secrets.token_hex(3)}",
+            "engine": engine,
+            "workdir": str(workdir),
+            "network": "192.168.251.0/24",
+            "image": image,
+        }
+    finally:
+        shutil.rmtree(workdir)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from benchmarks.setup import SETTINGS as DOCUMENT_SETTINGS
 from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.engine import ports
 from pgrepl_lib.engine.docker import host as docker_engine
@@ -21,14 +22,6 @@ from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.params import Params
 from pgrepl_lib.words import language
 
-DOCUMENT_SETTINGS = {
-    "wal_level": "replica",
-    "max_wal_senders": 10,
-    "wal_keep_size": "1GB",
-    "wal_compression": "on",
-    "wal_log_hints": "on",
-    "wal_retrieve_retry_interval": "100ms",
-}
 IMAGE = os.environ.get("PGREPL_TEST_IMAGE", "")  # the image to test with; empty: the official one
 REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
 PATIENCE = float(

@@ -44,59 +44,47 @@ def _let_click_speak() -> None:
     os.environ["LANGUAGE"] = language.spoken()
 
 
+class Said:
+    """A text of a command: kept in English, read in the language that is spoken."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"_english_{name}"
+
+    def __get__(self, thing: object, owner: type) -> str | None:
+        text: str | None = vars(thing).get(self.name)
+        if not text:
+            return text
+        return t(inspect.cleandoc(text))
+
+    def __set__(self, thing: object, text: str | None) -> None:
+        vars(thing)[self.name] = text
+
+
 class SpokenOption(click.Option):
-    """An option whose help is in the language that is spoken."""
+    """An option with its help in the language that is spoken."""
 
-    _help: str | None = None
-
-    @property
-    def help(self) -> str | None:
-        """What it is for."""
-        return _said(self._help)
-
-    @help.setter
-    def help(self, text: str | None) -> None:
-        self._help = text
+    help = Said()
 
 
 option = functools.partial(click.option, cls=SpokenOption)
+LANG: dict[str, Any] = {
+    "callback": speak,
+    "expose_value": False,
+    "is_eager": True,
+    "metavar": "en|pt",
+}
 
 
 class Spoken(click.Command):
-    """A command whose help is in the language that is spoken, and that takes `--lang`."""
+    """A command with its help in the language that is spoken, and that takes `--lang`."""
 
-    _help: str | None = None
-    _epilog: str | None = None
+    help = Said()
+    epilog = Said()
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         if not any("--lang" in known.opts for known in self.params):
-            words: dict[str, Any] = {"callback": speak, "expose_value": False, "is_eager": True}
-            self.params.append(SpokenOption(["--lang"], hidden=True, **words))
-
-    @property
-    def help(self) -> str | None:
-        """What it does."""
-        return _said(self._help)
-
-    @help.setter
-    def help(self, text: str | None) -> None:
-        self._help = text
-
-    @property
-    def epilog(self) -> str | None:
-        """What stands below its options."""
-        return _said(self._epilog)
-
-    @epilog.setter
-    def epilog(self, text: str | None) -> None:
-        self._epilog = text
-
-
-def _said(text: str | None) -> str | None:
-    if not text:
-        return text
-    return t(inspect.cleandoc(text))
+            self.params.append(SpokenOption(["--lang"], hidden=True, **LANG))
 
 
 class SpokenGroup(Spoken, click.Group):
@@ -140,10 +128,7 @@ class Guarded(SpokenGroup):
 @click.version_option(package_name="pgrepl")
 @option(
     "--lang",
-    callback=speak,
-    expose_value=False,
-    is_eager=True,
-    metavar="en|pt",
+    **LANG,
     help="The language of what is shown, or PGREPL_LANG. [default: the locale's, else English]",
 )
 def main() -> None:

@@ -13,7 +13,7 @@ from ..doors import terminal
 from ..params import Params
 from ..words import language
 from ..words.text import mark, t
-from .group import EPILOG, LANGUAGE, main, option, speak
+from .group import EPILOG, LANG, LANGUAGE, main, option
 from .options import FILE, JSON, Given, parameters, parameters_as_options, values
 from .output import give, print_table
 
@@ -95,10 +95,7 @@ def _row(run: Run) -> dict[str, Any]:
 )
 @option(
     "--lang",
-    callback=speak,
-    expose_value=False,
-    is_eager=True,
-    metavar="en|pt",
+    **LANG,
     help="Its language. [default: that of the run's own report]",
 )
 @JSON

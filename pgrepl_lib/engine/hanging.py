@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..doors import command
 from ..doors.answer import Kind, ask
+from ..doors.command import Command, Completed
 from ..words.text import joined
+from .action import SILENCE, Tell
 from .secret import as_superuser
 
 
@@ -21,3 +24,15 @@ def hung(folder: Path, ports: Mapping[str, int], name: str) -> str:
     if seen.kind is not Kind.HUNG:
         return ""
     return joined(" ", [name, str(seen)])
+
+
+def run(
+    each: Command,
+    cwd: Path,
+    tell: Tell,
+    *,
+    check: bool,
+    hung: Callable[[], str],
+) -> Completed:
+    """Run what may be silent for long, unless it waits for somebody who hangs (`command.run`)."""
+    return command.run(each, cwd=cwd, seconds=SILENCE, check=check, on_error_line=tell, hung=hung)

@@ -16,16 +16,14 @@ from ...doors.program import silently
 from ...doors.wait import wait_until
 from ...params import Params
 from ...words.text import t
-from .. import life, ports
+from .. import hanging, life, ports
 from ..action import (
     NOTHING,
     PASSFILE,
-    SILENCE,
     Action,
     Tell,
 )
 from ..ending import KILL_SECONDS, wait_stopped
-from ..hanging import hung
 from ..life import Life
 from ..processes import owner_of
 from ..secret import content
@@ -62,14 +60,8 @@ class Containers:
         check: bool = True,
         source: str = "",
     ) -> Completed:
-        hangs = partial(hung, self.folder, self.ports, source)
-        how: dict[str, Any] = {
-            "seconds": SILENCE,
-            "check": check,
-            "on_error_line": tell,
-            "hung": hangs,
-        }
-        return command.run(each, cwd=self.folder, **how)
+        hangs = partial(hanging.hung, self.folder, self.ports, source)
+        return hanging.run(each, self.folder, tell, check=check, hung=hangs)
 
     def look_only(self) -> None:
         """Nothing is fetched by naming it."""

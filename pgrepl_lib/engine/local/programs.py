@@ -7,15 +7,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from ...doors import command
 from ...doors.command import Command, Completed
 from ...doors.program import silently
 from ...params import Params
-from .. import processes
-from ..action import SILENCE, Action, Tell, never
-from ..hanging import hung
+from .. import hanging, processes
+from ..action import Action, Tell, never
 from ..life import Life
 from . import binaries
 
@@ -59,14 +57,8 @@ class Programs:
         source: str = "",
     ) -> Completed:
         cwd = self.folder if self.folder.exists() else Path("/")
-        hangs = partial(hung, self.folder, self.ports, source)
-        how: dict[str, Any] = {
-            "seconds": SILENCE,
-            "check": check,
-            "on_error_line": tell,
-            "hung": hangs,
-        }
-        return command.run(each, cwd=cwd, **how)
+        hangs = partial(hanging.hung, self.folder, self.ports, source)
+        return hanging.run(each, cwd, tell, check=check, hung=hangs)
 
     def has_data(self, name: str) -> bool:
         """Whether a complete data folder exists."""
