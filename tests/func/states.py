@@ -27,7 +27,7 @@ from tests.conftest import PATIENCE, MakeCluster
 from tests.remedies import commands_in, copied
 
 from .disks import data_folder, leave_free, resize
-from .operated import again, bring_home, failed_checks
+from .operated import again, failed_checks
 from .running import CHECKOUT, Values, of_cluster, pgrepl, words
 
 LIMIT = 120 * PATIENCE  # seconds for one command, and for the whole way out
@@ -77,10 +77,10 @@ class States:
     def __init__(self, cluster: Cluster, open_with: MakeCluster) -> None:
         self.given, self.open_with = cluster, open_with
         self.values = of_cluster(cluster)
-        bring_home(self.cluster)
         self.writer = Writer(self.cluster, PAUSE).start()
         self.promised: set[int] = set()
-        self.since: int | None = None  # the first row that a replica must have, too
+        # The first row that a replica must have, too.
+        self.since: int | None = 0 if self.cluster.topology.synchronous else None
 
     @property
     def cluster(self) -> Cluster:
@@ -89,7 +89,6 @@ class States:
 
     def end(self) -> None:
         self.writer.stop()
-        bring_home(self.cluster)
 
     def step(self, drawn: random.Random) -> None:
         """Something is done, and something happens; then the product's own words lead to a verified cluster."""
@@ -158,14 +157,14 @@ class States:
 
     def way_out(self, said: str) -> None:
         """Do what the messages say, one after the other, until all is verified; each leads on, or the next one does."""
-        until = time.monotonic() + LIMIT
+        start = time.monotonic()
         told, tried = [said], list[str]()
         with suppress(WaitTimeout):
             wait_until("a cluster that heals", self._sound, seconds=PASSES, every=1)
         while not self._verified(told):
             wanted = [c for text in reversed(told) for c in commands_in(text) if leads_on(c)]
             left = [c for c in wanted if tried.count(c) < TWICE]
-            assert left and time.monotonic() < until, (
+            assert left and time.monotonic() < start + LIMIT, (
                 f"no way out, after {tried}:\n{''.join(told[-2:])}"
             )
             tried.append(left[0])
@@ -173,6 +172,7 @@ class States:
             done = copied(left[0])
             told.append(done.stdout + done.stderr)
             assert "Traceback" not in told[-1], told[-1]
+        print(f"  verified after {time.monotonic() - start:.0f} s", flush=True)
 
     def _sound(self) -> tuple[bool, str]:
         if hung := who_hangs(self.cluster):

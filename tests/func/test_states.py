@@ -29,7 +29,7 @@ from .states import ON_ITS_OWN_DISK, ROOM, States
 SEED = int(os.environ.get("PGREPL_SEED", "1"))
 # Seeds of two steps: the disk is full or a replica cut off while commits are to wait; then the primary dies.
 SHORT = {"local": 27, "docker": 8}
-EACH = 25  # steps of one example, which begins with the cluster as it was made
+EACH = 25  # steps of one example; the next one begins with the cluster as this one left it
 STEPS = {"local": 500, "docker": 200}
 
 
