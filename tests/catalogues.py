@@ -21,10 +21,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from pgrepl_lib.cli.main import main as command_line
+from pgrepl_lib.words.language import ENGLISH, LANGUAGES
 from pgrepl_lib.words.text import CATALOGUES
 
 LIBRARY = CATALOGUES.parents[1]
-LANGUAGES = ("pt_BR",)
+TRANSLATED = sorted(set(LANGUAGES.values()) - {ENGLISH})
 METHODS = [("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract"), ("**.md", "ignore")]
 KEYWORDS = {"t": None, "mark": None}
 CLICK = (  # what click says itself, where a user of ours meets it
@@ -175,11 +176,11 @@ def main() -> int:
     rooms = extracted()
     found = [
         told
-        for language in LANGUAGES
+        for language in TRANSLATED
         for room, wanted in sorted(rooms.items())
         for told in look(language, room, wanted, check=check)
     ]
-    found += [told for language in LANGUAGES for told in ambiguous(language, rooms)]
+    found += [told for language in TRANSLATED for told in ambiguous(language, rooms)]
     print("\n".join(found) or f"{len(rooms)} catalogues are complete")
     return 1 if found else 0
 

@@ -24,6 +24,7 @@ EPILOG = (
 )
 INTERRUPTED = 130
 CLICK = "messages"  # the catalogue with what click says itself
+LANGUAGES = "|".join(language.LANGUAGES)
 LANGUAGE = "pgrepl.language"  # among what a command and those above it share: that of --lang
 
 
@@ -32,7 +33,7 @@ def speak(context: click.Context, option: click.Parameter, name: str | None) -> 
     if not name:
         return
     if not (found := language.known(name)):
-        raise click.BadParameter(t("en or pt"), context, option)
+        raise click.BadParameter(LANGUAGES, context, option)
     language.ask_for(found)
     _let_click_speak()
     context.meta[LANGUAGE] = found
@@ -71,7 +72,7 @@ LANG: dict[str, Any] = {
     "callback": speak,
     "expose_value": False,
     "is_eager": True,
-    "metavar": "en|pt",
+    "metavar": LANGUAGES,
 }
 
 

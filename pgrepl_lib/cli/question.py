@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..doors import terminal
 from ..errors import ParameterError
+from ..steps.ask import YES
 from ..words.text import mark, t
 from .output import WHERE
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
 PROMPT = mark("Go on? [y/N]: ")
-AGREED = ("y", "yes", "s", "sim")  # in Portuguese, too
 
 
 def agreed(told: Sequence[str], *, yes: bool) -> bool:
@@ -30,7 +30,7 @@ def agreed(told: Sequence[str], *, yes: bool) -> bool:
         return yes
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before answers nothing
     terminal.tell(t(PROMPT), end="")
-    if sys.stdin.readline().strip().lower() not in AGREED:
+    if sys.stdin.readline().strip().lower() not in YES:
         cause = t("Nothing was changed: it was not confirmed.")
         raise ParameterError(cause, remedy=t("answer y, or say --yes"))
     return True

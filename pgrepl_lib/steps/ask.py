@@ -22,6 +22,7 @@ from ..words.text import mark, t
 
 TERMINAL = "PGREPL_TERMINAL"  # for the kernel: the path of the device
 PROMPT = mark("[y]es, [n]o (stop here), [a]ll: ")
+# In each language, whichever is spoken.
 YES, NO, ALL = ("y", "yes", "s", "sim"), ("n", "no", "não", "nao"), ("a", "all", "t", "todos")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ENGLISH, PORTUGUESE = "en", "pt_BR"
+LANGUAGES = {"en": ENGLISH, "pt": PORTUGUESE}  # as `--lang` takes them
 VARIABLES = ("PGREPL_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 _chosen = ""
 _asked_for = ""
@@ -63,8 +64,7 @@ def speaking(language: str) -> Iterator[None]:
 
 def known(name: str) -> str:
     """The language that a name such as `pt`, `pt-BR` or `pt_BR.UTF-8` means; empty for another."""
-    short = name.lower()[:2]
-    return {"en": ENGLISH, "pt": PORTUGUESE}.get(short, "")
+    return LANGUAGES.get(name.lower()[:2], "")
 
 
 def decimal(number: str) -> str:

@@ -19,7 +19,7 @@ from pgrepl_lib.words.commands import addressed
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
 from pgrepl_lib.words.redact import MASK, redact, register
 from pgrepl_lib.words.text import CATALOGUES, Text, again, joined, t
-from tests.catalogues import places
+from tests.catalogues import TRANSLATED, places
 
 LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
 MODULES = {str(p.relative_to(LIBRARY)): p for p in sorted(LIBRARY.rglob("*.py"))}
@@ -131,10 +131,11 @@ def test_every_text_is_found_and_has_its_values(module: str) -> None:
             assert None in given or places(str(first.value)) == given or not given, where
 
 
-def test_a_message_is_translated_alike_in_all_rooms() -> None:
+@pytest.mark.parametrize("translated", TRANSLATED)
+def test_a_message_is_translated_alike_in_all_rooms(translated: str) -> None:
     """The rooms' catalogues are one where a text is said."""
     found: dict[str, set[str]] = {}
-    for path in CATALOGUES.rglob("*.po"):
+    for path in (CATALOGUES / translated).rglob("*.po"):
         with path.open("rb") as file:
             for message in read_po(file):
                 found.setdefault(str(message.id), set()).add(str(message.string))
