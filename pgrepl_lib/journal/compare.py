@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,9 +78,16 @@ def compare(old: Run, new: Run) -> list[Difference]:
         "steps": facts.steps,
         "checks": facts.checks,
     }
+    if facts.retold(old, new):
+        kinds["checks"] = facts.verdicts
     kinds["settings"] = facts.settings if old.of("state") and new.of("state") else facts.edited
-    found = [d for group, of in kinds.items() for d in _different(group, of(old), of(new))]
-    return [*_unsure(old, new), *found, *_reordered(old, new), *_slower(old, new)]
+    called = facts.renamed(old, new)
+    found = [
+        d
+        for group, of in kinds.items()
+        for d in _different(group, *(_as_called(of(run), called) for run in (old, new)))
+    ]
+    return [*_unsure(old, new), *found, *_reordered(old, new, called), *_slower(old, new, called)]
 
 
 def differs(found: list[Difference]) -> bool:
@@ -137,6 +144,11 @@ def _different(group: str, old: Facts, new: Facts) -> Iterator[Difference]:
             yield Difference(group, name, _first(was), _first(now))
 
 
+def _as_called(found: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, Any]:
+    """The facts by today's names."""
+    return {called.get(name, name): value for name, value in found.items()}
+
+
 def _below(name: str, found: Facts) -> Facts:
     return {f"{name}, {key}": value for key, value in found.items()}
 
@@ -146,9 +158,9 @@ def _first(value: Any) -> Any:
     return next(iter(value.values())) if isinstance(value, dict) else value
 
 
-def _reordered(old: Run, new: Run) -> Iterator[Difference]:
+def _reordered(old: Run, new: Run, called: Mapping[str, str]) -> Iterator[Difference]:
     """The first of the steps that both have which comes at another place."""
-    was, now = facts.steps(old), facts.steps(new)
+    was, now = (_as_called(facts.steps(run), called) for run in (old, new))
     both = [n for n in was if n in now], [n for n in now if n in was]
     for first, second in zip(*both, strict=True):
         if first != second:
@@ -156,9 +168,9 @@ def _reordered(old: Run, new: Run) -> Iterator[Difference]:
             return
 
 
-def _slower(old: Run, new: Run) -> Iterator[Difference]:
+def _slower(old: Run, new: Run, called: Mapping[str, str]) -> Iterator[Difference]:
     """Steps that ended alike and took much longer in one of the runs."""
-    was, now = dict(facts.counted(old, "step")), dict(facts.counted(new, "step"))
+    was, now = (_as_called(dict(facts.counted(run, "step")), called) for run in (old, new))
     for name in (n for n in was if n in now and was[n].get("outcome") == now[n].get("outcome")):
         times = [_number(step.get("seconds")) for step in (was[name], now[name])]
         short, long = sorted(times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,11 @@ def checks(run: Run) -> Facts:
     }
 
 
+def verdicts(run: Run) -> Facts:
+    """Each check's verdict alone: what was seen, another version says in another form."""
+    return {name: {t("verdict"): check_verdict(c)} for name, c in counted(run, "check")}
+
+
 def settings(run: Run) -> Facts:
     """The state that the run left."""
     state = dict(run.of("state")[-1])
@@ -93,6 +98,48 @@ def counted(run: Run, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         name = f"{entry.get('chapter')}: {said(entry, 'title')}"
         seen[name] += 1
         yield (f"{name} ({seen[name]})" if seen[name] > 1 else name), entry
+
+
+def renamed(old: Run, new: Run) -> dict[str, str]:
+    """Names of steps and checks that one of the runs has from an earlier version, and today's.
+
+    Earlier versions recorded titles as they were said: in one language, and other ones than today.
+    """
+    found = dict[str, str]()
+    for kind in ("step", "check"):
+        was, now = dict(counted(old, kind)), dict(counted(new, kind))
+        theirs, ours = _by_place(was, now), _by_place(now, was)
+        for place in theirs.keys() & ours.keys():
+            if len(theirs[place]) == len(ours[place]):
+                pairs = zip(theirs[place], ours[place], strict=True)
+                found |= dict(_by_age(p, now) for p in pairs if _retold(was[p[0]], now[p[1]]))
+    return found
+
+
+def _by_age(pair: tuple[str, str], new: Mapping[str, Facts]) -> tuple[str, str]:
+    """Two names of one thing, the earlier version's first."""
+    old_name, new_name = pair
+    return pair if "said" in new[new_name] else (new_name, old_name)
+
+
+def _by_place(named: Mapping[str, Facts], others: Mapping[str, Facts]) -> dict[Any, list[str]]:
+    """Those that the others do not have, by chapter and by what a check or a cell is called."""
+    found = defaultdict[Any, list[str]](list)
+    for name, entry in named.items():
+        if name not in others:
+            place = str(entry.get("chapter")), str(entry.get("name") or entry.get("cell"))
+            found[place].append(name)
+    return found
+
+
+def _retold(old: Facts, new: Facts) -> bool:
+    """Whether one version recorded what its texts are in any language, and the other did not."""
+    return ("said" in old) != ("said" in new)
+
+
+def retold(old: Run, new: Run) -> bool:
+    """Whether the runs are of versions that record texts in different ways."""
+    return any(_retold(was, now) for was in old.of("check")[:1] for now in new.of("check")[:1])
 
 
 def _common(run: Run) -> Callable[[str], str]:

@@ -320,3 +320,46 @@ def test_the_command_compares_and_exits_as_git_diff_does(tmp_path: Path) -> None
         {"group": "parameters", "name": "replicas", "old": 1, "new": 2}
     ]
     assert diff("a")[0] == diff("a", "nothing")[0] == 2
+
+
+def retold(lines: list[Line]) -> list[Line]:
+    """As another version records the same: other titles, with what they are in any language, and other answers."""
+    for entry in lines:
+        if entry["kind"] in ("step", "check"):
+            entry["title"] = f"Hoje: {entry['title']}"
+            entry["said"] = {"title": {"message": entry["title"]}}
+        if entry["kind"] == "check":
+            entry["seen"] = "streaming"
+    return lines
+
+
+@pytest.mark.parametrize("earlier_first", [True, False])
+def test_a_run_of_an_earlier_version_is_compared_by_what_was_done(
+    tmp_path: Path, earlier_first: bool
+) -> None:
+    """Its titles were recorded in one language, and were others; what it saw, it said otherwise."""
+    today = retold(journals.completed())
+    line(today, "step", 1)["outcome"] = "unchanged"
+    earlier = journals.journal(tmp_path / "earlier", journals.completed())
+    runs = [earlier, journals.journal(tmp_path / "today", today)]
+    told = [("changed", "unchanged"), ("unchanged", "changed")][not earlier_first]
+    found = compare.compare(*(runs if earlier_first else reversed(runs)))
+    assert [(d.group, d.name, d.old, d.new) for d in found] == [
+        ("steps", f"{SECOND}: Hoje: Criar a senha, outcome", *told)
+    ]
+
+
+def test_what_only_one_version_does_is_told_as_such(tmp_path: Path) -> None:
+    """Two steps of a cell that were one before are no step by another name."""
+    today = retold(journals.completed())
+    today.insert(3, journals.step(0.4, SET_UP[0], "Outro", cell="pasta", said={}))
+    runs = (
+        journals.journal(tmp_path / "earlier", journals.completed()),
+        journals.journal(tmp_path / "today", today),
+    )
+    found = compare.compare(*runs)
+    assert {(d.name.partition(": ")[2], d.old is None) for d in found} == {
+        ("Preparar a pasta", False),
+        ("Hoje: Preparar a pasta", True),
+        ("Outro", True),
+    }
