@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -50,6 +51,23 @@ def environment() -> Environment:
         "facts": _facts,
     }
     made.globals |= {"t": _said, "counted": _counted, "mark": mark, "said": said}
+    return made
+
+
+@cache
+def plain() -> Environment:
+    """Jinja for a script or Markdown, where nothing is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["quote"] = shlex.quote
+    made.globals["t"] = t
     return made
 
 
