@@ -30,7 +30,6 @@ from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
 from pgrepl_lib.words.legible import legible
-from pgrepl_lib.words.text import t
 
 from ..journals import (
     SET_UP,
@@ -580,7 +579,7 @@ def test_instances_are_those_left_or_else_those_wanted(
 def test_every_correction_is_told_with_what_is_done_instead(tmp_path: Path) -> None:
     lines = [begun(), *(chapter(1, name, "completed") for name in SET_UP)]
     told = [c for s in journal(tmp_path, lines).chapters for c in corrections.made_by(s)]
-    assert sorted(c.number for c in told) == sorted(corrections.TOLD) == list(range(1, 14))
+    assert sorted(c.number for c in told) == sorted(corrections.told()) == list(range(1, 14))
     assert all(40 < len(c.wrong) < 260 and c.done and c.cell for c in told)
 
 
@@ -595,9 +594,9 @@ def test_a_correction_is_told_in_portuguese_as_in_its_chapter_and_in_the_index()
     )
     said = {n: re.sub(r"\s*\n> ?", " ", text) for n, text in callout.findall(prose)}
     with speaking(PORTUGUESE):
-        for number, (wrong, instead) in corrections.TOLD.items():
-            assert said[str(number)].startswith(t(wrong)), number
-            assert done[str(number)] == t(instead), number
+        for number, (wrong, instead) in corrections.told().items():
+            assert said[str(number)].startswith(wrong), number
+            assert done[str(number)] == instead, number
 
 
 def test_an_unfinished_chapter_made_only_the_corrections_before_its_last_step(
