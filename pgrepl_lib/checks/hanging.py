@@ -24,10 +24,9 @@ def hanging(cluster: AnyCluster) -> list[str]:
             seen = instance.look("select 1")
         except EnvironmentLacking:  # no password to ask with
             return ""
-        hangs = isinstance(seen, Answer) and seen.kind is Kind.HUNG
-        if not hangs:
-            return ""
-        return joined(" ", [instance.name, str(seen)])
+        if isinstance(seen, Answer) and seen.kind is Kind.HUNG:
+            return joined(" ", [instance.name, str(seen)])
+        return ""
 
     return [line for line in ask_all(told, [cluster.primary, *cluster.replicas]) if line]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +100,7 @@ def now(cluster: AnyCluster) -> list[dict[str, Any]]:
 
     None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
     """
-    here = _here(cluster)
-
-    def seen(replica: Server) -> dict[str, Any]:
-        return _of_replica(replica, here)
-
-    return ask_all(seen, cluster.replicas)
+    return ask_all(partial(_of_replica, _here(cluster)), cluster.replicas)
 
 
 def _here(cluster: AnyCluster) -> str:
@@ -124,7 +120,7 @@ def _here(cluster: AnyCluster) -> str:
     raise StepFailed(joined("; ", filter(None, said)), remedy=remedy)
 
 
-def _of_replica(replica: Server, here: str) -> dict[str, Any]:
+def _of_replica(here: str, replica: Server) -> dict[str, Any]:
     known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
     seen = replica.look(READER, [here, here], SHOWN_SECONDS)
     if isinstance(seen, Answer):
@@ -156,10 +152,9 @@ def watch(
         at = time.monotonic() - started
         for moment in [m for m in left if m <= at]:
             left.pop(moment)()
-        samples.extend(
-            {"time": round(at, 2), **{k: s[k] for k in ("name", "bytes", "seconds")}}
-            for s in now(cluster)
-        )
+        for seen in now(cluster):
+            kept = {name: seen[name] for name in ("name", "bytes", "seconds")}
+            samples.append({"time": round(at, 2), **kept})
         return at >= seconds and not left, f"{at:.1f} s"
 
     wait_until("the samples", sample, seconds=seconds + 30, every=every)
@@ -179,10 +174,8 @@ def watch_backups(
     def look() -> None:
         with suppress(psycopg.Error, OSError):  # what ends the primary is `work`'s to report
             while not ended.wait(every):
-                found = db.rows(cluster.primary.address, BACKUPS)
-                samples.extend(
-                    {"time": round(time.monotonic() - started, 2), **row} for row in found
-                )
+                found, at = db.rows(cluster.primary.address, BACKUPS), time.monotonic() - started
+                samples.extend({"time": round(at, 2), **row} for row in found)
 
     watcher = Thread(target=look, daemon=True)
     watcher.start()

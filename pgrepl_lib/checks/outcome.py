@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,12 +52,12 @@ class Check:
     @property
     def expected(self) -> str:
         """What was expected, for people."""
-        return _told(self.facts, _expected)
+        return _told(self.facts, "expected")
 
     @property
     def seen(self) -> str:
         """What was seen, for people."""
-        return _told(self.facts, _seen)
+        return _told(self.facts, "seen")
 
     def plain(self) -> dict[str, Any]:
         """For programs and records."""
@@ -78,23 +77,13 @@ class Check:
         """A notebook has shown the outcome already."""
 
 
-def _expected(fact: Fact) -> str:
-    return fact.expected
-
-
-def _seen(fact: Fact) -> str:
-    return fact.seen
-
-
-def _told(facts: tuple[Fact, ...], value: Callable[[Fact], str]) -> str:
+def _told(facts: tuple[Fact, ...], name: str) -> str:
     """The same answer of all instances once; else each with its name."""
-    values = list(dict.fromkeys(map(value, facts)))
-    if len(values) == 1:
+    values: list[str] = [getattr(fact, name) for fact in facts]
+    if len(set(values)) == 1:
         return values[0]
-    return joined("; ", [_named(fact.instance, value(fact)) for fact in facts])
-
-
-def _named(instance: str, value: str) -> str:
-    if not instance:
-        return value
-    return joined(": ", [instance, value])
+    named = [
+        joined(": ", [fact.instance, value]) if fact.instance else value
+        for fact, value in zip(facts, values, strict=True)
+    ]
+    return joined("; ", named)

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from ..cluster import identity, spaces
@@ -23,7 +22,6 @@ SPACE_PER_REPLICA = 150_000_000  # for each further one
 SPACE_FOR_FILES = 50_000_000  # configuration and evidence
 ELSEWHERE = mark("free at least {needed:.3g} GB, or choose another workdir")
 OF_DOCKER = mark("free at least {needed:.3g} GB there, where Docker keeps its images and volumes")
-# Last release of each major (versioning policy: five years after the first, in November).
 TITLES = {
     "folder": mark("work folder"),
     "disk": mark("disk space"),
@@ -34,13 +32,6 @@ TITLES = {
     "tablespaces": mark("tablespaces"),
     "ports": mark("ports on 127.0.0.1"),
     "network": mark("network"),
-}
-END_OF_LIFE = {
-    14: date(2026, 11, 12),
-    15: date(2027, 11, 11),
-    16: date(2028, 11, 9),
-    17: date(2029, 11, 8),
-    18: date(2030, 11, 14),
 }
 
 
@@ -169,38 +160,31 @@ def _tablespaces(cluster: Project) -> Iterator[Finding]:
 
 
 def _ports(cluster: Project) -> Iterator[Finding]:
-    for name, port in cluster.engine.ports.items():
-        yield _port(cluster, name, port)
-
-
-def _port(cluster: Project, name: str, port: int) -> Finding:
-    if (cluster.folder / FILE).exists() and not cluster.engine.life(name).ended:
-        return Finding("ports", True, t("{port}: {name} of this cluster", port=port, name=name))
-    if not (who := ports.holder(port)):
-        return Finding("ports", True, t("{port} is free ({name})", port=port, name=name))
-    seen = t("{port} is held by {who} ({name})", port=port, who=who, name=name)
+    begun = (cluster.folder / FILE).exists()
     remedy = t("stop what holds the port, or choose another with the parameter port")
-    return Finding("ports", False, seen, remedy)
+    for name, port in cluster.engine.ports.items():
+        if begun and not cluster.engine.life(name).ended:
+            yield Finding("ports", True, t("{port}: {name} of this cluster", port=port, name=name))
+        elif who := ports.holder(port):
+            seen = t("{port} is held by {who} ({name})", port=port, who=who, name=name)
+            yield Finding("ports", False, seen, remedy)
+        else:
+            yield Finding("ports", True, t("{port} is free ({name})", port=port, name=name))
 
 
 def _network(cluster: Project) -> Iterator[Finding]:
     network = cluster.engine.rule_network()
+    who, remedy, seen = "", "", t("{network} is free or this cluster's own", network=network)
     if cluster.engine.name != "docker":
         seen = t(
             "{network} (this machine itself; the parameter network is for docker)", network=network
         )
-        yield Finding("network", True, seen)
-        return
-    if not (who := _network_holder(cluster)):
-        seen = t("{network} is free or this cluster's own", network=network)
-        yield Finding("network", True, seen)
-        return
-    remedy = t(
-        "choose another one, for example -p network 192.168.56.0/24, or remove what holds it"
-    )
-    yield Finding(
-        "network", False, t("{network} is held by {who}", network=network, who=who), remedy
-    )
+    elif who := _network_holder(cluster):
+        seen = t("{network} is held by {who}", network=network, who=who)
+        remedy = t(
+            "choose another one, for example -p network 192.168.56.0/24, or remove what holds it"
+        )
+    yield Finding("network", not who, seen, remedy)
 
 
 def _network_holder(cluster: Project) -> str:

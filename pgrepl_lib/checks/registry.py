@@ -78,13 +78,16 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Claim]:
     return register
 
 
-def of_replicas(
-    cluster: AnyCluster,
-    expected: Callable[[Server], str],
-    seen: Callable[[Server], str],
-) -> Iterable[Fact]:
-    """A fact for each replica, and one that does not hold where there is none."""
-    if not cluster.replicas:
-        yield Fact("", t("a replica"), t("no replica"))
-    for replica in cluster.replicas:
-        yield Fact(replica.name, expected(replica), seen(replica))
+def of_replicas(seen: Callable[[Server], tuple[str, str]]) -> Look:
+    """Make of a look at one replica, which gives what is expected and seen there, one at all.
+
+    Where there is none, that is a fact that does not hold.
+    """
+
+    def look(cluster: AnyCluster) -> Iterable[Fact]:
+        if not cluster.replicas:
+            yield Fact("", t("a replica"), t("no replica"))
+        for replica in cluster.replicas:
+            yield Fact(replica.name, *seen(replica))
+
+    return look

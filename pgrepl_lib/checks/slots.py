@@ -98,31 +98,20 @@ def remedy(cluster: AnyCluster) -> str:
 
 def lost_with(old: Server, new: Server) -> list[str]:
     """Logical slots that do not change over with the role (manual, 29.6), to be said before."""
-    kept = _names(new, LOGICAL) or []
-    slots = [name for name in _logical(old) if name not in kept]
-    if not slots:
-        return []
-    told = t(LOST, name=old.name, slots=", ".join(slots))
-    return [told]
+    kept, had = _logical(new) or [], _logical(old)
+    if had is None:  # it does not answer any more: then it has what was recorded
+        before = recorded.last_of(old).get("slots") or {}
+        had = sorted(name for name, kind in before.items() if kind == "logical")
+    if slots := ", ".join(name for name in had if name not in kept):
+        return [t(LOST, name=old.name, slots=slots)]
+    return []
 
 
-def _logical(old: Server) -> list[str]:
-    """Those of a server that does not answer any more are known from what was recorded."""
-    found = _names(old, LOGICAL)
-    if found is not None:
-        return found
-    if not (record := recorded.read(old.cluster)):
-        return []
-    known = record.state["instances"].get(old.name, {}).get("slots") or {}
-    return sorted(name for name, kind in known.items() if kind == "logical")
-
-
-def _names(server: Server, query: str) -> list[str] | None:
-    """The names that a query finds; None of a server that does not answer."""
-    if not server.cluster.engine.running(server.name):
-        return None
-    with suppress(psycopg.Error, OSError):
-        return [row["n"] for row in db.rows(server.address, query)]
+def _logical(server: Server) -> list[str] | None:
+    """Its logical slots; None of one that does not answer."""
+    if server.cluster.engine.running(server.name):
+        with suppress(psycopg.Error, OSError):
+            return [row["n"] for row in db.rows(server.address, LOGICAL)]
     return None
 
 
@@ -133,11 +122,9 @@ def _unused_now(cluster: AnyCluster) -> list[tuple[str, str]]:
 
 def _held(cluster: AnyCluster, after: Topology) -> Held:
     """What each instance that is asked has; one that does not answer may have any."""
-    running = (n for n in after.names if n not in after.fenced and cluster.engine.running(n))
-    return {name: _physical(cluster.instance(name).address) for name in running}
-
-
-def _physical(at: db.Address) -> dict[str, bool]:
-    with suppress(psycopg.Error, OSError):
-        return {row["name"]: row["active"] for row in db.rows(at, PHYSICAL)}
-    return {}
+    found: Held = {name: {} for name in after.names if name not in after.fenced}
+    for name in filter(cluster.engine.running, found):
+        with suppress(psycopg.Error, OSError):
+            rows = db.rows(cluster.instance(name).address, PHYSICAL)
+            found[name] = {row["name"]: row["active"] for row in rows}
+    return found

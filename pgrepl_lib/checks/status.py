@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,9 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
     answered = {i["name"] for i in instances if i["role"]}
     upstreams = dict.fromkeys([cluster.primary, *(r.upstream for r in cluster.replicas)])
     replication = ask_all(_senders, [u for u in upstreams if u.name in answered])
-    _tell_left(
-        cluster,
-        instances,
-        [r["application_name"] for r in chain(*replication) if r["state"] == "streaming"],
-    )
+    rows = list(chain(*replication))
+    streaming = [r["application_name"] for r in rows if r["state"] == "streaming"]
+    _tell_left(cluster, instances, streaming)
     operation = cluster.topology.operation
     begun = underway.told(cluster.topology, cluster.params)
     return {
@@ -55,7 +54,7 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
         "operation": {**operation, "told": begun} if operation else None,
         "outdated": _outdated(cluster, instances) or None,
         "instances": instances,
-        "replication": [row for rows in replication for row in rows],
+        "replication": rows,
     }
 
 
@@ -75,11 +74,7 @@ def _outdated(cluster: AnyCluster, instances: list[dict[str, Any]]) -> str:
     return outdated.told(cluster.engine, cluster.topology)
 
 
-def _tell_left(
-    cluster: AnyCluster,
-    instances: list[dict[str, Any]],
-    streaming: list[str],
-) -> None:
+def _tell_left(cluster: AnyCluster, instances: list[dict[str, Any]], streaming: list[str]) -> None:
     """Say of each that runs and does not stream whether it can follow no more."""
     topology = cluster.topology
     if not any(i["role"] for i in instances if i["name"] == topology.primary):
@@ -95,10 +90,8 @@ def _tell_left(
 
 
 def _instances(cluster: AnyCluster) -> list[dict[str, Any]]:
-    def seen(name: str) -> dict[str, Any]:
-        return _instance(cluster, cluster.instance(name))
-
-    return ask_all(seen, cluster.topology.names)
+    instances = [cluster.instance(name) for name in cluster.topology.names]
+    return ask_all(partial(_instance, cluster), instances)
 
 
 def _senders(upstream: Server) -> list[dict[str, Any]]:
@@ -118,26 +111,22 @@ def _instance(cluster: AnyCluster, instance: Server) -> dict[str, Any]:
         "port": cluster.engine.ports[instance.name],
         "user": "postgres",
         "version": None,
-        "state": "absent",
+        "state": Life.ABSENT,
     }
-    if not (cluster.folder / FILE).exists() or not cluster.engine.running(instance.name):
-        return {**known, "state": _fenced(cluster, instance) or _life(cluster, instance)}
+    if not (cluster.folder / FILE).exists():
+        return known
+    fenced = "fenced" if instance.name in cluster.topology.fenced else ""
+    if not cluster.engine.running(instance.name):
+        return {**known, "state": fenced or _life(cluster, instance)}
     seen = instance.look(ROLE, seconds=SHOWN_SECONDS)
     if isinstance(seen, Answer):
         return {**known, "state": str(seen)}
-    known["state"] = _fenced(cluster, instance) or "running"
+    known["state"] = fenced or "running"
     return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"]}
 
 
-def _life(cluster: AnyCluster, instance: Server) -> str:
+def _life(cluster: AnyCluster, instance: Server) -> Life:
     """What one is at that cannot be asked; without a container it may have its data."""
-    engine = cluster.engine
-    if not (cluster.folder / FILE).exists():
-        return Life.ABSENT
-    if not (life := engine.life(instance.name)).ended:
+    if not (life := cluster.engine.life(instance.name)).ended:
         return life
-    return Life.STOPPED if engine.has_data(instance.name) else Life.ABSENT
-
-
-def _fenced(cluster: AnyCluster, instance: Server) -> str:
-    return "fenced" if instance.name in cluster.topology.fenced else ""
+    return Life.STOPPED if cluster.engine.has_data(instance.name) else Life.ABSENT

@@ -76,7 +76,12 @@ def read(cluster: Project) -> Record | None:
 
 def of_instance(instance: Server) -> State:
     """What is recorded of an instance that has data; empty where nothing is."""
-    record = read(instance.cluster) if instance.prepared() else None
+    return last_of(instance) if instance.prepared() else {}
+
+
+def last_of(instance: Server) -> State:
+    """The same, whatever became of its data."""
+    record = read(instance.cluster)
     return dict(record.state["instances"].get(instance.name, {})) if record else {}
 
 

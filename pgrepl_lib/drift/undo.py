@@ -107,7 +107,7 @@ def _astray(instance: Server) -> tuple[list[sql.Composed], bool]:
 
     Nothing where the server does not answer.
     """
-    before = _recorded(instance)
+    before = recorded.last_of(instance)
     was = before.get("alter_system")
     if was is None:
         return [], False
@@ -134,11 +134,6 @@ def _masked(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
 def settable(name: str) -> bool:
     """Whether ALTER SYSTEM takes its recorded value: not a list, nor what is masked."""
     return not name.endswith(LISTS) and masked(name, "x") == "x"
-
-
-def _recorded(instance: Server) -> dict[str, Any]:
-    record = recorded.read(instance.cluster)
-    return dict(record.state["instances"].get(instance.name, {})) if record else {}
 
 
 def _reload(instance: Server) -> None:

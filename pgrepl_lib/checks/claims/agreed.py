@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
 
 from ...cluster import spaces
 from ...cluster.members import AnyCluster
+from ...cluster.server import Server
+from ...doors import db
 from ...drift import drift
-from ...words.text import mark, t
-from .. import standbys
+from ...engine.action import CONFIGURATION
+from ...postgres import conf
+from ...postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
+from ...words.text import joined, mark, t
 from ..outcome import Fact
 from ..registry import NotTried, check
-from .in_effect import wrong_settings
 
+ERRORS = """
+select name || ': ' || error as told from pg_file_settings where error is not null
+union all
+select 'pg_hba.conf:' || line_number || ': ' || error from pg_hba_file_rules
+where error is not null"""
+WAITING = "select name from pg_settings where pending_restart"
+
+# The settings of one file that are in effect from there. Names as in the file may differ in case;
+# those of extensions that are not loaded are in no view but the file's.
+FROM_FILE = """
+select lower(f.name) as name, f.setting
+from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name)
+where f.applied and f.sourcefile = %s
+  and (s.sourcefile = f.sourcefile or s.name is null and f.name like '%%.%%')"""
+STRANGER = mark("{address} answers as {name} and is none of ours")
+NO_STRANGERS = mark(
+    "end who is none of ours; with scram-sha-256 nobody without the password can answer"
+)
+FEW = mark("only {count} follow {primary} itself: {more}, or `pgrepl sync off`")
 IN_EFFECT = "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
 
 
@@ -24,8 +49,26 @@ IN_EFFECT = "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
 def settings(cluster: AnyCluster) -> Iterable[Fact]:
     """`pg_file_settings`, `pg_hba_file_rules`, `pg_settings` of each instance (System Views)."""
     for instance in (cluster.primary, *cluster.replicas):
-        wrong = "; ".join(wrong_settings(instance))
+        wrong = "; ".join(_wrong_settings(instance))
         yield Fact(instance.name, IN_EFFECT, wrong or IN_EFFECT)
+
+
+def _wrong_settings(instance: Server) -> Iterator[str]:
+    """Managed settings that another owner overrides, and every error that the server sees."""
+    folder, path = instance.cluster.folder / instance.name, instance.told_path(CONFIGURATION[0])
+    found = db.rows_as_configured(instance.address, FROM_FILE, [path])
+    in_effect = {r["name"]: r["setting"] for r in found}
+    managed = conf.managed_settings((folder / CONFIGURATION[0]).read_text("utf-8"))
+    for name, value in managed.items():
+        if in_effect.get(name) != value:
+            yield t(
+                "{name} = {value} is not in effect from {path}", name=name, value=value, path=path
+            )
+    for file in instance.unread():
+        yield t("{file} was edited, and is not read yet", file=file)
+    yield from (row["told"] for row in db.rows(instance.address, ERRORS))
+    for row in db.rows(instance.address, WAITING):
+        yield t("{name} waits for a restart", name=row["name"])
 
 
 @check(
@@ -48,11 +91,50 @@ def as_recorded(cluster: AnyCluster) -> Iterable[Fact]:
 )
 def synchronous(cluster: AnyCluster) -> Iterable[Fact]:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
-    ours = [standbys.Standby(r.application_name, r.slot, r.address) for r in cluster.replicas]
-    primary, params = cluster.primary, cluster.params
-    sender = cluster.engine.upstream(primary.name)
-    found = standbys.verdict(primary.address, cluster.topology, ours, sender, params)
-    yield Fact(primary.name, *found)
+    primary, wanted = cluster.primary, promised(cluster.topology.synchronous)
+    found = seen(db.row(primary.address, COMMITS))
+    if others := _strangers(cluster):
+        told = [t(STRANGER, address=r["address"], name=r["name"]) for r in others]
+        yield Fact(primary.name, wanted, joined("; ", [found, *told]), t(NO_STRANGERS))
+    else:
+        yield Fact(primary.name, wanted, found, _way_back(cluster))
+
+
+def _way_back(cluster: AnyCluster) -> str:
+    """How enough replicas come to follow the primary itself: for others no commit waits."""
+    topology, primary = cluster.topology, cluster.topology.primary
+    direct = topology.followers(primary)
+    if waited_for(topology.synchronous) <= len(direct):
+        way = t("`pgrepl run` starts replicas that stand, and puts the promise back")
+        return cluster.addressed(way)
+    ways = [f"`pgrepl rejoin {name}`" for name in topology.fenced]
+    ways += [f"`pgrepl replica follow {n} {primary}`" for n in topology.replicas if n not in direct]
+    more = ", ".join([*ways, "`pgrepl replica add`"])
+    return cluster.addressed(t(FEW, count=len(direct), primary=primary, more=more))
+
+
+def _strangers(cluster: AnyCluster) -> list[dict[str, Any]]:
+    """The standbys that commits wait for and that are none of ours; each with name and address.
+
+    With `trust` any user may answer, and a name proves nothing. Ours is the one that uses the slot
+    of the replica of that name, while that replica says that it receives through it: a slot serves
+    one connection at a time.
+    """
+    ours = {replica.application_name: replica for replica in cluster.replicas}
+    found = db.rows(cluster.primary.address, STANDBYS)
+    return [r for r in found if not _is(ours.get(r["name"]), r["slot"])]
+
+
+def _is(replica: Server | None, slot: str | None) -> bool:
+    """Whether this replica of ours receives through this slot of the primary."""
+    if replica is None or slot != replica.slot:
+        return False
+    cluster, at = replica.cluster, replica.address
+    host, port = cluster.engine.upstream(cluster.topology.primary)
+    try:
+        return db.row(at, RECEIVES) == {"slot": slot, "sender": f"{host}:{port}"}
+    except (psycopg.Error, OSError):
+        return False
 
 
 @check(

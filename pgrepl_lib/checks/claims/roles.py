@@ -44,21 +44,15 @@ def primary_writes(cluster: AnyCluster) -> Iterable[Fact]:
         "prepare it again from chapter 02"
     ),
 )
-def replica_refuses_writes(cluster: AnyCluster) -> Iterable[Fact]:
+@of_replicas
+def replica_refuses_writes(replica: Server) -> tuple[str, str]:
     """Really tries to write."""
-
-    def expected(replica: Server) -> str:
-        return REFUSES
-
-    def seen(replica: Server) -> str:
-        recovery = f"pg_is_in_recovery = {_recovers(replica)}"
-        try:
-            db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
-            return f"{recovery}, CREATE TABLE"
-        except psycopg.Error as error:
-            return f"{recovery}, SQLSTATE {error.sqlstate}"
-
-    return of_replicas(cluster, expected, seen)
+    recovery = f"pg_is_in_recovery = {_recovers(replica)}"
+    try:
+        db.rows(replica.address, "create temporary table pgrepl_refused (n int)")
+        return REFUSES, f"{recovery}, CREATE TABLE"
+    except psycopg.Error as error:
+        return REFUSES, f"{recovery}, SQLSTATE {error.sqlstate}"
 
 
 @check(
@@ -71,18 +65,12 @@ def one_primary(cluster: AnyCluster) -> Iterable[Fact]:
 
     def accepts(name: str) -> str:
         seen = cluster.instance(name).look("select pg_is_in_recovery() as r")
-        if isinstance(seen, Answer):
-            return _unless_nobody(name, seen)
-        return "" if seen["r"] else name
+        if not isinstance(seen, Answer):
+            return "" if seen["r"] else name
+        return "" if seen.kind is Kind.NOBODY else joined(" ", [name, str(seen)])
 
     found = filter(None, ask_all(accepts, cluster.topology.names))
     yield Fact("", cluster.primary.name, ", ".join(found) or t("nobody"))
-
-
-def _unless_nobody(name: str, seen: Answer) -> str:
-    if seen.kind is Kind.NOBODY:
-        return ""
-    return joined(" ", [name, str(seen)])
 
 
 def _recovers(server: Server) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...cluster.members import AnyCluster
 from ...cluster.server import Server
+from ...cluster.topology import application_name
 from ...doors import db
 from ...logins import logins
 from ...words.text import mark, t
@@ -33,22 +34,16 @@ SAME = "system_identifier {}, timeline {}, server_version {}"
         "walreceiver: primary_conninfo has two owners (correction 4)"
     ),
 )
-def streaming(cluster: AnyCluster) -> Iterable[Fact]:
+@of_replicas
+def streaming(replica: Server) -> tuple[str, str]:
     """`pg_stat_replication` (manual, 28.2.4); who is unknown may be ours under another name."""
-    names = [replica.application_name for replica in cluster.replicas]
-
-    def expected(replica: Server) -> str:
-        return "streaming"
-
-    def seen(replica: Server) -> str:
-        found = db.rows(replica.upstream.address, SENDERS)
-        for row in found:
-            if row["name"] == replica.application_name:
-                return str(row["state"])
-        others = [f"{row['name']}: {row['state']}" for row in found if row["name"] not in names]
-        return ", ".join(others) or t("not connected")
-
-    return of_replicas(cluster, expected, seen)
+    found = db.rows(replica.upstream.address, SENDERS)
+    for row in found:
+        if row["name"] == replica.application_name:
+            return "streaming", str(row["state"])
+    names = [application_name(name) for name in replica.cluster.topology.replicas]
+    others = [f"{row['name']}: {row['state']}" for row in found if row["name"] not in names]
+    return "streaming", ", ".join(others) or t("not connected")
 
 
 @check(
@@ -59,15 +54,13 @@ def streaming(cluster: AnyCluster) -> Iterable[Fact]:
 def slot(cluster: AnyCluster) -> Iterable[Fact]:
     """`pg_replication_slots` (manual, System Views)."""
 
-    def expected(replica: Server) -> str:
-        return f"{replica.slot}: physical, active, restart_lsn"
-
-    def seen(replica: Server) -> str:
+    @of_replicas
+    def of_each(replica: Server) -> tuple[str, str]:
         found = db.row(replica.upstream.address, SLOT, [replica.slot])
         state = found.get("seen") or t("missing")
-        return f"{replica.slot}: {state}"
+        return f"{replica.slot}: physical, active, restart_lsn", f"{replica.slot}: {state}"
 
-    yield from of_replicas(cluster, expected, seen)
+    yield from of_each(cluster)
     if others := slots.told(cluster):
         remedy = t("nobody's slots hold WAL: {drops}", drops=slots.remedy(cluster))
         yield Fact("", t("no slot that nobody uses"), "; ".join(others), remedy)
@@ -81,20 +74,14 @@ def slot(cluster: AnyCluster) -> Iterable[Fact]:
         "(postgresql.auto.conf; correction 4): `pgrepl run`"
     ),
 )
-def receiver(cluster: AnyCluster) -> Iterable[Fact]:
+@of_replicas
+def receiver(replica: Server) -> tuple[str, str]:
     """`pg_stat_wal_receiver` on the replica (manual, 28.2.6)."""
-
-    def expected(replica: Server) -> str:
-        host, port = cluster.engine.upstream(replica.upstream.name)
-        return f"streaming, {host}:{port}, {replica.slot}"
-
-    def seen(replica: Server) -> str:
-        found = db.row(replica.address, RECEIVER)
-        if not found:
-            return "pg_stat_wal_receiver: 0"
-        return "{status}, {sender_host}:{sender_port}, {slot_name}".format(**found)
-
-    return of_replicas(cluster, expected, seen)
+    host, port = replica.cluster.engine.upstream(replica.upstream.name)
+    expected, found = f"streaming, {host}:{port}, {replica.slot}", db.row(replica.address, RECEIVER)
+    if not found:
+        return expected, "pg_stat_wal_receiver: 0"
+    return expected, "{status}, {sender_host}:{sender_port}, {slot_name}".format(**found)
 
 
 @check(
@@ -111,22 +98,18 @@ def same_cluster(cluster: AnyCluster) -> Iterable[Fact]:
     first = _identity(primary, db.TIMELINE)
     version = first["server_version"]
     if not version.startswith(wanted):
-        yield Fact(
-            primary.name,
-            t("version {number}", number=wanted),
-            t("version {number}", number=version),
-        )
+        number = mark("version {number}")
+        yield Fact(primary.name, t(number, number=wanted), t(number, number=version))
         return
 
-    def expected(replica: Server) -> str:
-        return SAME.format("=", "=", "=")
-
-    def seen(replica: Server) -> str:
+    @of_replicas
+    def of_each(replica: Server) -> tuple[str, str]:
         other = _identity(replica, "select received_tli as timeline from pg_stat_wal_receiver")
         names = ("system_identifier", "timeline", "server_version")
-        return SAME.format(*[_same(first.get(name), other.get(name)) for name in names])
+        same = ["=" if first.get(name) == other.get(name) else "≠" for name in names]
+        return SAME.format("=", "=", "="), SAME.format(*same)
 
-    yield from of_replicas(cluster, expected, seen)
+    yield from of_each(cluster)
 
 
 @check(
@@ -134,17 +117,11 @@ def same_cluster(cluster: AnyCluster) -> Iterable[Fact]:
     mark("Each replica would be admitted again"),
     mark("`pgrepl run` sets its password right"),
 )
-def login(cluster: AnyCluster) -> Iterable[Fact]:
+@of_replicas
+def login(replica: Server) -> tuple[str, str]:
     """As each replica does it: one that streams goes on with the login that it once had."""
-
-    def expected(replica: Server) -> str:
-        return logins.ADMITTED
-
-    def seen(replica: Server) -> str:
-        own = replica.conninfo(replica.upstream)
-        return logins.of_replica(cluster.engine, replica.name, own)
-
-    return of_replicas(cluster, expected, seen)
+    own = replica.conninfo(replica.upstream)
+    return logins.ADMITTED, logins.of_replica(replica.cluster.engine, replica.name, own)
 
 
 def _identity(server: Server, timeline: str) -> dict[str, Any]:
@@ -153,7 +130,3 @@ def _identity(server: Server, timeline: str) -> dict[str, Any]:
     for query in (IDENTITY, timeline, "show server_version"):
         found |= db.row(server.address, query)
     return found
-
-
-def _same(one: object, other: object) -> str:
-    return "=" if one == other else "≠"
