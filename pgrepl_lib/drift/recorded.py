@@ -59,10 +59,10 @@ def read(cluster: Project) -> Record | None:
     try:
         plain = json.loads(path.read_text("utf-8"))
         _refuse_strange_names(plain["state"])
-        texts = {key: _text(cluster.folder / COPIES / key) for key in _keys(plain["state"])}
+        copies = {k: cluster.text_of(path.parent / COPIES / k) for k in _keys(plain["state"])}
         mine = {
             key: text
-            for key, text in texts.items()
+            for key, text in copies.items()
             if digest(text.encode()) == _digest_of(plain["state"], key)
         }
         return Record(plain["run"], plain["state"], mine, plain.get("before"))
@@ -133,7 +133,7 @@ def _begin(cluster: AnyCluster, record: Record) -> State:
     texts = {
         key: seen
         for key, text in record.texts.items()
-        if (seen := _text(cluster.folder / key)) != text
+        if (seen := cluster.text_of(cluster.folder / key)) != text
     }
     before = {**snapshot(cluster), "texts": texts}
     _write(cluster, record, before)
@@ -151,7 +151,8 @@ def _finish(
     if record:
         _write(cluster, _followed(cluster, record, before, now, run if completed else ""))
     elif completed:
-        _write(cluster, Record(run, now, {key: _text(cluster.folder / key) for key in _keys(now)}))
+        texts = {key: cluster.text_of(cluster.folder / key) for key in _keys(now)}
+        _write(cluster, Record(run, now, texts))
     return now
 
 
@@ -168,7 +169,7 @@ def _followed(
     for key in _keys(made):
         if _digest_of(now, key) in (_digest_of(before, key), ""):
             continue
-        text = _text(cluster.folder / key)
+        text = cluster.text_of(cluster.folder / key)
         if key in texts and key in before.get("texts", {}):  # what others had changed stays theirs
             text = conf.with_changed_blocks(
                 texts[key], before["texts"][key], text, first=key.endswith("hba.conf")
@@ -228,12 +229,12 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     record = known(cluster)
     texts = dict(record.texts) if record else {}
     primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
-    if before := texts.get(primary) or _text(cluster.folder / primary):
+    if before := texts.get(primary) or cluster.text_of(cluster.folder / primary):
         texts[primary] = promises.as_promised(cluster, before)
     for key, text in texts.items():
         path = cluster.folder / key
         mode = _mode_of(record, key) if record and key in record.texts else _mode(path)
-        if _text(path) != text:
+        if cluster.text_of(path) != text:
             yield path, text, mode
         elif _mode(path) != mode:
             yield path, None, mode
@@ -281,8 +282,3 @@ def _mode_of(record: Record, key: str) -> int:
 
 def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
-
-
-def _text(path: Path) -> str:
-    """As it is, with its line ends; of a file that is missing nothing."""
-    return path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""

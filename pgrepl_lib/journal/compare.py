@@ -110,29 +110,21 @@ def text(old: Run, new: Run, found: list[Difference]) -> str:
 
 def _unsure(old: Run, new: Run) -> Iterator[Difference]:
     """What keeps two journals from being compared, even where it is the same in both."""
-    for name, looked in UNSURE.items():
-        was, now = looked(old), looked(new)
-        if was or now:
-            yield Difference("journal", t(name), was, now)
+    found = _doubts(new)
+    for name, was in _doubts(old).items():
+        if was or found[name]:
+            yield Difference("journal", name, was, found[name])
 
 
-def _unusable(run: Run) -> int:
-    return run.unusable
-
-
-def _broken(run: Run) -> int:
-    return run.journal.first_broken_line() or 0
-
-
-def _empty(run: Run) -> bool:
-    return not (run.of("step") or run.of("check") or run.opening)
-
-
-UNSURE: dict[str, Callable[[Run], int]] = {
-    mark("lines that are no records"): _unusable,
-    mark("the first line that does not carry the hash of the line before"): _broken,
-    mark("it tells of no run, no step and no check"): _empty,
-}
+def _doubts(run: Run) -> dict[str, int]:
+    broken = t("the first line that does not carry the hash of the line before")
+    return {
+        t("lines that are no records"): run.unusable,
+        broken: run.journal.first_broken_line() or 0,
+        t("it tells of no run, no step and no check"): not (
+            run.of("step") or run.of("check") or run.opening
+        ),
+    }
 
 
 def _different(group: str, old: Facts, new: Facts) -> Iterator[Difference]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +14,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ..doors import db, files
+from ..doors.command import Command
 from ..engine.protocol import Engine
 from ..engine.secret import password
 from ..postgres import sessions
 from ..words.text import t
-from . import scram
 
 ADMITTED = "IDENTIFY_SYSTEM"
+VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 ROLE = """
 select rolpassword as verifier, coalesce(rolvaliduntil < now(), false) as expired
 from pg_authid where rolname = %s"""
@@ -28,17 +33,27 @@ def of_replica(engine: Engine, name: str, conninfo: str) -> str:
         return t("not running")
     words = make_conninfo(conninfo, replication="true", connect_timeout=5)
     ask = ("psql", "--no-password", "--dbname", words, "--command", ADMITTED)
-    answer = engine.run(engine.inside(name, *ask), check=False)
-    if not answer.code:
-        return ADMITTED
-    lines = answer.err.strip().splitlines()
-    return next((line for line in lines if "FATAL" in line), lines[-1])[-160:]
+    return _refusal(engine, engine.inside(name, *ask)) or ADMITTED
 
 
 def fits(at: db.Address, user: str, secret: Path) -> bool:
     """Whether a role may log in with a file's password now; who is connected goes on anyway."""
     found = db.row(at, ROLE, [user])
-    return not found["expired"] and scram.fits(password(secret), found["verifier"])
+    return not found["expired"] and _is_of(password(secret), found["verifier"])
+
+
+def _is_of(password: str, verifier: str | None) -> bool:
+    """Whether a verifier is this password's (RFC 5802; manual, 53.8).
+
+    False also where there is none, or one of another method. password: printable ASCII.
+    """
+    found = VERIFIER.fullmatch(verifier or "")
+    if not found:
+        return False
+    salt, stored = base64.b64decode(found[2]), base64.b64decode(found[3])
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, int(found[1]))
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    return hmac.compare_digest(hashlib.sha256(key).digest(), stored)
 
 
 def end_expiry(at: db.Address, user: str) -> None:
@@ -72,9 +87,14 @@ def write_statement(engine: Engine, name: str) -> None:
 def refusal_of(engine: Engine, name: str, role: str, password: str) -> str:
     """Why a server refuses this role's replication connection; empty where it does not."""
     words = make_conninfo(dbname="postgres", user=role, replication="true")
-    base = engine.inside(name, "psql", "--dbname", words, "--command", "IDENTIFY_SYSTEM")
-    secret = {**base.env, "PGPASSWORD": password}
-    answer = engine.run(replace(base, env=secret), check=False)
-    if answer.code == 0:
+    base = engine.inside(name, "psql", "--dbname", words, "--command", ADMITTED)
+    return _refusal(engine, replace(base, env={**base.env, "PGPASSWORD": password}))
+
+
+def _refusal(engine: Engine, ask: Command) -> str:
+    """The server's last word; empty where it lets the role in."""
+    answer = engine.run(ask, check=False)
+    if not answer.code:
         return ""
-    return answer.err.strip().splitlines()[-1][:160]
+    lines = answer.err.strip().splitlines()
+    return next((line for line in lines if "FATAL" in line), lines[-1])[-160:]

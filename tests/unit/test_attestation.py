@@ -593,7 +593,7 @@ def test_another_payload_type_is_refused(folder: Path) -> None:
 def test_a_statement_about_checks_that_the_journal_does_not_hold_is_named(folder: Path) -> None:
     signed_again(folder / CHECKS, lambda s: s["predicate"]["passedTests"].append("invented"))
     name_again(folder, CHECKS)
-    assert first(folder).where == CHECKS and "passed_tests" in first(folder).what
+    assert first(folder).where == CHECKS and "passedTests" in first(folder).what
     signed_again(folder / CHECKS, lambda s: s["subject"][0]["digest"].update(sha256="0" * 64))
     name_again(folder, CHECKS)
     assert first(folder).where == CHECKS

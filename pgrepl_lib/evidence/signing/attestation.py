@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def contents(folder: Path) -> Iterator[tuple[str, bool]]:
     pending = [folder]
     while pending:
         here = pending.pop()
-        entries = sorted(os.scandir(here), key=_name)
+        entries = sorted(os.scandir(here), key=attrgetter("name"))
         if not entries and here != folder:
             yield here.relative_to(folder).as_posix(), False
         for entry in entries:
@@ -74,10 +75,6 @@ def contents(folder: Path) -> Iterator[tuple[str, bool]]:
                 pending.append(path)
             else:
                 yield path.relative_to(folder).as_posix(), entry.is_file(follow_symlinks=False)
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
 
 
 def sha256(path: Path) -> str:
@@ -101,9 +98,9 @@ def results(run: Run) -> dict[str, Any]:
         result = "FAILED"
     return {
         "result": result,
-        "passed_tests": named["passed"],
-        "warned_tests": named["not tried"],
-        "failed_tests": named["failed"],
+        "passedTests": named["passed"],
+        "warnedTests": named["not tried"],
+        "failedTests": named["failed"],
     }
 
 
@@ -166,27 +163,32 @@ def _facts(run: Run) -> RunFacts:
 
 def _check_results(run: Run, present: Mapping[str, str]) -> CheckResults:
     """As signed; configuration: parameters, the notebooks' commit, the servers' settings."""
-    found = results(run)
+    settings = [
+        {"name": name, "digest": {"sha256": digest}}
+        for name, digest in sorted(present.items())
+        if name.startswith(f"{CONFIGURATION}/")
+    ]
     return CheckResults(
-        result=found["result"],
-        configuration=[_parameters(run), *_repository(run), *_configuration(present)],
-        passedTests=found["passed_tests"],
-        warnedTests=found["warned_tests"],
-        failedTests=found["failed_tests"],
+        configuration=[_parameters(run), *_repository(run), *settings], **results(run)
     )
+
+
+def standing(run: Run) -> Predecessor:
+    """What another run that goes on from this one is signed with.
+
+    One that had not ended when the next one began was killed.
+    """
+    count, digest = run.journal.tally()
+    status = str(run.first("end").get("status", "killed"))
+    return Predecessor(run=run.name, status=status, lines=count, last=digest)
 
 
 def _predecessor(run: Run) -> Predecessor | None:
     """The project's last run before this one, which goes on from it where it did not complete."""
     others = takewhile(lambda other: other.name != run.name, runs.of_project(run.folder.parents[1]))
     last = next(reversed(list(others)), None)
-    if last is None:
-        return None
-    status = last.first("end").get("status", "killed")
-    if status == "completed":
-        return None
-    count, digest = audit.Journal(last.folder).tally()
-    return Predecessor(run=last.name, status=status, lines=count, last=digest)
+    found = standing(last) if last else None
+    return None if found and found.status == "completed" else found
 
 
 def _parameters(run: Run) -> dict[str, Any]:
@@ -205,11 +207,3 @@ def _repository(run: Run) -> Iterator[dict[str, Any]]:
             "digest": {"gitCommit": found["commit"]},
             "annotations": {"clean": found["clean"]},
         }
-
-
-def _configuration(present: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "digest": {"sha256": digest}}
-        for name, digest in sorted(present.items())
-        if name.startswith(f"{CONFIGURATION}/")
-    ]

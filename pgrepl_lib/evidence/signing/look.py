@@ -232,7 +232,7 @@ class Look:
         for name, digest in ((s.name, s.digest.get("sha256")) for s in statement.subject):
             if not self.present.get(name) or attestation.sha256(self.run.folder / name) != digest:
                 self.add(CHECKS, t("is about another {file}", file=name))
-        self._same(CHECKS, attestation.results, statement.predicate.model_dump())
+        self._same(CHECKS, attestation.results, statement.predicate.model_dump(by_alias=True))
 
     def _agreement(self, statement: RunStatement) -> None:
         """What the statement and the summary say of the run is what the journal says."""

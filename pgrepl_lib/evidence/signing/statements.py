@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
@@ -22,7 +23,7 @@ CONFIGURATION = "configuration"  # the sub-folder with the settings that the che
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
 
     def text(self) -> str:
         """As JSON."""
@@ -77,9 +78,9 @@ class CheckResults(_Model):
 
     result: Literal["PASSED", "WARNED", "FAILED"]
     configuration: list[dict[str, Any]]
-    passed_tests: list[str] = Field(alias="passedTests")
-    warned_tests: list[str] = Field(alias="warnedTests")
-    failed_tests: list[str] = Field(alias="failedTests")
+    passed_tests: list[str]
+    warned_tests: list[str]
+    failed_tests: list[str]
 
 
 class Statement(_Model):
@@ -94,17 +95,15 @@ class Statement(_Model):
 class RunStatement(Statement):
     """That a run was as its predicate says, and left these files."""
 
-    predicate_type: Literal["urn:pgrepl:run:v1"] = Field(
-        default="urn:pgrepl:run:v1", alias="predicateType"
-    )
+    predicate_type: Literal["urn:pgrepl:run:v1"] = "urn:pgrepl:run:v1"
     predicate: RunFacts
 
 
 class ChecksStatement(Statement):
     """That the checks recorded in these files ended as the predicate says."""
 
-    predicate_type: Literal["https://in-toto.io/attestation/test-result/v0.1"] = Field(
-        default="https://in-toto.io/attestation/test-result/v0.1", alias="predicateType"
+    predicate_type: Literal["https://in-toto.io/attestation/test-result/v0.1"] = (
+        "https://in-toto.io/attestation/test-result/v0.1"
     )
     predicate: CheckResults
 

@@ -14,6 +14,7 @@ from ...journal import audit, pieces, runs
 from ...journal.runs import RUNS, Run
 from ...words import outcomes
 from ...words.text import joined, mark, t
+from .attestation import standing
 from .findings import Finding
 from .statements import STATEMENT, Predecessor, RunFacts
 
@@ -74,33 +75,24 @@ def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
 
 
 def _differing(signed: Predecessor, found: Run) -> list[str]:
-    lines, last = found.journal.tally()
-    now = {"status": _status(found), "lines": lines, "last": last}
-    before = signed.model_dump()
+    now, before = standing(found).model_dump(), signed.model_dump()
     return [
-        t(DIFFERS[name], now=_shown(value), before=_shown(before[name]))
-        for name, value in now.items()
-        if value != before[name]
+        t(told, now=outcomes.said(str(now[name])), before=outcomes.said(str(before[name])))
+        for name, told in DIFFERS.items()
+        if now[name] != before[name]
     ]
-
-
-def _shown(value: object) -> str:
-    return outcomes.said(str(value))
 
 
 def _begins_anew(before: list[Run]) -> Iterator[Finding]:
     """The run before, if it is still there, must be a completed one."""
-    if before and before[-1].there and (status := _status(before[-1])) != "completed":
+    if not before or not before[-1].there:
+        return
+    if (status := standing(before[-1]).status) != "completed":
         what = t(
             "is {status}, and this run was not signed as going on from it",
             status=outcomes.said(status),
         )
         yield Finding(f"{RUNS}/{before[-1].name}", what)
-
-
-def _status(run: Run) -> str:
-    """As signed of a predecessor: one that had not ended when the next one began was killed."""
-    return str(run.first("end").get("status", "killed"))
 
 
 def as_last(run: Run, project: Path) -> Iterator[Finding]:
