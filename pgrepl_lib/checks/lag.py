@@ -164,10 +164,7 @@ def watch(
 def watch_backups(
     cluster: AnyCluster, work: Callable[[], object], every: float = 0.1
 ) -> pandas.DataFrame:
-    """Look at the base backups while `work` makes one, as a rebuild does.
-
-    Returns time, phase, bytes, percent.
-    """
+    """The base backups while `work` makes one, as a rebuild does: time, phase, bytes, percent."""
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from psycopg import OperationalError, sql
@@ -32,17 +33,10 @@ def with_settings(instance: Server, start: Action) -> Action:
     server tells them.
     """
     settings = settings_action(instance)
-
-    def do(tell: Tell) -> None:
-        for each in (settings, start, settings):
-            if not each.done():
-                each.do(tell)
-
-    def done() -> bool:
-        return start.done() and settings.done()
-
+    done = Action.sequence([start, settings]).done
+    whole = Action.sequence([settings, start, settings], done)
     commands, anew = (*settings.commands, *start.commands), start.anew or start.commands
-    return Action(commands, do, done, anew=anew)
+    return replace(whole, commands=commands, anew=anew)
 
 
 def renewed(instance: Server, start: Action) -> Action:

@@ -33,10 +33,7 @@ def told() -> dict[int, tuple[Text, Text]]:
 
 
 def made_by(chapter: Chapter) -> list[Correction]:
-    """Those that this chapter made.
-
-    All of them, or where it did not come to its end those before its last step or check.
-    """
+    """Those that this chapter made; of an unfinished one those before its last step or check."""
     callouts, places = _callouts(chapter.name)
     texts = told()
     reached = max((places.get(str(e.get("cell")), -1) for e in chapter.entries), default=-1)

@@ -102,10 +102,7 @@ def _title(first_cell: str) -> str:
 
 
 def _prose(source: str) -> str:
-    """At the document's heading level, with links to the notebooks from the guide's folder.
-
-    The title and what leads from one notebook to the next are left out.
-    """
+    """Without the title and what leads on; headings and links as they are in the guide."""
     lower = re.sub(r"^#+ ", "### ", LEFT_OUT.sub("", source), flags=re.MULTILINE)
     return re.sub(r"\]\((\d\d-[^)]*\.ipynb|README\.md)\)", r"](../notebooks/\1)", lower) + "\n"
 

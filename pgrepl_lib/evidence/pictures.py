@@ -60,10 +60,7 @@ def _instance(name: str, /, **facts: Any) -> dict[str, Any]:
 
 
 def cluster(run: Run) -> list[Markup]:
-    """The cluster, for a wide and for a narrow page.
-
-    Empty where the journal does not say what was wanted.
-    """
+    """The cluster, for a wide and a narrow page; none where the journal does not say of what."""
     from markupsafe import Markup
 
     params = run.opening.get("params", {})

@@ -1,7 +1,6 @@
-"""`replay.sh`: what a run's steps displayed, in order, as a POSIX shell script.
+"""`replay.sh`: what a run's steps displayed, as a POSIX shell script that builds the same cluster.
 
-It builds the same cluster. A run that cannot leave one that does leaves none, and its report says
-why.
+A run that cannot leave one leaves none, and its report says why.
 """
 
 from __future__ import annotations
@@ -85,10 +84,7 @@ def _step(step: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _commands(step: dict[str, Any]) -> Iterator[str]:
-    """The commands, each edit with its diff.
-
-    An edit that was done before is the one that its journal line keeps.
-    """
+    """The commands, each edit with its diff; its line keeps that of one done before, too."""
     diffs = re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE)
     edits = {_target(diff): diff for diff in diffs if diff}
     for command in step.get("anew", [c["command"] for c in step["commands"]]):

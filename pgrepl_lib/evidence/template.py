@@ -120,10 +120,7 @@ def _prose(markdown: str) -> Markup:
 
 
 def _words(command: str) -> Markup:
-    """A command whose words are broken only where a whole line has no room for one.
-
-    A browser would break them after each hyphen.
-    """
+    """A command whose words a browser breaks where it must, and not after each hyphen."""
     from markupsafe import Markup, escape
 
     html = str(escape(legible(str(command))))

@@ -40,10 +40,7 @@ class Verdict:
 
 
 def of(run: Run) -> Verdict:
-    """How the run ended, in a sentence.
-
-    A journal that was changed afterwards proves nothing, however it ended.
-    """
+    """How the run ended, in a sentence; a journal that was changed afterwards proves nothing."""
     if broken := run.journal.first_broken_line():
         return Verdict(*BAD, _changed(broken))
     if run.unusable:

@@ -1,7 +1,4 @@
-"""The journal: the append-only record of steps and checks.
-
-Each line carries the hash of the one before.
-"""
+"""The journal: steps and checks, appended, each line with the hash of the one before."""
 
 from __future__ import annotations
 
@@ -78,20 +75,14 @@ class Journal:
         append_line(self.path, self.ending)
 
     def lines(self) -> Iterator[bytes]:
-        """The complete lines as bytes, with the ending: what is hashed is what is stored.
-
-        A pipe or a folder in the file's place holds nothing.
-        """
+        """The complete lines as stored, and the ending; a pipe or a folder there holds nothing."""
         if self.path.is_file():
             yield from complete_lines(self.path)
         if self.ending:
             yield self.ending.encode()
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The lines, oldest first, up to one that is no record.
-
-        A last line that a crash cut short is left out.
-        """
+        """The lines, oldest first, up to one that is no record, or that a crash cut short."""
         for line in self.lines():
             try:
                 entry = json.loads(line)

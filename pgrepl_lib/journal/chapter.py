@@ -39,10 +39,7 @@ def _cells(chapter: str) -> dict[str, str]:
 
 
 def cell_id(chapter: str) -> str:
-    """The id of the cell that runs now.
-
-    It is found by its source: front ends differ in whether they say it.
-    """
+    """The id of the cell that runs now, found by its source: not every front end says it."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     if not shell:

@@ -1,7 +1,4 @@
-"""What differed between two runs, as their journals say.
-
-Parameters, versions, chapters, steps, checks and settings.
-"""
+"""What differed between two runs, as their journals say."""
 
 from __future__ import annotations
 

@@ -42,10 +42,7 @@ def chapters(run: Run) -> Facts:
 
 
 def steps(run: Run) -> Facts:
-    """Commands and edits without what two projects cannot share.
-
-    That is the folder, names of containers, network and ports.
-    """
+    """Commands and edits without what two projects cannot share: folder, names, network, ports."""
     common = _common(run)
     return {
         name: {

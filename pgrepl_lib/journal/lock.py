@@ -28,10 +28,7 @@ KERNEL_ENDS = 30  # seconds: the kernel of a killed run may still be ending
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the project for a run; raises `ProjectBusy` with who holds it.
-
-    The system frees it if we die.
-    """
+    """Hold the project for a run, until we end or die; raises `ProjectBusy` with who holds it."""
     with _held(folder, "run", seconds=LOOKED_AT):
         yield
 

@@ -1,7 +1,4 @@
-"""A journal's lines as they are read: those that have the shape which their readers rely on.
-
-A journal may come from anywhere, and hold anything.
-"""
+"""A journal's lines as they are read: it may come from anywhere, and hold anything."""
 
 from __future__ import annotations
 

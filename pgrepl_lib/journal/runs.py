@@ -80,10 +80,7 @@ class Run:
 
     @property
     def own_name(self) -> str:
-        """The name that the run was given, which a copy's folder need not have.
-
-        A journal of an older version does not say it: then the folder's.
-        """
+        """The name that the run was given, where its journal says it; a copy may have another."""
         return str(self.opening.get("name") or self.name)
 
     @property

@@ -1,7 +1,4 @@
-"""Signing keys: one that the user names, or the user's own, made at first use.
-
-Ed25519 (RFC 8032), as PEM.
-"""
+"""Signing keys (Ed25519, RFC 8032, as PEM): one that is named, or the user's own, made once."""
 
 from __future__ import annotations
 
@@ -44,10 +41,7 @@ def signer(named: Path | None = None) -> CryptoSigner:
 
 
 def public(path: Path) -> SSlibKey:
-    """The public key in a PEM file.
-
-    Raises `ParameterError` where it holds none, or one that is not Ed25519.
-    """
+    """The public key in a PEM file; raises `ParameterError` where it holds none of Ed25519."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.signer import SSlibKey

@@ -159,10 +159,7 @@ class Look:
             self.add(name, t(MISSING))
 
     def _signature(self, name: str, envelope: Envelope) -> bool:
-        """Whether the signature holds for the known key, or for the one that the folder brings.
-
-        The second is a finding.
-        """
+        """Whether the signature holds for the known key or, a finding, for the folder's own."""
         if name == STATEMENT:
             candidates = (key for key in (self.known, self._claimed()) if key)
             self.signer = next((key for key in candidates if holds(envelope, key)), None)

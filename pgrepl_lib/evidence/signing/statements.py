@@ -109,10 +109,7 @@ class ChecksStatement(Statement):
 
 
 def opened(content: bytes) -> Envelope:
-    """A stored envelope.
-
-    Raises `ValueError` for every spelling but ours, so that no byte of it is free to change.
-    """
+    """A stored envelope; `ValueError` for every spelling but ours: no byte is free to change."""
     from securesystemslib.dsse import Envelope
 
     try:

@@ -1,8 +1,4 @@
-"""Whether a run has its place in its project.
-
-It is the one that the project knows by its name, stands after the one that it goes on from, and is
-the last.
-"""
+"""Whether a run has its place in its project: known there, after its predecessor, the last."""
 
 from __future__ import annotations
 
@@ -58,10 +54,7 @@ def of_run(run: Run, signed: RunFacts, project: Path) -> Iterator[Finding]:
 
 
 def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
-    """The run before must be the signed one.
-
-    That a whole run is gone is told as that, and as nothing else.
-    """
+    """The run before must be the signed one; one that is gone is told as that alone."""
     where = f"{RUNS}/{signed.run}"
     found = next((other for other in before if other.name == signed.run), None)
     if found is None or not found.there:
@@ -96,10 +89,7 @@ def _begins_anew(before: list[Run]) -> Iterator[Finding]:
 
 
 def as_last(run: Run, project: Path) -> Iterator[Finding]:
-    """What keeps it from being sure that this is the project's last run.
-
-    The project's journal is not signed, and runs may be gone.
-    """
+    """Why this may not be the project's last run: nobody signs the project's journal."""
     journal = audit.Journal.of_project(project)
     broken = list(journal.broken())
     for piece, what, line in broken:
