@@ -44,10 +44,7 @@ def role(at: db.Address, password: str) -> Iterator[str]:
 
 @contextmanager
 def _made(
-    at: db.Address,
-    kind: str,
-    options: sql.Composable,
-    settings: Mapping[str, str],
+    at: db.Address, kind: str, options: sql.Composable, settings: Mapping[str, str]
 ) -> Iterator[str]:
     """Make it and say whose it is in one message, that is in one transaction."""
     name = f"pgrepl_check_{secrets.token_hex(4)}"

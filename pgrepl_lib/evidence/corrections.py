@@ -15,7 +15,7 @@ from . import template
 CALLOUT = re.compile(r"^> \*\*Correção (\d+)\.\*\* ", re.M)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Correction:
     """A correction: number, what is wrong, what is done instead (Markdown), chapter and cell."""
 

@@ -85,11 +85,8 @@ def _copy_configuration(run: Run) -> None:
 def write_summary(run: Run) -> dict[str, Any]:
     """`summary.json`: the verdict, and how many steps and checks ended how."""
     summary = {
-        "project": run.first("run")["params"]["project"],
         "run": run.name,
-        "status": run.status,
-        "started": run.entries[0]["time"],
-        "ended": run.entries[-1]["time"],
+        **attestation.ending(run),
         "engine": run.first("engine").get("facts", {}),
         **run.counts(),
         "params": run.first("run")["params"],

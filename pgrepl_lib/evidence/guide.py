@@ -51,10 +51,7 @@ BY_HAND = {
         [("replica", RECEIVER)],
         mark("`streaming`, from `primary`, port 5432, by `replica_1_slot`."),
     ),
-    "same-cluster": (
-        [(name, IDENTIFIER) for name in ON_BOTH],
-        mark("the same number on both."),
-    ),
+    "same-cluster": ([(name, IDENTIFIER) for name in ON_BOTH], mark("the same number on both.")),
     "settings": (
         [(name, UNUSED) for name in ON_BOTH],
         mark("no line: nothing that stands in the files has been left out."),

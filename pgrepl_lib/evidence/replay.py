@@ -86,13 +86,9 @@ def _step(step: dict[str, Any]) -> tuple[str, str, str]:
 def _commands(step: dict[str, Any]) -> Iterator[str]:
     """The commands, each edit with its diff; its line keeps that of one done before, too."""
     diffs = re.split(r"^(?=--- )", step["adds"] or step["diff"], flags=re.MULTILINE)
-    edits = {_target(diff): diff for diff in diffs if diff}
+    edits = {diff.partition("\n")[0].removeprefix("--- "): diff for diff in diffs if diff}
     for command in step.get("anew", [c["command"] for c in step["commands"]]):
         if not command.startswith("patch "):
             yield command
         elif edit := edits.get(command.removeprefix("patch ")):
             yield f"{command} <<'END'\n{edit}END"
-
-
-def _target(diff: str) -> str:
-    return diff.partition("\n")[0].removeprefix("--- ")

@@ -39,7 +39,10 @@ def write(run: Run, output: Path | None = None, language: str = "") -> Path:
     target, html = output or run.folder / FILE, page(run, language)
     signed = (run.folder / STATEMENT).exists()
     inside = target.resolve().is_relative_to(run.folder.resolve())
-    if signed and inside and not _as_it_was(target, run, html):
+    as_it_was = target == run.folder / FILE
+    if target.exists():
+        as_it_was = target.read_bytes() == html.encode()
+    if signed and inside and not as_it_was:
         raise ParameterError(
             t("The run's folder is signed, and this would change it; nothing was written."),
             looked_at=[str(target), str(run.folder / STATEMENT)],
@@ -47,12 +50,6 @@ def write(run: Run, output: Path | None = None, language: str = "") -> Path:
         )
     write_atomic(target, html)
     return target
-
-
-def _as_it_was(target: Path, run: Run, html: str) -> bool:
-    if target.exists():
-        return target.read_bytes() == html.encode()
-    return target == run.folder / FILE
 
 
 def page(run: Run, language: str = "") -> str:
@@ -128,11 +125,7 @@ def _sections(run: Run, bars: dict[str, list[timeline.Bar]]) -> list[_Section]:
 def _corrections(chapters: list[_Section]) -> list[tuple[corrections.Correction, str]]:
     """Those that the chapters made, each with its executed notebook."""
     made = [(c, section.link) for section in chapters for c in corrections.made_by(section.chapter)]
-    return sorted(made, key=_number)
-
-
-def _number(made: tuple[corrections.Correction, str]) -> int:
-    return made[0].number
+    return sorted(made)
 
 
 def _stopped(run: Run, chapters: list[_Section]) -> dict[str, Any]:

@@ -84,11 +84,7 @@ class Journal:
     def entries(self) -> Iterator[dict[str, Any]]:
         """The lines, oldest first, up to one that is no record, or that a crash cut short."""
         for line in self.lines():
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                return
-            if not isinstance(entry, dict) or "kind" not in entry:
+            if "kind" not in (entry := pieces.record(line)):
                 return
             yield entry
 
@@ -161,10 +157,7 @@ def _follow(lines: Iterable[bytes], before: str | None) -> tuple[int | None, str
     for number, line in enumerate(lines, 1):
         if before is None:
             before = pieces.before(line) or ORIGIN
-        try:
-            if json.loads(line)["previous"] != before:
-                return number, before
-        except (ValueError, KeyError, TypeError, RecursionError):
+        if pieces.record(line).get("previous") != before:
             return number, before
         before = hashlib.sha256(line).hexdigest()
     return None, before or ORIGIN

@@ -52,7 +52,7 @@ def begun(piece: Path) -> bool:
 
 def _number(first: bytes) -> int:
     """The number that a piece's first line gives it; 0 where it says none."""
-    number = _record(first).get("number")
+    number = record(first).get("number")
     if isinstance(number, int) and 0 < number < MOST_PIECES:
         return number
     return 0
@@ -60,7 +60,7 @@ def _number(first: bytes) -> int:
 
 def before(first: bytes) -> str:
     """The hash of the line before, as a piece's first line says; empty for every other line."""
-    entry = _record(first)
+    entry = record(first)
     if entry.get("kind") != OPENING:
         return ""
     return str(entry.get("previous"))
@@ -89,7 +89,7 @@ def runs(piece: Path) -> list[str]:
     found: list[str] = []
     for line in complete_lines(piece):
         if b'"run' in line:  # few lines are worth a parser: most are of checks
-            found += _named(_record(line))
+            found += _named(record(line))
     return found
 
 
@@ -100,7 +100,7 @@ def _named(entry: dict[str, Any]) -> Iterator[str]:
         yield entry["run"]
 
 
-def _record(line: bytes) -> dict[str, Any]:
+def record(line: bytes) -> dict[str, Any]:
     """A line's facts; none where it is no record."""
     try:
         entry = json.loads(line)

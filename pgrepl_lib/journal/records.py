@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..doors.files import MOST
-from . import audit
+from . import audit, pieces
 
 DEEPEST = 20  # levels of a line's values; the deepest of ours has 6
 
@@ -19,8 +18,7 @@ def _is(*types: type) -> Callable[[Any], bool]:
     return fits
 
 
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+_text = _is(str, type(None))
 
 
 def _instances(value: Any) -> bool:
@@ -60,11 +58,8 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
 
 def usable(line: bytes) -> dict[str, Any] | None:
     """A line of a journal, where it has the shape that its readers rely on; else None."""
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(entry, dict) or "kind" not in entry or not _shallow(entry, DEEPEST):
+    entry = pieces.record(line)
+    if "kind" not in entry or not _shallow(entry, DEEPEST):
         return None
     fits = all(SHAPES[name](value) for name, value in entry.items() if name in SHAPES)
     return entry if fits else None

@@ -72,9 +72,7 @@ def _wrong_settings(instance: Server) -> Iterator[str]:
 
 
 @check(
-    "drift",
-    mark("Everything is as the last run recorded it"),
-    mark("`pgrepl run` takes it back"),
+    "drift", mark("Everything is as the last run recorded it"), mark("`pgrepl run` takes it back")
 )
 def as_recorded(cluster: AnyCluster) -> Iterable[Fact]:
     """Live settings, files, slots, roles and the replication user's rights (`recorded.json`)."""
@@ -137,11 +135,7 @@ def _is(replica: Server | None, slot: str | None) -> bool:
         return False
 
 
-@check(
-    "tablespaces",
-    mark("Each instance has all its data for itself"),
-    mark("move it there"),
-)
+@check("tablespaces", mark("Each instance has all its data for itself"), mark("move it there"))
 def tablespaces(cluster: AnyCluster) -> Iterable[Fact]:
     """On one machine they would share what lies outside, a container has it in no volume."""
     found = spaces.outside(cluster.primary.address)

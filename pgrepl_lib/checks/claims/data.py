@@ -35,11 +35,7 @@ from {}.t as t"""
 LAGS = mark("the replica lags or has stopped replaying: look at `pgrepl status` and its log")
 
 
-@check(
-    "contents",
-    mark("100,000 rows written on the primary are identical on the replica"),
-    LAGS,
-)
+@check("contents", mark("100,000 rows written on the primary are identical on the replica"), LAGS)
 def contents(cluster: AnyCluster) -> Iterable[Fact]:
     """Compares contents, once the replica has replayed up to where the primary wrote."""
     return _compared(cluster, ROWS)

@@ -106,18 +106,20 @@ def results(run: Run) -> dict[str, Any]:
 
 def told(run: Run) -> dict[str, Any]:
     """What the statement and the summary repeat of the journal."""
-    begun = run.first("run")
-    facts = {
-        "project": begun["params"]["project"],
+    facts = {**ending(run), "lines": len(run.entries), **run.counts()}
+    if "name" in run.first("run"):
+        facts["run"] = run.first("run")["name"]
+    return facts
+
+
+def ending(run: Run) -> dict[str, Any]:
+    """Its project, and how and when it ended; raises `LookupError` for the journal of no run."""
+    return {
+        "project": run.first("run")["params"]["project"],
         "status": run.status,
         "started": run.entries[0]["time"],
         "ended": run.entries[-1]["time"],
-        "lines": len(run.entries),
-        **run.counts(),
     }
-    if "name" in begun:
-        facts["run"] = begun["name"]
-    return facts
 
 
 def _digests(run: Run) -> dict[str, str]:
@@ -147,17 +149,14 @@ def _facts(run: Run) -> RunFacts:
     same = ("user", "host", "platform", "repository", "chapters")
     hashes = list(run.journal.hashes())
     return RunFacts(
-        project=begun["params"]["project"],
         run=run.name,
-        status=run.status,
-        started=run.entries[0]["time"],
-        ended=run.entries[-1]["time"],
         parameters=begun["params"],
         versions={**versions, "engine": engine.get("facts", {})},
         counts=run.counts(),
         journal=Lines(lines=len(hashes), hashes=hashes),
         predecessor=_predecessor(run),
         **{name: begun[name] for name in same},
+        **ending(run),
     )
 
 

@@ -248,10 +248,7 @@ class Look:
             self.add(runs.SUMMARY, t("is not a run's summary"))
 
     def _same(
-        self,
-        where: str,
-        told: Callable[[runs.Run], Mapping[str, Any]],
-        claimed: Mapping[str, Any],
+        self, where: str, told: Callable[[runs.Run], Mapping[str, Any]], claimed: Mapping[str, Any]
     ) -> None:
         """Compare what a file claims with what the journal tells.
 
