@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..cluster import topology
@@ -10,13 +12,42 @@ from ..journal import timeline
 from ..journal.runs import Run
 from ..params import MAX_REPLICAS
 from ..words import picture
+from ..words.language import decimal
 from ..words.text import Text, joined, mark, t
+from . import template
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+# Beside a bar's title, since not everybody tells its colour.
+SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried": "○ "}
+HEAD = 26  # pixels of the axis
+NARROWEST = 2.0  # pixels of a bar
+CHARACTER = 7.0  # pixels of one, on average, with room to spare
 BARS = 40  # at most in one picture, so that it fits a printed page
 TIMELINE = mark("Timeline, {name}: {count} bars; the same numbers are in the table below")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things stand, in pixels.
+
+    The picture's width; the bars' left and right; a row's height, and in it the labels' base line,
+    the bar's top and height; the room for a title.
+    """
+
+    width: int
+    left: int
+    right: int
+    row: int
+    base: int
+    top: int
+    high: int
+    room: int
+
+
+BESIDE = _Layout(width=820, left=340, right=746, row=24, base=16, top=5, high=14, room=328)
+ABOVE = _Layout(width=340, left=0, right=340, row=38, base=14, top=21, high=10, room=266)
 
 
 def left(run: Run) -> dict[str, dict[str, Any]]:
@@ -104,14 +135,43 @@ def _sent(node: picture.Node) -> Text:
 
 def times(bars: list[timeline.Bar], name: str) -> list[tuple[Markup, Markup]]:
     """Bars as pictures, each for a wide and for a narrow page."""
-    from markupsafe import Markup
-
     alt = t(TIMELINE, name=name, count=len(bars))
     parts = [bars[i : i + BARS] for i in range(0, len(bars), BARS)]
-    return [
-        (
-            Markup(timeline.draw(part, alt=alt, wide=True)),
-            Markup(timeline.draw(part, alt=alt, wide=False)),
-        )
-        for part in parts
-    ]
+    return [(_over_seconds(part, alt, BESIDE), _over_seconds(part, alt, ABOVE)) for part in parts]
+
+
+def _over_seconds(bars: list[timeline.Bar], alt: str, layout: _Layout) -> Markup:
+    """Bars over an axis of seconds, as an SVG."""
+    from markupsafe import Markup
+
+    first, last = min(bar.start for bar in bars), max(bar.end for bar in bars)
+    pixels = (layout.right - layout.left) / max(last - first, 0.001)
+    rows = []
+    for number, bar in enumerate(bars):
+        size = max(NARROWEST, bar.seconds * pixels)
+        x = min(layout.left + (bar.start - first) * pixels, layout.right - size)
+        label = _cut(SIGNS.get(bar.outcome, "") + bar.title, layout.room)
+        rows.append((bar, label, HEAD + layout.row * number, x, size))
+    ticks = [(layout.left + (at - first) * pixels, label) for at, label in _ticks(first, last)]
+    height = HEAD + layout.row * len(bars) + 4
+    page = template.environment().get_template("timeline.svg.j2")
+    return Markup(page.render(alt=alt, layout=layout, height=height, ticks=ticks, rows=rows))
+
+
+def _cut(text: str, pixels: float) -> str:
+    most = int(pixels / CHARACTER)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _ticks(first: float, last: float) -> list[tuple[float, str]]:
+    """One to five round numbers of seconds within an interval, each as number and text."""
+    extent = max(last - first, 0.001)
+    step, decimals = next(
+        (m * 10.0**e, max(0, -e))
+        for e in range(-4, 400)
+        for m in (1, 2, 5)
+        if extent / (m * 10.0**e) <= 5.5
+    )
+    begin = math.ceil(first / step)
+    found = [n * step for n in range(begin, begin + 7) if n * step <= last]
+    return [(seconds, decimal(f"{seconds:.{decimals}f}") + " s") for seconds in found]

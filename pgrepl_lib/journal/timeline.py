@@ -1,30 +1,22 @@
-"""When each step and check of a journal happened: as data, and as bars over an axis of seconds."""
+"""When each step and check of a journal happened."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from html import escape
 from itertools import pairwise
 from typing import Any
 
 from ..words.language import decimal
-from ..words.legible import legible
 from ..words.text import t
 from .audit import said
 from .records import check_verdict
 from .runs import Chapter, Run
 
-# Beside a bar's title, since not everybody tells its colour.
-SIGNS = {"failed": "✘ ", "interrupted": "■ ", "passed": "✔ ", "not tried": "○ "}
-COLOURS = ("changed", "unchanged", "failed", "interrupted", "passed")
 # How the bar of a chapter looks that did not complete.
 ENDED = {"failed": "failed", "interrupted": "interrupted", "killed": "interrupted"}
-HEAD = 26  # pixels of the axis
-NARROWEST = 2.0  # pixels of a bar
-CHARACTER = 7.0  # pixels of one, on average, with room to spare
 
 
 @dataclass(frozen=True)
@@ -40,28 +32,6 @@ class Bar:
     def end(self) -> float:
         """Seconds since the run began."""
         return self.start + self.seconds
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things stand, in pixels.
-
-    The picture's width; the bars' left and right; a row's height, and in it the labels' base line,
-    the bar's top and height; the room for a title.
-    """
-
-    width: int
-    left: int
-    right: int
-    row: int
-    base: int
-    top: int
-    high: int
-    room: int
-
-
-BESIDE = Layout(width=820, left=340, right=746, row=24, base=16, top=5, high=14, room=328)
-ABOVE = Layout(width=340, left=0, right=340, row=38, base=14, top=21, high=10, room=266)
 
 
 def moment(text: Any) -> datetime | None:
@@ -154,73 +124,3 @@ def _bar(run: Run, entry: dict[str, Any], clock: float, trusted: bool) -> Bar:
 def _since(run: Run, when: datetime) -> float:
     begun = moment(run.entries[0].get("time"))
     return (when - begun).total_seconds() if begun else 0.0
-
-
-def draw(given: Sequence[Bar], *, alt: str, wide: bool) -> str:
-    """The bars as an SVG, 820 (wide) or 340 pixels wide."""
-    layout = BESIDE if wide else ABOVE
-    first, last = min(b.start for b in given), max(b.end for b in given)
-    pixels = (layout.right - layout.left) / max(last - first, 0.001)
-    height = HEAD + layout.row * len(given) + 4
-    parts = [
-        _tick(layout.left + (seconds - first) * pixels, label, height)
-        for seconds, label in _ticks(first, last)
-    ]
-    for number, bar in enumerate(given):
-        size = max(NARROWEST, bar.seconds * pixels)
-        x = min(layout.left + (bar.start - first) * pixels, layout.right - size)
-        parts.append(_row(bar, x, HEAD + layout.row * number, size, layout))
-    alt = _safe(alt)
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" class="timeline" '
-        f'viewBox="0 0 {layout.width} {height}" role="img" aria-label="{alt}">'
-        f"<title>{alt}</title>{''.join(parts)}</svg>"
-    )
-
-
-def _row(bar: Bar, x: float, y: int, size: float, layout: Layout) -> str:
-    base, took = y + layout.base, length(bar.seconds)
-    label = _cut(SIGNS.get(bar.outcome, "") + bar.title, layout.room)
-    return (
-        f'<g><title>{_safe(bar.title)}: {took}</title><text x="0" y="{base}">{_safe(label)}</text>'
-        f'<rect class="{_colour(bar)}" x="{x:.1f}" y="{y + layout.top}" '
-        f'width="{size:.1f}" height="{layout.high}" rx="2"/>'
-        f'<text class="number" x="{layout.width}" y="{base}" text-anchor="end">{took}</text></g>'
-    )
-
-
-def _colour(bar: Bar) -> str:
-    if bar.outcome == "not tried":
-        return "unchanged"
-    return bar.outcome if bar.outcome in COLOURS else "changed"
-
-
-def _tick(x: float, label: str, height: int) -> str:
-    anchor = "start" if x < 40 else "middle"
-    return (
-        f'<path class="grid" d="M{x:.1f} {HEAD - 6}V{height}"/>'
-        f'<text class="number" x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>'
-    )
-
-
-def _ticks(first: float, last: float) -> list[tuple[float, str]]:
-    """One to five round numbers of seconds within an interval, each as number and text."""
-    extent = max(last - first, 0.001)
-    step, decimals = next(
-        (m * 10.0**e, max(0, -e))
-        for e in range(-4, 400)
-        for m in (1, 2, 5)
-        if extent / (m * 10.0**e) <= 5.5
-    )
-    begin = math.ceil(first / step)
-    found = [n * step for n in range(begin, begin + 7) if n * step <= last]
-    return [(seconds, decimal(f"{seconds:.{decimals}f}") + " s") for seconds in found]
-
-
-def _cut(text: str, pixels: float) -> str:
-    most = int(pixels / CHARACTER)
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
-
-
-def _safe(text: str) -> str:
-    return escape(legible(text))

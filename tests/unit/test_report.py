@@ -459,7 +459,7 @@ def test_any_duration_can_be_drawn(tmp_path: Path, seconds: Any) -> None:
     ],
 )
 def test_the_axis_has_a_few_round_numbers(first: float, last: float, labels: list[str]) -> None:
-    found = [label for _, label in timeline._ticks(first, last)]
+    found = [label for _, label in pictures._ticks(first, last)]
     assert found == labels[: len(found)] and found
 
 
