@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
 
-from ..doors.resources import NOTEBOOKS
+from ..journal.chapter import cells
 from ..journal.runs import Chapter
 from ..words.text import Text
 from . import template
@@ -47,14 +46,11 @@ def made_by(chapter: Chapter) -> list[Correction]:
 @cache
 def _callouts(chapter: str) -> tuple[list[tuple[int, str]], dict[str, int]]:
     """The callouts of a chapter as it is shipped, by number and cell; each cell's place."""
-    path = NOTEBOOKS / f"{chapter}.ipynb"
-    if not re.fullmatch(r"[\w-]+", chapter) or not path.exists():
-        return [], {}
-    cells = json.loads(path.read_text("utf-8"))["cells"]
+    shipped = cells(chapter)
     found = [
         (int(number), cell["id"])
-        for cell in cells
+        for cell in shipped
         if cell["cell_type"] == "markdown"
         for number in CALLOUT.findall("".join(cell["source"]))
     ]
-    return found, {cell["id"]: place for place, cell in enumerate(cells)}
+    return found, {cell["id"]: place for place, cell in enumerate(shipped)}

@@ -1,22 +1,19 @@
 """The guide: the corrected document as Markdown, made of the chapters and what they displayed.
 
-The stored outputs of the notebooks are the source (docker engine, every parameter at its default):
-what nbval compares with a real run is what the guide tells people to type. It is in Portuguese, as
-the chapters are.
+The stored outputs of the notebooks are the source: what nbval compares with a real run is what the
+guide tells people to type. It is in Portuguese, as the chapters are.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..doors.command import shell_text
-from ..doors.resources import NOTEBOOKS
 from ..doors.show import wrapped
-from ..journal.chapter import SET_UP
+from ..journal.chapter import SET_UP, cells
 from ..words.language import PORTUGUESE, speaking
 from ..words.text import mark, t
 from . import template
@@ -81,9 +78,8 @@ def text() -> str:
 
 
 def _chapter(chapter: str) -> Iterator[str]:
-    cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"]
-    yield f"## {_title(''.join(cells[0]['source']))}\n"
-    for cell in cells:
+    yield f"## {_title(''.join(cells(chapter)[0]['source']))}\n"
+    for cell in cells(chapter):
         source = "".join(cell["source"])
         if ONLY_NOTEBOOK in cell["metadata"].get("tags", []):
             continue

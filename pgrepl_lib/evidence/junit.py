@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from ..doors.files import write_atomic
 from ..journal.audit import FILE as JOURNAL
 from ..journal.audit import said
-from ..journal.records import check_verdict
+from ..journal.records import NO_RECORDS, check_verdict
 from ..journal.runs import Chapter, Run
 from ..journal.timeline import moment
 from ..words.legible import legible
@@ -31,10 +31,6 @@ STOPPED = {
     ),
     "running": mark("the run has not ended"),
 }
-UNUSABLE = (
-    mark("1 of its lines is no record, or of a shape that no run writes"),
-    mark("{count} of its lines are no records, or of a shape that no run writes"),
-)
 
 
 def write(run: Run) -> Path:
@@ -67,7 +63,7 @@ def _whole(run: Run, *, stopped: bool) -> Element:
         )
         _error(suite, JOURNAL, "changed", changed)
     elif run.unusable:
-        _error(suite, JOURNAL, "unusable", counted(run.unusable, *UNUSABLE))
+        _error(suite, JOURNAL, "unusable", counted(run.unusable, *NO_RECORDS))
     elif run.status not in ("completed", "manual") and not stopped:
         _error(suite, "run", run.status, _stopped(run.status, mark("its end is not known")))
     elif run.opening and run.status == "completed" and not run.of("check"):

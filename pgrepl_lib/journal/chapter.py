@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from ..doors.resources import NOTEBOOKS
 from ..words.text import t
@@ -28,14 +29,17 @@ def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
 
 
 @cache
-def _cells(chapter: str) -> dict[str, str]:
-    path = NOTEBOOKS / f"{chapter}.ipynb"
-    if not chapter or not path.exists():
-        return {}
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    return {
-        "".join(c["source"]).strip(): c.get("id", "") for c in cells if c["cell_type"] == "code"
-    }
+def cells(chapter: str) -> list[dict[str, Any]]:
+    """The cells of a chapter as it is shipped; none where it is no chapter."""
+    if chapter not in (*SET_UP, *OPERATE):
+        return []
+    return list(json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"])
+
+
+@cache
+def _ids(chapter: str) -> dict[str, str]:
+    code = (cell for cell in cells(chapter) if cell["cell_type"] == "code")
+    return {"".join(cell["source"]).strip(): cell.get("id", "") for cell in code}
 
 
 def cell_id(chapter: str) -> str:
@@ -45,4 +49,4 @@ def cell_id(chapter: str) -> str:
     if not shell:
         return ""
     history = shell.user_ns.get("In", [""])
-    return _cells(chapter).get(history[-1].strip(), "")
+    return _ids(chapter).get(history[-1].strip(), "")

@@ -6,8 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..doors.files import MOST
+from ..words.text import mark
 from . import audit, pieces
 
+NO_RECORDS = (
+    mark("1 of its lines is no record, or of a shape that no run writes"),
+    mark("{count} of its lines are no records, or of a shape that no run writes"),
+)
 DEEPEST = 20  # levels of a line's values; the deepest of ours has 6
 
 

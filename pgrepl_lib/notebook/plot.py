@@ -42,11 +42,11 @@ def lag(samples: pandas.DataFrame) -> None:
     _show(figure, t("The lag over time; {most}", most=", ".join(most)))
 
 
-def writes(times: Sequence[float], step: float = 0.1) -> None:
+def writes(times: Sequence[float]) -> None:
     """Confirmed rows per tenth of a second over time; the longest gap is marked and named."""
     figure, (axis,) = _figure(1)
     last = max(times, default=0.0)
-    axis.hist(times, bins=max(1, int(last / step)), color=COLOURS[0])
+    axis.hist(times, bins=max(1, int(10 * last)), color=COLOURS[0])
     gap, start, end = max(((b - a, a, b) for a, b in pairwise(times)), default=(0.0, 0.0, 0.0))
     told = t("without writes: {gap:.2f} s", gap=gap)
     axis.axvspan(start, end, color=COLOURS[1], alpha=0.3, label=told)

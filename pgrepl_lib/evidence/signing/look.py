@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...doors import files
 from ...errors import ParameterError
 from ...journal import audit, runs
+from ...journal.records import NO_RECORDS
 from ...words.text import counted, mark, t
 from . import attestation, keys, succession
 from .findings import MUST_BE_NAMED, Finding, Proof, Verification
@@ -41,7 +42,6 @@ UNSIGNED = {  # by a run's status
     "manual": mark("it is of no run and is not signed"),
 }
 NO_STATEMENT = mark("the run was not signed when it had ended, or this file was removed")
-NO_RECORDS = mark("1 of its lines is no record"), mark("{count} of its lines are no records")
 UNKNOWN_KEY = mark(
     "is signed by key {key}, which is not known here: if the signer says that this is "
     "their key, name it with --key (a copy is {file})"
