@@ -67,10 +67,7 @@ def ask(at: db.Address, seconds: int = LOOK_SECONDS) -> Answer:
 
 
 def look(
-    at: db.Address,
-    query: db.Query,
-    values: Sequence[Any] = (),
-    seconds: int = LOOK_SECONDS,
+    at: db.Address, query: db.Query, values: Sequence[Any] = (), seconds: int = LOOK_SECONDS
 ) -> dict[str, Any] | Answer:
     """The first row of a query, empty where there is none; or what the server says instead.
 

@@ -142,28 +142,18 @@ def _recorded(command: Command, code: int, heard: Heard) -> Completed:
     return done
 
 
-def _for_nothing(command: Command, who: str) -> CommandFailed:
-    return CommandFailed(
-        t("{who}: what read from it was ended: {command}", who=who, command=command),
-        remedy=t("its log and its machine say why it hangs; once it answers, run again"),
-    )
-
-
 def _told(error: BaseException, command: Command, done: Completed, seconds: float) -> BaseException:
     """Why a command was ended before its time."""
     if isinstance(error, Waiting):
-        return _for_nothing(command, str(error))
+        return CommandFailed(
+            t("{who}: what read from it was ended: {command}", who=str(error), command=command),
+            remedy=t("its log and its machine say why it hangs; once it answers, run again"),
+        )
     if isinstance(error, subprocess.TimeoutExpired):
-        return _silence(command, done, seconds)
+        words = {"seconds": seconds, "command": command}
+        cause = t("No end after {seconds:g} s without a word: {command}", **words)
+        return CommandFailed(cause, looked_at=_last(done), remedy=t("run again"))
     return error
-
-
-def _silence(command: Command, done: Completed, seconds: float) -> CommandFailed:
-    return CommandFailed(
-        t("No end after {seconds:g} s without a word: {command}", seconds=seconds, command=command),
-        looked_at=_last(done),
-        remedy=t("run again"),
-    )
 
 
 def _failure(command: Command, done: Completed) -> CommandFailed:

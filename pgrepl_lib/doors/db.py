@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from ..postgres.sessions import AS_CONFIGURED, OURS, SINCE
+from ..postgres.sessions import AS_CONFIGURED, OURS
 from ..postgres.sessions import options as as_options
 from ..words.text import t
 
@@ -113,17 +113,9 @@ def connect(
         words |= more
         made = BoundedConnection.connect(**words, autocommit=True, row_factory=dict_row)
     made.limit = limit
-    if settings is OURS:
-        _set_since(made)
+    if settings is OURS and made.info.server_version >= 170000:  # older ones do not know it
+        made.execute("set transaction_timeout to 0")
     return made
-
-
-def _set_since(connection: psycopg.Connection[dict[str, Any]]) -> None:
-    """The settings that older servers do not know."""
-    for major, settings in SINCE.items():
-        if connection.info.server_version >= major * 10000:
-            for name, value in settings.items():
-                connection.execute("select set_config(%s, %s, false)", [name, value])
 
 
 _hidden: dict[str, str] = {}
@@ -137,13 +129,8 @@ def _no_libpq_variables() -> Iterator[None]:
     global _inside
     with _guard:
         _inside += 1
-        _hidden.update(
-            {
-                name: os.environ.pop(name)
-                for name in list(os.environ)
-                if name.startswith("PG") and "_" not in name
-            }
-        )
+        for name in [n for n in os.environ if n.startswith("PG") and "_" not in n]:
+            _hidden[name] = os.environ.pop(name)
     try:
         yield
     finally:
@@ -181,10 +168,7 @@ def rows_as_configured(at: Address, query: str, values: Sequence[Any] = ()) -> l
 
 
 def _as_configured(
-    at: Address,
-    query: str,
-    values: Sequence[Any],
-    options: str = "",
+    at: Address, query: str, values: Sequence[Any], options: str = ""
 ) -> list[dict[str, Any]]:
     """In one message, for a transaction may not idle; not serializable, which replicas refuse."""
     with connect(at, settings=AS_CONFIGURED, options=options) as connection:
@@ -195,16 +179,9 @@ def _as_configured(
         return cursor.fetchall()
 
 
-def row(
-    at: Address,
-    query: Query,
-    values: Sequence[Any] = (),
-    *,
-    seconds: int = 5,
-    limit: float = ANSWER,
-) -> dict[str, Any]:
+def row(at: Address, query: Query, values: Sequence[Any] = ()) -> dict[str, Any]:
     """The first row of one statement; an empty dictionary where there is none."""
-    return next(iter(rows(at, query, values, seconds=seconds, limit=limit)), {})
+    return next(iter(rows(at, query, values)), {})
 
 
 def checkpoint(at: Address) -> None:
@@ -247,12 +224,7 @@ def _seen_as(host: str, port: int, source: str) -> str:
 
 
 def start_up(
-    host: str,
-    port: int,
-    words: Mapping[str, str],
-    *,
-    seconds: float = 5,
-    source: str = "",
+    host: str, port: int, words: Mapping[str, str], *, seconds: float = 5, source: str = ""
 ) -> bytes:
     """The beginning of a server's answer to a start-up packet (PostgreSQL manual, 55.2.1, 55.7).
 

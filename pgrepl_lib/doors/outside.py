@@ -6,12 +6,7 @@ from ..errors import PgreplError, StepFailed
 from ..words.text import mark, t
 
 SYSTEM = mark("The system")
-LIBRARIES = {
-    "psycopg": "PostgreSQL",
-    "docker": "Docker",
-    "requests": "Docker",
-    "psutil": SYSTEM,
-}
+LIBRARIES = {"psycopg": "PostgreSQL", "docker": "Docker", "requests": "Docker", "psutil": SYSTEM}
 
 
 def told(error: Exception) -> PgreplError | None:
@@ -24,11 +19,7 @@ def told(error: Exception) -> PgreplError | None:
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return StepFailed(
-        t(
-            "{who} did not do what it was asked for: {kind}.",
-            who=t(who),
-            kind=type(error).__name__,
-        ),
+        t("{who} did not do what it was asked for: {kind}.", who=t(who), kind=type(error).__name__),
         looked_at=[line[:200] for line in lines[:3]],
         remedy=t("correct the cause named above and run again"),
     )

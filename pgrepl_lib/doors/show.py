@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,11 +23,8 @@ VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
 
 def markdown(text: str) -> None:
     """Show Markdown, readable as plain text too; outside a notebook nothing is shown."""
-    if in_notebook():
-        from IPython.display import display
-
-        text = legible(text)
-        display({"text/markdown": text, "text/plain": text}, raw=True)
+    text = legible(text)
+    _display({"text/markdown": text, "text/plain": text})
 
 
 def note(text: str) -> None:
@@ -75,21 +73,22 @@ def notice(text: str) -> None:
 
 def svg(source: str) -> None:
     """A picture."""
-    if in_notebook():
-        from IPython.display import display
-
-        display({"image/svg+xml": source, "text/plain": "<SVG>"}, raw=True)
+    _display({"image/svg+xml": source, "text/plain": "<SVG>"})
 
 
 def png(content: bytes, alt: str) -> None:
     """A plot, with the text that stands for it where it is not seen."""
-    if in_notebook():
-        import base64
+    data = {"image/png": b64encode(content).decode(), "text/plain": f"<{alt}>"}
+    _display(data, metadata={"image/png": {"alt": alt}})
 
+
+def _display(data: dict[str, str], **more: Any) -> Any:
+    """One output of a cell in several forms, of which its reader takes the best."""
+    if in_notebook():
         from IPython.display import display
 
-        data = {"image/png": base64.b64encode(content).decode(), "text/plain": f"<{alt}>"}
-        display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+        return display(data, raw=True, **more)
+    return None
 
 
 def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None:
@@ -146,9 +145,7 @@ class _Line:
     def tell(self, line: str) -> None:
         """Show how far it is."""
         if self.handle is None:
-            from IPython.display import display
-
-            self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+            self.handle = _display({"text/plain": ""}, display_id=True)
         self.tell_more(line)
 
     def tell_more(self, line: str) -> None:

@@ -125,10 +125,7 @@ def _data_header(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _block_header(
-    raw: bytes,
-    at: int,
-    relation: Relation | None,
-    major: int,
+    raw: bytes, at: int, relation: Relation | None, major: int
 ) -> tuple[int, int, Relation, int, int]:
     """Where a block's header ends, the bytes it announces, its relation, fork and number."""
     flags, announced = struct.unpack_from("<BH", raw, at + 1)
