@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import pwd
 from pathlib import Path
 
+from ..engine.processes import user_name
 from ..errors import EnvironmentLacking
 from ..params import Params
 from ..words.commands import addressed
@@ -33,14 +33,6 @@ def require_owner(params: Params, record: Path) -> None:
         looked_at=[t("folder {path}", path=folder), t("this user is {name}", name=user_name(me))],
         remedy=_remedy(name, params),
     )
-
-
-def user_name(uid: int) -> str:
-    """The user's name; the number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _remedy(name: str, params: Params) -> str:

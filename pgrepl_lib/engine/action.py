@@ -13,6 +13,8 @@ TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's 
 SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual, 27.2.4)
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
 PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
+# Takes out of a file what `--write-recovery-conf` wrote (corrections 4 and 5).
+ONE_OWNER = ("sed", "-i.basebackup", "/^primary_/d")
 SILENCE = 3600.0  # seconds: a copy is flushed to the disk without a word, however large it is
 Tell = Callable[[str], None]
 Shown = Command | Edit | str
@@ -23,6 +25,13 @@ def temporary_of(name: str) -> str:
     if name == REPLICA:
         return TEMPORARY_REPLICA
     return f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
+
+
+def rewind_words(data: str, host: str, port: int) -> tuple[str, ...]:
+    """`pg_rewind` of these data from a running server."""
+    server = f"host={host} port={port} user=postgres dbname=postgres"
+    both = (f"--target-pgdata={data}", f"--source-server={server}")
+    return "pg_rewind", *both, "--write-recovery-conf", "--progress"
 
 
 def never() -> bool:
@@ -81,7 +90,7 @@ class Action:
         return "".join(edit.adds() for edit in self.edits)
 
     @classmethod
-    def sequence(cls, actions: Sequence[Action], done: Callable[[], bool] | None = None) -> Action:
+    def sequence(cls, actions: Sequence[Action]) -> Action:
         """Actions in a row as one, each left out where it is done already."""
 
         def do(tell: Tell) -> None:
@@ -89,10 +98,10 @@ class Action:
                 if not each.done():
                     each.do(tell)
 
-        def all_done() -> bool:
+        def done() -> bool:
             return all(each.done() for each in actions)
 
-        return cls(tuple(c for a in actions for c in a.commands), do, done or all_done)
+        return cls(tuple(c for a in actions for c in a.commands), do, done)
 
 
 def edit_action(edit: Edit) -> Action:

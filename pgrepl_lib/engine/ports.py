@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from contextlib import suppress
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import psutil
@@ -86,10 +86,8 @@ def held(port: int) -> str:
 
 def overlapping_interface(network: IPv4Network) -> str:
     """This machine's interface with an address in the network; empty where there is none."""
-    import ipaddress
-
     for name, addresses in psutil.net_if_addrs().items():
         for a in addresses:
-            if a.family == socket.AF_INET and ipaddress.IPv4Address(a.address) in network:
+            if a.family == socket.AF_INET and IPv4Address(a.address) in network:
                 return f"{name} ({a.address})"
     return ""

@@ -16,8 +16,7 @@ from ..doors.command import Command
 from ..doors.wait import wait_until
 from ..errors import EnvironmentLacking, WaitTimeout
 from ..words.text import t
-from .ending import KILL_SECONDS
-from .life import Life
+from .life import KILL_SECONDS, Life
 
 SERVER = ("postgres", "postmaster")  # the program's name, which every process of a server keeps
 
@@ -36,14 +35,23 @@ def _postmaster(data: Path) -> Life | None:
 
     A dead one may stay as a zombie that answers to kill -0, and its number may be another's by now.
     """
+    if not (process := _noted(data)):
+        return None
     try:
-        process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
         status = process.status()
         if status == psutil.STATUS_ZOMBIE or Path(process.cwd()) != data.resolve():
             return None
-    except (OSError, ValueError, IndexError, psutil.Error):
+    except (OSError, psutil.Error):
         return None
     return Life.PAUSED if status == psutil.STATUS_STOPPED else Life.RUNNING
+
+
+def _noted(data: Path) -> psutil.Process | None:
+    """Whose number stands in the pid file; None where nobody has it."""
+    try:
+        return psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
 
 
 def of_server(data: Path) -> list[psutil.Process]:
@@ -122,12 +130,16 @@ def forget_dead(data: Path) -> None:
     if not pidfile.exists():
         return
 
+    def zombie() -> bool:
+        process = _noted(data)
+        return process is not None and _is_zombie(process.pid)
+
     def reaped() -> tuple[bool, str]:
-        return not _zombie(pidfile), "zombie"
+        return not zombie(), "zombie"
 
     with suppress(WaitTimeout):
         wait_until(t("the dead postmaster to be reaped"), reaped, seconds=5)
-    if _zombie(pidfile):
+    if zombie():
         files.remove(pidfile)
 
 
@@ -168,13 +180,6 @@ def _is_ours(number: int) -> bool:
         return False
 
 
-def _zombie(pidfile: Path) -> bool:
-    try:
-        return _is_zombie(int(pidfile.read_text().split()[0]))
-    except (OSError, ValueError, IndexError):
-        return False
-
-
 def _is_zombie(number: int) -> bool:
     try:
         return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
@@ -199,12 +204,16 @@ def server_user() -> str | None:
 
 
 def owner_of(folder: Path) -> str:
-    """The user whose a folder is, or would be if it were made now; without a name, the number."""
-    number = folder.stat().st_uid if folder.exists() else os.geteuid()
+    """The user whose a folder is, or would be if it were made now."""
+    return user_name(folder.stat().st_uid if folder.exists() else os.geteuid())
+
+
+def user_name(uid: int) -> str:
+    """The user's name; the number where it has none."""
     try:
-        return pwd.getpwuid(number).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(number)
+        return str(uid)
 
 
 @contextmanager

@@ -173,12 +173,7 @@ class Engine(Protocol):
         """The same without Compose, for what is not shown: quicker."""
 
     def run(
-        self,
-        command: Command,
-        tell: Tell = silently,
-        *,
-        check: bool = True,
-        source: str = "",
+        self, command: Command, tell: Tell = silently, *, check: bool = True, source: str = ""
     ) -> Completed:
         """Run a command in the cluster's folder. source: the instance that it reads from."""
 

@@ -16,7 +16,7 @@ from pgrepl_lib import Cluster
 from pgrepl_lib.checks import status
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
-from pgrepl_lib.engine import ending, processes
+from pgrepl_lib.engine import life, processes
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.engine.life import Life
 from pgrepl_lib.operations.failover import Failover
@@ -198,7 +198,7 @@ def test_down_also_ends_a_server_that_does_not_end(
     open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its checkpointer a server waits for ever with its end."""
-    monkeypatch.setattr(ending, "STOP_SECONDS", 2)
+    monkeypatch.setattr(life, "STOP_SECONDS", 2)
     lone = open_with("local")
     set_up_primary(lone)
     query = "select pid from pg_stat_activity where backend_type = 'checkpointer'"

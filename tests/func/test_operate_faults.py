@@ -26,7 +26,7 @@ from pgrepl_lib.doors.answer import LOOK_SECONDS, SHOWN_SECONDS
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import drift
 from pgrepl_lib.drills.workload import Writer
-from pgrepl_lib.engine import ending
+from pgrepl_lib.engine import life
 from pgrepl_lib.errors import ParameterError, PgreplError, ProjectBusy, StepFailed
 from pgrepl_lib.operations import standing, switchover
 from pgrepl_lib.operations.failover import Failover
@@ -302,7 +302,7 @@ def test_a_switchover_whose_primary_cannot_archive_is_refused_or_taken_back(
         change = Switchover(cluster, "replica")
         change.prepare()
         write(cluster, f"drop table archived; {BREAKS.format('sleep 600')}")
-        monkeypatch.setattr(ending, "STOP_SECONDS", 3)
+        monkeypatch.setattr(life, "STOP_SECONDS", 3)
         with pytest.raises(
             StepFailed, match="was taken back: primary accepts writes again"
         ) as caught:

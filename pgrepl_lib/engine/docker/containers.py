@@ -4,71 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError, NotFound
 
 from ...doors import command
-from ...doors.command import Command, Completed
-from ...doors.program import silently
+from ...doors.command import Command
 from ...doors.wait import wait_until
 from ...params import Params
 from ...words.text import t
-from .. import hanging, life, ports
-from ..action import (
-    NOTHING,
-    PASSFILE,
-    Action,
-    Tell,
-)
-from ..ending import KILL_SECONDS, wait_stopped
-from ..life import Life
+from .. import ports
+from ..action import NOTHING, PASSFILE, Action, Tell
+from ..commands import Commands
+from ..life import KILL_SECONDS, Life, wait_stopped
 from ..processes import owner_of
 from ..secret import content
 from . import network, owner
 from .contents import is_private, write_file
-from .host import (
-    client,
-    compose,
-    container_life,
-    create,
-    find_container,
-    image_here,
-)
+from .host import client, compose, create, find_container, image_here, life_of
 from .network import SERVICE
 
 
-class Containers:
+class Containers(Commands):
     """What exists of one project, and commands for it."""
 
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports, self.had_data = params, ports, False
-        self.folder = params.folder
-        self.id = ""
+        super().__init__(params, ports)
         mount = "/var/lib/postgresql"
         self.pgdata = self.data_mount = f"{mount}/data"
         if params.pg_version >= 18:
             self.pgdata, self.data_mount = f"{mount}/{params.pg_version}/docker", mount
 
-    def run(
-        self,
-        each: Command,
-        tell: Tell = silently,
-        *,
-        check: bool = True,
-        source: str = "",
-    ) -> Completed:
-        hangs = partial(hanging.hung, self.folder, self.ports, source)
-        return hanging.run(each, self.folder, tell, check=check, hung=hangs)
-
     def look_only(self) -> None:
         """Nothing is fetched by naming it."""
 
     def life(self, name: str) -> Life:
-        found = self._service(name)
-        return life.of_container(found.status) if found else Life.ABSENT
+        return life_of(self._service(name))
 
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING
@@ -92,7 +66,7 @@ class Containers:
             with self._looking_glass(name) as container:
                 return is_private(container, path, content(source).encode(), like=owned)
 
-        return Action((Command(write.argv, stdin=Path("secrets") / PASSFILE),), do, done)
+        return Action((replace(write, stdin=Path("secrets") / PASSFILE),), do, done)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -103,19 +77,18 @@ class Containers:
         return name, 5432
 
     def find_id(self) -> str:
-        """The id of the cluster that was made in this very folder; empty where there is none."""
         return owner.id_of_folder(self.params.project, self.folder)
 
-    def _shut_down(self, name: str) -> None:
+    def _shut_down(self, name: str, tell: Tell) -> None:
         """A fast shutdown, as the image's stop signal; nothing kills a server that still writes."""
         for container in self._living(name):
             with suppress(APIError):  # it has ended just now
                 container.kill(signal="SIGINT")
-                if container_life(str(container.id)) is Life.PAUSED:
+                if life_of(find_container(str(container.id))) is Life.PAUSED:
                     container.unpause()  # it gets the signal first
-        wait_stopped(self, name)
+        wait_stopped(name, self.life, self.activity, self.log_tail)
 
-    def _kill(self, name: str) -> None:
+    def _kill(self, name: str, tell: Tell) -> None:
         """With a container's first process, which is the server, the system ends all the others.
 
         Who starts it again meanwhile has another server, which is not waited for.
@@ -144,7 +117,6 @@ class Containers:
         return Action(commands(), do, done)
 
     def log_tail(self, name: str) -> str:
-        """The server's last log lines."""
         found = self._service(name)
         return found.logs(tail=15).decode(errors="replace") if found else ""
 
@@ -158,18 +130,18 @@ class Containers:
         except (APIError, AttributeError):  # it has just ended, or its host's `ps` is another
             return ""
 
-    def _mine(self) -> dict[str, Any]:
-        return {"label": [f"{owner.ID}={self.id}"]}
-
     def _containers(self) -> list[Any]:
         if not self.id:
             return []
-        return client().containers.list(all=True, filters=self._mine(), ignore_removed=True)
+        mine: dict[str, Any] = {"filters": {"label": f"{owner.ID}={self.id}"}}
+        return client().containers.list(all=True, ignore_removed=True, **mine)
 
-    def _volumes(self) -> list[Any]:
+    def _volume(self, name: str) -> Any:
+        """An instance's volume; None where there is none."""
         if not self.id:
-            return []
-        return client().volumes.list(filters=self._mine())
+            return None
+        found = client().volumes.list(filters={"label": f"{owner.ID}={self.id}"})
+        return next((v for v in found if v.name == f"{self.params.project}_{name}"), None)
 
     def _service(self, name: str) -> Any:
         """An instance's container: that which lives, where an interrupted Compose has left two."""
@@ -208,15 +180,8 @@ class Containers:
         shown = f"PGREPL_IMAGE={self.image} {command.shell_text(argv)}"
         return Command(argv, env={"PGREPL_IMAGE": self.image}, shown=shown)
 
-    def _exec(
-        self,
-        container: str,
-        *argv: str,
-        env: Mapping[str, str] | None = None,
-        options: tuple[str, ...] = (),
-    ) -> Command:
-        variables = (a for k, v in (env or {}).items() for a in ("--env", f"{k}={v}"))
-        return Command(("docker", "container", "exec", *options, *variables, container, *argv))
+    def _exec(self, container: str, *argv: str, options: tuple[str, ...] = ()) -> Command:
+        return Command(("docker", "container", "exec", *options, container, *argv))
 
     def _in_volume(self, name: str, path: str) -> bool:
         """Whether a file exists in an instance's volume."""
@@ -249,23 +214,16 @@ class Containers:
             return taken
         return t("correct the cause named above and run again")
 
-    def _by(self, each: Command) -> Action:
-        """The action that this command is."""
-
-        def do(tell: Tell) -> None:
-            self.run(each)
-
-        return Action((each,), do)
-
     def _ended(self, name: str) -> bool:
         return self.life(name).ended
 
 
 def _lives(container: Any) -> bool:
-    return not life.of_container(container.status).ended
+    return not life_of(container).ended
 
 
 def _began(container_id: str) -> str:
     """When what lives in a container was started; empty where nothing does."""
-    found = find_container(container_id)
-    return str(found.attrs["State"]["StartedAt"]) if found and _lives(found) else ""
+    if not _lives(found := find_container(container_id)):
+        return ""
+    return str(found.attrs["State"]["StartedAt"])

@@ -11,27 +11,21 @@ from docker.errors import NotFound
 
 def read_file(container: Any, path: str) -> bytes:
     """A file's content."""
-    chunks, _ = container.get_archive(path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        member = archive.extractfile(archive.getmembers()[0])
-        assert member, "the engine answers with the file or an error"
-        return member.read()
+    return _fetched(container, path)[1]
 
 
 def is_private(container: Any, path: str, content: bytes, *, like: str) -> bool:
     """Whether a file has this content, the owner of the file `like` and mode 0600."""
     try:
-        found, owner = _member(container, path), _member(container, like)
+        (found, held), (owner, _) = _fetched(container, path), _fetched(container, like)
     except NotFound:
         return False
-    if found.uid != owner.uid or found.mode & 0o777 != 0o600:
-        return False
-    return read_file(container, path) == content
+    return (found.uid, found.mode & 0o777, held) == (owner.uid, 0o600, content)
 
 
 def write_file(container: Any, path: str, text: str, *, like: str) -> None:
     """Write a file with the owner of the file `like` and mode 0600."""
-    owner, (folder, _, name) = _member(container, like), path.rpartition("/")
+    (owner, _), (folder, _, name) = _fetched(container, like), path.rpartition("/")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as made:
         entry = tarfile.TarInfo(name)
@@ -41,8 +35,11 @@ def write_file(container: Any, path: str, text: str, *, like: str) -> None:
     container.put_archive(folder, packed.getvalue())
 
 
-def _member(container: Any, path: str) -> tarfile.TarInfo:
-    """A file's owner, mode and size."""
+def _fetched(container: Any, path: str) -> tuple[tarfile.TarInfo, bytes]:
+    """A file's owner and mode, and its content."""
     chunks, _ = container.get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        return archive.getmembers()[0]
+        entry = archive.getmembers()[0]
+        file = archive.extractfile(entry)
+        assert file, "the engine answers with the file or an error"
+        return entry, file.read()

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from docker.errors import DockerException
 
@@ -16,8 +15,8 @@ from ...doors.db import Address
 from ...errors import CommandFailed, EnvironmentLacking, StepFailed
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import t
+from .. import complaints
 from ..action import Action, Tell
-from ..complaints import first_complaint, no_data, settings_probe
 from ..life import Life
 from ..secret import as_superuser
 from . import network, owner
@@ -109,15 +108,11 @@ class DockerEngine(Volumes):
         return ""  # folders are mounted, not entered
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
-        complaints = []
-        for name, value in settings.items():
-            here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
-            probe = ("docker", "container", "run", "--rm", *here)
-            judge = Command((*probe, *settings_probe(name, value)))
-            done = command.run(judge, cwd=Path("/"), check=False)
-            if done.code:
-                complaints.append(first_complaint(done.err))
-        return complaints
+        return complaints.of_settings(settings, self._judge)
+
+    def _judge(self, *arguments: str) -> Command:
+        here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
+        return Command(("docker", "container", "run", "--rm", *here, *arguments))
 
     # --- instances ----------------------------------------------------------------------------
 
@@ -131,7 +126,7 @@ class DockerEngine(Volumes):
 
         def do(tell: Tell) -> None:
             if not (initialise or self.has_data(name)):
-                raise no_data(name, self.params)
+                raise complaints.no_data(name, self.params)
             if self.life(name) is Life.PAUSED:
                 self._service(name).unpause()
             elif not (self.running(name) and network.find(self._network)):
@@ -161,17 +156,12 @@ class DockerEngine(Volumes):
 
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
-
-        def do(tell: Tell) -> None:
-            self._shut_down(name)
-
-        return Action((self._compose("stop", name),), do, partial(self._ended, name))
+        end, ended = partial(self._shut_down, name), partial(self._ended, name)
+        return Action((self._compose("stop", name),), end, ended)
 
     def kill(self, name: str) -> Action:
-        def do(tell: Tell) -> None:
-            self._kill(name)
-
-        return Action((self._compose("kill", name),), do, partial(self._ended, name))
+        end, ended = partial(self._kill, name), partial(self._ended, name)
+        return Action((self._compose("kill", name),), end, ended)
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
@@ -197,9 +187,6 @@ class DockerEngine(Volumes):
     def inside(self, name: str, *argv: str) -> Command:
         options = ("--user=postgres", "--env=PGPASSWORD")
         return self._exec(self._service(name).id, *argv, options=options)
-
-    def address(self, name: str) -> Address:
-        return as_superuser(self.folder, self.ports[name])
 
     def rule_network(self) -> IPv4Network:
         return self.params.network

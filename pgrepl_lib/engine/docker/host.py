@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -182,13 +182,10 @@ def data_root() -> Path | None:
 
 def network_holder(network: IPv4Network, mine: Mapping[str, str]) -> str:
     """Another project's Docker network that overlaps; empty where there is none."""
-    for found in client().networks.list():
-        for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
-            if mine.items() <= (found.attrs.get("Labels") or {}).items():
-                continue
-            subnet = entry.get("Subnet", ":")
-            if ":" not in subnet and IPv4Network(subnet).overlaps(network):
-                return t("Docker network {name} ({subnet})", name=found.name, subnet=subnet)
+    for found, subnet in _subnets():
+        ours = mine.items() <= (found.attrs.get("Labels") or {}).items()
+        if not ours and subnet.overlaps(network):
+            return t("Docker network {name} ({subnet})", name=found.name, subnet=subnet)
     return ""
 
 
@@ -200,10 +197,9 @@ def find_container(name: str) -> Any:
         return None
 
 
-def container_life(container_id: str) -> Life:
-    """What a container is at, by its name or id."""
-    found = find_container(container_id)
-    return life.of_container(found.status) if found else Life.ABSENT
+def life_of(container: Any) -> Life:
+    """What a container is at; None has no life."""
+    return life.of_container(container.status) if container else Life.ABSENT
 
 
 def image_environment(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -217,7 +213,7 @@ def host_address_outside(network: IPv4Network) -> str:
 
     What is sent from one of Docker's into another arrives from an address inside it.
     """
-    networks = [network, *_subnets()]
+    networks = [network, *(subnet for _, subnet in _subnets())]
     for addresses in psutil.net_if_addrs().values():
         for a in (a.address for a in addresses if a.family == socket.AF_INET):
             if not a.startswith("127.") and not any(IPv4Address(a) in n for n in networks):
@@ -225,11 +221,12 @@ def host_address_outside(network: IPv4Network) -> str:
     return "127.0.0.2"
 
 
-def _subnets() -> list[IPv4Network]:
-    """What Docker's networks have."""
-    configured = ((n.attrs.get("IPAM") or {}).get("Config") or [] for n in client().networks.list())
-    subnets = [entry.get("Subnet", ":") for entries in configured for entry in entries]
-    return [IPv4Network(subnet) for subnet in subnets if ":" not in subnet]
+def _subnets() -> Iterator[tuple[Any, IPv4Network]]:
+    """Docker's networks, each with what it has of IPv4."""
+    for found in client().networks.list():
+        for entry in (found.attrs.get("IPAM") or {}).get("Config") or []:
+            if ":" not in (subnet := entry.get("Subnet", ":")):
+                yield found, IPv4Network(subnet)
 
 
 def wait_accepting(container_id: str) -> None:
@@ -247,7 +244,7 @@ def wait_accepting(container_id: str) -> None:
         return str(container.logs(tail=12).decode(errors="replace"))
 
     def alive() -> bool:
-        return container_life(container_id) is Life.RUNNING
+        return life_of(find_container(container_id)) is Life.RUNNING
 
     what = t("the temporary server to accept connections")
     wait_until(

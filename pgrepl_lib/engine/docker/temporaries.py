@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..life import Life
 from . import owner
 from .containers import Containers
 from .contents import read_file
-from .host import client, container_life, find_container, wait_accepting
+from .host import client, find_container, life_of, wait_accepting
 
 PASSWORD = "/run/secrets/superuser"  # where the image reads it
 # Not the socket: the image's first start listens there for itself.
@@ -51,7 +52,7 @@ class Temporaries(Containers):
             self.run(start)
 
         def done() -> bool:
-            return container_life(temporary) is Life.RUNNING
+            return life_of(find_container(temporary)) is Life.RUNNING
 
         return Action((start,), do, done)
 
@@ -78,24 +79,18 @@ class Temporaries(Containers):
         return Action((f"docker container rm -f {name}",), do, done)
 
     def base_backup(
-        self, name: str, source: str, arguments: tuple[str, ...]
-    ) -> tuple[Command, ...]:
-        return self._backup(name, source, self.pgdata, arguments)
-
-    def _backup(
-        self, name: str, source: str, target: str, arguments: tuple[str, ...]
+        self, name: str, source: str, arguments: tuple[str, ...], target: str = ""
     ) -> tuple[Command, ...]:
         """The target must be empty for the backup, so the password file goes to /tmp first."""
         temporary, (host, port) = self._temporary(temporary_of(name)), self.upstream(source)
         where = (f"--host={host}", f"--port={port}")
-        words = ("pg_basebackup", "--pgdata", target, *arguments, *where)
+        words = ("pg_basebackup", "--pgdata", target or self.pgdata, *arguments, *where)
         if self.params.auth_method == "trust":
             return (self._exec(temporary, *words),)
         into = ("sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}")
-        write = Command(
-            self._exec(temporary, *into, options=("-i",)).argv, stdin=Path("secrets") / PASSFILE
-        )
-        return write, self._exec(temporary, *words, env={"PGPASSFILE": f"/tmp/{PASSFILE}"})
+        write = self._exec(temporary, *into, options=("-i",))
+        backup = self._exec(temporary, *words, options=("--env", f"PGPASSFILE=/tmp/{PASSFILE}"))
+        return replace(write, stdin=Path("secrets") / PASSFILE), backup
 
     def backup_complete(self, name: str) -> bool:
         return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")
@@ -110,7 +105,6 @@ class Temporaries(Containers):
     # --- pieces -------------------------------------------------------------------------------
 
     def strangers(self, *, temporaries: bool = False) -> list[str]:
-        """What is somebody else's under a name that this project needs, and whose it is."""
         project = self.params.project
         services = [f"{project}{s}{n}{s}1" for n in self.ports for s in "_-"]  # Compose 1 and 2
         needed = [f"{project}_cluster", *(f"{project}_{n}" for n in self.ports), *services]

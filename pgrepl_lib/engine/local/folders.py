@@ -10,7 +10,17 @@ from ...doors.command import Command, into_file
 from ...errors import StepFailed
 from ...words.text import t
 from .. import processes
-from ..action import NOTHING, PASSFILE, SIGNAL, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..action import (
+    NOTHING,
+    ONE_OWNER,
+    PASSFILE,
+    SIGNAL,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    rewind_words,
+    temporary_of,
+)
 from ..secret import content
 from .programs import HOST, Programs
 
@@ -23,12 +33,11 @@ class Folders(Programs):
 
     def forbid_writes(self, name: str) -> Action:
         target = f"{self._data(name)}/{SIGNAL}"
-        touch = self._tool("touch", target)
 
         def done() -> bool:
             return (self.folder / target).exists() or not self.has_data(name)
 
-        return self._by(touch, done)
+        return self._by(self._tool("touch", target), done)
 
     def allow_writes(self, name: str) -> Action:
         return self._without(f"{self._data(name)}/{SIGNAL}", "rm")
@@ -82,7 +91,6 @@ class Folders(Programs):
         source, target = self._data(temporary), self._data(keep_for)
         if not keep_for:
             return self._without(source, "rm -r")
-        move = self._tool("mv", source, target)
 
         def do(tell: Tell) -> None:
             there = self.folder / target
@@ -94,15 +102,15 @@ class Folders(Programs):
         def done() -> bool:
             return not (self.folder / source).exists()
 
-        return Action((move,), do, done)
+        return Action((self._tool("mv", source, target),), do, done)
 
     def base_backup(
-        self, name: str, source: str, arguments: tuple[str, ...]
+        self, name: str, source: str, arguments: tuple[str, ...], target: str = ""
     ) -> tuple[Command, ...]:
         host, port = self.upstream(source)
-        target = self._data(temporary_of(name))
-        where = ("--pgdata", target, *arguments, f"--host={host}", f"--port={port}")
-        return (self._tool("pg_basebackup", *where),)
+        where = ("--pgdata", target or self._data(temporary_of(name)))
+        source_at = (f"--host={host}", f"--port={port}")
+        return (self._tool("pg_basebackup", *where, *arguments, *source_at),)
 
     def backup_complete(self, name: str) -> bool:
         return (self.folder / self._data(temporary_of(name)) / "backup_manifest").exists()
@@ -116,11 +124,9 @@ class Folders(Programs):
     # --- a copy beside the data ---------------------------------------------------------------
 
     def copy_beside(self, name: str, source: str, arguments: tuple[str, ...]) -> Action:
-        copy, (host, port) = f"{self._data(name)}.copy", self.upstream(source)
-        where = (f"--host={host}", f"--port={port}")
-        backup = self._tool("pg_basebackup", "--pgdata", copy, *arguments, *where)
-        own = f"{copy}/postgresql.auto.conf"
-        one_owner = self._tool("sed", "-i.basebackup", "/^primary_/d", own)
+        copy = f"{self._data(name)}.copy"
+        (backup,) = self.base_backup(name, source, arguments, copy)
+        one_owner = self._tool(*ONE_OWNER, f"{copy}/postgresql.auto.conf")
 
         def do(tell: Tell) -> None:
             self.discard_copy(name)
@@ -166,18 +172,14 @@ class Folders(Programs):
         return (self.folder / self._data(name) / "global/pg_control").read_bytes()
 
     def rewind(self, name: str, source: str) -> tuple[Command, ...]:
-        program = self.binaries.server / "pg_rewind"
-        if not program.exists():
+        if not (self.binaries.server / "pg_rewind").exists():
             return ()
-        host, port = self.upstream(source)
-        server = f"host={host} port={port} user=postgres dbname=postgres"
-        both = (f"--target-pgdata={self._data(name)}", f"--source-server={server}")
-        rewind = self._tool("pg_rewind", *both, "--write-recovery-conf", "--progress")
+        rewind = self._tool(*rewind_words(self._data(name), *self.upstream(source)))
         return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
-        file = f"{self._data(temporary_of(name) if temporary else name)}/postgresql.auto.conf"
-        return self._tool("sed", "-i.basebackup", "/^primary_/d", file)
+        data = self._data(temporary_of(name) if temporary else name)
+        return self._tool(*ONE_OWNER, f"{data}/postgresql.auto.conf")
 
     def passfile(self, name: str) -> str:
         return str(self.folder / self._data(name) / PASSFILE)

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import pwd
 import shutil
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Mapping
+from functools import cached_property
 
 from ...doors import command
-from ...doors.command import Command, Completed
-from ...doors.program import silently
+from ...doors.command import Command
 from ...params import Params
-from .. import hanging, processes
-from ..action import Action, Tell, never
+from .. import processes
+from ..commands import Commands
 from ..life import Life
 from . import binaries
 
 HOST = "127.0.0.1"
 
 
-class Programs:
+class Programs(Commands):
     """The programs of one project, in its folder, as the server's user."""
 
     def __init__(self, params: Params, ports: Mapping[str, int]) -> None:
-        self.params, self.ports, self.had_data = params, ports, False
-        self.folder = params.folder
-        self.id = ""
+        super().__init__(params, ports)
         self.user = processes.server_user()
 
     def look_only(self) -> None:
@@ -48,39 +44,19 @@ class Programs:
         where = (f"--host={HOST}", f"--port={self.ports[name]}", "--username=postgres")
         return self._tool(argv[0], *where, *argv[1:])
 
-    def run(
-        self,
-        each: Command,
-        tell: Tell = silently,
-        *,
-        check: bool = True,
-        source: str = "",
-    ) -> Completed:
-        cwd = self.folder if self.folder.exists() else Path("/")
-        hangs = partial(hanging.hung, self.folder, self.ports, source)
-        return hanging.run(each, cwd, tell, check=check, hung=hangs)
-
-    def has_data(self, name: str) -> bool:
-        """Whether a complete data folder exists."""
-        return (self.folder / self._data(name) / "global/pg_control").exists()
-
     def life(self, name: str) -> Life:
-        """What its processes are at."""
         return processes.life(self.folder / self._data(name))
 
     def running(self, name: str) -> bool:
-        """Whether its server can be asked."""
         return self.life(name) is Life.RUNNING
 
     def log_tail(self, name: str) -> str:
-        """The server's last log lines."""
         log = self.folder / "logs" / f"{name}.log"
         if not log.exists():
             return ""
         return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
 
     def activity(self, name: str) -> str:
-        """The server's processes: titles, seconds of work, and what they have written."""
         return processes.activity(self.folder / self._data(name))
 
     def _data(self, name: str) -> str:
@@ -92,14 +68,6 @@ class Programs:
         argv = (next(places, None) or shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
         return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
-
-    def _by(self, each: Command, done: Callable[[], bool] = never) -> Action:
-        """The action that this command is."""
-
-        def do(tell: Tell) -> None:
-            self.run(each)
-
-        return Action((each,), do, done)
 
     def _initdb(self, target: str) -> Command:
         where = (f"--pgdata={target}", "--username=postgres", "--pwfile=secrets/superuser")
