@@ -13,10 +13,10 @@ from ..doors.answer import Answer, ask_all
 from ..doors.wait import wait_until
 from ..engine.life import Life
 from ..errors import PgreplError, WaitTimeout
-from ..postgres import branches, recovery
-from ..postgres.branches import Branch
+from ..postgres import recovery, timelines
 from ..postgres.control import ControlFile, lsn
 from ..postgres.recovery import Recovery, Replay
+from ..postgres.timelines import Branch
 from ..words.text import Text, joined, t
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def judged(found: Sequence[Standing]) -> list[Standing]:
 
 
 def _told_left(one: Standing, known: Sequence[Branch]) -> Standing:
-    why = branches.left(one.branch, one.recovery.replayed, known)
+    why = timelines.left(one.branch, one.recovery.replayed, known)
     if not (one.runs and why):
         return one
     return replace(one, state=why, left=True)
@@ -261,7 +261,7 @@ def _standing(replica: Instance) -> Standing:
     seen = Recovery.of(row)
     if seen.doing is Replay.ENDED:
         return Standing(replica.name, str(Replay.ENDED), seen)
-    known = replica.look(branches.QUERY)
+    known = replica.look(timelines.QUERY)
     if isinstance(known, Answer):
         return Standing(replica.name, known.told)
     return Standing(replica.name, RUNNING, seen, Branch.of(**known))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pgrepl_lib.operations.standing import RUNNING, Standing, judged
-from pgrepl_lib.postgres.branches import Branch, left
 from pgrepl_lib.postgres.recovery import Recovery, Replay, position
+from pgrepl_lib.postgres.timelines import Branch, left
 
 SECOND = "1\t0/5000000\tno recovery target specified\n"
 THIRD = f"{SECOND}\n2\t0/7000000\tno recovery target specified\n"

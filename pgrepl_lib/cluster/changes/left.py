@@ -9,9 +9,9 @@ from __future__ import annotations
 from ...doors.answer import SHOWN_SECONDS, Answer, look
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking
-from ...postgres import branches, recovery
-from ...postgres.branches import Branch
+from ...postgres import recovery, timelines
 from ...postgres.recovery import Recovery
+from ...postgres.timelines import Branch
 from ...words.commands import addressed
 from ...words.text import joined, t
 from ..topology import Topology
@@ -26,19 +26,13 @@ def why(engine: Engine, name: str, primary: str) -> str:
             return ""
         seen = look(engine.address(name), recovery.QUERY, seconds=SHOWN_SECONDS)
         mine, theirs = (
-            look(engine.address(n), branches.QUERY, seconds=SHOWN_SECONDS) for n in (name, primary)
+            look(engine.address(n), timelines.QUERY, seconds=SHOWN_SECONDS) for n in (name, primary)
         )
     except (OSError, EnvironmentLacking):  # no password to ask with
         return ""
     if isinstance(seen, Answer) or isinstance(mine, Answer) or isinstance(theirs, Answer):
         return ""
-    return branches.left(Branch.of(**mine), Recovery.of(seen).replayed, [Branch.of(**theirs)])
-
-
-def reasons(engine: Engine, name: str, primary: str) -> list[str]:
-    """The same in a list, which is empty where it can."""
-    left = why(engine, name, primary)
-    return [t("{name} is {left}", name=name, left=left)] if left else []
+    return timelines.left(Branch.of(**mine), Recovery.of(seen).replayed, [Branch.of(**theirs)])
 
 
 def remedy(engine: Engine, name: str) -> str:
@@ -52,12 +46,9 @@ def remedy(engine: Engine, name: str) -> str:
 
 def told(engine: Engine, topology: Topology) -> str:
     """All such replicas as advice, which takes the place of looking for another cause."""
-    found = {name: why(engine, name, topology.primary) for name in topology.replicas}
-    return joined(
-        "; ",
-        [
-            t("{name} is {left}: {remedy}", name=name, left=left, remedy=remedy(engine, name))
-            for name, left in found.items()
-            if left
-        ],
-    )
+    found = []
+    for name in topology.replicas:
+        if left := why(engine, name, topology.primary):
+            way = remedy(engine, name)
+            found.append(t("{name} is {left}: {remedy}", name=name, left=left, remedy=way))
+    return joined("; ", found)

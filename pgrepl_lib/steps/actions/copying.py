@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from psycopg import sql
@@ -10,7 +11,6 @@ from ...cluster.dropping import wait_slot_free
 from ...cluster.server import Server
 from ...doors import ahead, db, files
 from ...engine.action import Action, Tell, temporary_of
-from ...postgres import progress
 from . import replacing
 
 SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
@@ -78,7 +78,8 @@ def backup_action(replica: Server) -> Action:
 
     def do(tell: Tell) -> None:
         def tell_percent(line: str) -> None:
-            tell(progress.percent(line))
+            percent = re.search(r"(\d+)%", line)
+            tell(f"{percent[1]} %" if percent else line.strip()[:60])
 
         source.require_copyable()
         engine.discard_backup(name)
