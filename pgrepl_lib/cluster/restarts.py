@@ -19,7 +19,7 @@ import psycopg
 from ..doors import db
 from ..doors.program import silently
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION, Action, Tell
+from ..engine.action import CONFIGURATION, Action, Tell, edit_action
 from ..engine.edit import Edit
 from ..errors import PgreplError
 from ..postgres import conf
@@ -141,16 +141,7 @@ def reload_action(instance: Server) -> Action:
 
 def edited(instance: Server, edit: Edit) -> Action:
     """An edit that its running server takes over at once."""
-    reload = reload_action(instance)
-
-    def do(tell: Tell) -> None:
-        edit.write()
-        take_over(instance)
-
-    def done() -> bool:
-        return edit.done() and reload.done()
-
-    return Action((edit, *reload.commands), do, done)
+    return Action.sequence([edit_action(edit), reload_action(instance)])
 
 
 def follows(instance: Server) -> bool:

@@ -13,17 +13,8 @@ from ..postgres.control import ControlFile
 from ..words.commands import addressed
 from ..words.text import mark, t
 from . import identity
-from .changes import left, outdated
+from .changes import left, outdated, promotion
 from .topology import Topology
-
-# The control file knows a new timeline only from the next checkpoint on.
-ROLE = """
-select pg_is_in_recovery() as recovering,
-       case when pg_is_in_recovery()
-            then greatest(timeline_id, (select received_tli from pg_stat_wal_receiver))
-            else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
-       end as timeline
-from pg_control_checkpoint()"""
 
 HAS_MORE = mark("{name} has data that {source} does not have; nothing was changed.")
 
@@ -32,13 +23,13 @@ def accepts_writes(engine: Engine, name: str) -> bool:
     """Whether its server accepts writes; of one that does not run, whether it would."""
     if not engine.life(name).ended:
         return not _asked(engine, name)["recovering"]
-    if not engine.has_data(name) or engine.forbid_writes(name).done():
+    if not promotion.has_happened(engine, name):
         return False
     return not ControlFile.parse(engine.control_file(name)).was_standby
 
 
 def require_expendable(
-    engine: Engine, topology: Topology, name: str, source: str, *, discard: bool = False
+    engine: Engine, topology: Topology, name: str, source: str, *, discard: bool
 ) -> None:
     """Raise `StepFailed` where the data of `name` are more than another copy of what `source` has.
 
@@ -47,7 +38,8 @@ def require_expendable(
     """
     identity.require_own_data(engine, topology, source)
     reasons = [*_foreign(engine, topology, name), *_newer(engine, name, source)]
-    reasons += left.reasons(engine, name, source)
+    if why := left.why(engine, name, source):
+        reasons.append(t("{name} is {left}", name=name, left=why))
     if accepts_writes(engine, name):
         require_another_writer(engine, topology, name)
         reasons.append(t("{name} accepts writes", name=name))
@@ -119,7 +111,7 @@ def _timeline(engine: Engine, name: str) -> int:
 def _asked(engine: Engine, name: str) -> dict[str, Any]:
     """Role and timeline; a server that runs and does not answer may be anything."""
     try:
-        return db.row(engine.address(name), ROLE)
+        return db.row(engine.address(name), outdated.ROLE)
     except (psycopg.Error, OSError) as error:
         raise StepFailed(
             t("{name} does not say what it is; nothing was changed.", name=name),

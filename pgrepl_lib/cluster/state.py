@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params, default_workdir
 from ..words.commands import addressed
 from ..words.text import Text, joined, mark, t
-from .topology import Name, Roles, Topology
+from .topology import Name, Topology, require_consistent
 
 FILE = "cluster.json"
 OTHER = mark("{name}: it has {had}, asked for {asked}")
@@ -39,14 +38,16 @@ class Made(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    # What tells a project from every other one, whatever their names.
     id: Annotated[str, Field(pattern=r"^[0-9a-z]{0,40}$")] = ""
     engine: Literal["docker", "local"]
     ports: Annotated[dict[Name, Port], Field(min_length=1)]
     params: dict[str, Any]
-    topology: Roles = Roles()
+    topology: Topology = Topology()
 
     @model_validator(mode="after")
-    def _own_ports(self) -> Made:
+    def _consistent(self) -> Made:
+        require_consistent(self.topology)
         if len(set(self.ports.values())) < len(self.ports):
             raise ValueError(t("two instances have one port"))
         return self
@@ -88,11 +89,6 @@ def _explained(found: ErrorDetails) -> Text:
     return joined(": ", [place, *(ours.args if isinstance(ours, ValueError) else [found["msg"]])])
 
 
-def new_id() -> str:
-    """What tells a project from every other one, whatever their names."""
-    return uuid.uuid4().hex
-
-
 def raw(folder: Path) -> str:
     """The record as it is written down; empty where there is none, or none that can be read."""
     try:
@@ -102,11 +98,7 @@ def raw(folder: Path) -> str:
 
 
 def write(
-    params: Params,
-    project_id: str,
-    engine: str,
-    ports: Mapping[str, int],
-    topology: Topology,
+    params: Params, project_id: str, engine: str, ports: Mapping[str, int], topology: Topology
 ) -> str:
     """Record it, and return what is written down; unchanged content is not written again."""
     made = text(params.plain(), project_id, engine, ports, topology)
@@ -237,10 +229,7 @@ def claimed_ports(params: Params, made: Mapping[str, Any], names: Sequence[str])
 
 
 def ports(
-    params: Params,
-    made: Mapping[str, Any],
-    names: Sequence[str],
-    refused: Set[int] = frozenset(),
+    params: Params, made: Mapping[str, Any], names: Sequence[str], refused: Set[int] = frozenset()
 ) -> dict[str, int]:
     """The ports on 127.0.0.1: those that the project has or asks for, else free ones of no other.
 
@@ -248,7 +237,8 @@ def ports(
     """
     had = made.get("ports", {})
     if not had or asks_for_another_port(params, made):
-        return new_ports(params, names, refused)
+        found = host_ports.pick(len(names), params.port, _others(params) | refused)
+        return dict(zip(names, found, strict=True))
     new = [n for n in names if n not in had]
     avoid = _others(params) | set(had.values()) | refused
     free = iter(host_ports.pick(len(new), 0, avoid, first=max(had.values()) + 1))
@@ -262,16 +252,6 @@ def asks_for_another_port(params: Params, made: Mapping[str, Any]) -> bool:
     """
     asked, had = made.get("params", {}).get("port", 0), made.get("ports", {})
     return params.port not in (0, asked, had.get(PRIMARY))
-
-
-def new_ports(
-    params: Params,
-    names: Sequence[str],
-    refused: Set[int] = frozenset(),
-) -> dict[str, int]:
-    """The ports asked for, else free ones of no other project."""
-    found = host_ports.pick(len(names), params.port, _others(params) | refused)
-    return dict(zip(names, found, strict=True))
 
 
 def _others(params: Params) -> set[int]:

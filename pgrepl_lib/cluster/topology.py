@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from ..engine.action import PRIMARY, REPLICA
 from ..words.text import t
@@ -43,6 +43,19 @@ def owner_of(slot: str) -> str:
     return name_of(int(found[1])) if found else ""
 
 
+def _instance(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(t("{name} is no instance's name", name=repr(name)))
+    return name
+
+
+Name = Annotated[str, AfterValidator(_instance)]
+Fact = str | int | float | bool | None
+SHALLOW = TypeAdapter(dict[str, Fact | list[Fact] | dict[str, Fact]])  # it can be written again
+Facts = Annotated[dict[str, Any], AfterValidator(SHALLOW.validate_python)]
+OPERATIONS = ("switchover", "failover")  # that change roles, and are gone on with where they ended
+
+
 @dataclass
 class Topology:
     """The instances' roles. Names stay; roles change with a switchover or a failover.
@@ -51,15 +64,19 @@ class Topology:
     up writable, with what was known when they were lost. operation: the switchover or failover that
     has begun and not ended. synchronous: how many replicas a commit waits for, such as "ANY 1";
     empty for asynchronous replication. system_identifier: of the cluster's data, once there have
-    been any (`cluster/identity.py`).
+    been any (`cluster/identity.py`). What is read from a file is held to these types.
     """
 
-    primary: str = PRIMARY
-    upstreams: dict[str, str] = field(default_factory=dict)
-    fenced: dict[str, dict[str, Any]] = field(default_factory=dict)
-    operation: dict[str, str] = field(default_factory=dict)
-    synchronous: str = ""
-    system_identifier: str = field(default="", compare=False)
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    primary: Name = PRIMARY
+    upstreams: dict[Name, Name] = field(default_factory=dict)
+    fenced: dict[Name, Facts] = field(default_factory=dict)
+    operation: Facts = field(default_factory=dict)
+    synchronous: Annotated[str, Field(pattern=r"^((FIRST|ANY) [1-9][0-9]?)?$")] = ""
+    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{0,20}$")] = field(
+        default="", compare=False
+    )
 
     @classmethod
     def of(cls, made: Mapping[str, Any], replicas: int) -> Topology:
@@ -104,52 +121,28 @@ class Topology:
         return asdict(self)
 
 
-def _instance(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise ValueError(t("{name} is no instance's name", name=repr(name)))
-    return name
+def require_consistent(read: Topology) -> None:
+    """Raise `ValueError` where roles contradict each other, or name nobody."""
+    known = set(read.names)
+    if read.primary in read.upstreams:
+        raise ValueError(t("the primary follows an instance"))
+    begun = read.operation
+    named = [*read.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
+    if strange := [name for name in named if name not in known]:
+        raise ValueError(t("there is no instance {name}", name=repr(strange[0])))
+    if begun and begun.get("kind") not in OPERATIONS:
+        raise ValueError(t("no operation is called {kind}", kind=repr(begun.get("kind"))))
+    if begun and begun["from"] == begun["to"]:
+        raise ValueError(t("an operation from an instance to itself"))
+    for name in read.upstreams:
+        _end_of(name, read.upstreams)
 
 
-Name = Annotated[str, AfterValidator(_instance)]
-Fact = str | int | float | bool | None
-Facts = dict[str, Fact | list[Fact] | dict[str, Fact]]  # shallow, so that it can be written again
-OPERATIONS = ("switchover", "failover")  # that change roles, and are gone on with where they ended
-
-
-class Roles(BaseModel):
-    """The topology as it is written down: names are instances', and whom one follows exists."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    primary: Name = PRIMARY
-    upstreams: dict[Name, Name] = {}
-    fenced: dict[Name, Facts] = {}
-    operation: Facts = {}
-    synchronous: Annotated[str, Field(pattern=r"^((FIRST|ANY) [1-9][0-9]?)?$")] = ""
-    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{0,20}$")] = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Roles:
-        known = {self.primary, *self.upstreams, *self.fenced}
-        if self.primary in self.upstreams:
-            raise ValueError(t("the primary follows an instance"))
-        begun = self.operation
-        named = [*self.upstreams.values(), *(begun.get(end) for end in ("from", "to") if begun)]
-        if strange := [name for name in named if name not in known]:
-            raise ValueError(t("there is no instance {name}", name=repr(strange[0])))
-        if begun and begun.get("kind") not in OPERATIONS:
-            raise ValueError(t("no operation is called {kind}", kind=repr(begun.get("kind"))))
-        if begun and begun["from"] == begun["to"]:
-            raise ValueError(t("an operation from an instance to itself"))
-        for name in self.upstreams:
-            self._end_of(name)
-        return self
-
-    def _end_of(self, name: str) -> None:
-        """Follow an instance's upstreams to their end; raises `ValueError` where there is none."""
-        above, seen = name, set[str]()
-        while above in self.upstreams:
-            if above in seen:
-                raise ValueError(t("{name} follows itself", name=name))
-            seen.add(above)
-            above = self.upstreams[above]
+def _end_of(name: str, upstreams: Mapping[str, str]) -> None:
+    """Follow an instance's upstreams to their end; raises `ValueError` where there is none."""
+    above, seen = name, set[str]()
+    while above in upstreams:
+        if above in seen:
+            raise ValueError(t("{name} follows itself", name=name))
+        seen.add(above)
+        above = upstreams[above]

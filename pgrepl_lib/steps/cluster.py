@@ -249,6 +249,6 @@ def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tupl
     refuse_engine(params, made, engine)
     taken = made and params.port == 0 and not all(map(free, ports.values()))
     if taken and not any(map(engine.has_data, ports)):
-        engine, _ = choose(params, state.new_ports(params, topology.names), made.get("engine"))
+        engine, _ = choose(params, state.ports(params, {}, topology.names), made.get("engine"))
     engine.had_data = bool(topology.system_identifier)
     return engine, why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 from ..checks.outcome import Check
 from ..checks.preflight import findings, ownership, require
@@ -115,7 +116,7 @@ class Doing:
 
 def _choose_ports(cluster: AnySteps) -> None:
     made, engine, names = state.read(cluster.folder), cluster.engine, cluster.topology.names
-    engine.id = made.get("id") or engine.id or state.new_id()
+    engine.id = made.get("id") or engine.id or uuid4().hex
     if not made or not set(names) <= set(made["ports"]):
         engine.ports = state.claimed_ports(cluster.params, made, names)
     cluster.record()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -160,10 +159,6 @@ def test_a_damaged_record_is_an_error_that_says_what_is_wrong(what: str, tmp_pat
     with pytest.raises(ParameterError, match="is damaged") as caught:
         state.read(tmp_path)
     assert str(path) in caught.value.cause and caught.value.looked_at and caught.value.remedy
-
-
-def test_every_part_of_the_topology_has_its_rule() -> None:
-    assert {part.name for part in dataclasses.fields(Topology)} == set(state.Roles.model_fields)
 
 
 def test_a_record_that_cannot_be_read_is_one_too(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ the servers are asked before one is named that throws data away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 from ...doors.answer import Answer, ask_all, look
 from ...engine.protocol import Engine
@@ -19,25 +19,14 @@ from ...words.text import Text, joined, t
 from ..topology import Topology
 from . import promotion, underway
 
+# The control file knows a new timeline only from the next checkpoint on.
 ROLE = """
-select not pg_is_in_recovery() as writes, system_identifier::text as identifier,
-       case when pg_is_in_recovery() then 0
+select pg_is_in_recovery() as recovering, system_identifier::text as identifier,
+       case when pg_is_in_recovery()
+            then greatest(timeline_id, (select received_tli from pg_stat_wal_receiver))
             else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
        end as timeline
-from pg_control_system()"""
-
-
-@dataclass(frozen=True)
-class Role:
-    """What an instance really is. timeline: 0 where it does not accept writes."""
-
-    name: str
-    timeline: int = 0
-
-    @property
-    def writes(self) -> bool:
-        """Whether it accepts writes, or would once it is started."""
-        return self.timeline > 0
+from pg_control_checkpoint(), pg_control_system()"""
 
 
 def writer(engine: Engine, topology: Topology) -> str:
@@ -45,8 +34,8 @@ def writer(engine: Engine, topology: Topology) -> str:
 
     Also empty while roles change: then that goes on, and nothing else.
     """
-    found = _roles(engine, topology)
-    return max(found, key=_timeline).name if found else ""
+    found = _writers(engine, topology)
+    return max(found, key=found.__getitem__, default="")
 
 
 def told(engine: Engine, topology: Topology) -> str:
@@ -96,34 +85,33 @@ def adopt(topology: Topology, real: str) -> None:
         topology.upstreams[real] = topology.primary
 
 
-def _roles(engine: Engine, topology: Topology) -> list[Role]:
-    """Those that accept writes, unless the recorded primary is one of them."""
+def _writers(engine: Engine, topology: Topology) -> dict[str, int]:
+    """Those that accept writes, with their timelines, unless the recorded primary does."""
     primary = topology.primary
     if topology.operation or not topology.system_identifier:
-        return []
-    if _running(engine, topology, primary).writes:
-        return []
+        return {}
+    if _running(engine, topology, primary):
+        return {}
     others = [name for name in topology.names if name != primary]
-
-    def ask(name: str) -> Role:
-        return _running(engine, topology, name)
-
-    found = [role for role in ask_all(ask, others) if role.writes]
-    if found or not _was_demoted(engine, primary):
-        return found
-    return [role for role in (_stopped(engine, topology, name) for name in others) if role.writes]
+    timelines = ask_all(partial(_running, engine, topology), others)
+    if not any(timelines) and _was_demoted(engine, primary):
+        timelines = [_stopped(engine, topology, name) for name in others]
+    return {name: number for name, number in zip(others, timelines, strict=True) if number}
 
 
-def _running(engine: Engine, topology: Topology, name: str) -> Role:
+def _running(engine: Engine, topology: Topology, name: str) -> int:
+    """The timeline on which a server accepts writes; 0 where it does not."""
     if not engine.running(name):
-        return Role(name)
+        return 0
     try:
         seen = look(engine.address(name), ROLE)
     except (OSError, EnvironmentLacking):  # no password to ask with
-        return Role(name)
-    if isinstance(seen, Answer) or seen["identifier"] != topology.system_identifier:
-        return Role(name)
-    return Role(name, int(seen["timeline"]))
+        return 0
+    if isinstance(seen, Answer) or seen["recovering"]:
+        return 0
+    if seen["identifier"] != topology.system_identifier:
+        return 0
+    return int(seen["timeline"])
 
 
 def _was_demoted(engine: Engine, name: str) -> bool:
@@ -133,18 +121,14 @@ def _was_demoted(engine: Engine, name: str) -> bool:
     return engine.has_data(name) and not promotion.has_happened(engine, name)
 
 
-def _stopped(engine: Engine, topology: Topology, name: str) -> Role:
-    """Of one that stands, what it would come up as."""
+def _stopped(engine: Engine, topology: Topology, name: str) -> int:
+    """The same of one that stands: as what it would come up."""
     try:
         if not (engine.life(name).ended and promotion.has_happened(engine, name)):
-            return Role(name)
+            return 0
         control = ControlFile.parse(engine.control_file(name))
     except (PgreplError, OSError, ValueError):
-        return Role(name)
+        return 0
     if control.was_standby or str(control.system_identifier) != topology.system_identifier:
-        return Role(name)
-    return Role(name, control.timeline)
-
-
-def _timeline(role: Role) -> int:
-    return role.timeline
+        return 0
+    return control.timeline
