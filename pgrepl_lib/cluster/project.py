@@ -49,6 +49,10 @@ class Project:
             way = left.told(self.engine, self.topology)
         return way or unanswered.ways_on(self.engine, self.topology, also)
 
+    def text_of(self, path: Path) -> str:
+        """A text file of the cluster's folder; empty where there is none."""
+        return path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""
+
     def record(self) -> None:
         """Write the instances and their roles as they are now into `cluster.json`."""
         params, engine = self.params, self.engine

@@ -62,8 +62,7 @@ def keep(cluster: Project, primary: str) -> None:
 
 def _held_by(cluster: Project, name: str) -> str:
     """The promise in an instance's own file, as pgrepl wrote it there; empty for none."""
-    path = cluster.folder / name / CONFIGURATION[0]
-    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
+    text = cluster.text_of(cluster.folder / name / CONFIGURATION[0])
     setting = conf.settings_of_block(text, BLOCK).get("synchronous_standby_names", "")
     found = METHOD.match(setting)
     return found[0] if found else ""

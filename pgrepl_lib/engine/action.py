@@ -90,7 +90,7 @@ class Action:
         return "".join(edit.adds() for edit in self.edits)
 
     @classmethod
-    def sequence(cls, actions: Sequence[Action]) -> Action:
+    def sequence(cls, actions: Sequence[Action], done: Callable[[], bool] | None = None) -> Action:
         """Actions in a row as one, each left out where it is done already."""
 
         def do(tell: Tell) -> None:
@@ -98,10 +98,10 @@ class Action:
                 if not each.done():
                     each.do(tell)
 
-        def done() -> bool:
+        def all_done() -> bool:
             return all(each.done() for each in actions)
 
-        return cls(tuple(c for a in actions for c in a.commands), do, done)
+        return cls(tuple(c for a in actions for c in a.commands), do, done or all_done)
 
 
 def edit_action(edit: Edit) -> Action:
