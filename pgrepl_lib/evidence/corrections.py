@@ -27,7 +27,7 @@ class Correction:
 
 def told() -> dict[int, tuple[Text, Text]]:
     """What is wrong and what is done instead (Markdown), of each correction by its number."""
-    found = template.plain().get_template("corrections.md.j2").make_module()
+    found = template.unescaped().get_template("corrections.md.j2").make_module()
     return dict(vars(found)["told"])
 
 

@@ -72,7 +72,7 @@ def text() -> str:
     with speaking(PORTUGUESE):
         parts = [part for chapter in SET_UP for part in _chapter(chapter)]
         reference = parts.pop() if parts[-1].startswith("### Referência") else ""
-        page = template.plain().get_template("guide.md.j2")
+        page = template.unescaped().get_template("guide.md.j2")
         whole = page.render(parts=parts, reference=reference)
     return re.sub(r"\n{3,}", "\n\n", whole).rstrip() + "\n"
 

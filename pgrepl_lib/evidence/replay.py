@@ -58,7 +58,7 @@ def script(run: Run) -> str:
     record = state.text(params, "", name, ports, Topology.of({"ports": ports}, 0))
     before, after = record.split('""', 1)  # of the id, which the script finds or makes
     return (
-        template.plain()
+        template.unescaped()
         .get_template(f"{FILE}.j2")
         .render(
             run=run,

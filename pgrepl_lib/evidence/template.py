@@ -55,7 +55,7 @@ def environment() -> Environment:
 
 
 @cache
-def plain() -> Environment:
+def unescaped() -> Environment:
     """Jinja for a script or Markdown, where nothing is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

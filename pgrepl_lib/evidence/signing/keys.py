@@ -94,13 +94,15 @@ def _published(path: Path) -> Path:
 
 def _own() -> CryptoSigner:
     """The user's own key; two runs that start at once make one key."""
+    from securesystemslib.signer import CryptoSigner
+
     path = folder() / FILE
     try:
         if not path.exists():
             make_folder(path.parent, 0o700)
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    write_atomic(path, _new(), 0o600)
+                    write_atomic(path, CryptoSigner.generate_ed25519().private_bytes, 0o600)
         found = _read(path)
         write_atomic(_published(path), pem(found.public_key))
     except (EnvironmentLacking, OSError) as error:
@@ -111,14 +113,6 @@ def _own() -> CryptoSigner:
         remedy = joined("; ", [name, t(MAKE_ONE)])
         raise EnvironmentLacking(cause, looked_at=[first_line(error)], remedy=remedy) from error
     return found
-
-
-def _new() -> str:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def _read(path: Path) -> CryptoSigner:
