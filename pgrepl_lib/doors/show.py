@@ -166,10 +166,7 @@ def _terminal_progress(title: str) -> Callable[[str], None]:
 
 
 def wrapped(text: str) -> str:
-    """A long command over several lines, as a shell takes them.
-
-    What stands in quotes or in a here-document stays whole.
-    """
+    """A long command over several lines; what is quoted, or a here-document, stays whole."""
     if len(text) <= WIDTH or "\n" in text:
         return text
     lines = [""]

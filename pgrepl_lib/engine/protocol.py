@@ -146,10 +146,7 @@ class Engine(Protocol):
         """`global/pg_control` of an instance, running or not."""
 
     def rewind(self, name: str, source: str) -> tuple[Command, ...]:
-        """`pg_rewind` of a stopped instance from the instance `source`.
-
-        Empty where this major's `pg_rewind` is not.
-        """
+        """`pg_rewind` of a stopped instance from `source`; empty where that program is not."""
 
     def small_server(self, megabytes: int) -> AbstractContextManager[Address]:
         """A server on a file system of this size, for the drill of the full disk.
@@ -164,10 +161,7 @@ class Engine(Protocol):
         """
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
-        """A client program (createuser, psql) inside the instance, as superuser.
-
-        terminal: interactively.
-        """
+        """A client program (psql) inside the instance, as superuser; terminal: interactively."""
 
     def inside(self, name: str, *argv: str) -> Command:
         """The same without Compose, for what is not shown: quicker."""
@@ -211,10 +205,7 @@ class Engine(Protocol):
         """The path of a configuration file as the server sees it."""
 
     def outside_the_rule(self, name: str) -> tuple[str, int, str]:
-        """An instance's host and port, and an address that the replication rule does not admit.
-
-        It is one of this machine's.
-        """
+        """Host and port of an instance, and an address of this machine that its rule bars."""
 
     def strangers(self, *, temporaries: bool = False) -> list[str]:
         """What is somebody else's under a name that this project needs, and whose it is.

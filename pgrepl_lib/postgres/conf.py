@@ -91,10 +91,7 @@ def without_block(text: str, name: str) -> str:
 
 
 def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -> str:
-    """The text, with the managed blocks that differ between two versions as in the new one.
-
-    first: as in `with_block`.
-    """
+    """The text, with the blocks that differ as in `new`; first: as in `with_block`."""
     was, now = _blocks(old), _blocks(new)
     for name in (n for n in {**was, **now} if was.get(n) != now.get(n)):
         if name not in now:
@@ -112,10 +109,7 @@ def _blocks(text: str) -> dict[str, list[str]]:
 
 
 def addition(text: str, name: str, path: str) -> str:
-    """What the managed block `name` adds to the file, as a unified diff.
-
-    That is to the file without it and without the blocks behind it.
-    """
+    """What the managed block `name` adds to the file without the blocks behind it, as a diff."""
     names = re.findall(r"^# >>> pgrepl: (.*)$", text, re.MULTILINE)
     for later in names[names.index(name) + 1 :] if name in names else ():
         text = without_block(text, later)

@@ -9,7 +9,7 @@ from ..cluster.state import asks_for_another_port
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError
 from ..params import Params
-from ..postgres import impossible
+from ..postgres import limits
 from ..words.commands import addressed
 from ..words.text import mark, t
 
@@ -50,7 +50,7 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
     new = {k: v for k, v in params.settings.items() if before.get(k) != v}
     if not new:
         return
-    complaints = [*impossible.complaints(new, replicas), *engine.refuse_settings(new)]
+    complaints = [*limits.complaints(new, replicas), *engine.refuse_settings(new)]
     if complaints:
         cause = t(UNUSABLE, version=params.pg_version)
         remedy = t("correct the parameter settings")

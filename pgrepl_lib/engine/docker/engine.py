@@ -15,7 +15,6 @@ from ...doors.db import Address
 from ...errors import CommandFailed, EnvironmentLacking, StepFailed
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import t
-from .. import complaints
 from ..action import Action, Tell
 from ..life import Life
 from ..secret import as_superuser
@@ -108,7 +107,7 @@ class DockerEngine(Volumes):
         return ""  # folders are mounted, not entered
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
-        return complaints.of_settings(settings, self._judge)
+        return self._complaints(settings, self._judge)
 
     def _judge(self, *arguments: str) -> Command:
         here = ("--user=postgres", "--entrypoint=postgres", "--env=LC_ALL=C", self.image)
@@ -126,7 +125,7 @@ class DockerEngine(Volumes):
 
         def do(tell: Tell) -> None:
             if not (initialise or self.has_data(name)):
-                raise complaints.no_data(name, self.params)
+                raise self._no_data(name)
             if self.life(name) is Life.PAUSED:
                 self._service(name).unpause()
             elif not (self.running(name) and network.find(self._network)):

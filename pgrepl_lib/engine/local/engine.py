@@ -16,8 +16,8 @@ from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import joined, t
-from .. import complaints, processes
 from .. import ports as host_ports
+from .. import processes
 from ..action import Action, Tell
 from ..life import Life, wait_stopped
 from ..secret import as_superuser
@@ -85,7 +85,7 @@ class LocalEngine(Folders):
         return ""
 
     def refuse_settings(self, settings: Mapping[str, str]) -> list[str]:
-        return complaints.of_settings(settings, partial(self._tool, "postgres"))
+        return self._complaints(settings, partial(self._tool, "postgres"))
 
     # --- instances ----------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class LocalEngine(Folders):
                 return
             if not self.has_data(name):
                 if not initialise:
-                    raise complaints.no_data(name, self.params)
+                    raise self._no_data(name)
                 files.remove_below(self.folder, part)
                 for each in make:
                     self.run(each)
