@@ -6,7 +6,6 @@ purpose is none. Elements and attributes are those that both the Ant and the Jen
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -14,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from ..doors.files import write_atomic
 from ..journal.audit import FILE as JOURNAL
 from ..journal.audit import said
-from ..journal.records import NO_RECORDS, check_verdict
+from ..journal.records import NO_RECORDS, check_verdict, seconds
 from ..journal.runs import Chapter, Run
 from ..journal.timeline import moment
 from ..words.legible import legible
@@ -88,7 +87,7 @@ def _suite(run: Run, chapter: Chapter) -> Element:
         title = said(stopper, "title") or chapter.name
         error = said(stopper, "error") or chapter.error
         cause = _stopped(chapter.status, mark("a step failed"))
-        _error(suite, title, chapter.status, cause, error, stopper.get("seconds"))
+        _error(suite, title, chapter.status, cause, error, seconds(stopper))
     elif not chapter.status and run.opening:
         SubElement(_case(suite, chapter.name, 0), "skipped")
     return suite
@@ -96,7 +95,7 @@ def _suite(run: Run, chapter: Chapter) -> Element:
 
 def _check(suite: Element, check: dict[str, Any]) -> None:
     title = said(check, "title") or str(check.get("name") or "check")
-    case = _case(suite, title, check.get("seconds"))
+    case = _case(suite, title, seconds(check))
     verdict = check_verdict(check)
     if verdict == "not tried":
         SubElement(case, "skipped")
@@ -112,14 +111,14 @@ def _check(suite: Element, check: dict[str, Any]) -> None:
 
 
 def _error(
-    suite: Element, title: str, kind: str, cause: str, error: str = "", seconds: Any = 0
+    suite: Element, title: str, kind: str, cause: str, error: str = "", took: float = 0
 ) -> None:
-    _result(_case(suite, title, seconds), "error", kind or "failed", cause, error)
+    _result(_case(suite, title, took), "error", kind or "failed", cause, error)
 
 
-def _case(suite: Element, title: str, seconds: Any) -> Element:
+def _case(suite: Element, title: str, took: float) -> Element:
     facts = {"classname": f"pgrepl.{suite.get('name')}", "name": legible(title)}
-    return SubElement(suite, "testcase", facts, time=_seconds(seconds))
+    return SubElement(suite, "testcase", facts, time=f"{took:.3f}")
 
 
 def _result(case: Element, tag: str, kind: str, message: str, body: str) -> None:
@@ -136,10 +135,5 @@ def _count(element: Element) -> None:
         counts.pop("skipped")
     for name, count in counts.items():
         element.set(name, str(count))
-    element.set("time", _seconds(sum(float(case.get("time", 0)) for case in cases)))
-
-
-def _seconds(given: Any) -> str:
-    if isinstance(given, (int, float)) and math.isfinite(given) and given > 0:
-        return f"{given:.3f}"
-    return "0.000"
+    took = sum(float(case.get("time", 0)) for case in cases)
+    element.set("time", f"{took:.3f}")

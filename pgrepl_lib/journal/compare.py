@@ -13,7 +13,7 @@ from ..words import outcomes
 from ..words.language import decimal
 from ..words.legible import legible
 from ..words.text import mark, t
-from . import facts
+from . import facts, records
 from .facts import Facts
 from .runs import Run
 
@@ -161,14 +161,10 @@ def _slower(old: Run, new: Run, called: Mapping[str, str]) -> Iterator[Differenc
     """Steps that ended alike and took much longer in one of the runs."""
     was, now = (_as_called(dict(facts.counted(run, "step")), called) for run in (old, new))
     for name in (n for n in was if n in now and was[n].get("outcome") == now[n].get("outcome")):
-        times = [_number(step.get("seconds")) for step in (was[name], now[name])]
+        times = [records.seconds(step) for step in (was[name], now[name])]
         short, long = sorted(times)
         if long > TIMES * short and long - short > SECONDS:
             yield Difference(NOTED, name, *(f"{seconds:.1f} s" for seconds in times))
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _named(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -92,6 +93,14 @@ def read(journal: audit.Journal) -> tuple[list[dict[str, Any]], int]:
         else:
             found.append(entry)
     return found, odd
+
+
+def seconds(entry: Mapping[str, Any]) -> float:
+    """How long a line says that it took; 0 where it says nothing that can be."""
+    given = entry.get("seconds")
+    if isinstance(given, (int, float)) and math.isfinite(given):
+        return max(0.0, float(given))
+    return 0.0
 
 
 def check_verdict(check: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..words.language import decimal
 from ..words.text import t
+from . import records
 from .audit import said
-from .records import check_verdict
 from .runs import Chapter, Run
 
 # How the bar of a chapter looks that did not complete.
@@ -112,10 +112,8 @@ def _reach(run: Run, chapter: Chapter, own: list[Bar], trusted: bool) -> Iterato
 
 def _bar(run: Run, entry: dict[str, Any], clock: float, trusted: bool) -> Bar:
     """seconds: a step's own, by a clock that is never set; the line's time is that of its end."""
-    given, seconds = entry.get("seconds"), 0.0
-    if isinstance(given, (int, float)) and math.isfinite(given):
-        seconds = max(0.0, float(given))
-    outcome = str(entry.get("outcome") or check_verdict(entry))
+    seconds = records.seconds(entry)
+    outcome = str(entry.get("outcome") or records.check_verdict(entry))
     ended = moment(entry.get("time"))
     start = max(0.0, _since(run, ended) - seconds) if trusted and ended else clock
     return Bar(said(entry, "title"), outcome, start, seconds)
