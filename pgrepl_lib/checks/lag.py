@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Thread
@@ -15,7 +15,7 @@ import psycopg
 from ..cluster.changes import left
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
 from ..doors.wait import wait_until
 from ..errors import StepFailed
@@ -74,27 +74,32 @@ class Thresholds:
     critical_seconds: float = 60
 
 
+@ahead.measured
 def senders(cluster: AnyCluster) -> pandas.DataFrame:
     """What every upstream says of its replicas: write, flush, replay lag, bytes and seconds."""
     upstreams = {r.upstream.name: r.upstream for r in cluster.replicas}
     return _frame([r for u in upstreams.values() for r in db.rows(u.address, SENDER)])
 
 
+@ahead.measured
 def receivers(cluster: AnyCluster) -> pandas.DataFrame:
     """`pg_stat_wal_receiver` of every replica."""
     return _frame([{"name": r.name, **db.row(r.address, RECEIVER)} for r in cluster.replicas])
 
 
+@ahead.measured
 def slots(cluster: AnyCluster) -> pandas.DataFrame:
     """The primary's slots: used or not, how much WAL each holds back, and how much more it may."""
     return _frame(db.rows(cluster.primary.address, SLOTS))
 
 
+@ahead.measured
 def backups(cluster: AnyCluster) -> pandas.DataFrame:
     """`pg_stat_progress_basebackup`: the base backups that are being made from the primary now."""
     return _frame(db.rows(cluster.primary.address, BACKUPS))
 
 
+@ahead.measured
 def now(cluster: AnyCluster) -> list[dict[str, Any]]:
     """Each replica's lag as its readers see it: name, state, bytes, seconds, paused.
 
@@ -145,8 +150,17 @@ def watch(
 
     events: what to do at which second, as functions without arguments (pause a replica, resume it).
     """
+    left = dict(sorted((events or {}).items()))
+    if ahead.looking():
+        return _only(left.values())
+    return _frame(_samples(cluster, seconds, every, left))
+
+
+def _samples(
+    cluster: AnyCluster, seconds: float, every: float, left: dict[float, Any]
+) -> list[dict[str, Any]]:
     samples: list[dict[str, Any]] = []
-    started, left = time.monotonic(), dict(sorted((events or {}).items()))
+    started = time.monotonic()
 
     def sample() -> tuple[bool, str]:
         at = time.monotonic() - started
@@ -158,13 +172,22 @@ def watch(
         return at >= seconds and not left, f"{at:.1f} s"
 
     wait_until("the samples", sample, seconds=seconds + 30, every=every)
-    return _frame(samples)
+    return samples
 
 
 def watch_backups(
     cluster: AnyCluster, work: Callable[[], object], every: float = 0.1
 ) -> pandas.DataFrame:
     """The base backups while `work` makes one, as a rebuild does: time, phase, bytes, percent."""
+    if ahead.looking():
+        return _only([work])
+    with _backups_watched(cluster, every) as samples:
+        work()
+    return _frame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
+
+
+@contextmanager
+def _backups_watched(cluster: AnyCluster, every: float) -> Iterator[list[dict[str, Any]]]:
     samples: list[dict[str, Any]] = []
     started, ended = time.monotonic(), Event()
 
@@ -177,11 +200,18 @@ def watch_backups(
     watcher = Thread(target=look, daemon=True)
     watcher.start()
     try:
-        work()
+        yield samples
     finally:
         ended.set()
         watcher.join()
-    return _frame(samples, columns=["time", "phase", "streamed_bytes", "total_bytes", "percent"])
+
+
+def _only(events: Iterable[Callable[[], object]]) -> pandas.DataFrame:
+    """For a plan: what is done meanwhile; what is seen then nobody knows."""
+    for event in events:
+        event()
+    unknown: pandas.DataFrame = ahead.UNKNOWN
+    return unknown
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> pandas.DataFrame:

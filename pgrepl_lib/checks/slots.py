@@ -10,7 +10,7 @@ from ..cluster.dropping import drop_slot
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
-from ..doors import db
+from ..doors import ahead, db
 from ..drift import recorded
 from ..engine.action import Action, Tell
 from ..words.text import mark, t
@@ -122,9 +122,17 @@ def _unused_now(cluster: AnyCluster) -> list[tuple[str, str]]:
 
 def _held(cluster: AnyCluster, after: Topology) -> Held:
     """What each instance that is asked has; one that does not answer may have any."""
-    found: Held = {name: {} for name in after.names if name not in after.fenced}
-    for name in filter(cluster.engine.running, found):
-        with suppress(psycopg.Error, OSError):
-            rows = db.rows(cluster.instance(name).address, PHYSICAL)
-            found[name] = {row["name"]: row["active"] for row in rows}
-    return found
+    running = (n for n in after.names if n not in after.fenced and cluster.engine.running(n))
+    return {name: _physical(cluster.instance(name)) for name in running}
+
+
+def _physical(server: Server) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    with suppress(psycopg.Error, OSError):
+        found = {row["name"]: row["active"] for row in db.rows(server.address, PHYSICAL)}
+    if ahead.uncertain():  # who uses one then is who follows then
+        found = dict.fromkeys(found, False)
+    foreseen = ahead.facts("slot", server.name)
+    kept = {slot: active for slot, active in found.items() if foreseen.get(slot, True)}
+    made = dict.fromkeys((slot for slot, there in foreseen.items() if there), False)
+    return dict(sorted({**made, **kept}.items()))

@@ -13,7 +13,7 @@ from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..cluster.state import FILE
 from ..cluster.topology import application_name
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.answer import SHOWN_SECONDS, Answer, ask_all
 from ..engine.life import Life
 
@@ -33,6 +33,7 @@ from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.
 order by application_name"""
 
 
+@ahead.measured
 def status(cluster: AnyCluster) -> dict[str, Any]:
     """Project, engine, each instance, each replica as its upstream sees it, and what has begun.
 
@@ -58,6 +59,7 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
     }
 
 
+@ahead.measured
 def roles(cluster: AnyCluster) -> pandas.DataFrame:
     """Who is what now: each instance's name, role and state."""
     import pandas

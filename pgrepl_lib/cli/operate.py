@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..doors import terminal
+from ..doors.program import nothing
 from ..errors import ParameterError, PgreplError
 from ..words.text import joined, mark, t
 from .group import EPILOG, main, option
 from .options import JSON, PLAN, YES, Given, existing_cluster, parameters
-from .output import give, give_change, give_plan, give_planned
+from .output import give, give_change, give_planned
 from .question import agreed_on
 
 if TYPE_CHECKING:
@@ -108,14 +109,16 @@ def switchover(given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> N
     from ..operations.choosing import only_replica
     from ..operations.switchover import Switchover
 
-    cluster = existing_cluster(given)
-    if _ended_otherwise(cluster, Switchover.kind, to, yes, as_json, cancel=how["cancel"]):
+    cluster, plan = existing_cluster(given), how["plan"]
+    if _ended_otherwise(
+        cluster, Switchover.kind, to, yes, as_json, cancel=how["cancel"], plan=plan
+    ):
         return
     if not (to or cluster.topology.operation):
         to = only_replica(cluster)
     change = Switchover(cluster, to, how["max_lag"])
-    if how["plan"]:
-        give_plan(as_json, change.plan(), change.losses())
+    if plan:
+        give_planned(cluster, as_json, change.run, change.losses())
         return
     change.require()
     told = t(CHANGES, old=change.old.name, new=change.new.name)
@@ -125,32 +128,38 @@ def switchover(given: Given, to: str, yes: bool, as_json: bool, **how: Any) -> N
 
 
 def _ended_otherwise(
-    cluster: Cluster, kind: str, to: str, yes: bool, as_json: bool, *, cancel: bool
+    cluster: Cluster, kind: str, to: str, yes: bool, as_json: bool, *, cancel: bool, plan: bool
 ) -> bool:
     """Whether nothing is left to change: it was taken back as asked for, or done before."""
     if not cancel:
-        return _finished(cluster, to, as_json)
-    _take_back(cluster, kind, yes, as_json)
+        return _finished(cluster, to, as_json, plan=plan)
+    _take_back(cluster, kind, yes, as_json, plan=plan)
     return True
 
 
-def _finished(cluster: Cluster, to: str, as_json: bool) -> bool:
+def _finished(cluster: Cluster, to: str, as_json: bool, *, plan: bool) -> bool:
     """Whether the roles have changed already; then only that is left to record and say."""
     from ..doors import show
     from ..operations import finished
 
-    if not finished.changed_roles(cluster, to):
+    if not finished.changed_roles(cluster, to, record=not plan):
         return False
     show.notice(t("nothing was left to do"))
+    if plan:
+        give_planned(cluster, as_json, nothing)
+        return True
     give_change(cluster, as_json, _who_is_primary(cluster), left_behind={})
     return True
 
 
-def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool) -> None:
+def _take_back(cluster: Cluster, kind: str, yes: bool, as_json: bool, *, plan: bool) -> None:
     """Cancel what has begun and not ended."""
     from ..operations.rolechange import RoleChange
 
     change = RoleChange.under_way(cluster, kind)
+    if plan:
+        give_planned(cluster, as_json, change.cancel)
+        return
     told = t(TAKEN_BACK, kind=kind, old=change.old.name, new=change.new.name)
     agreed_on(cluster, yes, told)
     change.cancel()
@@ -179,13 +188,13 @@ def failover(given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> No
     from ..notebook import tables
     from ..operations.failover import Failover
 
-    cluster = existing_cluster(given)
-    if _ended_otherwise(cluster, Failover.kind, to, yes, as_json, cancel=how["cancel"]):
+    cluster, plan = existing_cluster(given), how["plan"]
+    if _ended_otherwise(cluster, Failover.kind, to, yes, as_json, cancel=how["cancel"], plan=plan):
         return
     with show.progress(t("How far the replicas are")):
         change = Failover(cluster, to, how["force"])
-    if how["plan"]:
-        give_plan(as_json, change.plan(), change.losses())
+    if plan:
+        give_planned(cluster, as_json, change.run, change.losses())
         return
     change.require()
     choice = change.choice()
@@ -204,15 +213,10 @@ def failover(given: Given, to: str, yes: bool, as_json: bool, **how: bool) -> No
 @option("--full-copy", is_flag=True, help="A new base backup even where less would do.")
 @option("--keep-data", is_flag=True, help="Keep its data folder in a file, not rows.")
 @option("--discard", is_flag=True, help="Also what cannot be kept.")
+@PLAN
 @YES
 @JSON
-def rejoin(
-    given: Given,
-    name: str,
-    yes: bool,
-    as_json: bool,
-    **how: bool,
-) -> None:
+def rejoin(given: Given, name: str, plan: bool, yes: bool, as_json: bool, **how: bool) -> None:
     """Bring the fenced former primary NAME back as a replica; rows that only it has are listed and
     kept first."""
     from ..operations.rejoin.rejoin import Rejoin
@@ -221,6 +225,9 @@ def rejoin(
     cluster = existing_cluster(given)
     back = Rejoin(cluster, name, **how)
     back.require()
+    if plan:
+        give_planned(cluster, as_json, back.run)
+        return
 
     def agree() -> None:
         if not back.finished:

@@ -165,26 +165,23 @@ def _cell(column: str, value: object) -> str:
     return legible(said).replace("\n", "␊")
 
 
-def give_plan(
-    as_json: bool, steps: Sequence[tuple[str, Sequence[object], str]], losses: Sequence[str] = ()
+def give_planned(
+    cluster: Any, as_json: bool, work: Callable[[], object], losses: Sequence[str] = ()
 ) -> None:
-    """Steps that would be done, each with its commands and edits; losses: what would be lost."""
-    plan: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for title, commands, diff in steps:
-        plan.append({"title": title, "commands": [str(c) for c in commands], "diff": diff})
-        lines.append(f"{len(plan)}. {title}")
-        lines += [f"   $ {command}" for command in commands]
-        lines += [f"   {line}" for line in diff.splitlines()]
-    give(as_json, plan, "\n".join(lines))
-    for line in (*losses, t("nothing was changed")):
-        terminal.tell(line)
-
-
-def give_planned(cluster: Any, as_json: bool, work: Callable[[], object]) -> None:
-    """The steps of this work, which are only planned."""
-    from ..runner.plan import only_planned
+    """The steps that this work would do, with commands and edits; losses: what would be lost."""
+    from ..steps.planning import changes, only_planned
 
     with only_planned(cluster) as planned:
         work()
-    give_plan(as_json, [(each.title, each.commands, each.diff) for each in planned])
+    plan: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for each in changes(planned):
+        facts = {"title": each.title, "commands": each.commands, "diff": each.diff}
+        plan.append({**facts, "note": each.note})
+        lines.append(f"{len(plan)}. {each.title}")
+        lines += [f"   ({line})" for line in filter(None, [each.note])]
+        lines += [f"   $ {command}" for command in each.commands]
+        lines += [f"   {line}" for line in each.diff.splitlines()]
+    give(as_json, plan, "\n".join(lines))
+    for line in (*losses, t("nothing was changed")):
+        terminal.tell(line)

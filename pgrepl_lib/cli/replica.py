@@ -26,14 +26,22 @@ def replica() -> None:
 @replica.command(epilog=EPILOG)
 @parameters
 @option("--upstream", default="", help="Follow this replica instead of the primary (cascading).")
+@PLAN
 @JSON
-def add(given: Given, upstream: str, as_json: bool) -> None:
+def add(given: Given, upstream: str, plan: bool, as_json: bool) -> None:
     """Prepare one more replica; one whose preparation was interrupted is finished first."""
     from ..operations import finished
     from ..steps import replicas
 
     cluster = existing_cluster(given)
-    name = finished.added(cluster, upstream) or replicas.add(cluster, upstream).name
+
+    def work() -> str:
+        return finished.added(cluster, upstream) or replicas.add(cluster, upstream).name
+
+    if plan:
+        give_planned(cluster, as_json, work)
+        return
+    name = work()
     give_change(cluster, as_json, name, name=name)
 
 
@@ -45,18 +53,28 @@ def add(given: Given, upstream: str, as_json: bool) -> None:
     is_flag=True,
     help="Also the last replica, or a former primary with rows that nobody else has.",
 )
+@PLAN
 @JSON
-def remove(given: Given, name: str, yes: bool, as_json: bool) -> None:
+def remove(given: Given, name: str, yes: bool, plan: bool, as_json: bool) -> None:
     """Remove the replica NAME with its data, files and slot."""
     from ..operations import finished
     from ..steps import removable, replicas
     from ..words import removed
 
     cluster = existing_cluster(given)
-    if not finished.removed(cluster, name):
+
+    told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
+
+    def work() -> None:
+        if finished.removed(cluster, name):
+            return
         removable.require_removable(cluster, name, confirm=True)
-        told = removed.goes(name, cluster.topology.replicas, cluster.topology.fenced)
-        replicas.remove(cluster, name, confirm=agreed_on(cluster, yes, *told))
+        replicas.remove(cluster, name, confirm=plan or agreed_on(cluster, yes, *told))
+
+    if plan:
+        give_planned(cluster, as_json, work, told)
+        return
+    work()
     give_change(cluster, as_json, t("{name} is removed", name=name), name=name)
 
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..doors import terminal
-from ..errors import ParameterError
 from ..params import Params
-from ..words.commands import addressed
 from ..words.legible import legible
 from ..words.text import mark, t
 from .group import EPILOG, main, option
@@ -22,8 +20,8 @@ from .options import FILE, JSON, QUIET, Given, all_parameters, values, with_made
 from .output import give, held_back, show_run
 
 if TYPE_CHECKING:
-    from ..runner.plan import Planned
     from ..runner.task import Task
+    from ..steps.planning import Planned
 
 SIGNS = {
     mark("would change"): ("+", "green"),
@@ -31,10 +29,6 @@ SIGNS = {
     mark("would be made"): ("?", ""),
     mark("would stop the run"): ("!", "red"),
 }
-NO_PLAN = mark("There is no plan of {chapters}: what they do depends on what they do before.")
-PLANS = mark(
-    "plan 00 to 03; `pgrepl switchover --plan` and `pgrepl failover --plan` say what those would do"
-)
 STEPS = mark("{changed} steps would change, {unchanged} unchanged")
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -142,8 +136,8 @@ def plan(
     last: str,
     as_json: bool,
 ) -> None:
-    """Say what `run` would change on the cluster as it is, step by step, with diffs; nothing is
-    touched."""
+    """Say what `run` would change on the cluster as it is, step by step, with diffs; with --to 08
+    also the operation. Nothing is touched."""
     from ..runner.task import fresh
 
     task = fresh(with_made(values(given)), first, last)
@@ -151,16 +145,9 @@ def plan(
 
 
 def show_plan(given: Mapping[str, Any], chapters: Sequence[str], as_json: bool) -> None:
-    """Print the plan of these chapters.
-
-    Raises `ParameterError` for those that operate the cluster.
-    """
-    from ..journal.chapter import SET_UP
+    """Print the plan of these chapters."""
     from ..runner.plan import plan as look_ahead
 
-    if beyond := [c for c in chapters if c not in SET_UP]:
-        cause = t(NO_PLAN, chapters=", ".join(beyond))
-        raise ParameterError(cause, remedy=addressed(t(PLANS), Params.parse(given)))
     found = look_ahead(given, chapters)
     give(as_json, [vars(p) for p in found], _text(found), styled=True)
 
@@ -176,6 +163,7 @@ def _text(found: Sequence[Planned]) -> str:
         title = legible(f"  {sign} {outcome:<13}  {each.title}")
         lines.append(click.style(title, fg=colour or None))
         if each.outcome == "would change":
+            lines += [f"      ({legible(line)})" for line in filter(None, [each.note])]
             lines += [
                 f"      {'$ ' if not i else '  '}{line}"
                 for c in each.commands

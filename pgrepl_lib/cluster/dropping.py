@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.wait import wait_until
-from ..engine.action import Action, Tell
+from ..engine.action import Action, Tell, leaving
 from ..words.text import t
 from .server import Server
 
@@ -17,16 +17,19 @@ select not active as free, active_pid::text as pid from pg_replication_slots whe
 def drop_slot(instance: Server, slot: str) -> Action:
     """Drop a slot at an instance, as soon as nobody uses it."""
     query = sql.SQL("select pg_drop_replication_slot({});").format(slot).as_string()
-    command = instance.cluster.engine.client(instance.name, "psql", "-c", query)
+    command, its = instance.cluster.engine.client(instance.name, "psql", "-c", query), instance.name
 
     def do(tell: Tell) -> None:
         wait_slot_free(instance, slot)
         db.rows(instance.address, query)
 
-    def done() -> bool:
-        return not db.row(instance.address, SLOT, [slot])
+    def there() -> bool:
+        return bool(db.row(instance.address, SLOT, [slot]))
 
-    return Action((command,), do, done)
+    def done() -> bool:
+        return not ahead.fact("slot", f"{its}/{slot}", there)
+
+    return Action((leaving(command, ahead.leaves(f"{its}/{slot}", slot=False)),), do, done)
 
 
 def wait_slot_free(instance: Server, slot: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..doors import ahead
+from ..doors import ahead, files
 from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..params import Params
@@ -51,7 +51,7 @@ class Project:
 
     def text_of(self, path: Path) -> str:
         """A text file of the cluster's folder; empty where there is none."""
-        return path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""
+        return files.content(path).decode("utf-8", "replace") if files.there(path) else ""
 
     def record(self) -> None:
         """Write the instances and their roles as they are now into `cluster.json`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from ..doors import db
+from ..doors import ahead, db
 from ..engine.protocol import Engine
 from ..errors import StepFailed, first_line
 from ..postgres.control import ControlFile
@@ -28,6 +28,7 @@ def accepts_writes(engine: Engine, name: str) -> bool:
     return not ControlFile.parse(engine.control_file(name)).was_standby
 
 
+@ahead.judged_now
 def require_expendable(
     engine: Engine, topology: Topology, name: str, source: str, *, discard: bool
 ) -> None:
@@ -51,6 +52,7 @@ def require_expendable(
         )
 
 
+@ahead.judged_now
 def require_another_writer(engine: Engine, topology: Topology, name: str) -> None:
     """Raise `StepFailed` where `name` alone accepts writes, whatever is recorded."""
     if _may_write(engine, name) and not accepts_writes(engine, topology.primary):

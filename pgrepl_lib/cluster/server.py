@@ -154,6 +154,7 @@ class Server:
         state = str(seen.get("state", NOT_CONNECTED))
         return state == "streaming", state
 
+    @ahead.measured
     def wait_streaming(self) -> None:
         """Wait until it streams from its upstream; raises `WaitTimeout` with the log's end.
 
@@ -234,6 +235,8 @@ class Server:
 
     def answer(self, seconds: int = LOOK_SECONDS) -> Answer:
         """What the server says to us. seconds: how long it may say nothing."""
+        if ("life", self.name) in ahead.seen().facts and self.cluster.engine.running(self.name):
+            return Answer(Kind.ANSWERS)
         return answer.ask(self.address, seconds)
 
     def look(
@@ -252,7 +255,11 @@ class Server:
 
     def in_recovery(self) -> bool:
         """Whether it replays WAL and refuses writes (manual, 9.27.4); it has to answer."""
-        return bool(db.row(self.address, "select pg_is_in_recovery() as r")["r"])
+
+        def ask() -> bool:
+            return bool(db.row(self.address, "select pg_is_in_recovery() as r")["r"])
+
+        return ahead.fact("recovers", self.name, ask)
 
     def runs_as_primary(self) -> bool:
         """Whether it runs, answers and accepts writes."""

@@ -13,7 +13,8 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from ..doors.files import make_folder, make_link, remove, write_atomic
+from ..doors import ahead
+from ..doors.files import content, make_folder, make_link, remove, write_atomic
 from ..engine import ports as host_ports
 from ..engine.action import PRIMARY
 from ..errors import EnvironmentLacking, ParameterError, first_line
@@ -60,7 +61,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE
     try:
-        made = json.loads(path.read_bytes().decode("utf-8"))
+        made = json.loads(content(path).decode("utf-8"))
         Made.model_validate(made)
         return {**made, "params": Params.parse(made["params"]).plain()}
     except (FileNotFoundError, NotADirectoryError):
@@ -92,7 +93,7 @@ def _explained(found: ErrorDetails) -> Text:
 def raw(folder: Path) -> str:
     """The record as it is written down; empty where there is none, or none that can be read."""
     try:
-        return (folder / FILE).read_text("utf-8")
+        return content(folder / FILE).decode("utf-8")
     except (OSError, ValueError):
         return ""
 
@@ -128,6 +129,9 @@ def text(
 @contextmanager
 def reserving(params: Params) -> Iterator[None]:
     """Held while ports are chosen and recorded: no two projects of a user take the same one."""
+    if ahead.looking():
+        yield
+        return
     known = default_workdir() / KNOWN
     try:
         make_folder(known)
@@ -222,7 +226,9 @@ def claimed_ports(params: Params, made: Mapping[str, Any], names: Sequence[str])
     while True:
         chosen = ports(params, made, names, refused)
         new = set(chosen.values()) - set(made.get("ports", {}).values())
-        lost = {port for port in new if not params.port and not host_ports.claim(port)}
+        lost: set[int] = set()
+        if not (params.port or ahead.looking()):
+            lost = {port for port in new if not host_ports.claim(port)}
         if not lost:
             return chosen
         refused |= lost

@@ -17,7 +17,7 @@ import psycopg
 
 from ..errors import first_line
 from ..words.text import Text, joined, mark, t
-from . import db
+from . import ahead, db
 
 SHOWN_SECONDS = 2  # for a look that is only shown, soon; libpq knows no shorter one
 LOOK_SECONDS = 3  # for a look at how things are; monitoring gives up after ten
@@ -97,7 +97,7 @@ def meaning(error: Exception, at: db.Address, seconds: int = LOOK_SECONDS) -> An
 
 def ask_all(ask_one: Callable[[One], Seen], them: Iterable[One]) -> list[Seen]:
     """Ask all at the same time; one that hangs costs no more than itself."""
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+    with ThreadPoolExecutor(MOST_AT_ONCE, initializer=ahead.shared()) as pool:
         return list(pool.map(ask_one, them))
 
 

@@ -21,7 +21,7 @@ from ..errors import CommandFailed, EnvironmentLacking
 from ..words.redact import redact
 from ..words.text import t
 from . import docker_context
-from .program import Heard, Waiting, silently
+from .program import Heard, Waiting, nothing, silently
 
 # Tells every command's process whose it is: those of a killed runner go on alone.
 STARTED_BY = "STARTED_BY_PGREPL"
@@ -33,7 +33,8 @@ class Command:
 
     user: the system user to run as when the caller is root; env: variables added for it; stdin: a
     file given as standard input; shown: what to type where that is not the arguments themselves;
-    unless: a file that makes it superfluous, which a person would have to ask for.
+    unless: a file that makes it superfluous, which a person would have to ask for; leaves: lets
+    what it leaves be seen ahead by whoever only plans.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +43,7 @@ class Command:
     stdin: Path | None = None
     shown: str = ""
     unless: str = ""
+    leaves: Callable[[], object] = field(default=nothing, repr=False, compare=False)
 
     def __str__(self) -> str:
         text = self.shown or shell_text(self.argv)

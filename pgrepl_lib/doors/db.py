@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from ..postgres.sessions import AS_CONFIGURED, OURS
 from ..postgres.sessions import options as as_options
 from ..words.text import t
+from . import ahead
 
 Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
@@ -107,7 +108,7 @@ def connect(
     that no setting of server, database or role decides what we see. options: further ones, as libpq
     takes them; they come last. more: other words of a connection string.
     """
-    options = f"{as_options(settings)} {options}"
+    options = f"{as_options(settings)} {options} {_for_plans()}"
     words = {**vars(at), **ALWAYS, "connect_timeout": seconds, "options": options}
     with _no_libpq_variables():
         words |= more
@@ -116,6 +117,13 @@ def connect(
     if settings is OURS and made.info.server_version >= 170000:  # older ones do not know it
         made.execute("set transaction_timeout to 0")
     return made
+
+
+def _for_plans() -> str:
+    """Who only plans writes nothing, whatever is asked."""
+    if ahead.looking():
+        return "-c default_transaction_read_only=on"
+    return ""
 
 
 _hidden: dict[str, str] = {}

@@ -45,8 +45,11 @@ def write_atomic(
     """Replace a file as a whole: readers see the old or the new content, never a part (rename(2)).
 
     durable: flushed to the disk first; without, a crash of the machine may lose it. The same
-    content is not written again.
+    content is not written again. While steps are only planned, it is only foreseen.
     """
+    if ahead.looking():
+        _foresee(path, content, mode)
+        return
     if isinstance(content, str):
         content = content.encode()
     with writing(path):
@@ -54,6 +57,14 @@ def write_atomic(
             return
         with replacing(path, mode, durable=durable) as stream:
             stream.write(content)
+
+
+def _foresee(path: Path, content: str | bytes, mode: int) -> None:
+    if isinstance(content, bytes):
+        content = content.decode()
+    if not there(path) or text(path) != content:
+        ahead.seen().texts[path] = content
+    ahead.seen().modes[path] = mode
 
 
 @contextmanager
@@ -133,6 +144,8 @@ def cut_short(path: Path) -> bool:
 
 def content(path: Path) -> bytes:
     """A file's bytes; raises `OSError` for one with more than `MOST`, be it sparse."""
+    if (foreseen := ahead.seen().texts.get(path)) is not None:
+        return foreseen.encode()
     with path.open("rb") as stream:
         found = stream.read(MOST + 1)
     if len(found) > MOST:
@@ -143,13 +156,15 @@ def content(path: Path) -> bytes:
 def text(path: Path) -> str:
     """A text file of ours; empty where there is none."""
     if path in (texts := ahead.seen().texts):
-        return texts[path]
+        return texts[path] or ""
     return path.read_text("utf-8") if path.exists() else ""
 
 
 def there(path: Path) -> bool:
     """Whether there is such a file."""
-    return path in ahead.seen().texts or path.exists()
+    if path in (texts := ahead.seen().texts):
+        return texts[path] is not None
+    return path.exists()
 
 
 def mode(path: Path) -> int:
@@ -248,6 +263,9 @@ def links(root: Path, names: Iterable[str]) -> list[Text]:
 
 def remove(path: Path) -> None:
     """Remove a file or a whole folder; a missing one is fine."""
+    if ahead.looking():
+        ahead.seen().texts[path] = None
+        return
     with writing(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -19,6 +19,10 @@ def silently(line: str) -> None:
     """Progress that nobody looks at."""
 
 
+def nothing() -> None:
+    """What is left, or done, where there is nothing."""
+
+
 class Waiting(Exception):
     """A program waits for somebody who hangs."""
 

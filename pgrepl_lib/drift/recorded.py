@@ -107,10 +107,10 @@ def following(cluster: AnyCluster, run: str = "") -> Iterator[State]:
     run: whose name it is makes the first record if it completes. Inside another block, and in the
     kernel of a run, nothing is done here: who began does it.
     """
-    seen, record = State(), None
-    if not cluster.followed and (run or not os.environ.get(audit.RUN_FOLDER)):
+    seen, record, planned = State(), None, ahead.looking()
+    if not (cluster.followed or planned) and (run or not os.environ.get(audit.RUN_FOLDER)):
         record = known(cluster)
-    if not (record or run):
+    if planned or not (record or run):
         yield seen
         return
     cluster.followed, before = True, State()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ..doors import db
+from ..doors import ahead, db
 from ..errors import EnvironmentLacking, first_line
 from ..words.text import joined, mark, t
 
@@ -32,6 +32,7 @@ MOMENTS = (
 )
 
 
+@ahead.measured
 def full_disk(cluster: Cluster) -> pandas.DataFrame:
     """Fill a small disk until the server has no space, look, free the reserve, and write again.
 

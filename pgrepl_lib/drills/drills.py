@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ..cluster import restarts
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
@@ -137,6 +137,8 @@ def break_rebuild(cluster: Cluster, name: str) -> str:
             rebuild(cluster, name)
     except PgreplError as error:
         return next((line for line in error.looked_at if "error" in line), error.cause)
+    if ahead.looking():
+        return ""
     raise StepFailed(
         t("The base backup was faster than its interruption."),
         remedy=t("run the cell again"),
@@ -147,6 +149,9 @@ def break_rebuild(cluster: Cluster, name: str) -> str:
 def _interrupted_backup(cluster: Cluster) -> Iterator[None]:
     """While the block runs, the first base backup that sends something loses its connection."""
     over = Event()
+    if ahead.looking():
+        yield
+        return
 
     def end_backup() -> None:
         with db.connect(cluster.primary.address) as connection:
@@ -162,11 +167,13 @@ def _interrupted_backup(cluster: Cluster) -> Iterator[None]:
         thread.join()
 
 
+@ahead.measured
 def forget(cluster: Cluster) -> None:
     """Drop the drills' table."""
     db.rows(cluster.primary.address, "drop table if exists pgrepl_drill")
 
 
+@ahead.measured
 def try_to_write(cluster: Cluster, name: str) -> str:
     """What an instance answers to a write: "accepted", its SQLSTATE, or that it does not answer."""
     try:

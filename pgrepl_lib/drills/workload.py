@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import StepFailed
@@ -66,6 +66,7 @@ class Writer:
         self._connection: db.BoundedConnection | None = None
         self._thread = Thread(target=self._work, daemon=True)
 
+    @ahead.measured
     def start(self) -> Writer:
         """Make the table anew and begin; returns once the first row is confirmed."""
         at = self.cluster.primary.address
@@ -197,6 +198,7 @@ class Load:
 
         return self.cluster.perform(t("Start the load"), Action((f"{self._run} &",), do))
 
+    @ahead.measured
     def wait(self) -> None:
         """Wait for its end; raises what went wrong with it."""
         self._thread.join(self.seconds + 60)
@@ -208,6 +210,7 @@ class Load:
         if self.error:
             raise self.error
 
+    @ahead.measured
     def forget(self) -> None:
         """Drop pgbench's tables."""
         tables = (f"pgbench_{of}" for of in ("history", "accounts", "tellers", "branches"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..doors.command import Command
+from ..doors.program import nothing
 from .edit import Edit, diffs
 
 PRIMARY, REPLICA = "primary", "replica"
@@ -39,10 +40,6 @@ def never() -> bool:
     return False
 
 
-def _nothing() -> None:
-    """What most actions leave beside their edits."""
-
-
 @dataclass(frozen=True)
 class Action:
     """One thing that an engine can do, and what a person would type for it.
@@ -51,16 +48,18 @@ class Action:
     person would type for it on a cluster that is built from nothing, where the commands also take
     somebody's changes back; None: the commands.
 
-    For whoever only plans: leaves: lets what it leaves beside its edits be seen ahead. recorded:
-    whether it is recorded as done, where the server that knows it does not run.
+    For whoever only plans: leaves: lets what it leaves be seen ahead, beside what its edits and
+    commands do. recorded: whether it is recorded as done, where the server that knows it does not
+    run. undecided: what of it only the steps before decide.
     """
 
     commands: tuple[Shown, ...]
     do: Callable[[Tell], object]
     done: Callable[[], bool] = never
     anew: tuple[Shown, ...] | None = None
-    leaves: Callable[[], object] = _nothing
+    leaves: Callable[[], object] = nothing
     recorded: Callable[[], bool] = never
+    undecided: str = ""
 
     @property
     def edits(self) -> list[Edit]:
@@ -81,8 +80,11 @@ class Action:
 
     def look_ahead(self) -> None:
         """Let what it would leave be seen by whoever plans the steps after it."""
-        for edit in self.edits:
-            edit.foresee()
+        for each in self.commands:
+            if isinstance(each, Edit):
+                each.write()  # over what is foreseen
+            elif isinstance(each, Command):
+                each.leaves()
         self.leaves()
 
     def adds(self) -> str:
@@ -101,7 +103,19 @@ class Action:
         def all_done() -> bool:
             return all(each.done() for each in actions)
 
-        return cls(tuple(c for a in actions for c in a.commands), do, done or all_done)
+        def leaves() -> None:
+            for each in actions:
+                each.leaves()
+
+        commands = tuple(c for a in actions for c in a.commands)
+        return cls(commands, do, done or all_done, leaves=leaves)
+
+
+def leaving(shown: Command | str, leaves: Callable[[], object]) -> Command:
+    """A command that also says, to whoever only plans, what it would leave."""
+    if isinstance(shown, str):
+        shown = Command((), shown=shown)
+    return replace(shown, leaves=leaves)
 
 
 def edit_action(edit: Edit) -> Action:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..doors import ahead, files
+from ..doors import files
 from ..postgres import conf
 
 
@@ -40,7 +40,8 @@ class Edit:
     def before(self) -> str:
         """The text as it is now; where the whole of it is at stake, with its line ends."""
         if self.whole is not None:
-            return files.content(self.path).decode("utf-8", "replace") if self.path.exists() else ""
+            there = files.there(self.path)
+            return files.content(self.path).decode("utf-8", "replace") if there else ""
         if self.begins_as and not files.there(self.path):
             return files.text(self.begins_as)
         return files.text(self.path)
@@ -73,14 +74,8 @@ class Edit:
         """Do it, in one piece; the file keeps its mode, unless another is wanted."""
         if self.idle():
             return
-        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o644
+        mode = files.mode(self.path) if files.there(self.path) else 0o644
         files.write_atomic(self.path, self.after(self.before()), self.mode or mode)
-
-    def foresee(self) -> None:
-        """Let what comes after it be looked at as if it were done."""
-        ahead.seen().texts[self.path] = self.after(self.before())
-        if self.mode is not None:
-            ahead.seen().modes[self.path] = self.mode
 
     def adds(self) -> str:
         """What its blocks add to the file as the server made it: the diff, also once it is done."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..doors import files
 from ..doors.db import Address
 from ..errors import EnvironmentLacking
 from ..params import Params
@@ -77,7 +78,7 @@ def content(path: Path) -> str:
 def look(path: Path) -> Found:
     """What is in a file's place."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = files.content(path).decode("utf-8")
     except FileNotFoundError:
         return Found(wrong=MISSING)
     except UnicodeDecodeError:

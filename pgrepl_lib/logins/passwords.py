@@ -35,7 +35,7 @@ def action(cluster: Project) -> Action:
         _require_usable(cluster)
         if cluster.engine.has_data(cluster.topology.primary):
             superuser.settle(cluster.engine, cluster.topology.primary)
-        made = {name: _secret(folder / name) for _, name in owners}
+        made = _made(folder, owners)
         for file, given in password_files.items():
             if given:
                 files.write_atomic(folder / file, _lines(given, made), 0o600)
@@ -47,7 +47,14 @@ def action(cluster: Project) -> Action:
         *(_command(file, given) for file, given in password_files.items() if given),
         *cluster.engine.hand_over("secrets"),
     )
-    return Action(commands, do, partial(_complete, folder, owners, password_files))
+
+    done = partial(_complete, folder, owners, password_files)
+    return Action(commands, do, done, leaves=partial(_made, folder, owners))
+
+
+def _made(folder: Path, owners: Owners) -> dict[str, str]:
+    """The passwords, made where they are missing, by the names of their files."""
+    return {name: _secret(folder / name) for _, name in owners}
 
 
 def _complete(folder: Path, owners: Owners, password_files: Mapping[str, Owners]) -> bool:

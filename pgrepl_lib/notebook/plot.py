@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..doors import show
+from ..doors import ahead, show
 from ..words.text import t
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ COLOURS = ("#336791", "#c8553d", "#4f8a3d", "#8a5a9e", "#b08900", "#3d8a8a")
 STYLES = ("-", "--", "-.", ":")
 
 
+@ahead.measured
 def lag(samples: pandas.DataFrame) -> None:
     """Each replica's lag over time, in MB above and in seconds below."""
     figure, axes = _figure(2)
@@ -42,6 +43,7 @@ def lag(samples: pandas.DataFrame) -> None:
     _show(figure, t("The lag over time; {most}", most=", ".join(most)))
 
 
+@ahead.measured
 def writes(times: Sequence[float]) -> None:
     """Confirmed rows per tenth of a second over time; the longest gap is marked and named."""
     figure, (axis,) = _figure(1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..cluster.changes import promotion
+from ..doors import ahead
 from ..doors.answer import DECISION_SECONDS, Answer, Kind
 from ..errors import ParameterError, StepFailed
 from ..postgres.recovery import Replay
@@ -86,6 +87,8 @@ def chosen(cluster: Cluster, seen: Sequence[Standing], to: str, *, force: bool) 
     seen: how far each replica is. Raises `StepFailed` where nobody can take over, or another one
     has more.
     """
+    if ahead.uncertain():  # a plan
+        return cluster.instance(to or cluster.replica.name)
     alive = [s for s in seen if s.runs]
     forced = to and force and not alive
     if cluster.topology.operation or forced:  # it may have stopped one itself

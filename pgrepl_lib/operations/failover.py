@@ -5,13 +5,14 @@ It is fenced first, and then the most advanced replica takes its place.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas
 
 from ..cluster import promises, restarts
 from ..cluster.changes import left, outdated, promotion
-from ..doors import db, show
+from ..doors import ahead, db, show
 from ..doors.answer import Answer, Kind
 from ..doors.program import silently
 from ..engine.action import Action, Tell
@@ -23,7 +24,7 @@ from . import fencing, promoting
 from .choosing import answer_of, choice_is_open, chosen, earlier
 from .hindrances import refuse
 from .rejoin.partial import let_follow
-from .rolechange import RoleChange, Step
+from .rolechange import RoleChange
 from .standing import Standing, line, look, settled, wait_promotable
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..steps.instance import Instance
 
 
+UNDECIDED = mark("which replica that is, and who follows it, how far each is then decides")
 NOTHING_SEEN = "3:3:"  # the snapshot before the first transaction, where another is unknown
 
 
@@ -56,6 +58,7 @@ class Failover(RoleChange):
         self.force = force
         self.seen: list[Standing] = []
         self.real = ""  # who is the primary already, although it is not recorded as such
+        self.undecided = t(UNDECIDED) if ahead.uncertain() else ""
         if not begun:
             self.real = outdated.writer(cluster.engine, cluster.topology)
             self._settle_roles(cluster, to)
@@ -106,21 +109,15 @@ class Failover(RoleChange):
             old=self.old.name,
         )
 
+    @ahead.measured
     def choice(self) -> pandas.DataFrame:
         """How far every replica is, the most advanced first, and which one was chosen."""
         marks = {self.new.name: "✔"}
-        rows = [
-            {
-                "name": seen.name,
-                "state": seen.state,
-                "received": seen.received,
-                "replayed": seen.replayed,
-                "chosen": marks.get(seen.name, ""),
-            }
-            for seen in self.seen
-        ]
-        return pandas.DataFrame(rows)
+        columns = ("name", "state", "received", "replayed")
+        rows = [{column: getattr(seen, column) for column in columns} for seen in self.seen]
+        return pandas.DataFrame({**row, "chosen": marks.get(row["name"], "")} for row in rows)
 
+    @ahead.judged_now
     def require(self) -> None:
         """Raise `StepFailed` while the primary lives, unless force was given; nothing was changed.
 
@@ -212,9 +209,6 @@ class Failover(RoleChange):
         self._choose_again()
         return super().promote()
 
-    def steps(self) -> list[Step]:
-        return [(self.title("fence"), fencing.action(self.old, self.new)), *super().steps()]
-
     # --- their pieces
 
     def _settle_roles(self, cluster: Cluster, to: str) -> None:
@@ -224,17 +218,18 @@ class Failover(RoleChange):
         outdated.adopt(cluster.topology, self.real)
         promises.keep(cluster, self.real or cluster.topology.primary)
 
+    @ahead.judged_now
     def _choose_again(self) -> None:
         """Another replica, where it turns out to have more than the chosen or asked-for one."""
         if self.promoted or promotion.ASKED in self.cluster.topology.operation:
             return
         self.seen = settled(self.cluster, ended=self.old.name)
         mine = next(s for s in self.seen if s.name == self.new.name)
-        ahead = [s.name for s in self.seen if s.has_more_than(mine)]
-        if ahead:
-            facts = {"instance": ahead[0], "instead_of": self.new.name}
+        more = [s.name for s in self.seen if s.has_more_than(mine)]
+        if more:
+            facts = {"instance": more[0], "instead_of": self.new.name}
             self.cluster.journal.record("choice", chapter=self.cluster.chapter, **facts)
-            self.new = self.cluster.instance(ahead[0])
+            self.new = self.cluster.instance(more[0])
             self.begin()
 
     def promote_action(self) -> Action:
@@ -252,7 +247,8 @@ class Failover(RoleChange):
                 slots.do(tell)
             promote.do(tell)
 
-        return Action((*slots.commands, *promote.commands), do, promote.done)
+        commands = (*slots.commands, *promote.commands)
+        return replace(promote, commands=commands, do=do, undecided=self.undecided)
 
     def follow_action(self, other: Instance) -> Action:
         """As for every change of roles, also where it has a part of a record of the old one's."""
@@ -267,7 +263,7 @@ class Failover(RoleChange):
                 return
             let_follow(other, look(other), self.new, lambda: move.do(tell))
 
-        return self.without_need(other, Action(move.commands, do, move.done))
+        return self.without_need(other, replace(move, do=do))
 
     def _leave(self, other: Instance, why: str) -> None:
         """It cannot follow, and is not waited for; its data stay as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..doors import files
 from ..engine.action import CONFIGURATION, NOTHING, Action, Tell
 from ..engine.edit import Edit
 from ..postgres import conf
@@ -41,6 +42,6 @@ def _reject(old: Instance) -> Action:
     user, network = old.cluster.params.replication_user, old.cluster.engine.rule_network()
     lines = conf.hba_lines(user, network, "reject")
     edit = Edit(old.cluster.folder, f"{old.name}/{CONFIGURATION[1]}", {FENCE: lines})
-    if not edit.path.exists():  # without it, nothing starts with these rules
+    if not files.there(edit.path):  # without it, nothing starts with these rules
         return NOTHING
     return Action((edit,), lambda tell: edit.write(), edit.done)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
 
-def changed_roles(cluster: Cluster, to: str) -> bool:
+def changed_roles(cluster: Cluster, to: str, *, record: bool = True) -> bool:
     """Whether the primary is who it shall be, and answers. to: "" for whoever was chosen."""
-    return _primary_is(cluster, to) and _recorded(cluster)
+    return _primary_is(cluster, to) and (not record or _recorded(cluster))
 
 
 def _primary_is(cluster: Cluster, to: str) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..doors import ahead
 from ..doors.answer import DECISION_SECONDS, Kind
 from ..doors.wait import wait_until
-from ..engine.action import Shown, Tell
+from ..engine.action import Shown, Tell, leaving
 from ..errors import PgreplError
 from ..words.text import Text, t
 
@@ -22,6 +23,7 @@ def commands(new: Instance) -> tuple[Shown, ...]:
     """What a person would type: the server is told, then awaited while it replays."""
     engine, name = new.cluster.engine, new.name
     promote = engine.client(name, "psql", "-c", f"{PROMOTE};")
+    promote = leaving(promote, ahead.leaves(name, recovers=False))
     recovering = engine.client(name, "psql", "-Atc", "select pg_is_in_recovery()")
     return promote, f"until {recovering} | grep -qx f; do sleep 1; done"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,11 +12,12 @@ from ..checks import slots
 from ..cluster import promises, restarts
 from ..cluster.changes import promotion
 from ..doors import ahead, db, show
-from ..engine.action import CONFIGURATION, Action, Shown, Tell
+from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import ParameterError, StepFailed
 from ..steps import bystanders
 from ..steps.actions.copying import slot_action
+from ..steps.planning import changes, only_planned
 from ..steps.replicas import move_action
 from ..words.text import Text, t
 from . import promoting, taking_back
@@ -91,15 +93,12 @@ class RoleChange:
             for step in self.TITLES:
                 getattr(self, step)()
 
-    def plan(self) -> list[tuple[str, tuple[Shown, ...], str]]:
+    @ahead.measured
+    def plan(self) -> list[tuple[str, list[str], str]]:
         """Each step that `run` would do now: title, commands, diff."""
-        self.require()
-        planned = []
-        with ahead.look_ahead():
-            for title, action in self.steps():
-                planned.append((title, action.pending(), action.diff()))
-                action.look_ahead()
-        return planned
+        with only_planned(self.cluster) as planned:
+            self.run()
+        return [(each.title, each.commands, each.diff) for each in changes(planned)]
 
     def require(self) -> None:
         """Raise `StepFailed` that names what speaks against it; nothing was changed."""
@@ -109,14 +108,6 @@ class RoleChange:
         if self.resumed:
             return []
         return slots.lost_with(self.old, self.new)
-
-    def steps(self) -> list[Step]:
-        """Every step's title and action, in order."""
-        return [
-            (self.title("promote"), self.promote_action()),
-            *self.follow_steps(),
-            (self.title("tidy"), self.tidy_action()),
-        ]
 
     def title(self, step: str, **values: object) -> Text:
         """What a step does, for a person. step: its method's name. values: for the {places}."""
@@ -217,6 +208,11 @@ class RoleChange:
         def done() -> bool:
             return self.promoted and self.new.runs_as_primary()
 
+        def leaves() -> None:
+            if not self.promoted:
+                self.note_promoted(self.cluster.topology)
+                self.cluster.record()
+
         def do(tell: Tell) -> None:
             promoting.revive(self.new, tell)
             if self.new.in_recovery():
@@ -224,11 +220,9 @@ class RoleChange:
                 self.cluster.record()
                 db.row(self.new.address, promoting.PROMOTE)
                 promoting.wait(self.new)
-            if not self.promoted:
-                self.note_promoted(self.cluster.topology)
-                self.cluster.record()
+            leaves()
 
-        return Action(promoting.commands(self.new), do, done)
+        return Action(promoting.commands(self.new), do, done, leaves=leaves)
 
     def note_promoted(self, topology: Topology) -> None:
         """Put down who is the primary from then on, and what becomes of the old one."""
@@ -256,8 +250,7 @@ class RoleChange:
             if not engine.running(name):
                 self.leave(name, engine.life(name).told)
 
-        action = Action(move.commands, do, move.done)
-        return bystanders.not_needed(action, partial(self.leave, name))
+        return bystanders.not_needed(replace(move, do=do), partial(self.leave, name))
 
     def tidy_action(self) -> Action:
         """All that is left to do: settings, and every slot that nobody uses then."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..doors import db, show
+from ..doors import ahead, db, show
 from ..doors.answer import Answer, ask_all
 from ..doors.wait import wait_until
 from ..engine.life import Life
@@ -138,6 +138,8 @@ def settled(cluster: Cluster, ended: str = "") -> list[Standing]:
     the followers of an upstream that has ended are: what it had sent arrives after its end.
     """
     last: list[Standing] = []
+    if ahead.uncertain():
+        return last
     draining = cluster.topology.followers(ended)
 
     def probe() -> tuple[bool, str]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..cluster.changes import outdated, promotion
-from ..doors import show
+from ..doors import ahead, show
 from ..doors.answer import Kind
 from ..doors.program import silently
 from ..doors.wait import wait_until
@@ -61,6 +61,7 @@ class Switchover(RoleChange):
         super().__init__(cluster, old, new)
         self.max_lag = max_lag
 
+    @ahead.judged_now
     def require(self) -> None:
         """Raise `StepFailed` that names everything that speaks against it.
 
@@ -154,13 +155,6 @@ class Switchover(RoleChange):
             raise
 
     # --- their pieces
-
-    def steps(self) -> list[Step]:
-        first = [
-            (self.title("prepare"), self._prepare_action()),
-            (self.title("stop_writes"), self._stop_action()),
-        ]
-        return [*first, *super().steps()]
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])

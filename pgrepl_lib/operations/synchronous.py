@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent import futures
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -11,7 +12,7 @@ from psycopg import sql
 from ..checks import momentary
 from ..cluster import promises
 from ..cluster.changes import outdated
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, StepFailed
@@ -69,7 +70,8 @@ def set_synchronous(cluster: Cluster, method: str) -> str:
     def done() -> bool:
         return act.done() and cluster.topology.synchronous == method
 
-    return cluster.perform(_title(method), Action(act.commands, do, done))
+    leaves = partial(_promise, cluster, method)
+    return cluster.perform(_title(method), Action(act.commands, do, done, leaves=leaves))
 
 
 def _promise(cluster: Cluster, method: str) -> None:
@@ -84,6 +86,7 @@ def _title(method: str) -> Text:
     return counted(waited_for(method), one, many)
 
 
+@ahead.judged_now
 def require_method(cluster: Cluster, method: str) -> None:
     """Raise `ParameterError` for a method that is none, or waits for more than stream now."""
     outdated.require_none(cluster.engine, cluster.topology)
@@ -101,6 +104,7 @@ def require_method(cluster: Cluster, method: str) -> None:
         raise ParameterError(cause, remedy=cluster.addressed(remedy))
 
 
+@ahead.measured
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     """Whether a commit comes back within so many seconds: "confirmed" or "waiting".
 
@@ -125,6 +129,7 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     return "confirmed"
 
 
+@ahead.measured
 def latencies(cluster: Cluster, rows: int = 200) -> pandas.DataFrame:
     """How long a commit takes at each level of `synchronous_commit`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -69,4 +70,4 @@ def not_needed(action: Action, left: Callable[[str], object]) -> Action:
         except (psycopg.Error, OSError):
             return False
 
-    return Action(action.commands, do, done)
+    return replace(action, do=do, done=done)

@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from ..checks import pictured
 from ..checks.outcome import Check
 from ..cluster import promises, state
 from ..cluster.owner import require_owner
@@ -27,7 +28,7 @@ from ..journal.chapter import SET_UP
 from ..logins import passwords
 from ..params import Params
 from ..words.text import mark, t
-from . import checking, pictured
+from . import checking
 from .doing import Doing
 from .instance import Instance
 from .refusals import refuse_engine, refuse_settings
@@ -72,9 +73,7 @@ class Cluster(Steps[Instance]):
         """Step: a server to copy its files from (document: pg_temp; corrections 1 and 2)."""
         action = self.engine.start_temporary()
 
-        def leaves() -> None:
-            ahead.seen().started.add(TEMPORARY_PRIMARY)
-
+        leaves = ahead.leaves(TEMPORARY_PRIMARY, temporary=True)
         has_files = self.primary.has_configuration
         title = t(TEMPORARY)
         return self.perform(title, Action(action.commands, action.do, has_files, leaves=leaves))
@@ -83,8 +82,11 @@ class Cluster(Steps[Instance]):
         """Step: the temporary instance has done its work."""
         action = self.engine.remove_temporary(TEMPORARY_PRIMARY)
 
+        def there() -> bool:
+            return not action.done()
+
         def done() -> bool:
-            return TEMPORARY_PRIMARY not in ahead.seen().started and action.done()
+            return not ahead.fact("temporary", TEMPORARY_PRIMARY, there)
 
         return self.perform(t("Remove the temporary instance"), replace(action, done=done))
 

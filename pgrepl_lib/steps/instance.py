@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..checks import slots
 from ..cluster.server import Server
 from ..cluster.topology import owner_of
-from ..doors import ahead, db
+from ..doors import ahead, db, files
 from ..doors.wait import wait_until
 from ..drift import recorded, undo
 from ..engine.action import (
@@ -19,6 +20,7 @@ from ..engine.action import (
     Action,
     Tell,
     edit_action,
+    leaving,
     temporary_of,
 )
 from ..engine.edit import Edit
@@ -63,9 +65,7 @@ class Instance(Server):
         def done() -> bool:
             return self.has_file(file)
 
-        def leaves() -> None:
-            ahead.seen().texts[target], ahead.seen().modes[target] = "", 0o600
-
+        leaves = partial(files.write_atomic, target, "", 0o600)
         once = Action(action.commands, action.do, done, leaves=leaves)
         return self.cluster.perform(t("Copy the file {file}", file=file), once)
 
@@ -172,19 +172,18 @@ class Instance(Server):
         action = self._replay_action("resume", "not paused")
         return self.cluster.perform(t("Resume the replay of {name}", name=self.name), action)
 
+    @ahead.measured
     def query(self, statement: str) -> pandas.DataFrame:
-        """The rows of an SQL statement as a table, for looking at; none while only planned."""
+        """The rows of an SQL statement as a table, for looking at."""
         import pandas
 
-        if ahead.looking():
-            return pandas.DataFrame()
         return pandas.DataFrame(db.rows(self.address, statement))
 
     # --- pieces -----------------------------------------------------------------------------------
 
     def _replay_action(self, verb: str, wanted: str) -> Action:
         statement = f"select pg_wal_replay_{verb}();"
-        command = self.cluster.engine.client(self.name, "psql", "-c", statement)
+        client, then = self.cluster.engine.client, ahead.leaves(self.name, replay=wanted)
 
         def probe() -> tuple[bool, str]:
             state = str(db.row(self.address, REPLAY)["state"])
@@ -198,10 +197,13 @@ class Instance(Server):
                 seconds=30,
             )
 
-        def done() -> bool:
-            return probe()[0]
+        def state() -> str:
+            return probe()[1]
 
-        return Action((command,), do, done)
+        def done() -> bool:
+            return ahead.fact("replay", self.name, state) == wanted
+
+        return Action((leaving(client(self.name, "psql", "-c", statement), then),), do, done)
 
     def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
         edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})

@@ -208,14 +208,13 @@ def _left_slot(instance: Instance, why: str) -> None:
 def move_action(instance: Instance, target: Instance) -> Action:
     """Let a running replica stream from another instance, over a slot of its own there."""
     cluster, slot = instance.cluster, slot_action(target, instance.slot)
-    follows = standby_action(instance, target)
+    follows, note = standby_action(instance, target), partial(_note_upstream, instance, target)
 
     def do(tell: Tell) -> None:
         if not slot.done():
             slot.do(tell)
         follows.do(tell)
-        cluster.topology.upstreams[instance.name] = target.name
-        cluster.record()
+        note()
         if cluster.engine.running(instance.name):
             restarts.hold(instance, restarts.in_use(target))
             restarts.take_over(instance)
@@ -230,9 +229,15 @@ def move_action(instance: Instance, target: Instance) -> Action:
         return known and instance.streams()[0] and not instance.stale()
 
     reload = restarts.reload_action(instance).commands
-    return Action((*slot.commands, *follows.commands, *reload), do, done)
+    return Action((*slot.commands, *follows.commands, *reload), do, done, leaves=note)
 
 
+def _note_upstream(instance: Instance, target: Instance) -> None:
+    instance.cluster.topology.upstreams[instance.name] = target.name
+    instance.cluster.record()
+
+
+@ahead.judged_now
 def _require_room(cluster: Cluster, more: Sequence[object]) -> None:
     """The running primary's limits, which only a restart raises, must do for what is to come."""
     count = len(cluster.topology.names) - 1

@@ -126,9 +126,6 @@ class Steps(Members[Kind]):
     @contextmanager
     def working(self) -> Iterator[None]:
         """Hold the project, and record what the block changes."""
-        if ahead.looking():
-            yield
-            return
         with self.holding(), recorded.following(self):
             yield
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.operations.synchronous import latencies, set_synchronous, try_commit
 from pgrepl_lib.postgres import conf
+from pgrepl_lib.steps.planning import changes, only_planned
 from pgrepl_lib.steps.replicas import add, follow, prepare_all, rebuild, remove
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
@@ -34,6 +36,7 @@ from tests.func.operated import (
     again,
     bring_home,
     configuration,
+    everything_recorded,
     failed_checks,
     make,
     meanwhile,
@@ -114,6 +117,15 @@ def assert_as_planned(cluster: Cluster, planned: list[Any]) -> None:
     for commands_of, diff in zip(commands, [e["diff"] for e in done], strict=True):
         patched = [c.removeprefix("patch ") for c in commands_of if c.startswith("patch ")]
         assert patched == re.findall(r"^--- (.*)$", diff, re.MULTILINE)
+
+
+def planned_of(cluster: Cluster, work: Callable[[], object]) -> list[Any]:
+    """The steps of this work, as they are planned; nothing is touched."""
+    before = everything_recorded(cluster)
+    with only_planned(cluster) as planned:
+        work()
+    assert everything_recorded(cluster) == before
+    return [(p.title, p.commands, p.diff) for p in changes(planned)]
 
 
 # --- switchover --------------------------------------------------------------------------------------------------
@@ -241,7 +253,9 @@ def test_a_failover_takes_the_most_advanced_replica_and_the_lost_primary_never_w
     assert failed_checks(cluster) == {}
     rejoin = Rejoin(cluster, "primary", full_copy=True)
     assert rejoin.way() == ("copy", "a new copy was asked for")
+    planned = planned_of(cluster, Rejoin(cluster, "primary", full_copy=True).run)
     rejoin.run()
+    assert_as_planned(cluster, planned)
     assert db.row(
         cluster.instance("primary").address,
         "select modification from pg_stat_file('backup_manifest', true)",
@@ -300,11 +314,15 @@ def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluste
     drills.heal(cluster)
     wait_caught_up(cluster)
     lost = lose_primary(cluster)
+    undecided = json.loads(pgrepl(f"rejoin {lost} --plan --json", of_cluster(cluster)).stdout)
+    assert [bool(step["note"]) for step in undecided] == [False, True]
     rejoin = Rejoin(cluster, lost)
     rejoin.inspect()
+    planned = planned_of(cluster, Rejoin(cluster, lost).run)
     way, why = rejoin.way()
     assert rejoin.diverged().empty and (way, lost in why) == ("follow", True)
     rejoin.come_back()
+    assert_as_planned(cluster, planned)
     assert db.row(cluster.instance(lost).address, system) == before, "not a copy"
     assert (
         failed_checks(
@@ -503,7 +521,9 @@ def test_a_server_that_hangs_is_told_and_not_awaited(cluster: Cluster) -> None:
 
 
 def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> None:
+    planned = planned_of(cluster, partial(add, cluster, upstream="replica-2"))
     new = add(cluster, upstream="replica-2")
+    assert_as_planned(cluster, planned)
     assert new.name == "replica-3" and cluster.topology.upstreams["replica-3"] == "replica-2"
     assert slots(cluster)["replica-2"] == ["replica_3_slot"]
     assert failed_checks(cluster) == {}
@@ -538,7 +558,9 @@ def test_a_replica_of_a_replica_is_added_moved_and_removed(cluster: Cluster) -> 
         add(cluster)
     assert "max_wal_senders is 10, 4 replicas need 12" in str(refused.value)
     assert [*NAMES, "replica-3"] == cluster.topology.names
+    planned = planned_of(cluster, partial(remove, cluster, "replica-3"))
     remove(cluster, "replica-3")
+    assert_as_planned(cluster, planned)
     assert slots(cluster)["primary"] == ["replica_1_slot", "replica_2_slot"]
     assert not (cluster.folder / "replica-3").exists() and "replica-3" not in " ".join(
         cluster.engine.existing()

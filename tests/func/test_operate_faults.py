@@ -21,7 +21,7 @@ from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.checks.hanging import silent
 from pgrepl_lib.checks.status import status
 from pgrepl_lib.cluster.changes import unanswered
-from pgrepl_lib.doors import db
+from pgrepl_lib.doors import ahead, db
 from pgrepl_lib.doors.answer import LOOK_SECONDS, SHOWN_SECONDS
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import drift
@@ -718,6 +718,10 @@ def test_a_switchover_is_taken_back_before_the_promotion_and_not_after(
     assert not cluster.engine.running("primary") and "# >>> pgrepl: standby" in configuration(
         cluster, "primary"
     )
+    before = everything_recorded(cluster)
+    planned = pgrepl("switchover --cancel --plan", of_cluster(cluster))
+    assert planned.stdout.startswith("1. Take the switchover back"), planned.stderr
+    assert everything_recorded(cluster) == before
     done = pgrepl("switchover --cancel", of_cluster(cluster))
     assert done.returncode == 0, done.stderr
     writer.wait_rows(20)
@@ -871,6 +875,8 @@ def test_an_added_and_a_rebuilt_replica_whose_runner_is_killed_are_finished_by_r
 
 def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     before = everything_recorded(cluster)
+    with ahead.look_ahead(), pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        db.rows(cluster.primary.address, "create table planned (n int)")
     done = pgrepl("switchover --to replica --plan", of_cluster(cluster))
     titles = re.findall(r"^(\d)\. (.*)$", done.stdout, re.M)
     wanted = ["prepare", "stop_writes", "promote", "follow", "follow", "tidy"]
@@ -890,7 +896,7 @@ def test_a_plan_changes_nothing(cluster: Cluster) -> None:
     )
     assert "standby.signal" in done.stdout
     asked = ("sync 'ANY 1'", "replica rebuild replica-2", "replica follow replica-2 replica")
-    for command in asked:
+    for command in (*asked, "replica add", "replica remove replica-2"):
         done = pgrepl(f"{command} --plan", of_cluster(cluster))
         assert done.returncode == 0 and done.stdout.startswith("1. "), (command, done.stderr)
         assert "nothing was changed" in done.stderr and "  changed" not in done.stderr

@@ -242,7 +242,6 @@ def test_what_would_stop_the_run_is_told(workdir: Path, free_port: Callable[[], 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--to", "05"], "failover --project "),
         (["--from", "77"], "no chapter"),
         (["-p", "pg_version", "13"], "pg_version"),
         (["-p", "settings", '{"work_mem": "much"}'], "work_mem"),

@@ -50,6 +50,6 @@ def test_what_takes_out_nothing_is_no_edit(tmp_path: Path) -> None:
 def test_what_is_foreseen_is_seen_by_whoever_looks_ahead_and_by_nobody_else(tmp_path: Path) -> None:
     made = edit(tmp_path, fence=["x"])
     with ahead.look_ahead():
-        made.foresee()
+        made.write()
         assert made.done() and made.adds() and files.there(made.path)
     assert not made.done() and not files.there(made.path) and not made.path.exists()

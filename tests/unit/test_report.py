@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
+from pgrepl_lib.checks import pictured
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.evidence import corrections, junit, pictures, report, template, verdict
@@ -26,7 +27,6 @@ from pgrepl_lib.journal import audit, lock, timeline
 from pgrepl_lib.journal.chapter import NOTEBOOKS
 from pgrepl_lib.journal.records import MEANT_TO_FAIL
 from pgrepl_lib.journal.runs import Run
-from pgrepl_lib.steps import pictured
 from pgrepl_lib.words import picture
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
 from pgrepl_lib.words.legible import legible

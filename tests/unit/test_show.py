@@ -10,7 +10,7 @@ import pytest
 from pgrepl_lib.cli import output
 from pgrepl_lib.cli.running import _text
 from pgrepl_lib.doors import show
-from pgrepl_lib.runner.plan import Planned
+from pgrepl_lib.steps.planning import Planned
 
 # Clears the screen, sets the window's title, reorders what follows, goes back in the line.
 HOSTILE = "t\x1b[2J\x1b]0;pwned\x07\u202eable\rx"

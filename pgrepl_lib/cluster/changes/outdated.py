@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ...doors import ahead
 from ...doors.answer import Answer, ask_all, look
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking, PgreplError, StepFailed
@@ -88,7 +89,7 @@ def adopt(topology: Topology, real: str) -> None:
 def _writers(engine: Engine, topology: Topology) -> dict[str, int]:
     """Those that accept writes, with their timelines, unless the recorded primary does."""
     primary = topology.primary
-    if topology.operation or not topology.system_identifier:
+    if topology.operation or not topology.system_identifier or ahead.uncertain():
         return {}
     if _running(engine, topology, primary):
         return {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
-from ...doors import command
+from ...doors import ahead, command
 from ...doors.command import Command
 from ...doors.wait import wait_until
 from ...params import Params
@@ -42,7 +42,10 @@ class Containers(Commands):
         """Nothing is fetched by naming it."""
 
     def life(self, name: str) -> Life:
-        return life_of(self._service(name))
+        def look() -> Life:
+            return life_of(self._service(name))
+
+        return ahead.fact("life", name, look)
 
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING
@@ -197,11 +200,15 @@ class Containers(Commands):
         """A container that sees an instance's volume: its own, else one that is never started.
 
         A stopped one of its own would not do: what else it mounts may be gone. nocopy: an empty
-        volume stays empty, where Docker would fill it from the image.
+        volume stays empty, where Docker would fill it from the image. Who only plans makes none:
+        raises `LookupError` where there is no volume yet.
         """
-        if self.running(name):
-            yield self._service(name)
+        its = self._service(name)
+        if its and self.running(name):
+            yield its
             return
+        if ahead.looking() and not self._volume(name):
+            raise LookupError(name)
         mount = {f"{self.params.project}_{name}": {"bind": self.data_mount, "mode": "rw,nocopy"}}
         made = create(self.image, volumes=mount, labels=self.labels)
         try:

@@ -9,13 +9,13 @@ from ipaddress import IPv4Network
 
 from docker.errors import DockerException
 
-from ...doors import command, files
+from ...doors import ahead, command, files
 from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import CommandFailed, EnvironmentLacking, StepFailed
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import t
-from ..action import Action, Tell
+from ..action import Action, Tell, leaving
 from ..life import Life
 from ..secret import as_superuser
 from . import network, owner
@@ -118,6 +118,7 @@ class DockerEngine(Volumes):
     def start(self, name: str, *, initialise: bool = False) -> Action:
         """An empty volume is initialised by the image's own start, so that must not begin."""
         up, ready = self._compose("up", "-d", name), until(self.client(name, *READY))
+        runs = ahead.leaves(name, life=Life.RUNNING, data=True)
         place = self.join(name)
         first: tuple[Command | str, ...] = (up,)
         if self.life(name) is Life.PAUSED:
@@ -136,7 +137,7 @@ class DockerEngine(Volumes):
         def done() -> bool:
             return self.running(name) and place.done()
 
-        return Action((*first, *place.commands, ready), do, done)
+        return Action((*first, *place.commands, leaving(ready, runs)), do, done)
 
     def _up(self, up: Command, name: str) -> None:
         try:
@@ -156,11 +157,13 @@ class DockerEngine(Volumes):
     def stop(self, name: str) -> Action:
         """Through the SDK: Compose takes half a second to start, in which nobody can write."""
         end, ended = partial(self._shut_down, name), partial(self._ended, name)
-        return Action((self._compose("stop", name),), end, ended)
+        stop = leaving(self._compose("stop", name), ahead.leaves(name, life=Life.STOPPED))
+        return Action((stop,), end, ended)
 
     def kill(self, name: str) -> Action:
         end, ended = partial(self._kill, name), partial(self._ended, name)
-        return Action((self._compose("kill", name),), end, ended)
+        kill = leaving(self._compose("kill", name), ahead.leaves(name, life=Life.STOPPED))
+        return Action((kill,), end, ended)
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:

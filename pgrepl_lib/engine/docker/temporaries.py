@@ -6,12 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...doors import files
+from ...doors import ahead, files
 from ...doors.command import Command
 from ...doors.wait import wait_until
 from ...errors import StepFailed
 from ...words.text import joined, t
-from ..action import PASSFILE, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ..action import (
+    PASSFILE,
+    PRIMARY,
+    TEMPORARY_PRIMARY,
+    Action,
+    Tell,
+    leaving,
+    temporary_of,
+)
 from ..life import Life
 from . import owner
 from .containers import Containers
@@ -76,7 +84,8 @@ class Temporaries(Containers):
         def done() -> bool:
             return find_container(name) is None
 
-        return Action((f"docker container rm -f {name}",), do, done)
+        remove = f"docker container rm -f {name}"
+        return Action((leaving(remove, ahead.leaves(keep_for, data=True)),), do, done)
 
     def base_backup(
         self, name: str, source: str, arguments: tuple[str, ...], target: str = ""

@@ -6,13 +6,15 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from docker.errors import ImageNotFound
 
+from ...doors import ahead
 from ...doors.command import Command, into_file
-from ..action import ONE_OWNER, SIGNAL, Action, Tell, rewind_words, temporary_of
+from ..action import ONE_OWNER, SIGNAL, Action, Tell, leaving, rewind_words, temporary_of
 from . import owner
 from .contents import read_file, write_file
 from .host import client
@@ -41,6 +43,9 @@ class Volumes(Temporaries):
     """What is done to an instance's data while it does not run."""
 
     def has_data(self, name: str) -> bool:
+        return ahead.fact("data", name, partial(self._has_data, name))
+
+    def _has_data(self, name: str) -> bool:
         if not self._volume(name):
             return False
         control = f"{self.pgdata}/global/pg_control"
@@ -57,7 +62,8 @@ class Volumes(Temporaries):
         def done() -> bool:
             return not self.has_data(name) or self._in_volume(name, path)
 
-        return Action((self._alone(name, "touch", path),), do, done)
+        touch = leaving(self._alone(name, "touch", path), ahead.leaves(name, recovers=True))
+        return Action((touch,), do, done)
 
     def allow_writes(self, name: str) -> Action:
         path = f"{self.pgdata}/{SIGNAL}"

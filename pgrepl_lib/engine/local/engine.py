@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
 
-from ...doors import command, files
+from ...doors import ahead, command, files
 from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
@@ -18,7 +18,7 @@ from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import joined, t
 from .. import ports as host_ports
 from .. import processes
-from ..action import Action, Tell
+from ..action import Action, Tell, leaving
 from ..life import Life, wait_stopped
 from ..secret import as_superuser
 from . import binaries
@@ -93,7 +93,8 @@ class LocalEngine(Folders):
         data, part = self._data(name), f"{self._data(name)}.new"
         where = (f"--pgdata={data}", f"--log=logs/{name}.log", "--wait")
         options = (f"--timeout={START_SECONDS}", f"--options={self._server_options(name)}")
-        start = self._tool("pg_ctl", *where, *options, "start")
+        up = ahead.leaves(name, life=Life.RUNNING, data=True)
+        start = leaving(self._tool("pg_ctl", *where, *options, "start"), up)
         make: list[Command] = []
         if initialise:
             first = (self._initdb(part), self._tool("mv", part, data))
@@ -126,7 +127,8 @@ class LocalEngine(Folders):
         data = self.folder / self._data(name)
         how = ("pg_ctl", f"--pgdata={self._data(name)}", "--mode=fast")
         shown = command.shell_text((*how, "--wait", "stop"))
-        stop = replace(self._tool(*how, "--no-wait", "stop"), shown=shown)
+        down = ahead.leaves(name, life=Life.STOPPED)
+        stop = replace(self._tool(*how, "--no-wait", "stop"), shown=shown, leaves=down)
 
         def do(tell: Tell) -> None:
             if self.life(name) is Life.ORPHANED:
@@ -142,11 +144,12 @@ class LocalEngine(Folders):
     def kill(self, name: str) -> Action:
         data = self._data(name)
         shown = f"P=$(head -n 1 {data}/postmaster.pid); kill -KILL $P $(pgrep -P $P)"
+        kill = leaving(shown, ahead.leaves(name, life=Life.STOPPED))
 
         def do(tell: Tell) -> None:
             processes.kill(self.folder / data, name)
 
-        return Action((shown,), do, partial(self._ended, name))
+        return Action((kill,), do, partial(self._ended, name))
 
     @contextmanager
     def small_server(self, megabytes: int) -> Iterator[Address]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...doors import files
+from ...doors import ahead, files
 from ...doors.command import Command, into_file
 from ...errors import StepFailed
 from ...words.text import t
@@ -18,6 +18,7 @@ from ..action import (
     TEMPORARY_PRIMARY,
     Action,
     Tell,
+    leaving,
     rewind_words,
     temporary_of,
 )
@@ -29,7 +30,8 @@ class Folders(Programs):
     """What is done to an instance's data while it does not run."""
 
     def has_data(self, name: str) -> bool:
-        return (self.folder / self._data(name) / "global/pg_control").exists()
+        control = self.folder / self._data(name) / "global/pg_control"
+        return ahead.fact("data", name, control.exists)
 
     def forbid_writes(self, name: str) -> Action:
         target = f"{self._data(name)}/{SIGNAL}"
@@ -37,7 +39,8 @@ class Folders(Programs):
         def done() -> bool:
             return (self.folder / target).exists() or not self.has_data(name)
 
-        return self._by(self._tool("touch", target), done)
+        recovers = ahead.leaves(name, recovers=True)
+        return self._by(leaving(self._tool("touch", target), recovers), done)
 
     def allow_writes(self, name: str) -> Action:
         return self._without(f"{self._data(name)}/{SIGNAL}", "rm")
@@ -102,7 +105,8 @@ class Folders(Programs):
         def done() -> bool:
             return not (self.folder / source).exists()
 
-        return Action((self._tool("mv", source, target),), do, done)
+        kept = ahead.leaves(keep_for, data=True)
+        return Action((leaving(self._tool("mv", source, target), kept),), do, done)
 
     def base_backup(
         self, name: str, source: str, arguments: tuple[str, ...], target: str = ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pwd
 import shutil
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
-from ...doors import command
+from ...doors import ahead, command
 from ...doors.command import Command
 from ...params import Params
 from .. import processes
@@ -45,7 +45,7 @@ class Programs(Commands):
         return self._tool(argv[0], *where, *argv[1:])
 
     def life(self, name: str) -> Life:
-        return processes.life(self.folder / self._data(name))
+        return ahead.fact("life", name, partial(processes.life, self.folder / self._data(name)))
 
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...cluster.dropping import drop_slot
@@ -34,10 +35,12 @@ def by_copy(instance: Instance) -> Action:
         _belongs(instance)
         whole.do(tell)
 
+    belongs = partial(_belongs, instance)
     if not engine.has_data(instance.name):
-        return Action(whole.commands, do)
+        return Action(whole.commands, do, leaves=belongs)
     edits = (*_opens(instance).commands, *standby_action(instance, primary).commands)
-    return Action((*slot.commands, *copy.commands, *edits, *start_commands(instance)), do)
+    commands = (*slot.commands, *copy.commands, *edits, *start_commands(instance))
+    return Action(commands, do, leaves=belongs)
 
 
 def by_itself(instance: Instance) -> Action:
@@ -81,7 +84,8 @@ def _following(instance: Instance, first: Action) -> Action:
         start_action(instance).do(tell)
 
     edits: tuple[Shown, ...] = (*follows.commands, *_opens(instance).commands)
-    return Action((*slot.commands, *first.commands, *edits, *start.commands), do)
+    commands = (*slot.commands, *first.commands, *edits, *start.commands)
+    return Action(commands, do, leaves=partial(_belongs, instance))
 
 
 def drop_old_slots(instance: Instance) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ...doors import db
+from ...doors import ahead, db
 from ...engine.action import Action
 from ...engine.protocol import Engine
 from ...errors import EnvironmentLacking
@@ -23,6 +23,7 @@ def size(engine: Engine, name: str) -> int:
     return int(db.row(engine.address(name), SIZE)["bytes"])
 
 
+@ahead.judged_now
 def require_room(engine: Engine, name: str, target: Path) -> None:
     """Raise `EnvironmentLacking` where the file has no room."""
     needed, free = size(engine, name), shutil.disk_usage(target.parent).free

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas
 
 from ...cluster import roles
 from ...cluster.changes import outdated
-from ...doors import files, show
+from ...doors import ahead, files, show
 from ...drift import recorded
 from ...engine.action import NOTHING, Action, Tell
 from ...errors import CommandFailed, PgreplError
@@ -33,12 +34,19 @@ if TYPE_CHECKING:
     from ...steps.cluster import Cluster
 
 
-FOLLOW, REWIND, COPY = "follow", "rewind", "copy"
+FOLLOW, REWIND, COPY, UNDECIDED = "follow", "rewind", "copy", "undecided"
 WAYS = {
+    UNDECIDED: coming_back.by_itself,  # what each of the others has, too
     FOLLOW: coming_back.by_itself,
     REWIND: coming_back.by_rewind,
     COPY: coming_back.by_copy,
 }
+
+
+OPEN = mark(
+    "what only {name} has then decides whether it follows as it is, after pg_rewind, "
+    "or as a new copy"
+)
 
 
 def _nobody_is_asked() -> None:
@@ -85,6 +93,7 @@ class Rejoin:
             return False
         return self.instance.streams()[0] or finished.rejoining(self.cluster, name)
 
+    @ahead.judged_now
     def require(self) -> None:
         """Raise `StepFailed` unless it is fenced, has data, and belongs to this cluster.
 
@@ -114,6 +123,7 @@ class Rejoin:
                 return outcome
         return self.cluster.perform(title, fenced_start.action(self.instance))
 
+    @ahead.measured
     def diverged(self) -> pandas.DataFrame:
         """The rows that only it has, a line a table; all go into a file (`kept`).
 
@@ -143,6 +153,8 @@ class Rejoin:
             return COPY, t("a new copy was asked for")
         if not self._whole():
             return COPY, t("{name} has no complete data", name=name)
+        if ahead.uncertain():
+            return UNDECIDED, t(OPEN, name=name)
         if self.resumed:
             return self._way_on()
         if fenced_start.answers(self.instance) and not self.former.is_ahead:
@@ -224,7 +236,10 @@ class Rejoin:
     def _come_back_by(self, way: str, why: str) -> str:
         self.cluster.journal.record("rejoin", instance=self.instance.name, way=way, why=why)
         show.markdown(f"**{way}**: {why}")
-        return self.cluster.perform(self._title(), self._action(way))
+        action = self._action(way)
+        if way == UNDECIDED:
+            action = replace(action, undecided=why)
+        return self.cluster.perform(self._title(), action)
 
     # --- their pieces
 
@@ -240,10 +255,17 @@ class Rejoin:
             keep.do(tell)
             parts.do(tell)
             coming_back.drop_old_slots(instance)
+            over()
+
+        def over() -> None:
             self.cluster.topology.fenced.pop(instance.name, None)
             self.cluster.record()
 
-        return Action((*stop.commands, *keep.commands, *parts.commands), do)
+        def leaves() -> None:
+            parts.leaves()
+            over()
+
+        return Action((*stop.commands, *keep.commands, *parts.commands), do, leaves=leaves)
 
     @cached_property
     def former(self) -> former.Former:

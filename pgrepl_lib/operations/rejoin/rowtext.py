@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+from pathlib import Path
+from typing import Any
+
+from ...doors import ahead
 
 # Where Python has another name than PostgreSQL (manual, 24.3.1 Supported Character Sets).
 CODECS = {"KOI8R": "koi8_r", "KOI8U": "koi8_u", "SQL_ASCII": "utf_8"}
@@ -28,6 +32,13 @@ def line(database: str, table: str, row: bytes, encoding: str) -> bytes:
         text = f'"encoding": {_quoted(encoding)}, "row_base64": "{raw}"}}\n'
         return (head + text).encode()
     return f'{head}"row": {text}}}\n'.encode()
+
+
+@ahead.measured
+def rows(kept: Path, table: str) -> list[dict[str, Any]]:
+    """The rows of a table in a file of such lines."""
+    found = map(json.loads, kept.read_text("utf-8").splitlines())
+    return [each["row"] for each in found if each["table"] == table and "row" in each]
 
 
 def _codec(encoding: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 
 from psycopg import sql
 
 from ...cluster.dropping import wait_slot_free
 from ...cluster.server import Server
 from ...doors import ahead, db, files
-from ...engine.action import Action, Tell, temporary_of
+from ...engine.action import Action, Tell, leaving, temporary_of
 from . import replacing
 
 SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
@@ -31,15 +30,18 @@ def slot_action(instance: Server, slot: str) -> Action:
     """A physical slot on an instance, which reserves WAL at once (correction 6)."""
     made = sql.SQL("select * from pg_create_physical_replication_slot({}, true);").format(slot)
     query = made.as_string()
-    command = instance.cluster.engine.client(instance.name, "psql", "-c", query)
+    command, its = instance.cluster.engine.client(instance.name, "psql", "-c", query), instance.name
 
     def do(tell: Tell) -> None:
         db.rows(instance.address, query)
 
-    def done() -> bool:
+    def there() -> bool:
         return bool(db.row(instance.address, SLOT, [slot]))
 
-    return Action((command,), do, done)
+    def done() -> bool:
+        return ahead.fact("slot", f"{its}/{slot}", there)
+
+    return Action((leaving(command, ahead.leaves(f"{its}/{slot}", slot=True)),), do, done)
 
 
 def temporary_action(replica: Server) -> Action:
@@ -55,12 +57,8 @@ def temporary_action(replica: Server) -> Action:
     def done() -> bool:
         return replica.prepared() or (mark.exists() and action.done())
 
-    return Action(action.commands, do, done, leaves=partial(_start_ahead, replica.name))
-
-
-def _start_ahead(name: str) -> None:
-    """Let whoever looks ahead see a replica's temporary instance."""
-    ahead.seen().started.add(temporary_of(name))
+    leaves = ahead.leaves(temporary_of(replica.name), temporary=True)
+    return Action(action.commands, do, done, leaves=leaves)
 
 
 def backup_arguments(replica: Server) -> tuple[str, ...]:
@@ -113,10 +111,14 @@ def end_temporary_action(replica: Server) -> Action:
         action.do(tell)
         files.remove(mark)
 
-    def done() -> bool:
-        return temporary not in ahead.seen().started and action.done() and not mark.exists()
+    def there() -> bool:
+        return not action.done()
 
-    return Action(action.commands, do, done)
+    def done() -> bool:
+        return not ahead.fact("temporary", temporary, there) and not mark.exists()
+
+    gone = ahead.leaves(temporary, temporary=False)
+    return Action(action.commands, do, done, leaves=gone)
 
 
 def replacing_action(replica: Server) -> Action:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...cluster import promises
 from ...cluster.server import Server
 from ...doors import files
+from ...doors.command import Command
 from ...engine.action import CONFIGURATION, Action, Tell
 from ...engine.edit import Edit
 from ...postgres import conf
@@ -16,22 +17,25 @@ def configuration_action(instance: Server) -> Action:
     """The primary's files, with the replica's own upstream and slot."""
     folder, source = instance.cluster.folder, instance.cluster.topology.primary
     pairs = [(folder / source / file, folder / instance.name / file) for file in CONFIGURATION]
-    shown = f"cp {' '.join(f'{source}/{file}' for file in CONFIGURATION)} {instance.name}/"
+    words = ("cp", *(f"{source}/{file}" for file in CONFIGURATION), f"{instance.name}/")
     follows = standby_action(instance, instance.upstream)
 
     def there() -> bool:
-        return all(target.exists() for _, target in pairs)
+        return all(files.there(target) for _, target in pairs)
+
+    def copy() -> None:
+        for original, target in pairs:
+            if not files.there(target):
+                files.write_atomic(target, files.text(original))
 
     def do(tell: Tell) -> None:
-        for original, target in pairs:
-            if not target.exists():
-                files.write_atomic(target, original.read_text("utf-8"))
+        copy()
         follows.do(tell)
 
     def done() -> bool:
         return there() and follows.done()
 
-    return Action((shown, *follows.commands), do, done)
+    return Action((Command(words, leaves=copy), *follows.commands), do, done)
 
 
 def standby_action(instance: Server, upstream: Server, *, promises_on: bool = False) -> Action:

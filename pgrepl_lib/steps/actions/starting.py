@@ -109,8 +109,9 @@ def _require_complete(instance: Server) -> None:
 
 def _is_first(instance: Server) -> bool:
     """Whether no data have ever been: only then may the primary be made from nothing."""
-    topology = instance.cluster.topology
-    return instance.name == topology.primary == PRIMARY and not topology.system_identifier
+    topology, made = instance.cluster.topology, ("data", instance.name) in ahead.seen().facts
+    first = instance.name == topology.primary == PRIMARY
+    return first and not (topology.system_identifier or made)
 
 
 def _password_action(instance: Server) -> Action:
