@@ -125,12 +125,23 @@ def _doubts(run: Run) -> dict[str, int]:
 
 
 def _different(group: str, old: Facts, new: Facts) -> Iterator[Difference]:
+    old, new = _as_known(old, new), _as_known(new, old)
     for name in dict.fromkeys([*old, *new]):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):
             yield from _different(group, _below(name, was), _below(name, now))
         elif was != now:
             yield Difference(group, name, _first(was), _first(now))
+
+
+def _as_known(found: Facts, other: Facts) -> Facts:
+    """The facts, where one of the runs does not know something: a server gave it no answer."""
+    unknown = tuple(f"{name}." for name, value in other.items() if value is None)
+    kept = {name: value for name, value in found.items() if not name.startswith(unknown)}
+    for name, value in found.items():
+        if value is None and any(known.startswith(f"{name}.") for known in other):
+            kept[name] = t("unknown")
+    return kept
 
 
 def _as_called(found: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, Any]:

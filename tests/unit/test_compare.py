@@ -322,6 +322,26 @@ def test_the_command_compares_and_exits_as_git_diff_does(tmp_path: Path) -> None
     assert diff("a")[0] == diff("a", "nothing")[0] == 2
 
 
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_what_a_server_gave_no_answer_about_is_unknown_and_not_gone(
+    tmp_path: Path, asked_first: bool
+) -> None:
+    found = dict[str, Run]()
+    for name, user in {"known": {"rolsuper": False, "password": True}, "unknown": None}.items():
+        lines = journals.completed()
+        line(lines, "state")["replication_user"] = user
+        found[name] = journals.journal(tmp_path / name, lines)
+    runs = [found["known"], found["unknown"]]
+    told = [None, "unknown"]
+    if not asked_first:
+        runs, told = runs[::-1], told[::-1]
+    differences = compare.compare(*runs)
+    assert [(d.group, d.name, d.old, d.new) for d in differences] == [
+        ("settings", "replication_user", *told)
+    ]
+    assert compare.compare(found["unknown"], found["unknown"]) == []
+
+
 def retold(lines: list[Line]) -> list[Line]:
     """As another version records the same: other titles, with what they are in any language, and other answers."""
     for entry in lines:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
@@ -116,7 +117,7 @@ def test_its_record_becomes_todays(original: Path, tmp_path: Path) -> None:
     assert (topology.primary, topology.upstreams) == ("primary", {"replica": "primary"})
     there = params.model_copy(update={"workdir": tmp_path})
     there.folder.mkdir()
-    state.write(there, made.get("id") or state.new_id(), "local", made["ports"], topology)
+    state.write(there, made.get("id") or uuid4().hex, "local", made["ports"], topology)
     now = state.read(there.folder)
     assert len(now["id"]) == 32 and now["ports"] == made["ports"]
     assert {**now["params"], "workdir": made["params"]["workdir"]} == made["params"]
