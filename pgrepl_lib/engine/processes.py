@@ -60,13 +60,22 @@ def of_server(data: Path) -> list[psutil.Process]:
     They are known by their current folder, which they keep: also once their postmaster is dead,
     their pid file or even the folder is gone. A person's shell there is none of them.
     """
-    here, found = str(data.resolve()), []
-    for process in psutil.process_iter(["cwd", "name", "status"]):
-        seen = process.info
-        lives = seen["status"] != psutil.STATUS_ZOMBIE
-        if lives and seen["cwd"] == here and seen["name"] in SERVER:
-            found.append(process)
-    return sorted(found, key=_age)
+    return sorted(filter(_is_server, _working_in(data)), key=_age)
+
+
+def _working_in(folder: Path) -> Iterator[psutil.Process]:
+    """The processes whose current folder this is; of all others nothing else is asked."""
+    here = str(folder.resolve())
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has just ended, or is somebody else's
+            if process.cwd() == here:
+                yield process
+
+
+def _is_server(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.name() in SERVER and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _age(process: psutil.Process) -> tuple[float, int]:
@@ -101,10 +110,10 @@ def go_on(data: Path) -> None:
 
 def activity(data: Path) -> str:
     """What the processes on this data folder are at: titles, seconds of work, writes."""
-    here, found = str(data.resolve()), []
-    for process in psutil.process_iter(["cwd", "cmdline", "cpu_times"]):
-        if process.info["cwd"] == here:
-            title, times = " ".join(process.info["cmdline"] or []), process.info["cpu_times"]
+    found = []
+    for process in _working_in(data):
+        with suppress(psutil.Error):
+            title, times = " ".join(process.cmdline()), process.cpu_times()
             found.append(f"{title} {int(times.user + times.system)} {_written(process)}")
     return "\n".join(sorted(found))
 
@@ -149,8 +158,7 @@ def end_orphans(folder: Path) -> None:
     They would write into what is about to be made anew. A server is none: it works in its data
     folder.
     """
-    here = str(folder.resolve())
-    orphans = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == here and _is_orphan(p)]
+    orphans = [p for p in _working_in(folder) if _is_orphan(p)]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in orphans:
             with suppress(psutil.NoSuchProcess):
