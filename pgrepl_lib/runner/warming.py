@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
-from threading import Thread
+from threading import Thread, Timer
 
 from ..errors import EnvironmentLacking
 from ..steps import cluster as _cluster  # noqa: F401 - what every chapter calls
+
+TABLES_AFTER = 0.3  # seconds of a chapter, so that its first cells need not share the interpreter
 
 
 def before_the_first_chapter(*, docker: bool) -> None:
     """Load what all chapters call. docker: whether one will ask for Compose's version."""
     if docker:
         Thread(target=_ask_compose).start()
+    gc.freeze()  # emptying the namespace collects cycles, and would look at all of this
 
 
 def before_another_chapter() -> None:
@@ -20,7 +24,7 @@ def before_another_chapter() -> None:
     from IPython import get_ipython
 
     get_ipython().reset(new_session=False)
-    Thread(target=_load_tables).start()
+    Timer(TABLES_AFTER, _load_tables).start()
 
 
 def _ask_compose() -> None:
