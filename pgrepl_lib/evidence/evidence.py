@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,9 @@ class Exporter:
         self._pending: dict[Path, Future[None]] = {}
 
     def add(self, notebook: Path) -> None:
-        """Export this notebook in the background."""
+        """Export this notebook in the background, and have the report's template ready by then."""
         self._pending[notebook] = self._pool.submit(_export, notebook)
+        self._pool.submit(report.template_of_page)
 
     def finish(self, notebooks: Sequence[Path]) -> None:
         """Export what is left, a chapter that failed too, and wait; raises what went wrong."""
@@ -96,10 +98,12 @@ def write_summary(run: Run) -> dict[str, Any]:
     return summary
 
 
+@cache
 def _exporter() -> Any:
     """nbconvert with no templates but those installed with it: a template is a program.
 
-    By itself it prefers those of the current folder and of JUPYTER_PATH.
+    By itself it prefers those of the current folder and of JUPYTER_PATH. Made once for all
+    chapters, since it compiles its templates.
     """
     from jupyter_core.paths import ENV_JUPYTER_PATH, SYSTEM_JUPYTER_PATH, jupyter_data_dir
     from nbconvert import HTMLExporter

@@ -24,6 +24,7 @@ from . import corrections, pictures, replay, template, verdict
 from .signing.statements import STATEMENT
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 FILE = "report.html"
@@ -55,7 +56,12 @@ def write(run: Run, output: Path | None = None, language: str = "") -> Path:
 def page(run: Run, language: str = "") -> str:
     """The report as HTML, in this language or the one that the run was signed with."""
     with speaking(language or run.language):
-        return template.environment().get_template(f"{FILE}.j2").render(_facts(run))
+        return template_of_page().render(_facts(run))
+
+
+def template_of_page() -> Template:
+    """The report's template; Jinja compiles it once."""
+    return template.environment().get_template(f"{FILE}.j2")
 
 
 def _facts(run: Run) -> dict[str, Any]:
