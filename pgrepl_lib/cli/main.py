@@ -5,7 +5,13 @@ With --json a result is one JSON document; after an error standard output is emp
 which says how far it came.
 """
 
+import atexit
+import gc
+
 from . import looking, operate, replica, review, running  # noqa: F401 - they add their commands
 from .group import main
 
 __all__ = ["main"]
+
+# Else the interpreter searches all that was imported for cycles at its end.
+atexit.register(gc.freeze)

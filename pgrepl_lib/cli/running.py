@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +121,6 @@ def _execute(task: Task, folders: list[Path], quiet: bool, *, ask: bool, key: Pa
 
         bar = sys.stderr.isatty() and not ask
         runner.run(task.values, task.chapters, bar=bar, key=key, resumes=task.resumes)
-        gc.freeze()  # else the interpreter searches all that was imported for cycles at its end
 
 
 @main.command(epilog=EPILOG)
