@@ -7,7 +7,6 @@ from contextlib import suppress
 from threading import Thread, Timer
 
 from ..errors import EnvironmentLacking
-from ..steps import cluster as _cluster  # noqa: F401 - what every chapter calls
 
 TABLES_AFTER = 0.3  # seconds of a chapter, so that its first cells need not share the interpreter
 
@@ -16,6 +15,8 @@ def before_the_first_chapter(*, docker: bool) -> None:
     """Load what all chapters call. docker: whether one will ask for Compose's version."""
     if docker:
         Thread(target=_ask_compose).start()
+    from ..steps import cluster  # noqa: F401 - what every chapter calls
+
     gc.freeze()  # emptying the namespace collects cycles, and would look at all of this
 
 

@@ -133,10 +133,11 @@ class Containers(Commands):
         except (APIError, AttributeError):  # it has just ended, or its host's `ps` is another
             return ""
 
-    def _containers(self) -> list[Any]:
+    def _containers(self, *labels: str) -> list[Any]:
+        """All of the project, or those with these labels: Docker is asked for each one."""
         if not self.id:
             return []
-        mine: dict[str, Any] = {"filters": {"label": f"{owner.ID}={self.id}"}}
+        mine: dict[str, Any] = {"filters": {"label": [f"{owner.ID}={self.id}", *labels]}}
         return client().containers.list(all=True, ignore_removed=True, **mine)
 
     def _volume(self, name: str) -> Any:
@@ -148,8 +149,7 @@ class Containers(Commands):
 
     def _service(self, name: str) -> Any:
         """An instance's container: that which lives, where an interrupted Compose has left two."""
-        wanted = {SERVICE: name, "com.docker.compose.oneoff": "False"}
-        found = [c for c in self._containers() if wanted.items() <= c.labels.items()]
+        found = self._containers(f"{SERVICE}={name}", "com.docker.compose.oneoff=False")
         return max(found, key=_lives, default=None)
 
     def _living(self, name: str) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
 
@@ -178,9 +179,11 @@ class DockerEngine(Volumes):
             made.remove(force=True, v=True)
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
-        options = ("-T", "-e", f"PGOPTIONS={FOR_PROGRAMS}", "-u", "postgres")
-        command = self._compose("exec", *options, name, program, *arguments)
-        return Command(command.argv, shown=str(self.client(name, program, *arguments)))
+        """Without Compose, whose version 1 takes half a second to start."""
+        found, words = self._service(name), (program, *arguments)
+        options = ("--interactive", "--user=postgres", f"--env=PGOPTIONS={FOR_PROGRAMS}")
+        done = self._exec(found.id if found else name, *words, options=options)
+        return replace(done, shown=str(self.client(name, *words)))
 
     def client(self, name: str, *argv: str, terminal: bool = False) -> Command:
         options = ("-u", "postgres") if terminal else ("-T", "-u", "postgres")

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -47,9 +48,9 @@ def client() -> docker.DockerClient:
     """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
     try:
         named = docker_context.variables()
-        found = docker.from_env(timeout=60, environment=named)
-        found.ping()
-        found.api = Connection(timeout=60, **kwargs_from_env(environment=named))
+        found = docker.from_env(timeout=60, environment=named)  # which asks for its version
+        words = kwargs_from_env(environment=named)
+        found.api = Connection(version=found.api.api_version, timeout=60, **words)
         return found
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(
@@ -110,8 +111,10 @@ def require(params: Params, *, made: bool = False) -> None:
 
     made: there is a cluster already; what runs is operated without the image.
     """
-    client()
-    compose()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(compose)  # a program, which starts while the engine answers
+        client()
+        asked.result()
     try:
         image = client().images.get(params.image)
     except ImageNotFound:
