@@ -19,6 +19,7 @@ from ..words.text import again, mark, recorded, t
 from . import pieces
 
 RUN_FOLDER = "PGREPL_RUN_FOLDER"  # set by the runner for the kernel: where this run's evidence goes
+RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
 ORIGIN = "0" * 64
 FILE = "journal.jsonl"
 NOT_CHAINED = mark("does not carry the hash of the line before")

@@ -19,7 +19,6 @@ from ..words.text import Text, t
 from . import audit, lock, pieces, records
 from .records import MEANT_TO_FAIL, check_verdict
 
-RUNS = "runs"  # beside the cluster's files: what a run leaves stays when the cluster is removed
 SUMMARY = "summary.json"  # of a run: what its journal says, for those who do not read that
 NAME = re.compile(r"\w[\w.+-]*")  # of a run: one folder, and no way out of it
 
@@ -183,7 +182,7 @@ def known(folder: Path) -> list[Run]:
     journal = audit.Journal.of_project(folder)
     named = pieces.all_runs(journal.path)
     ordered = list(dict.fromkeys(name for name in named if NAME.fullmatch(name)))
-    there = sorted(p.name for p in (folder / RUNS).glob("*/") if Run(p).there)
+    there = sorted(p.name for p in (folder / audit.RUNS).glob("*/") if Run(p).there)
     unnamed = [name for name in there if name not in ordered]
     if unnamed and journal.first_broken_line():
         for name in unnamed:
@@ -191,7 +190,7 @@ def known(folder: Path) -> list[Run]:
             ordered.insert(next(later, len(ordered)), name)
     else:
         ordered = unnamed + ordered
-    return [Run(folder / RUNS / name) for name in ordered]
+    return [Run(folder / audit.RUNS / name) for name in ordered]
 
 
 def of_project(folder: Path) -> list[Run]:
@@ -212,7 +211,7 @@ def find(folder: Path, wanted: str = "") -> Run:
     if found and found[0].there:
         return found[0]
     shown = ", ".join(r.name for r in all_known[-5:] if r.there) or t("no run")
-    looked_at = [t("{folder} holds: {runs}", folder=folder / RUNS, runs=shown)]
+    looked_at = [t("{folder} holds: {runs}", folder=folder / audit.RUNS, runs=shown)]
     remedy = t("`pgrepl runs` lists them; a folder with a journal can be given by its path")
     raise ParameterError(
         _not_found(found, wanted),

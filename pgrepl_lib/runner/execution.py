@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -12,14 +13,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-# Only a JupyterLab environment has this module; importing it costs more than everything else that
-# papermill needs, and nothing here validates what it is for.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# Only a JupyterLab environment has these modules; importing them costs more than everything else
+# that papermill needs, and nothing here validates what they are for.
+for _unused in ("rfc3987_syntax", "rfc3986_validator", "isoduration", "webcolors", "fqdn"):
+    sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]
 
 import nbformat
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from papermill.iorw import LocalHandler, papermill_io
@@ -104,8 +106,8 @@ class Client(PapermillNotebookClient):
         super().__init__(nb_man, kernel_name=kernel_name, timeout=None, on_cell_complete=self.save)
 
     def save(self, **cell: Any) -> None:
-        """Write the notebook as it is."""
-        NotebookExecutionManager.save(self.nb_man)
+        """Write the notebook as it is; papermill's own writing would check it each time."""
+        papermill_io.write(json.dumps(self.nb_man.nb, ensure_ascii=False), self.nb_man.output_path)
 
     def papermill_execute_cells(self) -> None:
         loop = asyncio.get_event_loop()

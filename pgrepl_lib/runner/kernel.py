@@ -23,8 +23,7 @@ from jupyter_core.utils import run_sync
 
 from ..doors.wait import wait_until
 from ..errors import WaitTimeout
-from ..journal.audit import RUN_FOLDER
-from ..journal.runs import RUNS
+from ..journal.audit import RUN_FOLDER, RUNS
 from ..params import Params
 from .scratch import own_folder
 

@@ -18,6 +18,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,13 @@ def _holds(folder: Path, programs: Iterable[str]) -> bool:
 
 
 def _version(program: Path) -> str:
+    seen = program.stat()
+    return _said_by(program, (seen.st_dev, seen.st_ino, seen.st_mtime_ns, seen.st_size))
+
+
+@cache
+def _said_by(program: Path, file: tuple[int, ...]) -> str:
+    """What this very file says: each chapter looks for the programs again."""
     said = run(Command((str(program), "--version")), cwd=Path("/")).out.strip()
     return re.sub(r"[^\d.]*([\d.]+).*", r"\1", said)
 

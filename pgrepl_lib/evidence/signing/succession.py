@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from ...journal import audit, pieces, runs
-from ...journal.runs import RUNS, Run
+from ...journal.runs import Run
 from ...words import outcomes
 from ...words.text import joined, mark, t
 from .attestation import standing
@@ -30,7 +30,7 @@ DIFFERS = {  # of what was signed of a predecessor
 def project_of(run: Run) -> Path | None:
     """The folder of the project that a run lies in; None for a copy elsewhere."""
     project = run.folder.parent.parent
-    inside = run.folder.parent.name == RUNS and (project / audit.FILE).is_file()
+    inside = run.folder.parent.name == audit.RUNS and (project / audit.FILE).is_file()
     return project if inside else None
 
 
@@ -55,7 +55,7 @@ def of_run(run: Run, signed: RunFacts, project: Path) -> Iterator[Finding]:
 
 def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
     """The run before must be the signed one; one that is gone is told as that alone."""
-    where = f"{RUNS}/{signed.run}"
+    where = f"{audit.RUNS}/{signed.run}"
     found = next((other for other in before if other.name == signed.run), None)
     if found is None or not found.there:
         status = outcomes.said(signed.status)
@@ -64,7 +64,7 @@ def _goes_on_from(signed: Predecessor, before: list[Run]) -> Iterator[Finding]:
     if differing := _differing(signed, found):
         yield Finding(where, t(NOT_AS_SIGNED, differing=joined(", ", differing)))
     for other in (o for o in before[before.index(found) + 1 :] if o.there):
-        yield Finding(f"{RUNS}/{other.name}", t(BETWEEN, run=signed.run))
+        yield Finding(f"{audit.RUNS}/{other.name}", t(BETWEEN, run=signed.run))
 
 
 def _differing(signed: Predecessor, found: Run) -> list[str]:
@@ -85,7 +85,7 @@ def _begins_anew(before: list[Run]) -> Iterator[Finding]:
             "is {status}, and this run was not signed as going on from it",
             status=outcomes.said(status),
         )
-        yield Finding(f"{RUNS}/{before[-1].name}", what)
+        yield Finding(f"{audit.RUNS}/{before[-1].name}", what)
 
 
 def as_last(run: Run, project: Path) -> Iterator[Finding]:
@@ -103,4 +103,4 @@ def as_last(run: Run, project: Path) -> Iterator[Finding]:
         yield Finding(f"{PROJECTS}{audit.FILE}", unsure)
     for other in (o for o in runs.known(project) if not o.there and o.name != run.name):
         gone = t("is missing, or has no journal: the project's journal says that this run began")
-        yield Finding(f"{RUNS}/{other.name}", gone)
+        yield Finding(f"{audit.RUNS}/{other.name}", gone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...journal import runs
+from ...journal import audit, runs
 from ...words.text import t
 from . import keys, succession
 from .findings import Verification
@@ -50,7 +50,7 @@ def _asked(project: Path, name: str) -> runs.Run:
     asked = [run for run in known if run.name == name] if name else known[-1:]
     if asked:
         return asked[0]
-    folder = project / runs.RUNS / name
+    folder = project / audit.RUNS / name
     if runs.NAME.fullmatch(name) and folder.is_dir():
         return runs.Run(folder)  # nobody knows it and it has no journal, which is told
     return runs.find(project, name)
