@@ -1,8 +1,9 @@
-"""What it costs to keep the rows that only a lost primary has, by the size of the database.
+"""What a rejoin costs by pg_rewind and by a new copy, and to keep the rows that it throws away.
 
 Usage: rejoin.py [--gigabytes 0.1 1] [--rows 1000] [--pg-version 15]
-Each size: that many rows are changed, spread over the whole table, while the replica is stopped.
-Prints the seconds until they are kept, and the most memory that this process has used.
+Each size and way: that many rows are changed, spread over the whole table, while the replica is
+stopped. Prints the seconds until they are kept, those until the former primary streams, and the
+most memory that this process has used.
 """
 
 from __future__ import annotations
@@ -33,18 +34,19 @@ def main() -> None:
     options.add_argument("--pg-version", type=int, default=15)
     given = options.parse_args()
     for gigabytes in given.gigabytes:
-        with folder() as workdir:
-            measure(workdir, gigabytes, given.rows, given.pg_version)
+        for full_copy in (False, True):
+            with folder() as workdir:
+                measure(workdir, gigabytes, given.rows, given.pg_version, full_copy)
 
 
-def measure(workdir: Path, gigabytes: float, rows: int, major: int) -> None:
-    """One size, in a cluster of its own."""
+def measure(workdir: Path, gigabytes: float, rows: int, major: int, full_copy: bool) -> None:
+    """One size and one way, in a cluster of its own."""
     values: dict[str, Any] = {**parameters(workdir, 1), "pg_version": major}
     with cluster_of(values) as cluster:
         size = diverge(cluster, int(gigabytes * 1024**3 / 1070), rows)
         with quietly():
             Failover(cluster).run()
-            back = Rejoin(cluster, "primary")
+            back = Rejoin(cluster, "primary", full_copy)
             back.inspect()
             seconds = timed(back.diverged)
             way, _ = back.way()

@@ -12,7 +12,7 @@ from ..doors import terminal
 from ..errors import first_line
 from ..words.text import mark, t
 from .group import EPILOG, main, option
-from .options import JSON, QUIET, Given, existing_cluster, parameters
+from .options import JSON, QUIET, Given, existing_cluster, parameters, seen_cluster
 from .output import give, print_status
 
 
@@ -34,7 +34,7 @@ def status(
     from ..doors.wait import repeat
 
     def once() -> None:
-        seen = look(existing_cluster(given))
+        seen = look(seen_cluster(given))
         if as_json:
             terminal.give(json.dumps(seen, indent=None if watch else 2))
             return
@@ -136,7 +136,7 @@ def lag(
         from ..checks import lag as lags
         from ..cluster.changes import underway
 
-        cluster = existing_cluster(given)
+        cluster = seen_cluster(given)
         found = lags.now(cluster)
         begun = underway.told(cluster.topology, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]

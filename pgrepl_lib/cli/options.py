@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..params import Params, from_environment, variable
 from .group import option
+
+if TYPE_CHECKING:
+    from ..cluster.members import AnyCluster
 
 Given = dict[str, Any]  # parameters by their names, as they were typed
 GIVEN = option(
@@ -98,9 +101,21 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
 
 def existing_cluster(typed: Given, *, must_exist: bool = True) -> Any:
     """The cluster of a project, with the parameters that it has; others are refused."""
-    from ..cluster import state
     from ..steps.cluster import open_cluster
+
+    return open_cluster("cli", **_unchanged(typed, must_exist=must_exist))
+
+
+def seen_cluster(typed: Given) -> AnyCluster:
+    """The same to look at it alone, without loading what changes it."""
+    from ..cluster.members import look_at
+
+    return look_at(Params.parse(_unchanged(typed, must_exist=True)))
+
+
+def _unchanged(typed: Given, *, must_exist: bool) -> dict[str, Any]:
+    from ..cluster import state
 
     given = values(typed)
     state.refuse_changes(given, state.read(Params.parse(given).folder))
-    return open_cluster("cli", **with_made(given, must_exist=must_exist))
+    return with_made(given, must_exist=must_exist)

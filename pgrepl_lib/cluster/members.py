@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from ..errors import ParameterError, StepFailed
+from ..params import Params
 from ..words.text import joined, t
-from .project import Project
+from . import promises
+from .project import Project, find
 from .server import Server
 
 Kind = TypeVar("Kind", bound=Server, covariant=True)
@@ -56,3 +58,17 @@ class Members(Project, Generic[Kind]):
 
 
 AnyCluster = Members[Server]
+
+
+class Seen(AnyCluster):
+    """A project that is only looked at."""
+
+    instance_kind = Server
+
+
+def look_at(params: Params) -> Seen:
+    """The project of these parameters, without what changes it; raises what `find` does."""
+    found = find(params)
+    cluster = Seen(params, found.engine, found.topology)
+    promises.keep(cluster, cluster.topology.primary)
+    return cluster

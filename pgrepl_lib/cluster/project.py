@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..doors import ahead, files
+from ..engine.choose import choose
+from ..engine.ports import free
 from ..engine.protocol import Engine
-from ..errors import StepFailed
+from ..errors import EnvironmentLacking, ParameterError, StepFailed
 from ..params import Params
 from ..words.commands import addressed
 from ..words.text import joined, mark, t
 from . import state
 from .changes import left, outdated, unanswered, underway
+from .owner import require_owner
 from .topology import Topology
 
 START = mark(
     "`pgrepl run` makes it (chapter 01), or starts it; a primary that stays lost: `pgrepl failover`"
 )
+
+EARLIER = mark(
+    "Project {project} was made by an earlier version, which marked nothing as its own; "
+    "nothing was touched."
+)
+ANEW = mark(
+    "operate it with that version; once its `pgrepl down` has removed it, "
+    "`pgrepl run` makes it anew"
+)
+OTHER_PORT = mark("Project {project} runs on port {had}, not {wanted}; nothing was touched.")
+STOP_FIRST = mark(
+    "leave the parameter port out (-p port, PGREPL_PORT), or stop its servers first, in {folder}: "
+    "{commands}"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is recorded of a project, and what runs it.
+
+    known: `cluster.json` as it was read; made: the same as data. why: of the engine's choice.
+    """
+
+    known: str
+    made: Mapping[str, Any]
+    topology: Topology
+    engine: Engine
+    why: str
 
 
 class Project:
@@ -83,3 +116,49 @@ class Project:
     def mark(self, name: str) -> Path:
         """Exists while an instance's data are made, from the base backup's start to its end."""
         return self.folder / name / ".unfinished"
+
+
+def find(params: Params) -> Found:
+    """The project of these parameters, which may not exist yet; nothing is changed.
+
+    Raises `ParameterError` for parameters that do not fit what it was made with,
+    `EnvironmentLacking` where the chosen engine cannot work, or it is another user's.
+    """
+    require_owner(params, params.folder / state.FILE)
+    known, made = state.raw(params.folder), state.read(params.folder)
+    state.guard(params, made)
+    topology = Topology.of(made, params.replicas)
+    engine, why = _engine(params, made, topology)
+    return Found(known, made, topology, engine, why)
+
+
+def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tuple[Engine, str]:
+    """What runs the instances, and why; other ports where one was taken before it was ever used."""
+    ports = state.ports(params, made, topology.names)
+    engine, why = choose(params, ports, made.get("engine"))
+    engine.id = made.get("id") or engine.find_id()
+    _refuse_engine(params, made, engine)
+    taken = made and params.port == 0 and not all(map(free, ports.values()))
+    if taken and not any(map(engine.has_data, ports)):
+        engine, _ = choose(params, state.ports(params, {}, topology.names), made.get("engine"))
+    engine.had_data = bool(topology.system_identifier)
+    return engine, why
+
+
+def _refuse_engine(params: Params, made: Mapping[str, Any], engine: Engine) -> None:
+    """What exists must be told from somebody else's, and servers that run keep their ports."""
+    if made and not engine.id and (found := engine.strangers()):
+        cause = t(EARLIER, project=params.project)
+        raise EnvironmentLacking(cause, looked_at=found, remedy=addressed(t(ANEW), params))
+    if state.asks_for_another_port(params, made) and (running := _running(made, engine)):
+        had = next(iter(made["ports"].values()))
+        stops = "; ".join(str(c) for name in running for c in engine.stop(name).commands)
+        raise ParameterError(
+            t(OTHER_PORT, project=params.project, had=had, wanted=params.port),
+            looked_at=[t("running: {names}", names=", ".join(running))],
+            remedy=t(STOP_FIRST, folder=params.folder, commands=stops),
+        )
+
+
+def _running(made: Mapping[str, Any], engine: Engine) -> list[str]:
+    return [name for name in made.get("ports", {}) if not engine.life(name).ended]

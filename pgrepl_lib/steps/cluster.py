@@ -14,14 +14,10 @@ from typing import Any
 from ..checks import pictured
 from ..checks.outcome import Check
 from ..cluster import promises, state
-from ..cluster.owner import require_owner
-from ..cluster.topology import Topology
+from ..cluster.project import find
 from ..doors import ahead, files, show
 from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
-from ..engine.choose import choose
-from ..engine.ports import free
-from ..engine.protocol import Engine
 from ..errors import ParameterError
 from ..journal import audit
 from ..journal.chapter import SET_UP
@@ -31,7 +27,7 @@ from ..words.text import mark, t
 from . import checking
 from .doing import Doing
 from .instance import Instance
-from .refusals import refuse_engine, refuse_settings
+from .refusals import refuse_settings
 from .steps import Hands, Steps
 
 HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # for each cluster
@@ -228,29 +224,12 @@ def open_cluster(
     """
     named = {name: names[name] for name in Params.model_fields if name in names}
     params = Params.parse(named | values)
-    require_owner(params, params.folder / state.FILE)
-    known, made = state.raw(params.folder), state.read(params.folder)
-    state.guard(params, made)
-    topology = Topology.of(made, params.replicas)
-    engine, why = _engine(params, made, topology)
-    cluster = Cluster(params, engine, topology, HANDS.get()())
-    cluster.known, cluster.why, cluster.chapter = known, why, chapter
-    promises.keep(cluster, topology.primary)
-    cluster.refuse_settings(made)
+    found = find(params)
+    cluster = Cluster(params, found.engine, found.topology, HANDS.get()())
+    cluster.known, cluster.why, cluster.chapter = found.known, found.why, chapter
+    promises.keep(cluster, cluster.topology.primary)
+    cluster.refuse_settings(found.made)
     cluster.record_versions()
-    names_of = {"project": params.project, "engine": engine.name, "folder": params.folder}
-    show.markdown(t(OPENED, why=why, **names_of))
+    names_of = {"project": params.project, "engine": found.engine.name, "folder": params.folder}
+    show.markdown(t(OPENED, why=found.why, **names_of))
     return cluster
-
-
-def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tuple[Engine, str]:
-    """What runs the instances, and why; other ports where one was taken before it was ever used."""
-    ports = state.ports(params, made, topology.names)
-    engine, why = choose(params, ports, made.get("engine"))
-    engine.id = made.get("id") or engine.find_id()
-    refuse_engine(params, made, engine)
-    taken = made and params.port == 0 and not all(map(free, ports.values()))
-    if taken and not any(map(engine.has_data, ports)):
-        engine, _ = choose(params, state.ports(params, {}, topology.names), made.get("engine"))
-    engine.had_data = bool(topology.system_identifier)
-    return engine, why

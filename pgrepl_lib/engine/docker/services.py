@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-import yaml
-
 from ...doors.resources import COMPOSE_FILE
 from ...params import Params
 from ..action import PRIMARY, REPLICA
@@ -60,6 +58,8 @@ def more_replicas(names: Sequence[str]) -> str:
     """Compose's override file: services for further replicas, made of the service `replica`."""
     if not names:
         return ""
+    import yaml  # a cluster of two needs none
+
     defined = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))
     template = yaml.safe_dump({REPLICA: defined["services"][REPLICA]}, sort_keys=False)
     services: dict[str, Any] = {}
