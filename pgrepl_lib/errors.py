@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .words.quoted import PYTHON, author, line, quoted
 from .words.text import Text, joined, t
 
 
@@ -78,12 +79,19 @@ class Interrupted(PgreplError, KeyboardInterrupt):
     """The work was stopped from outside (Ctrl-C, SIGTERM); running again goes on."""
 
 
-def first_line(said: object) -> str:
-    """What of an error, or of its text, has room in a line; one without any is told by its kind."""
-    lines = str(said).strip().splitlines()
-    if not lines and isinstance(said, Exception):
-        lines = [type(said).__name__]
-    return "".join(lines[:1])[:160]
+def first_line(error: BaseException) -> str:
+    """What of an error has room in a line; what others said is quoted.
+
+    An error without a text is told by its kind.
+    """
+    if isinstance(error, PgreplError):
+        return error.cause
+    if error.args and isinstance(error.args[0], Text):  # ours, in an error of theirs
+        return error.args[0]
+    words, kind = line(getattr(error, "strerror", "") or str(error)), type(error).__name__
+    if who := author(error):
+        return quoted(who, words or kind)
+    return quoted(PYTHON, f"{kind}: {words}")
 
 
 def exit_code_of(error_name: str) -> int:

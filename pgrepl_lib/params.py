@@ -19,19 +19,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .doors.resources import NOTEBOOKS
-from .errors import ParameterError
-from .words.text import joined, mark, t
+from .errors import ParameterError, first_line
+from .postgres import conf
+from .postgres.conf import CONTROL
+from .words.text import Text, joined, mark, t
 
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 IMAGE = re.compile(r"[\w][\w.:/@-]{0,254}", re.ASCII)
-SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
-CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also bytes that are no text in this locale
-PROJECT_RULE = mark("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit")
-PORT_RULE = mark("0 (the first free one) or a number from 1024 to {most}")
 INSIDE = mark("that is an address inside a network; the network itself is {network}")
-PATH_RULE = mark(
-    "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
-)
 PRIVATE = mark("a private network (inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16)")
 TOO_SMALL = mark("too small: /27 or larger, to hold {most} replicas, the primary and a gateway")
 UNKNOWN = mark("{name}: no such parameter; there are {names}")
@@ -40,26 +35,26 @@ MADE_A_NUMBER = mark(
     "(papermill turns text that looks like a number into one: use its -r NAME VALUE)"
 )
 RESERVED = mark("PostgreSQL reserves this name, or reads it as something else in pg_hba.conf")
-# Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
-OWNED = frozenset(
-    {
-        "port",
-        "listen_addresses",
-        "unix_socket_directories",
-        "config_file",
-        "hba_file",
-        "ident_file",
-        "data_directory",
-        "external_pid_file",
-        "primary_conninfo",
-        "primary_slot_name",
-        "include",
-        "include_dir",
-        "include_if_exists",
-        "synchronous_standby_names",
-    }
-)
 MAX_REPLICAS = 16
+LAST_PORT = 65535 - MAX_REPLICAS
+# What is allowed, in our words: pydantic's own are English.
+RULES = {
+    "project": mark("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit"),
+    "engine": mark("auto, docker or local"),
+    "pg_version": mark("a major version from 14 to 18"),
+    "image": mark("an image reference such as postgres:14"),
+    "replicas": mark("a number from 1 to {most}"),
+    "network": mark("an IPv4 network such as 192.168.55.0/24"),
+    "port": mark("0 (the first free one) or a number from 1024 to {most}"),
+    "replication_user": mark("1 to 63 bytes without control characters or outer spaces"),
+    "auth_method": mark("trust or scram-sha-256"),
+    "settings": mark('a mapping of names to values, as JSON: {"work_mem": "8MB"}'),
+    "parameters": mark("names that are text in UTF-8"),
+    "workdir": mark(
+        "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
+    ),
+}
+MOST = {"replicas": {"most": MAX_REPLICAS}, "port": {"most": LAST_PORT}}
 
 
 class Params(BaseModel):
@@ -110,42 +105,42 @@ class Params(BaseModel):
     @classmethod
     def _project(cls, value: str) -> str:
         if not PROJECT.fullmatch(value):
-            raise ValueError(t(PROJECT_RULE))
+            raise ValueError
         return value
 
     @field_validator("pg_version", "replicas", "port", mode="before")
     @classmethod
     def _whole_number(cls, value: Any) -> Any:
         if isinstance(value, (bool, float)):
-            raise ValueError(t("a whole number"))
+            raise ValueError
         return value
 
     @field_validator("pg_version")
     @classmethod
     def _pg_version(cls, value: int) -> int:
         if not 14 <= value <= 18:
-            raise ValueError(t("a major version from 14 to 18"))
+            raise ValueError
         return value
 
     @field_validator("replicas")
     @classmethod
     def _replicas(cls, value: int) -> int:
         if not 1 <= value <= MAX_REPLICAS:
-            raise ValueError(t("a number from 1 to {most}", most=MAX_REPLICAS))
+            raise ValueError
         return value
 
     @field_validator("port")
     @classmethod
     def _port(cls, value: int) -> int:
-        if value and not 1024 <= value <= 65535 - MAX_REPLICAS:
-            raise ValueError(t(PORT_RULE, most=65535 - MAX_REPLICAS))
+        if value and not 1024 <= value <= LAST_PORT:
+            raise ValueError
         return value
 
     @field_validator("image")
     @classmethod
     def _image(cls, value: str) -> str:
         if value and not IMAGE.fullmatch(value):
-            raise ValueError(t("an image reference such as postgres:14"))
+            raise ValueError
         return value
 
     @field_validator("network", mode="before")
@@ -153,9 +148,9 @@ class Params(BaseModel):
     def _network(cls, value: Any) -> Any:
         if isinstance(value, IPv4Network):
             return value
-        loose = ip_network(str(value), strict=False)  # its own error says what is malformed
+        loose = ip_network(str(value), strict=False)
         if loose.version != 4 or "/" not in str(value):
-            raise ValueError(t("an IPv4 network such as 192.168.55.0/24"))
+            raise ValueError
         if str(loose) != str(value):
             raise ValueError(t(INSIDE, network=loose))
         if not any(
@@ -171,7 +166,7 @@ class Params(BaseModel):
     @classmethod
     def _replication_user(cls, value: str) -> str:
         if not 1 <= len(value.encode()) <= 63 or CONTROL.search(value) or value != value.strip():
-            raise ValueError(t("1 to 63 bytes without control characters or outer spaces"))
+            raise ValueError
         if value.startswith(("pg_", "/", "-")) or value in ("postgres", "public", "none"):
             raise ValueError(t(RESERVED))
         return value
@@ -180,22 +175,17 @@ class Params(BaseModel):
     @classmethod
     def _settings(cls, value: Any) -> Any:
         if isinstance(value, str):  # papermill -p and the command line pass text
-            try:
-                value = json.loads(value or "{}")
-            except ValueError:
-                raise ValueError(t('a mapping, as JSON: {"work_mem": "8MB"}')) from None
+            value = json.loads(value or "{}")
         if not isinstance(value, Mapping):
-            raise ValueError(t('a mapping of names to values: {"work_mem": "8MB"}'))
-        return {str(name): _setting_value(str(name), v) for name, v in value.items()}
+            raise ValueError
+        return {str(name): conf.text_of(str(name), v) for name, v in value.items()}
 
     @field_validator("workdir", mode="before")
     @classmethod
     def _workdir(cls, value: Any) -> Any:
-        if CONTROL.search(str(value)):
-            raise ValueError(t(PATH_RULE))
         folder = _real_folder(value) if str(value) else default_workdir()
-        if CONTROL.search(str(folder)):
-            raise ValueError(t(PATH_RULE))
+        if CONTROL.search(str(value)) or CONTROL.search(str(folder)):
+            raise ValueError
         return folder
 
     def model_post_init(self, _: Any) -> None:
@@ -268,29 +258,25 @@ def _real_folder(given: str | Path) -> Path:
         if not folder.is_absolute() and NOTEBOOKS.samefile(Path.cwd()):
             folder = Path.home() / folder
         return folder.resolve()
-    except (RuntimeError, OSError, TypeError) as error:  # no ~user; gone; no text
-        raise ValueError(str(error)) from None
+    except RuntimeError:
+        raise ValueError(t("no user of that name has a home folder")) from None
+    except OSError as error:
+        raise ValueError(first_line(error)) from None
+    except TypeError:
+        raise ValueError from None
 
 
-def _setting_value(name: str, value: Any) -> str:
-    if not SETTING.fullmatch(name):
-        raise ValueError(t("{name!r} is not a setting's name", name=name))
-    if name in OWNED:
-        raise ValueError(t("{name} is set by the engine or by the document's own steps", name=name))
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if not isinstance(value, (str, int, float)) or CONTROL.search(str(value)):
-        raise ValueError(t("the value of {name} must be text or a number, on one line", name=name))
-    return str(value)
+def _rule(name: str) -> Text:
+    return t(RULES[name], **MOST.get(name, {}))
 
 
 def _explain(error: Any, given: Mapping[str, Any], called: Mapping[str, str]) -> str:
-    """What is wrong with one parameter. The validator's own error knows it in both languages."""
+    """What is wrong with one parameter: as its validator says, else what is allowed."""
     name = str(next(iter(error["loc"]), "parameters"))
     if error["type"] == "extra_forbidden":
         return t(UNKNOWN, name=name, names=", ".join(Params.model_fields))
     own = error.get("ctx", {}).get("error")
-    reason = str(own or error["msg"])
+    reason = next((a for a in getattr(own, "args", ()) if isinstance(a, Text)), _rule(name))
     if error["type"] == "string_type":
         reason = joined(" ", [reason, t(MADE_A_NUMBER)])
     return t(WRONG, name=called.get(name, name), reason=reason, value=repr(given.get(name)))

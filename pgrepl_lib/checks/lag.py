@@ -171,7 +171,7 @@ def _samples(
             samples.append({"time": round(at, 2), **kept})
         return at >= seconds and not left, f"{at:.1f} s"
 
-    wait_until("the samples", sample, seconds=seconds + 30, every=every)
+    wait_until(t("the samples"), sample, seconds=seconds + 30, every=every)
     return samples
 
 
@@ -248,7 +248,7 @@ def _level(lag: Mapping[str, Any], limits: Thresholds) -> int:
 
 def _fact(lag: Mapping[str, Any]) -> str:
     """For people; `|` would begin the performance data."""
-    fact = f"{lag['name']}: {lag['state']}".replace("|", "/")
+    fact = f"{lag['name']}: {t(lag['state'])}".replace("|", "/")
     if lag["bytes"] is None:
         return fact
     return f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s"

@@ -54,7 +54,7 @@ class Claim:
             fact = Fact("", error.expected, cluster.addressed(why))
             return Check(self.name, self.said(), (fact,), hint, tried=False)
         except (PgreplError, psycopg.Error, OSError, LookupError) as error:
-            facts = (Fact("", t("an answer"), f"{type(error).__name__}: {first_line(error)}"),)
+            facts = (Fact("", t("an answer"), first_line(error)),)
         made = Check(self.name, self.said(), facts, hint)
         if made.passed:
             return made

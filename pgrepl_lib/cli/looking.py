@@ -141,7 +141,7 @@ def lag(
         begun = underway.told(cluster.topology, cluster.params)
         code, line = lags.judge(found, lags.Thresholds(**limits), begun)  # type: ignore[arg-type]
     except Exception as error:
-        cause = getattr(error, "cause", "") or first_line(error)
+        cause = first_line(error)
         say = terminal.tell if as_json else terminal.give
         say(f"REPLICATION UNKNOWN - {cause}")
         sys.exit(3)

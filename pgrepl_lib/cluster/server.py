@@ -16,7 +16,7 @@ from ..doors import ahead, answer, db, files
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION
-from ..errors import StepFailed, WaitTimeout
+from ..errors import StepFailed, WaitTimeout, first_line
 from ..words.text import joined, mark, t
 from . import spaces
 from .changes import left, outdated
@@ -246,7 +246,7 @@ class Server:
         try:
             return answer.look(self.address, query, values, seconds)
         except OSError as error:  # no password to ask with
-            return Answer(Kind.UNKNOWN, str(error))
+            return Answer(Kind.UNKNOWN, first_line(error))
 
     @property
     def address(self) -> db.Address:

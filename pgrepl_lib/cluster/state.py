@@ -80,14 +80,19 @@ def _wrong(error: Exception) -> list[str]:
         return [_explained(found) for found in error.errors()[:5]]
     if isinstance(error, ParameterError):
         return list(error.looked_at)
-    return [first_line(error)]
+    if isinstance(error, OSError):
+        return [first_line(error)]
+    return [t("it is not JSON in UTF-8")]
 
 
 def _explained(found: ErrorDetails) -> Text:
-    """Our own words about it, or pydantic's."""
+    """What is wrong in one place, in our words: pydantic's are English."""
     place = ".".join(map(str, found["loc"])) or FILE
     ours = found.get("ctx", {}).get("error")
-    return joined(": ", [place, *(ours.args if isinstance(ours, ValueError) else [found["msg"]])])
+    why = t("is not what was written there")
+    if found["type"] == "missing":
+        why = t("is missing")
+    return joined(": ", [place, *(ours.args if isinstance(ours, ValueError) else [why])])
 
 
 def raw(folder: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from ..errors import first_line
+from ..words.quoted import POSTGRESQL, line, quoted
 from ..words.text import Text, joined, mark, t
 from . import ahead, db
 
@@ -117,7 +118,7 @@ def _knock(at: db.Address, text: str, seconds: int) -> Answer:
     if refusal := db.refusal(answer):
         return _refusal(refusal["C"], refusal.get("M", ""))
     if answer[:1] == b"R":
-        return Answer(Kind.REFUSES, first_line(text))
+        return Answer(Kind.REFUSES, quoted(POSTGRESQL, line(text)))
     return Answer(Kind.UNKNOWN, t("it closes the connection without a word"))
 
 
@@ -129,4 +130,4 @@ def _refusal(sqlstate: str, text: str) -> Answer:
     """57P01 to 57P03: ended by an administrator or a crash, or not ready for connections yet."""
     changing = sqlstate in ("57P01", "57P02", "57P03")
     kind = Kind.CHANGING if changing else Kind.REFUSES
-    return Answer(kind, f"SQLSTATE {sqlstate}, {first_line(text)}")  # the server's own words
+    return Answer(kind, joined(", ", [f"SQLSTATE {sqlstate}", quoted(POSTGRESQL, line(text))]))

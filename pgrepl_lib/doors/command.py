@@ -17,7 +17,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import CommandFailed, EnvironmentLacking
+from ..errors import CommandFailed, EnvironmentLacking, first_line
+from ..words.quoted import PROGRAM, quoted
 from ..words.redact import redact
 from ..words.text import t
 from . import docker_context
@@ -148,19 +149,19 @@ def _told(error: BaseException, command: Command, done: Completed, seconds: floa
     """Why a command was ended before its time."""
     if isinstance(error, Waiting):
         return CommandFailed(
-            t("{who}: what read from it was ended: {command}", who=str(error), command=command),
+            t("{who}: what read from it was ended: `{command}`", who=str(error), command=command),
             remedy=t("its log and its machine say why it hangs; once it answers, run again"),
         )
     if isinstance(error, subprocess.TimeoutExpired):
         words = {"seconds": seconds, "command": command}
-        cause = t("No end after {seconds:g} s without a word: {command}", **words)
+        cause = t("No end after {seconds:g} s without a word: `{command}`", **words)
         return CommandFailed(cause, looked_at=_last(done), remedy=t("run again"))
     return error
 
 
 def _failure(command: Command, done: Completed) -> CommandFailed:
     failure = CommandFailed(
-        t("Exit code {code}: {command}", code=done.code, command=command),
+        t("Exit code {code}: `{command}`", code=done.code, command=command),
         looked_at=_last(done),
         remedy=t("the message above is the program's own; correct its cause and run again"),
     )
@@ -170,7 +171,10 @@ def _failure(command: Command, done: Completed) -> CommandFailed:
 
 def _last(done: Completed) -> list[str]:
     """A program's last words."""
-    return (done.err or done.out).strip().splitlines()[-12:]
+    lines = (done.err or done.out).strip().splitlines()[-12:]
+    if not lines:
+        return []
+    return [quoted(PROGRAM, "\n".join(lines))]
 
 
 def replace_process(command: Command, *, cwd: Path) -> None:
@@ -236,7 +240,7 @@ def _start(command: Command, cwd: Path) -> subprocess.Popen[bytes]:
             **identity,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise _not_started(command, cwd, str(error.strerror)) from error
+        raise _not_started(command, cwd, first_line(error)) from error
     finally:
         if command.stdin:
             stdin.close()  # type: ignore[union-attr]

@@ -50,14 +50,15 @@ def _in_use(folder: Path) -> str:
 def _of_context(contexts: Path, name: str) -> dict[str, str]:
     """A context's endpoint, and its certificates where it has any."""
     key = hashlib.sha256(name.encode()).hexdigest()
+    file = contexts / "meta" / key / "meta.json"
     try:
-        made = json.loads((contexts / "meta" / key / "meta.json").read_text("utf-8"))
+        made = json.loads(file.read_text("utf-8"))
         endpoint: Mapping[str, object] = made["Endpoints"]["docker"]
         found = {HOST: str(endpoint["Host"])}
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError):
         raise EnvironmentLacking(
             t("The Docker context {name} cannot be read.", name=name),
-            looked_at=[f"{contexts}: {error}"],
+            looked_at=[str(file)],
             remedy=t("`docker context ls` lists them; choose one (DOCKER_CONTEXT)"),
         ) from None
     certificates = contexts / "tls" / key / "docker"

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import EnvironmentLacking, StepFailed
+from ..errors import EnvironmentLacking, StepFailed, first_line
 from ..words.text import Text, mark, t
 from . import ahead
 
@@ -30,7 +30,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentLacking(
-            t("Cannot write {path}: {why}.", path=path, why=error.strerror or error),
+            t("Cannot write {path}: {why}.", path=path, why=first_line(error)),
             looked_at=[t("folder {path}", path=path.parent)],
             remedy=t(
                 "free some space or allow writing there, or choose another place with the "

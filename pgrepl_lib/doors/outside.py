@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from ..errors import PgreplError, StepFailed
-from ..words.text import mark, t
+import sys
+from typing import Any
 
-SYSTEM = mark("The system")
-LIBRARIES = {"psycopg": "PostgreSQL", "docker": "Docker", "requests": "Docker", "psutil": SYSTEM}
+from ..errors import Interrupted, PgreplError, StepFailed
+from ..words.language import in_notebook
+from ..words.quoted import author, quoted
+from ..words.text import joined, t
 
 
-def told(error: Exception) -> PgreplError | None:
-    """The same as an error of this project; None for what only a fault of ours raises."""
-    roots = [kind.__module__.partition(".")[0] for kind in type(error).__mro__]
-    who = next((LIBRARIES[root] for root in roots if root in LIBRARIES), "")
-    if not who and isinstance(error, OSError):
-        who = SYSTEM
-    if not who:
+def told(error: BaseException, what: str = "") -> PgreplError | None:
+    """The same as an error of this project; None for what only a fault of ours raises.
+
+    what: that was not done.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(t("Interrupted."), remedy=t("run again: it goes on where it stopped"))
+    if not (who := author(error)):
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = "\n".join(line[:200] for line in lines[:3]) or "…"
+    refused = t(
+        "{who} did not do what it was asked for ({kind}).", who=t(who), kind=type(error).__name__
+    )
     return StepFailed(
-        t("{who} did not do what it was asked for: {kind}.", who=t(who), kind=type(error).__name__),
-        looked_at=[line[:200] for line in lines[:3]],
+        joined(": ", [what or t("Not done"), refused]),
+        looked_at=[quoted(who, words)],
         remedy=t("correct the cause named above and run again"),
     )
+
+
+def tell_in_notebook() -> None:
+    """Where a notebook shows errors, from now on these are told as ours are."""
+    if in_notebook():
+        shell = sys.modules["IPython"].get_ipython()
+        shell.set_custom_exc((Exception, KeyboardInterrupt), _show)
+
+
+def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: Any = None) -> None:
+    """IPython's handler of errors that end a cell. Others have their traceback."""
+    found = error
+    if not isinstance(error, PgreplError):
+        found = told(error) or error
+    shell.showtraceback((type(found), found, trace), tb_offset=tb_offset)

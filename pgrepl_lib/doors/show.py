@@ -11,12 +11,13 @@ from typing import Any
 
 from ..words.language import in_notebook
 from ..words.legible import legible
-from ..words.text import mark, t
+from ..words.text import Text, mark, t
 from . import terminal
 from .program import silently
 from .wait import telling
 
 WIDTH = 92
+WORD = re.compile(r"[A-Za-z]{3}")
 OUTCOMES = (mark("changed"), mark("unchanged"), mark("failed"), mark("interrupted"))
 VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
 
@@ -146,6 +147,8 @@ class _Line:
         """Show how far it is."""
         if self.handle is None:
             self.handle = _display({"text/plain": ""}, display_id=True)
+        if not isinstance(line, Text) and WORD.search(line):
+            line = f"“{line}”"  # a program's own words
         self.tell_more(line)
 
     def tell_more(self, line: str) -> None:

@@ -11,8 +11,9 @@ from contextvars import ContextVar
 import tenacity
 
 from ..errors import WaitTimeout
+from ..words.quoted import LOG, quoted
 from ..words.redact import redact
-from ..words.text import Text, joined, t
+from ..words.text import Text, t
 from .program import silently
 
 PATIENCE = 3.0  # seconds after which a wait says what it waits for
@@ -130,8 +131,7 @@ class _Wait:
         """The last state, and the last lines of the server's log."""
         found = [t("last state: {state}", state=redact(self.state))]
         if lines := log.strip().splitlines()[-12:]:
-            tail = (redact(f"    {line}") for line in lines)
-            found.append(joined("\n", [t("end of the server's log:"), *tail]))
+            found.append(quoted(LOG, "\n".join(map(redact, lines))))
         return found
 
     def _age(self) -> float:

@@ -79,4 +79,4 @@ def _answer(at: db.Address, statement: str) -> str:
         db.rows(at, statement)
         return "ok"
     except psycopg.Error as error:
-        return f"SQLSTATE {error.sqlstate}: {first_line(error)}"
+        return joined(": ", [f"SQLSTATE {error.sqlstate}", first_line(error)])

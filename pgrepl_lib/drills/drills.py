@@ -21,6 +21,7 @@ from ..engine.edit import Edit
 from ..errors import PgreplError, StepFailed
 from ..postgres import conf
 from ..steps.replicas import rebuild
+from ..words.quoted import quoted
 from ..words.text import t
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def break_rebuild(cluster: Cluster, name: str) -> str:
         with _interrupted_backup(cluster), cluster.meant_to_fail():
             rebuild(cluster, name)
     except PgreplError as error:
-        return next((line for line in error.looked_at if "error" in line), error.cause)
+        lines = "\n".join(error.looked_at).splitlines()
+        said = next((line.rpartition("“")[2].rstrip("”") for line in lines if "error" in line), "")
+        return quoted("pg_basebackup", said) if said else error.cause
     if ahead.looking():
         return ""
     raise StepFailed(
@@ -175,12 +178,12 @@ def forget(cluster: Cluster) -> None:
 
 @ahead.measured
 def try_to_write(cluster: Cluster, name: str) -> str:
-    """What an instance answers to a write: "accepted", its SQLSTATE, or that it does not answer."""
+    """What an instance answers to a write: accepted, its SQLSTATE, or nothing."""
     try:
         db.rows(cluster.instance(name).address, "create temporary table pgrepl_try (n int)")
-        return "accepted"
+        return t("write accepted")
     except psycopg.OperationalError:
-        return "no answer"
+        return t("no answer")
     except psycopg.Error as error:
         return f"SQLSTATE {error.sqlstate}"
 

@@ -14,6 +14,7 @@ from ..doors.program import silently
 from ..errors import StepFailed
 from ..params import Params
 from ..words.commands import addressed
+from ..words.quoted import POSTGRESQL, quoted
 from ..words.text import joined, t
 from .action import SILENCE, Action, Tell, never
 from .secret import as_superuser
@@ -86,4 +87,4 @@ def _first(text: str) -> str:
     """The first FATAL line of a server's output, without its time stamp."""
     lines = text.strip().splitlines()
     line = next((line for line in lines if "FATAL" in line), "".join(lines[-1:]))
-    return line.partition("FATAL:")[2].strip() or line
+    return quoted(POSTGRESQL, line.partition("FATAL:")[2].strip() or line)

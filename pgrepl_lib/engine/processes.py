@@ -15,6 +15,7 @@ from ..doors import command, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
 from ..errors import EnvironmentLacking, WaitTimeout
+from ..words.quoted import PROGRAM, line, quoted
 from ..words.text import t
 from .life import KILL_SECONDS, Life
 
@@ -239,7 +240,7 @@ def small_file_system(
         files.remove(folder)
         raise EnvironmentLacking(
             t("This user may not make a file system."),
-            looked_at=made.err.strip().splitlines()[-1:],
+            looked_at=[quoted(PROGRAM, line(made.err))],
             remedy=t("run as root, or with the docker engine"),
         )
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..doors import files
 from ..doors.db import Address
-from ..errors import EnvironmentLacking
+from ..errors import EnvironmentLacking, first_line
 from ..params import Params
 from ..words.commands import addressed
 from ..words.redact import register
@@ -84,7 +84,7 @@ def look(path: Path) -> Found:
     except UnicodeDecodeError:
         return Found(wrong=t("is no text"))
     except OSError as error:
-        return Found(wrong=t("cannot be read ({why})", why=error.strerror))
+        return Found(wrong=t("cannot be read ({why})", why=first_line(error)))
     if not text.strip():
         return Found(wrong=EMPTY)
     return Found(text)

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from ..doors.files import make_folder, remove_parts, require_ours, write_atomic
 from ..engine.processes import end_orphans
-from ..errors import EnvironmentLacking, ProjectBusy
-from ..words.text import t
+from ..errors import EnvironmentLacking, ProjectBusy, first_line
+from ..words.text import Text, t
 from .audit import RUN_FOLDER
 
 # Seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment.
@@ -82,12 +82,12 @@ def _acquire(lock: FileLock, holder: Path) -> None:
         project = holder.parent.name
         raise ProjectBusy(
             t("Project {project} is being worked on by somebody else.", project=project),
-            looked_at=[t("held by {holder}", holder=_read(holder))],
+            looked_at=[_told(holder)],
             remedy=t("wait until it ends, or use another project name"),
         ) from None
     except OSError as error:  # a link there is not followed
         raise EnvironmentLacking(
-            t("Cannot lock {file}: {why}.", file=lock.lock_file, why=error.strerror),
+            t("Cannot lock {file}: {why}.", file=lock.lock_file, why=first_line(error)),
             remedy=t("look what is there, remove it, and run again"),
         ) from None
 
@@ -110,12 +110,14 @@ def run_holder(folder: Path) -> dict[str, Any] | None:
     except OSError:  # it is held, or may not be read: then whoever says to hold it is believed
         pass
     with suppress(OSError, ValueError, TypeError, RecursionError):
-        return dict(json.loads(_read(holder)))
+        return dict(json.loads(holder.read_text("utf-8", errors="replace")))
     return {}
 
 
-def _read(holder: Path) -> str:
-    try:
-        return holder.read_text("utf-8", errors="replace")
-    except OSError:  # it has just ended, or never said who it is
-        return t("an unknown process")
+def _told(holder: Path) -> Text:
+    """Who holds a lock, for people."""
+    with suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
+        who = json.loads(holder.read_text("utf-8"))
+        known = {name: who[name] for name in ("pid", "host", "since", "command")}
+        return t("held by process {pid} on {host}, since {since}: `{command}`", **known)
+    return t("held by an unknown process")  # it has just ended, or never said who it is

@@ -18,6 +18,7 @@ from ..doors.command import Command
 from ..engine.protocol import Engine
 from ..engine.secret import password
 from ..postgres import sessions
+from ..words.quoted import POSTGRESQL, quoted
 from ..words.text import t
 
 ADMITTED = "IDENTIFY_SYSTEM"
@@ -97,4 +98,5 @@ def _refusal(engine: Engine, ask: Command) -> str:
     if not answer.code:
         return ""
     lines = answer.err.strip().splitlines()
-    return next((line for line in lines if "FATAL" in line), lines[-1])[-160:]
+    fatal = next((line for line in lines if "FATAL" in line), lines[-1])
+    return quoted(POSTGRESQL, fatal[-160:])

@@ -106,7 +106,7 @@ def require_method(cluster: Cluster, method: str) -> None:
 
 @ahead.measured
 def try_commit(cluster: Cluster, seconds: float = 2) -> str:
-    """Whether a commit comes back within so many seconds: "confirmed" or "waiting".
+    """Whether a commit comes back within so many seconds, in words.
 
     It changes no table. A wait that is given up does not undo the commit: the primary has it
     (manual, 27.2.8.3), and warns of it.
@@ -125,8 +125,8 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
             futures.wait([commit], 0.1)
         commit.result()
     if warned:
-        return "waiting"
-    return "confirmed"
+        return t("commit waiting")
+    return t("commit confirmed")
 
 
 @ahead.measured

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Network
 
+from ..words.text import t
+
 FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
 BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -26,6 +28,25 @@ SETTING = re.compile(rf"\s*(?P<name>[A-Za-z_][\w.]*)(?:\s*=\s*|\s+){VALUE}")
 UNUSED = re.compile(rf"\s*#\s*(?P<name>[A-Za-z_][\w.]*)\s*=\s*{VALUE}")
 # An option of a rule in `pg_hba.conf` with all that follows it.
 RULE_OPTION = re.compile(r"(?P<name>ldapbindpasswd|radiussecrets)\s*=\s*(?P<value>.+)")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also bytes that are no text in this locale
+NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
+# Owned by the engine or by the document's steps: a second owner is what correction 4 is about.
+OWNED = [
+    "port",
+    "listen_addresses",
+    "unix_socket_directories",
+    "config_file",
+    "hba_file",
+    "ident_file",
+    "data_directory",
+    "external_pid_file",
+    "primary_conninfo",
+    "primary_slot_name",
+    "include",
+    "include_dir",
+    "include_if_exists",
+    "synchronous_standby_names",
+]
 
 
 def quote_value(value: str) -> str:
@@ -33,6 +54,19 @@ def quote_value(value: str) -> str:
     if BARE_VALUE.fullmatch(value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def text_of(name: str, value: object) -> str:
+    """What a setting that is asked for is to be; raises `ValueError` for one that cannot be."""
+    if not NAME.fullmatch(name):
+        raise ValueError(t("{name!r} is not a setting's name", name=name))
+    if name in OWNED:
+        raise ValueError(t("{name} is set by the engine or by the document's own steps", name=name))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, (str, int, float)) or CONTROL.search(str(value)):
+        raise ValueError(t("the value of {name} must be text or a number, on one line", name=name))
+    return str(value)
 
 
 def setting_lines(settings: Mapping[str, object]) -> list[str]:

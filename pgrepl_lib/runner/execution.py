@@ -35,11 +35,10 @@ from ..journal import audit
 from ..journal.records import check_verdict
 from ..params import Params
 from ..steps.ask import Declined
-from ..steps.checking import failure
 from ..words import outcomes
 from ..words.commands import addressed
 from ..words.legible import legible
-from ..words.text import mark, t
+from ..words.text import again, mark, t
 from .kernel import SharedKernel
 
 INTERRUPT_SECONDS = 15  # for the running cell to end by itself; then the kernel is ended
@@ -133,6 +132,7 @@ class Client(PapermillNotebookClient):
             return super().execute_cell(cell, cell_index, **more)
         except CellExecutionError as error:
             SharedKernel.interrupted |= error.ename == Declined.__name__
+            SharedKernel.error = SharedKernel.last_error()
             raise
         finally:
             Teller.tell()
@@ -249,18 +249,5 @@ def execute(chapter: str, params: Params, folder: Path, bar: bool) -> None:
             params=params,
         )
     except (PapermillExecutionError, CellExecutionError) as error:
-        text = _spoken_here(folder, error.evalue)
+        text = again(SharedKernel.error, error.evalue)
         raise ChapterFailed(chapter, error.ename, text, target) from None
-
-
-def _spoken_here(folder: Path, text: str) -> str:
-    """An error of the kernel, which speaks Portuguese, as the step or check recorded it."""
-    entries = [e for e in audit.Journal(folder).entries() if e["kind"] in ("step", "check")]
-    for entry in entries:
-        if entry.get("error") == text:
-            return audit.said(entry, "error")
-    last = entries[-1] if entries else {}
-    if last.get("kind") == "check" and not last.get("passed") and last["title"] in text:
-        names = ("title", "expected", "seen", "hint")
-        return str(failure(*[audit.said(last, name) for name in names]))
-    return text

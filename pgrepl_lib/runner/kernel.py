@@ -6,6 +6,8 @@ works in a folder of its own. It is this very interpreter, whatever JUPYTER_PATH
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import signal
 import sys
@@ -89,11 +91,12 @@ class SharedKernel:
     connection: Any = None
     interrupted = False
     client: Any = None
+    error: object = None  # what the last error was made of (`last_error`)
 
     @classmethod
     def begin(cls, params: Params, folder: Path) -> None:
         """Start the kernel in this folder, and its longest imports, which go on meanwhile."""
-        cls.interrupted = False
+        cls.interrupted, cls.error = False, None
         with signals_held() as came:
             cls.manager = AsyncKernelManager(
                 kernel_name="python3",
@@ -143,6 +146,21 @@ class SharedKernel:
                 if time.monotonic() > deadline or not await cls.connection.is_alive():
                     raise RuntimeError("The kernel does not answer.") from None
                 cls.connection.kernel_info()
+
+    @classmethod
+    def last_error(cls) -> object:
+        """What the error that has ended a cell is made of, in any language; None for no text."""
+        if not run_sync(cls.manager.is_alive)():
+            return None
+        asked = run_sync(cls.connection.execute_interactive)(
+            WARMING.rpartition(";")[0],
+            silent=True,
+            store_history=False,
+            user_expressions={"error": "warming.last_error()"},
+            timeout=10,
+        )
+        told = asked["content"]["user_expressions"]["error"].get("data", {}).get("text/plain")
+        return json.loads(ast.literal_eval(told)) if told else None
 
     @classmethod
     def end(cls) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import EnvironmentLacking
+from ..errors import EnvironmentLacking, first_line
 from ..words.text import mark, t
 
 PREFIX = "pgrepl-process-"
@@ -56,7 +56,7 @@ def _make() -> tuple[Path, int]:
             os.close(lock)  # another process has taken it for a dead one's
     except OSError as error:
         raise EnvironmentLacking(
-            t("Cannot make a temporary folder: {error}.", error=error.strerror),
+            t("Cannot make a temporary folder: {error}.", error=first_line(error)),
             remedy=t(REMEDY),
         ) from error
 

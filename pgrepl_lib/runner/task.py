@@ -84,4 +84,4 @@ def _between(first: str, last: str) -> list[str]:
     try:
         return chapters_between(first, last, (*SET_UP, *OPERATE))
     except ValueError as error:
-        raise ParameterError(str(error), remedy=t("name one of those")) from None
+        raise ParameterError(error.args[0], remedy=t("name one of those")) from None

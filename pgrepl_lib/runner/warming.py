@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import json
+import sys
 from contextlib import suppress
 from threading import Thread, Timer
 
-from ..errors import EnvironmentLacking
+from ..errors import EnvironmentLacking, PgreplError
 
 TABLES_AFTER = 0.3  # seconds of a chapter, so that its first cells need not share the interpreter
 
@@ -26,6 +28,12 @@ def before_another_chapter() -> None:
 
     get_ipython().reset(new_session=False)
     Timer(TABLES_AFTER, _load_tables).start()
+
+
+def last_error() -> str:
+    """What the last error's text is made of, as JSON; null where it is none of ours."""
+    error = getattr(sys, "last_value", None)
+    return json.dumps(error.text().facts if isinstance(error, PgreplError) else None)
 
 
 def _ask_compose() -> None:

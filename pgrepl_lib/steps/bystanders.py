@@ -42,7 +42,7 @@ def cut_off_late(primary: Instance, new: Instance) -> None:
         return not late, ", ".join(r["n"] for r in late)
 
     with suppress(WaitTimeout):
-        wait_until("the other receivers to confirm", probe, seconds=PATIENCE)
+        wait_until(t("the other receivers to confirm"), probe, seconds=PATIENCE)
     for each in late:
         db.row(primary.address, "select pg_terminate_backend(%s)", [each["pid"]])
         show.notice(t("{name} confirms nothing and is not waited for", name=each["n"]))

@@ -15,7 +15,7 @@ from ..checks import pictured
 from ..checks.outcome import Check
 from ..cluster import promises, state
 from ..cluster.project import find
-from ..doors import ahead, files, show
+from ..doors import ahead, files, outside, show
 from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..errors import ParameterError
@@ -222,6 +222,7 @@ def open_cluster(
     wrong or do not fit what the project was made with, `EnvironmentLacking` where the chosen engine
     cannot work, or the project is another user's.
     """
+    outside.tell_in_notebook()
     named = {name: names[name] for name in Params.model_fields if name in names}
     params = Params.parse(named | values)
     found = find(params)

@@ -10,13 +10,14 @@ from ..checks.outcome import Check
 from ..checks.preflight import findings, ownership, require
 from ..cluster import identity, state
 from ..cluster.changes import outdated
-from ..doors import files, show
+from ..doors import files, outside, show
 from ..engine.action import Action
 from ..engine.together import Result, attempt, together
 from ..errors import CommandFailed, PgreplError, StepFailed
 from ..journal.chapter import cell_id
 from ..journal.records import MEANT_TO_FAIL
-from ..words.text import joined, t
+from ..words.quoted import PYTHON, quoted
+from ..words.text import mark, t
 from . import ask
 from .actions import replacing
 from .checking import examine, shown
@@ -24,6 +25,13 @@ from .steps import AnySteps, Outcome
 from .transcripts import with_results
 
 SIGNS = {True: "✔", False: "✘"}
+NAMES = {  # of an engine's facts; the rest are programs
+    "engine": mark("engine"),
+    "image": mark("image"),
+    "origin": mark("origin"),
+    "checksum": mark("checksum"),
+    "server user": mark("server user"),
+}
 
 
 class Doing:
@@ -108,7 +116,9 @@ class Doing:
 
     def versions(self, cluster: AnySteps) -> None:
         facts = cluster.record_engine()
-        show.table(("", ""), [(name, f"`{fact}`") for name, fact in facts.items()])
+        show.table(
+            ("", ""), [(t(NAMES.get(name, name)), f"`{fact}`") for name, fact in facts.items()]
+        )
 
     def refuse(self, cluster: AnySteps, refusal: Callable[[], None]) -> None:
         refusal()
@@ -158,11 +168,18 @@ def _explained(title: str, error: BaseException) -> BaseException:
     """An error that nobody foresaw, with what to do."""
     if isinstance(error, PgreplError | KeyboardInterrupt):
         return error
-    kind, said = type(error).__name__, str(error).strip()[:300]
-    cause = joined(": ", [title, kind, said])
-    told = StepFailed(cause, remedy=t("correct the cause named above and run again"))
-    told.__cause__ = error
-    return told
+    found = outside.told(error, title) or _fault(title, error)
+    found.__cause__ = error
+    return found
+
+
+def _fault(title: str, error: BaseException) -> PgreplError:
+    """An error of pgrepl itself."""
+    return StepFailed(
+        t("{title}: pgrepl failed itself ({kind}).", title=title, kind=type(error).__name__),
+        looked_at=[quoted(PYTHON, str(error).strip()[:300])],
+        remedy=t("run again; if it fails again, report it with the run's journal"),
+    )
 
 
 def _exit_code(error: BaseException | None) -> int:

@@ -164,12 +164,12 @@ class Instance(Server):
 
     def pause_replay(self) -> str:
         """Step: the replica goes on receiving WAL and stops applying it."""
-        action = self._replay_action("pause", "paused")
+        action = self._replay_action("pause", mark("paused"))
         return self.cluster.perform(t("Pause the replay of {name}", name=self.name), action)
 
     def resume_replay(self) -> str:
         """Step: the replica applies WAL again, what has piled up first."""
-        action = self._replay_action("resume", "not paused")
+        action = self._replay_action("resume", mark("not paused"))
         return self.cluster.perform(t("Resume the replay of {name}", name=self.name), action)
 
     @ahead.measured
@@ -187,12 +187,12 @@ class Instance(Server):
 
         def probe() -> tuple[bool, str]:
             state = str(db.row(self.address, REPLAY)["state"])
-            return state == wanted, state
+            return state == wanted, t(state)
 
         def do(tell: Tell) -> None:
             db.rows(self.address, statement)
             wait_until(
-                t("replay on {name} to be {wanted}", name=self.name, wanted=wanted),
+                t("replay on {name} to be {wanted}", name=self.name, wanted=t(wanted)),
                 probe,
                 seconds=30,
             )

@@ -437,8 +437,8 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     ),
     "commits wait for nobody": (
         "synchronous",
-        lambda c, m: altered(c.primary, "synchronous_standby_names", "nobody"),
-        "nobody",
+        lambda c, m: altered(c.primary, "synchronous_standby_names", "ninguem"),
+        "ninguem",
     ),
     "every role may replicate": (
         "right-needed",

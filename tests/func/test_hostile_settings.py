@@ -102,7 +102,7 @@ def test_a_commit_that_no_replica_has_is_not_counted_as_confirmed(hostile: Clust
         cancelled = 0
         while cancelled < 3:
             cancelled += len(db.rows(hostile.primary.address, waiting))
-        assert try_commit(hostile, 1) == "waiting"
+        assert try_commit(hostile, 1) == "commit waiting"
         assert len(writer.acknowledged) <= counted + 1
     finally:
         hostile.engine.start("replica").do(print)

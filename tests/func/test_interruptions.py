@@ -176,7 +176,7 @@ def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values
         winner = both[[code for code, _ in ends].index(0)]
     refused = next(errors for code, errors in ends if code == 3)
     assert (
-        f'"pid": {winner.process.pid}' in refused
+        f"process {winner.process.pid} " in refused
         and "is being worked on by somebody else" in refused
     ), refused
     assert [r.status for r in all_runs(values)] == ["completed"], "the refused one has left no run"

@@ -65,10 +65,7 @@ def cluster(reopen: Reopen) -> Iterator[Cluster]:
 
 
 def run_again(cluster: Cluster, command: str = "run") -> tuple[int, str]:
-    """`pgrepl run` with what the cluster was made with; its exit code and what it told.
-
-    A chapter tells its errors in Portuguese.
-    """
+    """`pgrepl run` with what the cluster was made with; its exit code and what it told."""
     made_with = {
         "network": str(cluster.params.network),
         "replicas": "2",
@@ -89,9 +86,9 @@ def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over
     lose_data(cluster, "primary")
     code, told = run_again(cluster)
     known = cluster.topology.system_identifier
-    assert code == 3 and f"registrado {known}, primary nenhum" in told, told
-    assert re.search(r"replica tem os dados deste projeto, até \S+ \(em execução\)", told), told
-    assert re.search(r"`pgrepl failover .*`, depois `pgrepl rejoin .* primary`", told), told
+    assert code == 3 and f"recorded {known}, primary none" in told, told
+    assert re.search(r"replica has this project's data, up to \S+ \(running\)", told), told
+    assert re.search(r"`pgrepl failover .*`, then `pgrepl rejoin .* primary`", told), told
     with pytest.raises(
         StepFailed, match="no data any more, and this project has had some; nothing was started"
     ):

@@ -195,7 +195,7 @@ def test_a_primary_started_by_hand_in_the_middle_of_a_switchover(
                 started.append(start())
                 wait_until(
                     "it to accept writes",
-                    lambda: (drills.try_to_write(cluster, name) == "accepted", ""),
+                    lambda: (drills.try_to_write(cluster, name) == "write accepted", ""),
                     seconds=20,
                 )
             forbid.do(tell)
@@ -446,7 +446,7 @@ def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(
     writer = Writer(cluster).start()
     for name in NAMES[1:]:
         cluster.engine.stop(name).do(print)
-    assert try_commit(cluster, 0.5) == "waiting"
+    assert try_commit(cluster, 0.5) == "commit waiting"
     assert {"streaming", "login", "synchronous"} <= ways_named(cluster, "replica", "replica-2")
     report = writer.stop()
     assert (report.lost, report.in_doubt) == (0, 1), (
@@ -461,7 +461,7 @@ def test_nothing_of_ours_waits_for_a_replica_that_is_not_there(
     assert db.rows(cluster.primary.address, left) == []
     assert "unchanged" in set_up_primary(cluster) and "changed" in set_up_replica(cluster)
     assert prepare_all(cluster) == ["changed"]
-    assert try_commit(cluster) == "confirmed" and failed_checks(cluster) == {}
+    assert try_commit(cluster) == "commit confirmed" and failed_checks(cluster) == {}
     receivers = {r.name: r.address for r in cluster.replicas}
     pids = {
         n: db.row(at, "select pid from pg_stat_wal_receiver")["pid"] for n, at in receivers.items()

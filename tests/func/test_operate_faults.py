@@ -347,7 +347,7 @@ def test_somebody_who_answers_as_a_synchronous_standby_is_found(
     for replica in cluster.replicas:
         cluster.engine.stop(replica.name).do(print)
     with receiving(cluster, tmp_path, "replica-1"):
-        confirmed = lambda: (try_commit(cluster, 1) == "confirmed", "waiting")  # noqa: E731
+        confirmed = lambda: (try_commit(cluster, 1) == "commit confirmed", "waiting")  # noqa: E731
         wait_until("a commit that nobody of ours confirmed", confirmed, seconds=20)
         (seen,) = failed_checks(cluster, "synchronous").values()
         assert "answers as replica-1 and is none of ours" in seen

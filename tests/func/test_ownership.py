@@ -100,7 +100,7 @@ def test_a_second_work_folder_with_the_same_project_meets_nothing_of_the_first(
     told = done.stderr + done.stdout
     assert (
         f"container {first.params.project}" in told
-        and f"do cluster em {first.folder}, feito por" in told
+        and f"of the cluster in {first.folder}, made by" in told
     ), told
     assert "leftovers" not in told and "pgrepl down" not in told and " rm " not in told
     assert "--project" in told

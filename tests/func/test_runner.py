@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from pgrepl_lib.journal import audit
 from pgrepl_lib.journal.chapter import SET_UP
 
 from ..conftest import IMAGE
+from ..portuguese import english_in
 from .running import Values, pgrepl
 
 COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests")) / "compose-v2"
@@ -42,6 +45,21 @@ def values(
 
 def run_folder(values: Values) -> Path:
     return sorted((Path(values["workdir"]) / values["project"] / "runs").iterdir())[-1]
+
+
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_what_stops_a_chapter_before_its_first_step_is_told_in_the_commands_language(
+    values: Values, language: str
+) -> None:
+    """The port is taken; the chapter itself tells it in Portuguese."""
+    with socket.create_server(("127.0.0.1", int(values["port"]))):
+        done = pgrepl("run", values, "--lang", language)
+    (told,) = re.findall(r"pgrepl: .*", done.stderr, re.DOTALL)
+    said = {"en": "The machine is not ready", "pt": "A máquina não está pronta"}
+    assert done.returncode == 3 and said[language] in told
+    assert bool(english_in(told)) == (language == "en"), told
+    notebook = (run_folder(values) / "00-preparacao.ipynb").read_text("utf-8")
+    assert said["pt"] in notebook and said["en"] not in notebook
 
 
 def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_failure_carries_the_exit_code_and_the_programs_own_words(tmp_path: Pa
     assert caught.value.code == 7 and caught.value.exit_code == 1
     assert (
         "Exit code 7" in str(caught.value)
-        and "seen: no such role" in str(caught.value)
+        and "seen: the program said: “no such role”" in str(caught.value)
         and caught.value.remedy
     )
     assert run(failing, cwd=tmp_path, check=False).code == 7
@@ -235,7 +235,7 @@ def test_what_was_ended_before_its_time_is_in_the_transcript(
     assert [(done.code, done.out, done.err) for _, done in ran] == [
         (code, f"first {MASK}\nlast\n", "half a line")
     ]
-    assert caught.value.looked_at == ("half a line",)
+    assert caught.value.looked_at == ("the program said: “half a line”",)
 
 
 def test_a_server_left_behind_with_our_pipes_does_not_hold_us(tmp_path: Path) -> None:
@@ -357,6 +357,8 @@ def test_what_reads_from_somebody_who_hangs_is_ended(
         asked.append(1)
         return "replica hung" * (len(asked) != 3)  # once it answers, and is waited for again
 
-    with pytest.raises(CommandFailed, match="replica hung: what read from it was ended: sleep 60"):
+    with pytest.raises(
+        CommandFailed, match="replica hung: what read from it was ended: `sleep 60`"
+    ):
         command.run(Command(("sleep", "60")), cwd=tmp_path, hung=hung)
     assert len(asked) == 3 + program.HUNG_LOOKS

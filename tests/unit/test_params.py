@@ -11,7 +11,10 @@ from pydantic import ValidationError
 
 from pgrepl_lib.doors.resources import NOTEBOOKS
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.params import OWNED, Params
+from pgrepl_lib.params import Params
+from pgrepl_lib.postgres.conf import OWNED
+from pgrepl_lib.words.language import PORTUGUESE, speaking
+from tests.portuguese import english_in
 
 WRONG: list[tuple[str, Any]] = [
     *(
@@ -122,6 +125,14 @@ def test_a_wrong_value_is_named_with_what_was_given(name: str, value: Any) -> No
     assert seen.startswith(f"{name}: ") and repr(value) in seen
     assert caught.value.remedy
     assert "nothing was touched" in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{n}={v!r}"[:60] for n, v in WRONG])
+def test_a_notebook_tells_it_in_portuguese(name: str, value: Any) -> None:
+    with speaking(PORTUGUESE), pytest.raises(ParameterError) as caught:
+        Params.parse({name: value})
+    with speaking(PORTUGUESE):
+        assert english_in(str(caught.value).replace(repr(value), "")) == []
 
 
 def test_every_wrong_value_is_named_at_once() -> None:

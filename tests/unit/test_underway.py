@@ -94,8 +94,8 @@ def test_monitoring_is_told_that_roles_change() -> None:
     [
         ("import psycopg; raise psycopg.OperationalError('no')", "PostgreSQL did not"),
         ("from docker.errors import APIError; raise APIError('no')", "Docker did not"),
-        ("raise PermissionError(13, 'no')", "The system did not"),
-        ("raise ConnectionResetError()", "The system did not"),
+        ("raise PermissionError(13, 'no')", "the system did not"),
+        ("raise ConnectionResetError()", "the system did not"),
     ],
 )
 def test_what_comes_from_outside_is_told(code: str, told: str) -> None:

@@ -9,13 +9,14 @@ from psycopg import sql
 
 from ...cluster.members import AnyCluster
 from ...doors import db
+from ...errors import first_line
 from ...logins import logins
 from ...words.text import mark, t
 from .. import momentary
 from ..outcome import Fact
 from ..registry import NotTried, check
 
-RIGHT = "NOREPLICATION: {}; REPLICATION: accepted"
+RIGHT = mark("NOREPLICATION: {answer}; REPLICATION: accepted")
 REFUSED = "SQLSTATE 28000"
 
 
@@ -29,7 +30,7 @@ REFUSED = "SQLSTATE 28000"
 def right_needed(cluster: AnyCluster) -> Iterable[Fact]:
     """The same role, the same way in: refused without the right, admitted with it."""
     password, primary = secrets.token_hex(16), cluster.primary
-    expected, seen = RIGHT.format("refused"), RIGHT.format("accepted")
+    expected, seen = t(RIGHT, answer=t("refused")), t(RIGHT, answer=t("accepted"))
     with momentary.role(primary.address, password) as role:
         if logins.refusal_of(cluster.engine, primary.name, role, password):
             seen = expected
@@ -63,9 +64,10 @@ def rule_needed(cluster: AnyCluster) -> Iterable[Fact]:
         why = t(
             "this machine cannot send from {source}: {error}",
             source=source,
-            error=error.strerror or str(error),
+            error=first_line(error),
         )
         raise NotTried(REFUSED, why) from error
+    seen: str = t("accepted")
     if answer != "accepted":
-        answer = f"SQLSTATE {answer}"
-    yield Fact(primary.name, REFUSED, answer)
+        seen = f"SQLSTATE {answer}"
+    yield Fact(primary.name, REFUSED, seen)

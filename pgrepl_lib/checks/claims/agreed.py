@@ -15,15 +15,15 @@ from ...drift import drift
 from ...engine.action import CONFIGURATION
 from ...postgres import conf
 from ...postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
+from ...words.quoted import POSTGRESQL, quoted
 from ...words.text import joined, mark, t
 from ..outcome import Fact
 from ..registry import NotTried, check
 
 ERRORS = """
-select name || ': ' || error as told from pg_file_settings where error is not null
+select name as place, error from pg_file_settings where error is not null
 union all
-select 'pg_hba.conf:' || line_number || ': ' || error from pg_hba_file_rules
-where error is not null"""
+select 'pg_hba.conf:' || line_number, error from pg_hba_file_rules where error is not null"""
 WAITING = "select name from pg_settings where pending_restart"
 
 # The settings of one file that are in effect from there. Names as in the file may differ in case;
@@ -49,7 +49,7 @@ IN_EFFECT = "pg_file_settings, pg_hba_file_rules, pg_settings: ok"
 def settings(cluster: AnyCluster) -> Iterable[Fact]:
     """`pg_file_settings`, `pg_hba_file_rules`, `pg_settings` of each instance (System Views)."""
     for instance in (cluster.primary, *cluster.replicas):
-        wrong = "; ".join(_wrong_settings(instance))
+        wrong = joined("; ", _wrong_settings(instance))
         yield Fact(instance.name, IN_EFFECT, wrong or IN_EFFECT)
 
 
@@ -66,7 +66,8 @@ def _wrong_settings(instance: Server) -> Iterator[str]:
             )
     for file in instance.unread():
         yield t("{file} was edited, and is not read yet", file=file)
-    yield from (row["told"] for row in db.rows(instance.address, ERRORS))
+    for row in db.rows(instance.address, ERRORS):
+        yield joined(": ", [row["place"], quoted(POSTGRESQL, row["error"])])
     for row in db.rows(instance.address, WAITING):
         yield t("{name} waits for a restart", name=row["name"])
 

@@ -9,7 +9,7 @@ from psycopg import sql
 from ...cluster.members import AnyCluster
 from ...cluster.server import Server
 from ...doors import db
-from ...words.text import mark
+from ...words.text import mark, t
 from .. import momentary
 from ..outcome import Fact
 from ..registry import check, of_replicas
@@ -58,15 +58,15 @@ def sample(cluster: AnyCluster) -> Iterable[Fact]:
 def tables(cluster: AnyCluster) -> Iterable[Fact]:
     """Compares the contents of every table of every database, row by row through a digest."""
     target = db.row(cluster.primary.address, HERE)["lsn"]
-    wanted = _digests(cluster.primary.address)
+    wanted, same = _digests(cluster.primary.address), t("the same rows")
 
     @of_replicas
     def of_each(replica: Server) -> tuple[str, str]:
         replica.wait_replayed(target, REPLAY_SECONDS)
         differing = sorted(name for name, _ in wanted.items() ^ _digests(replica.address).items())
         if not differing:
-            return "=", "="
-        return "=", f"{', '.join(dict.fromkeys(differing))} ≠"
+            return same, same
+        return same, t("other rows in {tables}", tables=", ".join(dict.fromkeys(differing)))
 
     return of_each(cluster)
 
@@ -95,8 +95,8 @@ def _digests(at: db.Address) -> dict[str, str]:
         options = "-c statement_timeout=0 -c lock_timeout=60s"
         patient = {"dbname": base["n"], "limit": db.WHOLE_TABLE, "options": options}
         with db.connect(at, **patient) as connection:
-            for t in [*connection.execute(db.TABLES).fetchall(), LARGE_OBJECTS]:
-                query = sql.SQL(TABLE).format(sql.Identifier(t["schema"], t["name"]))
+            for each in [*connection.execute(db.TABLES).fetchall(), LARGE_OBJECTS]:
+                query = sql.SQL(TABLE).format(sql.Identifier(each["schema"], each["name"]))
                 digest = connection.execute(query).fetchone() or {}
-                found[f"{base['n']}.{t['schema']}.{t['name']}"] = str(digest["d"])
+                found[f"{base['n']}.{each['schema']}.{each['name']}"] = str(digest["d"])
     return found

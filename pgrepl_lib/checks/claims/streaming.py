@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...cluster.members import AnyCluster
@@ -10,7 +10,7 @@ from ...cluster.server import Server
 from ...cluster.topology import application_name
 from ...doors import db
 from ...logins import logins
-from ...words.text import mark, t
+from ...words.text import Text, mark, t
 from .. import slots
 from ..outcome import Fact
 from ..registry import check, of_replicas
@@ -23,7 +23,7 @@ select concat_ws(', ', slot_type, case when active then 'active' else 'inactive'
                  case when restart_lsn is null then 'restart_lsn null' else 'restart_lsn' end
                 ) as seen
 from pg_replication_slots where slot_name = %s"""
-SAME = "system_identifier {}, timeline {}, server_version {}"
+SAME = mark("system_identifier {identifier}, timeline {timeline}, server_version {version}")
 
 
 @check(
@@ -105,9 +105,7 @@ def same_cluster(cluster: AnyCluster) -> Iterable[Fact]:
     @of_replicas
     def of_each(replica: Server) -> tuple[str, str]:
         other = _identity(replica, "select received_tli as timeline from pg_stat_wal_receiver")
-        names = ("system_identifier", "timeline", "server_version")
-        same = ["=" if first.get(name) == other.get(name) else "≠" for name in names]
-        return SAME.format("=", "=", "="), SAME.format(*same)
+        return _compared(first, first), _compared(first, other)
 
     yield from of_each(cluster)
 
@@ -130,3 +128,17 @@ def _identity(server: Server, timeline: str) -> dict[str, Any]:
     for query in (IDENTITY, timeline, "show server_version"):
         found |= db.row(server.address, query)
     return found
+
+
+def _compared(one: Mapping[str, Any], other: Mapping[str, Any]) -> Text:
+    def told(name: str) -> Text:
+        if one.get(name) == other.get(name):
+            return t("equal")
+        return t("different")
+
+    return t(
+        SAME,
+        identifier=told("system_identifier"),
+        timeline=told("timeline"),
+        version=told("server_version"),
+    )

@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from ...doors import ahead, command, files
 from ...doors.command import Command
 from ...doors.db import Address
-from ...errors import CommandFailed, EnvironmentLacking, StepFailed
+from ...errors import CommandFailed, EnvironmentLacking, StepFailed, first_line
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.text import t
 from ..action import Action, Tell, leaving
@@ -67,7 +67,7 @@ class DockerEngine(Volumes):
             except DockerException as error:
                 raise EnvironmentLacking(
                     t("The image {image} could not be pulled.", image=image),
-                    looked_at=[str(error)[:200]],
+                    looked_at=[first_line(error)],
                     remedy=t("check the connection and run again"),
                 ) from None
 
@@ -146,7 +146,7 @@ class DockerEngine(Volumes):
         except CommandFailed as error:
             raise StepFailed(
                 t("{name} did not start.", name=name),
-                looked_at=error.looked_at[-6:],
+                looked_at=error.looked_at,
                 remedy=self._start_remedy(name),
             ) from None
 

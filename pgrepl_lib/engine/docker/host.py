@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +21,9 @@ from docker.utils import kwargs_from_env
 from ...doors import command, docker_context
 from ...doors.command import Command
 from ...doors.wait import wait_until
-from ...errors import EnvironmentLacking
+from ...errors import EnvironmentLacking, first_line
 from ...params import Params
-from ...words.text import t
+from ...words.text import joined, t
 from .. import life
 from ..life import Life
 
@@ -38,7 +37,7 @@ class Connection(docker.APIClient):
         except requests.ConnectionError as error:
             raise EnvironmentLacking(
                 t("The Docker engine does not answer any more."),
-                looked_at=[str(error)[:200]],
+                looked_at=[first_line(error)],
                 remedy=t("start Docker, then run again: it goes on where it stopped"),
             ) from None
 
@@ -52,10 +51,10 @@ def client() -> docker.DockerClient:
         words = kwargs_from_env(environment=named)
         found.api = Connection(version=found.api.api_version, timeout=60, **words)
         return found
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, ValueError) as error:
         raise EnvironmentLacking(
             t("No Docker engine answers."),
-            looked_at=[f"{_endpoint()}: {error}"],
+            looked_at=[joined(": ", [_endpoint(), first_line(error)])],
             remedy=t(
                 "start Docker (and allow this user to use it), or use the parameter engine = local"
             ),
@@ -137,7 +136,7 @@ def _require_in_registry(params: Params) -> None:
     except (DockerException, OSError) as error:
         raise EnvironmentLacking(
             t("The image {image} is not here and cannot be pulled.", image=params.image),
-            looked_at=[re.sub(r"\s+", " ", str(error))[:200]],
+            looked_at=[first_line(error)],
             remedy=t(
                 "check the parameter image and the connection to its registry, load the image "
                 "with `docker image load`, or use the parameter engine = local"
@@ -241,7 +240,7 @@ def wait_accepting(container_id: str) -> None:
             code, _ = container.exec_run(["pg_isready", "--host=127.0.0.1", "--quiet"])
             return code == 0, t("pg_isready answers {code}", code=code)
         except DockerException as error:
-            return False, str(error)[:120]
+            return False, first_line(error)
 
     def log() -> str:
         return str(container.logs(tail=12).decode(errors="replace"))

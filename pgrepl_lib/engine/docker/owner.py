@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from docker.errors import APIError, NotFound
 
-from ...errors import StepFailed
+from ...errors import StepFailed, first_line
 from ...words.text import Text, t
 from .host import client
 
@@ -111,7 +111,7 @@ def remove(things: Iterable[Thing]) -> None:
         except APIError as error:
             raise StepFailed(
                 t("The {kind} {name} could not be removed.", kind=thing.kind, name=thing.name),
-                looked_at=[str(error.explanation)],
+                looked_at=[first_line(error)],
                 remedy=t("end what still uses it, then run again"),
             ) from None
 

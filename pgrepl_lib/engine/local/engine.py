@@ -15,6 +15,7 @@ from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
 from ...postgres.sessions import FOR_PROGRAMS
+from ...words.quoted import LOG, quoted
 from ...words.text import joined, t
 from .. import ports as host_ports
 from .. import processes
@@ -119,7 +120,7 @@ class LocalEngine(Folders):
         if self.run(start, check=False).code and not self.running(name):
             raise StepFailed(
                 t("{name} did not start.", name=name),
-                looked_at=self.log_tail(name).splitlines()[-8:],
+                looked_at=[quoted(LOG, "\n".join(self.log_tail(name).splitlines()[-8:]))],
                 remedy=self._start_remedy(name),
             )
 

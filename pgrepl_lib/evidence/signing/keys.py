@@ -159,5 +159,4 @@ def _content(path: Path, cause: str, remedy: str) -> bytes:
             raise OSError(t("not a file"))
         return bounded(path)
     except OSError as error:
-        seen = error.strerror or str(error)
-        raise ParameterError(cause, looked_at=[seen], remedy=remedy) from None
+        raise ParameterError(cause, looked_at=[first_line(error)], remedy=remedy) from None

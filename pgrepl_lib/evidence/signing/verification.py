@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...errors import first_line
 from ...journal import audit, runs
 from ...words.text import t
 from . import keys, succession
@@ -26,7 +27,7 @@ def verify(
     try:
         look.over()
     except OSError as error:
-        why = t("cannot be read: {why}", why=error.strerror or error)
+        why = t("cannot be read: {why}", why=first_line(error))
         look.add(str(error.filename or run.folder), why)
     look.conclude()
     return look.result

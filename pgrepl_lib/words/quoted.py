@@ -1,0 +1,36 @@
+"""What PostgreSQL, Docker or the system said, in their own words: told as a quotation."""
+
+from __future__ import annotations
+
+from .text import Text, mark, t
+
+SYSTEM = mark("the system")
+LIBRARIES = {
+    "psycopg": "PostgreSQL",
+    "docker": "Docker",
+    "requests": "Docker",
+    "psutil": SYSTEM,
+}
+
+
+PROGRAM, LOG = mark("the program"), mark("the server's log")
+POSTGRESQL, PYTHON = "PostgreSQL", "Python"
+
+
+def line(words: str) -> str:
+    """What of them has room in a line."""
+    return "".join(words.strip().splitlines()[:1])[:160]
+
+
+def quoted(who: str, words: str) -> Text:
+    """A sentence that says who said it."""
+    return t("{who} said: “{words}”", who=t(who), words=words.replace("\n", "\n    "))
+
+
+def author(error: BaseException) -> str:
+    """Whose error it is; empty where it is none of theirs."""
+    roots = [kind.__module__.partition(".")[0] for kind in type(error).__mro__]
+    who = next((LIBRARIES[root] for root in roots if root in LIBRARIES), "")
+    if not who and isinstance(error, OSError):
+        return SYSTEM
+    return who
