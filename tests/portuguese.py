@@ -13,7 +13,8 @@ from pgrepl_lib.params import Params
 from pgrepl_lib.words.text import CATALOGUES
 
 # What others said is quoted as they said it, in a sentence of ours that says who it was.
-QUOTED = re.compile(r"(?:disse|⏳[^:]*): “[^”]*”")
+# A wide table cuts it short.
+QUOTED = re.compile(r"(?:disse|⏳[^:]*): “(?:[^”]*”|.*?\.\.\.)")
 CODE = re.compile(
     r"```.*?```|`[^`]*`|<style.*?</style>|<svg.*?</svg>|<[^>]*>|\x1b\[[0-9;]*m|\S*/\S*", re.DOTALL
 )

@@ -248,7 +248,7 @@ def _level(lag: Mapping[str, Any], limits: Thresholds) -> int:
 
 def _fact(lag: Mapping[str, Any]) -> str:
     """For people; `|` would begin the performance data."""
-    fact = f"{lag['name']}: {t(lag['state'])}".replace("|", "/")
+    fact = ": ".join([lag["name"], t(lag["state"])]).replace("|", "/")
     if lag["bytes"] is None:
         return fact
     return f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s"

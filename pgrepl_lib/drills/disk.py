@@ -50,7 +50,7 @@ def full_disk(cluster: Cluster) -> pandas.DataFrame:
         answers = [joined(" ", [error.cause, error.remedy])] * len(titles)
     seen = dict(zip(titles, answers, strict=True))
     cluster.journal.record("drill", chapter=cluster.chapter, name="full disk", seen=seen)
-    return pandas.DataFrame({"title": titles, "answer": answers})
+    return pandas.DataFrame({"moment": titles, "answer": answers})
 
 
 def _answers(at: db.Address) -> list[str]:
