@@ -248,7 +248,8 @@ def _level(lag: Mapping[str, Any], limits: Thresholds) -> int:
 
 def _fact(lag: Mapping[str, Any]) -> str:
     """For people; `|` would begin the performance data."""
-    fact = ": ".join([lag["name"], t(lag["state"])]).replace("|", "/")
+    state = str(lag["state"])
+    fact = ": ".join([lag["name"], t(state)]).replace("|", "/")
     if lag["bytes"] is None:
         return fact
     return f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s"
