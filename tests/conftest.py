@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -111,7 +112,8 @@ def free_network() -> Callable[[], str]:
 def free_port() -> Callable[[], int]:
     """The first of ten ports in a row that no other worker or test session takes, below those of outgoing connections."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    start = os.getppid() % 10 * 300
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    start = crc32(session.encode()) % 10 * 300
     tens = (20000 + worker % 4 * 3000 + (start + 10 * n) % 3000 for n in range(300))
     return (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
 
