@@ -139,7 +139,7 @@ def break_rebuild(cluster: Cluster, name: str) -> str:
     except PgreplError as error:
         lines = "\n".join(error.looked_at).splitlines()
         said = next((line.rpartition("“")[2].rstrip("”") for line in lines if "error" in line), "")
-        return quoted("pg_basebackup", said) if said else error.cause
+        return quoted("pg_basebackup", said.strip()) if said else error.cause
     if ahead.looking():
         return ""
     raise StepFailed(
