@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.evidence.template import TEMPLATES
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.params import variable
@@ -78,8 +79,7 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
             "pgrepl_lib/notebooks/README.md",
             "pgrepl_lib/docker-compose.yaml",
             "pgrepl_lib/engine/local/binaries.json",
-            "pgrepl_lib/evidence/templates/report.css",
-            "pgrepl_lib/evidence/templates/report.html.j2",
+            *(str(path.relative_to(ROOT)) for path in TEMPLATES.iterdir()),
             *(str(path.relative_to(ROOT)) for path in CATALOGUES.rglob("*.?o")),
         ]
     )
