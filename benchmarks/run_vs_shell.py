@@ -2,7 +2,8 @@
 
 Usage: run_vs_shell.py [--engine local|docker] [--image IMAGE] [-n RUNS]
 Whole processes, from nothing to a verified replica; images and programs are here before the clock starts, and both
-sides are removed outside it. Prints each side's median and range, and the median and range of the ratios of pairs.
+sides are removed outside it. Prints each side's median and range, and the median and range of the ratios of pairs;
+of `pgrepl status` on what the run has left, too.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ def main() -> None:
     given = options.parse_args()
     pairs = []
     for number in range(given.runs + 1):
-        pair = once(given.engine, given.image, floor), once(given.engine, given.image, ours)
+        (shell,), (run, status) = (once(given.engine, given.image, side) for side in (floor, ours))
         note = "(warm-up, not counted)" if number == 0 else ""
         print(
-            f"shell {pair[0]:6.2f} s   pgrepl run {pair[1]:6.2f} s   ratio {pair[1] / pair[0]:.2f} {note}",
+            f"shell {shell:6.2f} s   pgrepl run {run:6.2f} s   ratio {run / shell:.2f}   "
+            f"status {status:.2f} s {note}",
             flush=True,
         )
-        pairs.append(pair)
+        pairs.append((shell, run, status))
     report(given.engine, pairs[1:])
 
 
-def once(engine: str, image: str, side: object) -> float:
-    """One timing of one side in a folder of its own, which is removed afterwards."""
+def once(engine: str, image: str, side: object) -> list[float]:
+    """The timings of one side in a folder of its own, which is removed afterwards."""
     with new_project(engine, image) as values:
         try:
             return side(values)  # type: ignore[operator,no-any-return]
@@ -53,12 +55,13 @@ def once(engine: str, image: str, side: object) -> float:
             cluster.remove(confirm=True)
 
 
-def ours(values: dict[str, str]) -> float:
+def ours(values: dict[str, str]) -> list[float]:
     words = [w for name, value in values.items() if value for w in ("-p", name, value)]
-    return timed([sys.executable, "-m", "pgrepl_lib", "run", *words], dict(os.environ))
+    pgrepl = [sys.executable, "-m", "pgrepl_lib"]
+    return [timed([*pgrepl, verb, *words], dict(os.environ)) for verb in ("run", "status")]
 
 
-def floor(values: dict[str, str]) -> float:
+def floor(values: dict[str, str]) -> list[float]:
     cluster = open_cluster("", **values)
     cluster.fetch()
     environment = dict(os.environ)
@@ -67,18 +70,16 @@ def floor(values: dict[str, str]) -> float:
         environment["PATH"] = f"{found.server}:{found.client}:{environment['PATH']}"
         environment["PGUSER_OS"] = cluster.engine.user or ""
     ports, params = cluster.engine.ports, cluster.params
-    return timed(
-        [
-            str(FLOOR),
-            cluster.engine.name,
-            str(cluster.folder),
-            params.project,
-            str(ports["primary"]),
-            str(params.network),
-            params.image,
-        ],
-        environment,
-    )
+    command = [
+        str(FLOOR),
+        cluster.engine.name,
+        str(cluster.folder),
+        params.project,
+        str(ports["primary"]),
+        str(params.network),
+        params.image,
+    ]
+    return [timed(command, environment)]
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
@@ -90,11 +91,12 @@ def timed(command: list[str], environment: dict[str, str]) -> float:
     return seconds
 
 
-def report(engine: str, pairs: list[tuple[float, float]]) -> None:
+def report(engine: str, pairs: list[tuple[float, float, float]]) -> None:
     columns = {
         "shell": [p[0] for p in pairs],
         "pgrepl run": [p[1] for p in pairs],
         "ratio": [p[1] / p[0] for p in pairs],
+        "status": [p[2] for p in pairs],
     }
     print(f"\n{engine}, {len(pairs)} pairs: median (range)")
     for name, figures in columns.items():
