@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.setup import new_project
 from pgrepl_lib import open_cluster
+from pgrepl_lib.engine.docker.host import compose
 from pgrepl_lib.engine.local.engine import LocalEngine
 
 FLOOR = Path(__file__).with_name("floor.sh")
@@ -50,7 +51,7 @@ def once(engine: str, image: str, side: object) -> list[float]:
         finally:
             cluster = open_cluster("", **values)
             if side is floor and cluster.engine.name == "docker":  # what is not ours stays
-                down = ["docker", "compose", "-p", values["project"], "down", "--volumes"]
+                down = [*compose(), "-p", values["project"], "down", "--volumes"]
                 subprocess.run(down, cwd=cluster.folder, capture_output=True, check=True)
             cluster.remove(confirm=True)
 
