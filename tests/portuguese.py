@@ -10,6 +10,7 @@ from functools import cache
 from babel.messages.pofile import read_po
 
 from pgrepl_lib.params import Params
+from pgrepl_lib.words.language import PORTUGUESE
 from pgrepl_lib.words.text import CATALOGUES
 
 # What others said is quoted as they said it, in a sentence of ours that says who it was.
@@ -43,7 +44,7 @@ def english_in(text: str) -> list[str]:
 def messages() -> dict[str, re.Pattern[str]]:
     """Each piece of a message that is said otherwise in Portuguese, and how it is found."""
     found = {}
-    for path in CATALOGUES.rglob("*.po"):
+    for path in (CATALOGUES / PORTUGUESE).rglob("*.po"):
         with path.open("rb") as file:
             for message in read_po(file):
                 for piece in pieces(str(message.id), str(message.string)):
