@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Interrupted, PgreplError, StepFailed
 from ..words.language import in_notebook
-from ..words.quoted import author, quoted
+from ..words.quoted import author, named, quoted
 from ..words.text import joined, t
 
 
@@ -23,7 +23,9 @@ def told(error: BaseException, what: str = "") -> PgreplError | None:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     words = "\n".join(line[:200] for line in lines[:3]) or "…"
     refused = t(
-        "{who} did not do what it was asked for ({kind}).", who=t(who), kind=type(error).__name__
+        "{who} did not do what it was asked for ({kind}).",
+        who=named(who),
+        kind=type(error).__name__,
     )
     return StepFailed(
         joined(": ", [what or t("Not done"), refused]),

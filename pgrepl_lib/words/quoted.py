@@ -24,7 +24,12 @@ def line(words: str) -> str:
 
 def quoted(who: str, words: str) -> Text:
     """A sentence that says who said it."""
-    return t("{who} said: “{words}”", who=t(who), words=words.replace("\n", "\n    "))
+    return t("{who} said: “{words}”", who=named(who), words=words.replace("\n", "\n    "))
+
+
+def named(who: str) -> str:
+    """Who it was, in the language that is spoken: a name is the same in each."""
+    return t(who) if who in (SYSTEM, PROGRAM, LOG) else who
 
 
 def author(error: BaseException) -> str:

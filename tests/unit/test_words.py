@@ -17,6 +17,7 @@ from pgrepl_lib.params import Params
 from pgrepl_lib.words import language
 from pgrepl_lib.words.commands import addressed
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
+from pgrepl_lib.words.quoted import LIBRARIES, LOG, PROGRAM, PYTHON, quoted
 from pgrepl_lib.words.redact import MASK, redact, register
 from pgrepl_lib.words.text import CATALOGUES, Text, again, joined, t
 from tests.catalogues import TRANSLATED, places
@@ -141,3 +142,12 @@ def test_a_message_is_translated_alike_in_all_rooms(translated: str) -> None:
                 found.setdefault(str(message.id), set()).add(str(message.string))
     found.pop("")
     assert {said: told for said, told in found.items() if len(told) > 1} == {}
+
+
+@pytest.mark.parametrize("who", [*LIBRARIES.values(), PROGRAM, LOG, PYTHON, "pg_basebackup"])
+def test_what_others_said_can_be_told_again_in_another_language(who: str) -> None:
+    with speaking(PORTUGUESE):
+        told = quoted(who, "no such thing")
+    assert "disse: “no such thing”" in told
+    with speaking(ENGLISH):
+        assert again(told.facts) == quoted(who, "no such thing")
