@@ -34,7 +34,7 @@ LIMIT = 120 * PATIENCE  # seconds for one command, and for the whole way out
 ROOM = 8000  # megabytes of the disk that becomes full, which are used only once they are written
 ON_ITS_OWN_DISK = "replica"  # on docker; on local all share one
 FEWEST, MOST = 3, 4  # instances
-TWICE = 2  # times that one command is tried: it may have been too early
+TWICE = 2  # times that one command is tried until another has helped: it may have been too early
 LOOKS = ("check", "status", "lag", "projects", "runs", "report", "psql", "plan", "down")
 # Those of the checks that neither write much nor compare tables that are written meanwhile.
 VERIFIED = (
@@ -158,18 +158,21 @@ class States:
     def way_out(self, said: str) -> None:
         """Do what the messages say, one after the other, until all is verified; each leads on, or the next one does."""
         start = time.monotonic()
-        told, tried = [said], list[str]()
+        told, tried, in_vain = [said], list[str](), list[str]()
         with suppress(WaitTimeout):
             wait_until("a cluster that heals", self._sound, seconds=PASSES, every=1)
         while not self._verified(told):
             wanted = [c for text in reversed(told) for c in commands_in(text) if leads_on(c)]
-            left = [c for c in wanted if tried.count(c) < TWICE]
+            left = [c for c in wanted if in_vain.count(c) < TWICE]
             assert left and time.monotonic() < start + LIMIT, (
                 f"no way out, after {tried}:\n{''.join(told[-2:])}"
             )
             tried.append(left[0])
+            in_vain.append(left[0])
             print(f"  {left[0]}", flush=True)
             done = copied(left[0])
+            if done.returncode == 0:  # all is different now, for the others
+                in_vain = [c for c in in_vain if c == left[0]]
             told.append(done.stdout + done.stderr)
             assert "Traceback" not in told[-1], told[-1]
         print(f"  verified after {time.monotonic() - start:.0f} s", flush=True)
