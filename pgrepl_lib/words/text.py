@@ -81,11 +81,19 @@ def _again(facts: object) -> str:
         case {"options": str(options), **rest}:
             return completed(_again(rest), options)
         case {"joined": str(separator), "parts": list(parts)}:
-            return joined(separator, [_again(part) for part in parts])
+            return joined(separator, [_part(part) for part in parts])
         case {"message": str(message), **rest} if _is_ours(message):
             values: Any = rest.get("values", {})
             return t(message, **{name: _value(fact) for name, fact in values.items()})
     raise LookupError("no text of ours")
+
+
+def _part(fact: object) -> str:
+    """Of a longer text. What no catalogue has is a word of PostgreSQL's: alike in each language."""
+    match fact:
+        case {"message": str(message), **rest} if not rest:
+            return again(fact, message)
+    return _again(fact)
 
 
 def recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def _fact(value: object) -> object:
 
 def _value(fact: object) -> object:
     if isinstance(fact, dict):
-        return _again(fact)
+        return _part(fact)
     if isinstance(fact, PLAIN):
         return fact
     raise TypeError("no value of a text")

@@ -151,3 +151,10 @@ def test_what_others_said_can_be_told_again_in_another_language(who: str) -> Non
     assert "disse: “no such thing”" in told
     with speaking(ENGLISH):
         assert again(told.facts) == quoted(who, "no such thing")
+
+
+def test_a_word_of_postgresql_hinders_no_translation() -> None:
+    with speaking(PORTUGUESE):
+        told = joined(": ", [t("an answer"), t("catchup"), quoted(PYTHON, str(t("startup")))])
+    with speaking(ENGLISH):
+        assert again(told.facts) == "an answer: catchup: Python said: “startup”"
