@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -29,6 +30,7 @@ PATIENCE = float(
     os.environ.get("PGREPL_PATIENCE", "1")
 )  # by which limits are longer, on a busy machine
 MakeCluster = Callable[..., Cluster]
+NewProject = Callable[..., AbstractContextManager[dict[str, str]]]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -116,6 +118,31 @@ def free_port() -> Callable[[], int]:
     start = crc32(session.encode()) % 10 * 300
     tens = (20000 + worker % 4 * 3000 + (start + 10 * n) % 3000 for n in range(300))
     return (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
+
+
+@pytest.fixture(scope="session")
+def new_project(
+    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
+) -> NewProject:
+    """Parameters of a project that nobody else has, as a command line takes them; removed after the block."""
+
+    @contextmanager
+    def begun(engine: str = "local", **more: str) -> Iterator[dict[str, str]]:
+        made = {
+            "project": f"n{secrets.token_hex(3)}",
+            "engine": engine,
+            "workdir": str(workdir),
+            "network": free_network(),
+            "port": str(free_port()),
+            **({"image": IMAGE} if engine == "docker" and IMAGE else {}),
+            **more,
+        }
+        try:
+            yield made
+        finally:
+            open_cluster("", **made).remove(confirm=True)
+
+    return begun
 
 
 OPENED: dict[

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import open_cluster
 from pgrepl_lib.journal import audit
 
+from ..conftest import NewProject
 from .running import words
 from .terminal import SECONDS, Terminal
 from .test_runner import Values, pgrepl, run_folder
 
 
 @pytest.fixture(scope="module")
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
-    made = {
-        "project": f"a{secrets.token_hex(3)}",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+def values(new_project: NewProject) -> Iterator[Values]:
+    with new_project() as made:
+        yield made
 
 
 def run_asking(values: Values, *more: str) -> Terminal:

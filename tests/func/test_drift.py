@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +26,7 @@ from pgrepl_lib.operations.synchronous import set_synchronous
 from pgrepl_lib.steps.replicas import add, rebuild, remove
 from tests.remedies import commands_in
 
-from ..conftest import IMAGE
+from ..conftest import NewProject
 from .operated import stop_by_hand, wait_caught_up
 from .running import Values, pgrepl
 
@@ -36,24 +34,12 @@ AS_RECORDED = "as recorded by "
 
 
 @pytest.fixture(scope="module")
-def values(
-    engine_name: str, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(engine_name: str, new_project: NewProject) -> Iterator[Values]:
     """A cluster that a run has made and recorded, on each engine; the tests leave it as it was recorded."""
-    made = {
-        "project": f"d{secrets.token_hex(3)}",
-        "engine": engine_name,
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-        **({"image": IMAGE} if engine_name == "docker" and IMAGE else {}),
-    }
-    try:
+    with new_project(engine_name) as made:
         done = pgrepl("run", made)
         assert done.returncode == 0, done.stderr
         yield made
-    finally:
-        open_cluster("", **made).remove(confirm=True)
 
 
 @pytest.fixture

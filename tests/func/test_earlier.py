@@ -6,7 +6,7 @@ Its shape is that of `tests/earlier`; the servers are today's, since no earlier 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.journal import compare, runs
 from pgrepl_lib.operations.switchover import Switchover
 
-from ..conftest import MakeCluster
+from ..conftest import MakeCluster, NewProject
 from ..earlier import VERSIONS, unpacked
 from .operated import again, make
 from .running import Values, folder_of, of_cluster, pgrepl
@@ -27,23 +27,13 @@ STARTED = "select pg_postmaster_start_time()::text as at"
 
 
 @pytest.fixture(scope="module")
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(new_project: NewProject) -> Iterator[Values]:
     """A cluster of today's that has had a run, and a row of its user."""
-    made = {
-        "project": "earlier",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-        "settings": '{"work_mem": "8MB"}',
-    }
-    done = pgrepl("run", made)
-    assert done.returncode == 0, done.stderr
-    db.rows(open_cluster("", **made).primary.address, "create table kept as select 1 as n")
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project(project="earlier", settings='{"work_mem": "8MB"}') as made:
+        done = pgrepl("run", made)
+        assert done.returncode == 0, done.stderr
+        db.rows(open_cluster("", **made).primary.address, "create table kept as select 1 as n")
+        yield made
 
 
 @pytest.fixture(params=VERSIONS)

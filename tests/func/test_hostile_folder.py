@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-from pgrepl_lib import open_cluster
-
+from ..conftest import NewProject
 from .running import Values, do, words
 
 BIN = Path(sys.executable).parent
@@ -35,18 +33,9 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
-    made = {
-        "project": f"h{secrets.token_hex(3)}",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+def values(new_project: NewProject) -> Iterator[Values]:
+    with new_project() as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,32 +16,22 @@ import nbformat
 import psutil
 import pytest
 
-from pgrepl_lib import open_cluster
 from pgrepl_lib.cluster.state import read
 from pgrepl_lib.evidence.signing.statements import SIGNER
 from pgrepl_lib.journal import audit, lock
 from pgrepl_lib.journal.runs import Run
 
-from ..conftest import REQUIRE_DOCKER
+from ..conftest import REQUIRE_DOCKER, NewProject
 from .disks import leave_free, mounted, resize
 from .interrupted import Interrupted, stopped_in_every_way
 from .running import CHECKOUT, Running, Values, all_runs, folder_of, pgrepl, wait_ended
 
 
 @pytest.fixture
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(new_project: NewProject) -> Iterator[Values]:
     """The parameters of a new project on the local engine; removed afterwards."""
-    made = {
-        "project": f"i{secrets.token_hex(3)}",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project() as made:
+        yield made
 
 
 @pytest.mark.long

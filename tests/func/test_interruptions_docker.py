@@ -8,35 +8,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pgrepl_lib import open_cluster
 from pgrepl_lib.doors.wait import wait_until
 
-from ..conftest import IMAGE, REQUIRE_DOCKER
+from ..conftest import IMAGE, REQUIRE_DOCKER, NewProject
 from .interrupted import Interrupted, stopped_in_every_way
 from .running import Running, Values, all_runs, pgrepl
 
 
 @pytest.fixture
-def values(
-    docker_ready: None, workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(docker_ready: None, new_project: NewProject) -> Iterator[Values]:
     """The parameters of a new project on the docker engine; removed afterwards."""
-    made = {
-        "project": f"i{secrets.token_hex(3)}",
-        "engine": "docker",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-        **({"image": IMAGE} if IMAGE else {}),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project("docker") as made:
+        yield made
 
 
 @pytest.mark.long

@@ -21,7 +21,7 @@ from pgrepl_lib.journal.chapter import SET_UP
 from pgrepl_lib.journal.runs import of_project
 from pgrepl_lib.runner.plan import plan
 
-from ..conftest import IMAGE
+from ..conftest import NewProject
 from .operated import stop_by_hand
 from .test_drift import Values, pgrepl
 
@@ -36,25 +36,10 @@ STATEMENTS = (
 
 
 @pytest.fixture
-def values(
-    engine_name: str,
-    workdir: Path,
-    free_network: Callable[[], str],
-    free_port: Callable[[], int],
-    tmp_path: Path,
-) -> Iterator[Values]:
+def values(engine_name: str, workdir: Path, new_project: NewProject) -> Iterator[Values]:
     folder = workdir / f"plan-{secrets.token_hex(3)}"  # not there yet
-    made = {
-        "project": f"p{secrets.token_hex(3)}",
-        "engine": engine_name,
-        "workdir": str(folder),
-        "network": free_network(),
-        "port": str(free_port()),
-        "settings": '{"autovacuum": "off"}',
-        **({"image": IMAGE} if engine_name == "docker" and IMAGE else {}),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project(engine_name, workdir=str(folder), settings='{"autovacuum": "off"}') as made:
+        yield made
 
 
 def whole_state(values: Values) -> dict[str, Any]:

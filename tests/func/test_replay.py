@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.steps.replicas import follow
 
-from ..conftest import IMAGE, MakeCluster
+from ..conftest import MakeCluster, NewProject
 from .running import Values, pgrepl
 
 OWN = 'a password of the reader, his $own `one` "here"\n'
@@ -46,26 +45,15 @@ PLAIN |= {
     ids=lambda given: " ".join(given.values()),
 )
 def values(
-    request: pytest.FixtureRequest,
-    workdir: Path,
-    free_network: Callable[[], str],
-    free_port: Callable[[], int],
+    request: pytest.FixtureRequest, workdir: Path, new_project: NewProject
 ) -> Iterator[Values]:
-    """The parameters of a new project; removed afterwards."""
     given = dict(request.param)
     if given["engine"] == "docker":
         request.getfixturevalue("docker_ready")
-        given["image"] = IMAGE
-    folder = workdir / "w$(touch PWNED) d'água $x" if given["engine"] == "local" else workdir
-    made = {
-        "project": f"r{secrets.token_hex(3)}",
-        "workdir": str(folder),
-        "network": free_network(),
-        "port": str(free_port()),
-        **given,
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    else:
+        given["workdir"] = str(workdir / "w$(touch PWNED) d'água $x")
+    with new_project(**given) as made:
+        yield made
 
 
 def said(command: str, values: Values) -> str:

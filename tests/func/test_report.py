@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,13 +17,13 @@ from xml.etree import ElementTree
 import matplotlib.image
 import pytest
 
-from pgrepl_lib import open_cluster
 from pgrepl_lib.evidence import report
 from pgrepl_lib.evidence.signing.statements import STATEMENT
 from pgrepl_lib.journal.chapter import SET_UP
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.words import language
 
+from ..conftest import NewProject
 from ..journals import completed, journal
 from .running import pgrepl
 
@@ -102,19 +102,9 @@ def chromium() -> None:
 
 
 @pytest.fixture(scope="module")
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[dict[str, str]]:
-    made = {
-        "project": "reported",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-        "replicas": "2",
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+def values(new_project: NewProject) -> Iterator[dict[str, str]]:
+    with new_project(project="reported", replicas="2") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -20,7 +19,7 @@ from pgrepl_lib import open_cluster
 from pgrepl_lib.journal import audit
 from pgrepl_lib.journal.chapter import SET_UP
 
-from ..conftest import IMAGE
+from ..conftest import IMAGE, NewProject
 from ..portuguese import english_in
 from .running import Values, pgrepl
 
@@ -28,19 +27,10 @@ COMPOSE_V2 = Path(os.environ.get("PGREPL_DOCKER_CACHE", "/var/cache/pgrepl-tests
 
 
 @pytest.fixture
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(new_project: NewProject) -> Iterator[Values]:
     """The parameters of a new project on the local engine; removed afterwards."""
-    made = {
-        "project": f"r{secrets.token_hex(3)}",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-    }
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project() as made:
+        yield made
 
 
 def run_folder(values: Values) -> Path:
@@ -167,13 +157,7 @@ def test_a_failed_step_is_named_with_cause_and_remedy(values: Values) -> None:
 
 # Without Compose v2 in the user's own folder, as in .ci/run, all the others use v1.
 @pytest.mark.parametrize("version", [pytest.param("v1", marks=pytest.mark.long), "v2"])
-def test_run_with_either_compose(
-    version: str,
-    docker_ready: None,
-    workdir: Path,
-    free_network: Callable[[], str],
-    free_port: Callable[[], int],
-) -> None:
+def test_run_with_either_compose(version: str, docker_ready: None, new_project: NewProject) -> None:
     if version == "v1" and not shutil.which("docker-compose"):
         pytest.skip("docker-compose (version 1) is not installed")
     if version == "v2" and not COMPOSE_V2.exists():
@@ -182,15 +166,7 @@ def test_run_with_either_compose(
         )
     environment = {k: v for k, v in os.environ.items() if k != "DOCKER_CONFIG"}
     environment |= {"DOCKER_CONFIG": str(COMPOSE_V2)} if version == "v2" else {}
-    made = {
-        "project": f"c{secrets.token_hex(3)}",
-        "engine": "docker",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-        **({"image": IMAGE} if IMAGE else {}),
-    }
-    try:
+    with new_project("docker") as made:
         done = pgrepl("run", made, env=environment)
         assert done.returncode == 0, done.stderr
         facts = json.loads((run_folder(made) / "summary.json").read_text())["engine"]
@@ -202,10 +178,9 @@ def test_run_with_either_compose(
         assert again.returncode == 0 and " 0 steps changed" in again.stdout, (
             again.stdout + again.stderr
         )
-    finally:
         down = pgrepl("down", made, "--yes", env=environment)
         assert down.returncode == 0, down.stderr
-    assert not open_cluster("", **made).existing()
+        assert not open_cluster("", **made).existing()
 
 
 @pytest.mark.parametrize("command", ["run", "status", "check", "psql", "down"])

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 from securesystemslib.dsse import Envelope
 
-from pgrepl_lib import open_cluster
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.evidence.signing import keys
 
+from ..conftest import NewProject
 from .test_runner import Values, pgrepl, run_folder
 
 ROOT = Path(__file__).parents[2]
@@ -27,21 +27,12 @@ MANUALS = ("docs/verification.md", "docs/verificacao.md")
 
 
 @pytest.fixture(scope="module")
-def values(
-    workdir: Path, free_network: Callable[[], str], free_port: Callable[[], int]
-) -> Iterator[Values]:
+def values(new_project: NewProject) -> Iterator[Values]:
     """A project with one run of the chapters 00 and 01."""
-    made = {
-        "project": "verified",
-        "engine": "local",
-        "workdir": str(workdir),
-        "network": free_network(),
-        "port": str(free_port()),
-    }
-    done = pgrepl("run", made, "--to", "01")
-    assert done.returncode == 0, done.stderr
-    yield made
-    open_cluster("", **made).remove(confirm=True)
+    with new_project(project="verified") as made:
+        done = pgrepl("run", made, "--to", "01")
+        assert done.returncode == 0, done.stderr
+        yield made
 
 
 @pytest.fixture
