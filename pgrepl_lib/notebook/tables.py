@@ -62,7 +62,13 @@ WORDS = ("primary", "replica", "running", "stopped", "absent", "paused", "fenced
 
 
 def table(frame: pandas.DataFrame) -> pandas.DataFrame:
-    """A table to be shown; unknown columns and words stay as they are, and nothing is empty."""
+    """A table to be shown, no text cut short; unknown columns and words stay as they are.
+
+    What was not measured is empty.
+    """
+    import pandas
+
+    pandas.set_option("display.max_colwidth", None)
     known = [column for column in frame.columns if column in COLUMNS]
     shown = frame.rename(columns={column: t(COLUMNS[column]) for column in known})
     for column in ("role", "state"):

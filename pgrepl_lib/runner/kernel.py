@@ -149,16 +149,22 @@ class SharedKernel:
 
     @classmethod
     def last_error(cls) -> object:
-        """What the error that has ended a cell is made of, in any language; None for no text."""
+        """What the error that has ended a cell is made of, in any language.
+
+        None for no text of ours, and where the kernel does not say it.
+        """
         if not run_sync(cls.manager.is_alive)():
             return None
-        asked = run_sync(cls.connection.execute_interactive)(
-            WARMING.rpartition(";")[0],
-            silent=True,
-            store_history=False,
-            user_expressions={"error": "warming.last_error()"},
-            timeout=10,
-        )
+        try:
+            asked = run_sync(cls.connection.execute_interactive)(
+                WARMING.rpartition(";")[0],
+                silent=True,
+                store_history=False,
+                user_expressions={"error": "warming.last_error()"},
+                timeout=10,
+            )
+        except (TimeoutError, RuntimeError):
+            return None
         told = asked["content"]["user_expressions"]["error"].get("data", {}).get("text/plain")
         return json.loads(ast.literal_eval(told)) if told else None
 

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from pandas import DataFrame
 
 from pgrepl_lib.cli import output
 from pgrepl_lib.cli.running import _text
 from pgrepl_lib.doors import show
+from pgrepl_lib.notebook.tables import table
 from pgrepl_lib.steps.planning import Planned
 
 # Clears the screen, sets the window's title, reorders what follows, goes back in the line.
@@ -52,3 +54,8 @@ def test_progress_is_one_line(
         and told.endswith(ours)
         and not set(told.replace(ours, "")) & {"\x1b", "\r", "\n"}
     )
+
+
+def test_a_table_cuts_no_text_short() -> None:
+    answer = "no space left on device " * 20
+    assert answer.strip() in repr(table(DataFrame({"answer": [answer]})))
