@@ -29,10 +29,8 @@ test: $(READY) ## Run the tests (docker too, where an engine answers); `make lon
 long: $(READY) ## Run the tests that `make test` leaves out: runners killed again and again, more of them on docker
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)
 
-lab: $(READY) ## Open JupyterLab, in Portuguese, at the first chapter
-	@mkdir -p .venv/share/jupyter/lab/settings
-	@echo '{"@jupyterlab/translation-extension:plugin": {"locale": "pt_BR"}, "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > .venv/share/jupyter/lab/settings/overrides.json
-	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-preparacao.ipynb $(ARGS)
+lab: $(READY) ## Open your copies of the chapters in JupyterLab (ARGS='--project demo -- --no-browser')
+	@$(BIN)/python -P -m pgrepl_lib lab $(ARGS)
 
 lint: $(READY) ## Check style, types, who imports whom, and shell scripts
 	@$(BIN)/python -m ruff check .

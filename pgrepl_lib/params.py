@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .doors.resources import NOTEBOOKS
+from .doors.resources import among_chapters
 from .errors import ParameterError, first_line
 from .postgres import conf
 from .postgres.conf import CONTROL
@@ -250,12 +250,12 @@ def default_workdir() -> Path:
 def _real_folder(given: str | Path) -> Path:
     """A work folder, absolute and without links and `..`, so that one place has one name.
 
-    A relative one is relative to the current folder; where that is the chapters' own (there
-    JupyterLab starts their kernels), to the user's home.
+    A relative one is relative to the current folder; where chapters are (there JupyterLab starts
+    their kernels), to the user's home.
     """
     try:
         folder = Path(given).expanduser()
-        if not folder.is_absolute() and NOTEBOOKS.samefile(Path.cwd()):
+        if not folder.is_absolute() and among_chapters(Path.cwd()):
             folder = Path.home() / folder
         return folder.resolve()
     except RuntimeError:

@@ -10,6 +10,7 @@ import gc
 
 from . import looking, operate, replica, review, running  # noqa: F401 - they add their commands
 from .group import main
+from .lab import opening  # noqa: F401 - it adds its command
 
 __all__ = ["main"]
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -186,6 +186,11 @@ def replace_process(command: Command, *, cwd: Path) -> None:
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
     os.execvpe(command.argv[0], command.argv, _environment_of(command))
+
+
+def become(argv: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Become a program that is its user's own and no command of ours: only these variables."""
+    os.execve(argv[0], argv, variables)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -19,6 +19,7 @@ def _shipped(name: str) -> Path:
 
 NOTEBOOKS = _shipped("notebooks")
 COMPOSE_FILE = _shipped("docker-compose.yaml")
+COPIES = "chapters"  # in a cluster's folder: its user's copies of the chapters (`pgrepl lab`)
 
 
 def checkout() -> Path | None:
@@ -26,3 +27,10 @@ def checkout() -> Path | None:
     if NOTEBOOKS.parent == PACKAGE:
         return None
     return PACKAGE.parent
+
+
+def among_chapters(folder: Path) -> bool:
+    """Whether a folder is that of the chapters, or of a user's copies: JupyterLab starts kernels
+    there."""
+    own = folder.name == COPIES and any(folder.glob("00-*.ipynb"))
+    return own or NOTEBOOKS.samefile(folder)

@@ -12,6 +12,7 @@ VERBS = (
     "replica follow",
     "run",
     "plan",
+    "lab",
     "status",
     "check",
     "runs",

@@ -1,0 +1,121 @@
+"""The command line's verb for reading: lab opens the chapters in JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ...doors import files, terminal
+from ...doors.resources import COPIES
+from ...errors import EnvironmentLacking
+from ...params import Params, variable
+from ...words import language
+from ...words.text import mark, t
+from ..group import EPILOG, main
+from ..options import Given, all_parameters, values, with_made
+from . import copies
+
+# What JupyterLab is told beside its user's own settings, which win: its language, no news, and
+# kernels that are spoken to in cipher.
+CONFIGURATION = Path(__file__).parent / "jupyter"
+FIRST = "00-preparacao.ipynb"
+LACKING = mark("install it beside pgrepl: {command}")
+PACKAGES = ("'jupyterlab>=4.4'", "'jupyterlab-language-pack-pt-BR>=4.3.post1'")
+CHANGED = mark("{name} is another one now; yours, which you changed or executed, is {kept}")
+MENUS = mark("JupyterLab's menus: what its language pack does not translate stays in English")
+
+
+@main.command(epilog=EPILOG)
+@all_parameters
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- JUPYTERLAB...]")
+def lab(given: Given, options: tuple[str, ...]) -> None:
+    """Open the chapters in JupyterLab: copies of your own without outputs, all with these
+    parameters, as is `pgrepl` in its terminal. JupyterLab's own options follow `--`."""
+    from ...doors.command import become
+
+    _require_jupyterlab()
+    asked = values(given)
+    params = Params.parse(with_made(asked))
+    folder = _own_folder(params)
+    for name, kept in copies.renew(folder, _unusual(params)).items():
+        terminal.tell(t(CHANGED, name=name, kept=kept))
+    terminal.tell(t("your chapters: {folder}", folder=folder))
+    terminal.tell(t(MENUS))
+    become(_jupyterlab(params, options), _environment(params, asked))
+
+
+def _require_jupyterlab() -> None:
+    if not find_spec("jupyterlab"):
+        command = " ".join((sys.executable, "-m pip install", *PACKAGES))
+        cause = t("JupyterLab is not installed where pgrepl is.")
+        raise EnvironmentLacking(cause, remedy=t(LACKING, command=command))
+
+
+def _own_folder(params: Params) -> Path:
+    """The folder of the copies, in the cluster's, made where it is missing.
+
+    Raises what opening the cluster would for a project that is another user's, or was made with
+    other parameters.
+    """
+    from ...cluster import state
+    from ...cluster.owner import require_owner
+
+    require_owner(params, params.folder / state.FILE)
+    state.guard(params, state.read(params.folder))
+    files.require_ours(params.folder)
+    files.make_folder(params.folder)
+    files.make_folder(params.folder / COPIES, 0o700)
+    return params.folder / COPIES
+
+
+def _unusual(params: Params) -> dict[str, object]:
+    """The parameters that have not their default, as plain values."""
+    usual = Params.parse({"pg_version": params.pg_version}).plain()
+    usual["pg_version"] = Params.model_fields["pg_version"].default
+    return {name: value for name, value in params.plain().items() if value != usual[name]}
+
+
+def _jupyterlab(params: Params, options: Iterable[str]) -> list[str]:
+    """The program. It shows the cluster's folder, where the commands in chapters can be typed.
+
+    A shell that it starts is no login shell: that would look for programs in the system's places.
+    """
+    shell = {"shell_command": [os.environ.get("SHELL") or "/bin/sh"]}
+    as_root = ["--allow-root"] * (os.geteuid() == 0)
+    return [
+        *(sys.executable, "-P", "-m", "jupyterlab", *as_root),
+        f"--ServerApp.root_dir={params.folder}",
+        f"--ServerApp.terminado_settings={shell}",
+        f"--LabApp.default_url=/lab/tree/{COPIES}/{FIRST}",
+        *options,
+    ]
+
+
+def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:
+    """Its variables: `pgrepl` is found, means this project and speaks as the chapters do.
+
+    asked: the parameters that were asked for. Kernels are those of our own environment, also where
+    that is another user's.
+    """
+    before, plain = os.environ, params.plain()
+    before_us = filter(None, [before.get("JUPYTER_CONFIG_PATH")])
+    return {
+        **before,
+        **{variable(name): _typed(plain[name]) for name in asked},
+        "PGREPL_LANG": language.asked_for() or language.PORTUGUESE,
+        "PATH": os.pathsep.join((sysconfig.get_path("scripts"), before.get("PATH", os.defpath))),
+        "JUPYTER_CONFIG_PATH": os.pathsep.join((str(CONFIGURATION), *before_us)),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+
+
+def _typed(value: object) -> str:
+    """A parameter's value as a variable has it."""
+    return json.dumps(value) if isinstance(value, dict) else str(value)

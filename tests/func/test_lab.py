@@ -1,0 +1,150 @@
+"""`pgrepl lab` as a participant has it: JupyterLab, a chapter's copy, a kernel and a terminal, all of one project."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+pytest.importorskip("jupyterlab")
+from tornado.websocket import websocket_connect
+
+from pgrepl_lib.doors.resources import COPIES, NOTEBOOKS
+from pgrepl_lib.doors.wait import wait_until
+from tests.conftest import PATIENCE
+
+from .running import words
+
+FIRST = f"{COPIES}/00-preparacao.ipynb"
+PROJECT = "aluna-1"
+SECONDS = 60 * PATIENCE
+TOKEN = "of-this-test"
+
+
+class Lab:
+    """A JupyterLab that has been started, and what its user does there."""
+
+    def __init__(self, workdir: Path, log: Path) -> None:
+        self.folder, self.log = workdir / PROJECT, log
+
+    @property
+    def url(self) -> str:
+        """Where it says that it is; empty before it does."""
+        lines = self.log.read_text("utf-8").splitlines()
+        found = [line.split()[-1] for line in lines if " http://127.0.0.1:" in line]
+        return found[0].partition("/lab")[0] if found else ""
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"{self.url}/{path}", method=method)
+        request.add_header("Authorization", f"token {TOKEN}")
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return json.load(answer)
+
+    def typed(self, command: str) -> str:
+        """What the terminal shows after a command."""
+        name = self.ask("api/terminals", "POST")["name"]
+        end = f"end-{uuid4().hex}"
+        line = f"{command}; echo {end[:4]}''{end[4:]}\r"  # the echo of what is typed is no end
+        return asyncio.run(self._talk(f"terminals/websocket/{name}", ["stdin", line], end))
+
+    def executed(self, code: str) -> str:
+        """What a new kernel says to a cell."""
+        kernel = self.ask("api/kernels", "POST")["id"]
+        header = {"msg_id": uuid4().hex, "msg_type": "execute_request", "username": ""}
+        content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
+        message = {
+            "header": {**header, "session": uuid4().hex, "version": "5.3"},
+            "parent_header": {},
+            "metadata": {},
+            "channel": "shell",
+            "content": content,
+        }
+        return asyncio.run(self._talk(f"api/kernels/{kernel}/channels", message, "execute_reply"))
+
+    async def _talk(self, path: str, message: object, end: str) -> str:
+        address = f"{self.url}/{path}?token={TOKEN}".replace("http", "ws", 1)
+        heard, line = "", await websocket_connect(address)
+        await line.write_message(json.dumps(message))
+        while end not in heard:
+            said = await asyncio.wait_for(line.read_message(), SECONDS)
+            assert said is not None, heard
+            heard += str(said)
+        line.close()
+        return heard
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    base = tmp_path_factory.mktemp("pasta é x")
+    values = {"project": PROJECT, "engine": "local", "workdir": str(base)}
+    own = ("--", "--no-browser", "--port=0", f"--IdentityProvider.token={TOKEN}")
+    home = {"HOME": str(base / "home"), "SHELL": shutil.which("bash") or "/bin/sh"}
+    others = {n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "JUPYTER", "XDG"))}
+    (base / "home").mkdir()
+    found = Lab(base, base / "log")
+    with found.log.open("w") as log:
+        process = subprocess.Popen(
+            [*words("lab", values), *own],
+            env={**others, **home},
+            cwd=base,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until("JupyterLab", lambda: (bool(found.url), "it starts"), seconds=SECONDS)
+        yield found
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(SECONDS)
+
+
+def test_a_chapter_opens_without_what_others_saw_and_ours_stays(lab: Lab) -> None:
+    before = digests(NOTEBOOKS)
+    assert f"{lab.url}/lab/tree/{FIRST}" in lab.log.read_text("utf-8"), "it begins there"
+    model = lab.ask(f"api/contents/{FIRST}")
+    assert model["writable"] and 'project = "aluna-1"' in str(model["content"])
+    assert not any(cell.get("outputs") for cell in model["content"]["cells"])
+    assert {p.name for p in lab.folder.iterdir()} == {COPIES}
+    assert digests(NOTEBOOKS) == before
+
+
+def test_the_terminal_has_pgrepl_and_the_project_of_the_chapters(lab: Lab) -> None:
+    told = lab.typed("pgrepl status")
+    assert "Não há projeto aluna-1" in told.encode().decode("unicode_escape"), told
+    own = Path(sys.executable).parent / "pgrepl"
+    assert "aluna-1" in lab.typed(f"'{own}' status"), "with its path it means the same"
+
+
+def test_a_kernel_is_our_own_and_says_nothing_of_a_lack_of_ciphers(lab: Lab) -> None:
+    cell = "import sys, pgrepl_lib; print(pgrepl_lib.__name__, sys.prefix)"
+    assert sys.prefix in lab.executed(cell)
+    assert "without encryption" not in lab.log.read_text("utf-8")
+
+
+def test_it_speaks_portuguese_and_asks_for_no_news(lab: Lab) -> None:
+    spoken = lab.ask("lab/api/settings/@jupyterlab/translation-extension:plugin")
+    assert spoken["schema"]["properties"]["locale"]["default"] == "pt_BR"
+    menus = lab.ask("lab/api/settings/@jupyterlab/mainmenu-extension:plugin")["schema"]
+    assert "Arquivo" in str(menus["properties"]["menus"]["default"])
+    assert lab.ask("lab/api/translations/pt_BR")["data"], "its language pack is there"
