@@ -190,7 +190,7 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 
 def become(argv: Sequence[str], variables: Mapping[str, str]) -> None:
     """Become a program that is its user's own and no command of ours: only these variables."""
-    os.execve(argv[0], argv, variables)
+    os.execve(argv[0], [*argv], variables)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -99,7 +99,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     values = {"project": PROJECT, "engine": "local", "workdir": str(base)}
     own = ("--", "--no-browser", "--port=0", f"--IdentityProvider.token={TOKEN}")
     home = {"HOME": str(base / "home"), "SHELL": shutil.which("bash") or "/bin/sh"}
-    others = {n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "JUPYTER", "XDG"))}
+    others = {
+        n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "JUPYTER", "XDG"))
+    }
     (base / "home").mkdir()
     found = Lab(base, base / "log")
     with found.log.open("w") as log:

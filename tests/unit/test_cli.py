@@ -35,7 +35,7 @@ OTHERS = {
     "settings": '{"work_mem": "8MB"}',
     "workdir": "/nowhere",
 }
-NO_REPORT = {"psql", "guide"}  # another program takes over; a document
+NO_REPORT = {"psql", "lab", "guide"}  # another program takes over; a document
 
 
 @pytest.fixture(autouse=True)

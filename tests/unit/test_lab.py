@@ -1,4 +1,4 @@
-"""A user's own copies of the chapters: without outputs, with their parameters, and never written over once somebody changed them."""
+"""A user's own copies of the chapters: no outputs, own parameters, and never written over once they were changed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_copies_hold_all_but_what_somebody_elses_run_showed(tmp_path: Path) -> N
 
 
 def test_all_chapters_have_the_parameters_that_were_asked_for(tmp_path: Path) -> None:
-    asked = {"project": "aluna-1", "replicas": 2, "settings": {"work_mem": "8MB  # não \"é\" '"}}
+    asked = {"project": "aluna-1", "replicas": 2, "settings": {"work_mem": '8MB  # não "é" \''}}
     copies.renew(tmp_path, asked)
     for chapter in CHAPTERS:
         name = f"{chapter}.ipynb"
@@ -152,7 +152,9 @@ def test_the_project_is_set_once_for_chapters_and_terminal(
     assert argv[1:4] == ["-P", "-m", "jupyterlab"] and argv[-1] == "--ip=::1"
     found = values(folder / FIRST)
     assert (found["project"], found["settings"]) == ("aluna", {"work_mem": "8MB"})
-    asked = {n: variables[v] for n in Params.model_fields if (v := opening.variable(n)) in variables}
+    asked = {
+        n: variables[v] for n in Params.model_fields if (v := opening.variable(n)) in variables
+    }
     assert Params.parse(asked) == Params.parse(found)
     assert set(asked) == {"project", "settings", "workdir"}, "the rest is the project's own"
 
