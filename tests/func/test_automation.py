@@ -318,12 +318,13 @@ def crontab(values: Values) -> tuple[dict[str, str], dict[str, str]]:
             variables[found[1]] = found[2]
         else:
             *times, command = line.split(None, 5)
+            verb = shlex.split(command)[1]
             assert (
                 len(times) == 5
                 and all(re.fullmatch(r"[*/\d]+", t) for t in times)
                 and "%" not in command
             )
-            commands[command.split()[1]] = command
+            commands[verb] = command
     return variables, commands
 
 
@@ -411,7 +412,7 @@ def test_a_ci_job(values: Values, new_values: Callable[..., Values], tmp_path: P
     assert set(job["env"]) < set(map(variable, ours)) and job["env"]["PGREPL_PROJECT"] == "ci"
     steps["Remove"]["run"] += " --json"
     for step in steps.values():
-        script = step["run"].replace(".venv/bin", str(BIN))
+        script = step["run"].replace(".venv/bin", shlex.quote(str(BIN)))
         done = shell(
             script,
             {**environment(ours), "PGREPL_ENGINE": job["env"]["PGREPL_ENGINE"]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -111,6 +113,20 @@ def test_what_is_no_signing_key_is_refused(tmp_path: Path) -> None:
         assert "not a private key" in refused(tmp_path / "odd")
     (tmp_path / "odd").write_text(keys.pem(CryptoSigner.generate_ed25519().public_key))
     assert "not a private key" in refused(tmp_path / "odd")
+
+
+def test_the_commands_of_a_refusal_can_be_copied_whatever_the_folder_is_called(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "pasta é x"
+    place.mkdir()
+    open_key = made(place / "key", mode=0o640)
+    command = re.search(r"what to do: (.*);", refused(open_key))
+    assert command and subprocess.run(["sh", "-c", command[1]]).returncode == 0
+    assert keys.signer(open_key)
+    locked = made(place / "locked", "-aes256", "-pass", "pass:geheim99")
+    command = re.search(r"what to do: (.*)", refused(locked))
+    assert command and shlex.split(command[1])[:4] == ["openssl", "pkey", "-in", str(locked)]
 
 
 def test_what_is_no_public_key_is_refused(tmp_path: Path) -> None:

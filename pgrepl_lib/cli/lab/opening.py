@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ from . import copies
 CONFIGURATION = Path(__file__).parent / "jupyter"
 FIRST = "00-preparacao.ipynb"
 LACKING = mark("install it beside pgrepl: {command}")
-PACKAGES = ("'jupyterlab>=4.4'", "'jupyterlab-language-pack-pt-BR>=4.3.post1'")
+PACKAGES = ("jupyterlab>=4.4", "jupyterlab-language-pack-pt-BR>=4.3.post1")
 CHANGED = mark("{name} is another one now; yours, which you changed or executed, is {kept}")
 MENUS = mark("JupyterLab's menus: what its language pack does not translate stays in English")
 
@@ -53,7 +54,7 @@ def lab(given: Given, options: tuple[str, ...]) -> None:
 
 def _require_jupyterlab() -> None:
     if not find_spec("jupyterlab"):
-        command = " ".join((sys.executable, "-m pip install", *PACKAGES))
+        command = shlex.join((sys.executable, "-m", "pip", "install", *PACKAGES))
         cause = t("JupyterLab is not installed where pgrepl is.")
         raise EnvironmentLacking(cause, remedy=t(LACKING, command=command))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "PGREPL_SIGNING_KEY"
 FILE = "signing-key.pem"
+CLOSE = mark("chmod 600 {path}; if others may have read it, make a new one")
 MAKE_ONE = mark("make one: openssl genpkey -algorithm ed25519 -out FILE; chmod 600 FILE")
 NOT_ED25519 = mark("{path} is not an Ed25519 key.")
 
@@ -126,7 +128,7 @@ def _read(path: Path) -> CryptoSigner:
         raise ParameterError(
             t("The signing key {path} can be used by others than its owner.", path=path),
             looked_at=[t("mode {mode:04o}", mode=mode)],
-            remedy=t("chmod 600 {path}; if others may have read it, make a new one", path=path),
+            remedy=t(CLOSE, path=shlex.quote(str(path))),
         )
     key = _private(path, content)
     if not isinstance(key, Ed25519PrivateKey):
@@ -142,7 +144,7 @@ def _private(path: Path, content: bytes) -> object:
     except TypeError:
         raise ParameterError(
             t("The signing key {path} is encrypted; nobody is asked for a password.", path=path),
-            remedy=f"openssl pkey -in {path} -out FILE; chmod 600 FILE",
+            remedy=f"openssl pkey -in {shlex.quote(str(path))} -out FILE; chmod 600 FILE",
         ) from None
     except Exception as error:  # the library's own kinds differ between its versions
         raise ParameterError(
