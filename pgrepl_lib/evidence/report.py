@@ -151,5 +151,6 @@ def _times(run: Run) -> dict[str, Any]:
     if run.entries:
         began, ended = (timeline.moment(e.get("time")) for e in (run.entries[0], run.entries[-1]))
     local = timeline.moment(run.opening.get("local_time"))
+    zone = local and local.utcoffset() and local.tzinfo  # in UTC, it would be said twice
     took = (ended - began).total_seconds() if began and ended else -1.0
-    return {"began": began, "ended": ended, "zone": local and local.tzinfo, "took": took}
+    return {"began": began, "ended": ended, "zone": zone, "took": took}

@@ -215,6 +215,23 @@ def test_the_same_journal_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
     assert junit.text(runs[0]) == junit.text(runs[1])
 
 
+@pytest.mark.parametrize("local", ["2026-11-23T20:00:00+00:00", "2026-11-23T17:00:00-03:00"])
+def test_each_moment_is_said_once_and_in_local_time_where_that_is_another(
+    tmp_path: Path, local: str
+) -> None:
+    run = journal(tmp_path / "runs" / "1", [begun(local_time=local), *completed()[1:]])
+    origin = report.page(run).partition('<section id="origem">')[2]
+    assert origin.count("23/11/2026, 20:00:00 (UTC)") == 1
+    assert origin.count("hora local") == (0 if local.endswith("+00:00") else 2)
+
+
+def test_a_name_of_a_program_and_of_a_package_are_told_apart(tmp_path: Path) -> None:
+    used = at(0.5, "engine", facts={"engine": "docker", "docker": "20.10.24"})
+    lines = [begun(packages={"docker": "7.1.0"}), used, *completed()[2:]]
+    told = Page(report.page(journal(tmp_path / "runs" / "1", lines))).text
+    assert re.search(r"20\.10\.24.*Pacotes Python.*docker.*7\.1\.0", told, re.S)
+
+
 def test_it_tells_all_that_the_issue_of_a_report_asks_for(tmp_path: Path) -> None:
     html = report.page(journal(tmp_path / "runs" / "1", completed()))
     text = Page(html).text
