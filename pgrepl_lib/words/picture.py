@@ -1,6 +1,6 @@
 """The cluster as a picture: an SVG.
 
-It shows in JupyterLab, on code-hosting sites and in the exported HTML.
+It shows in JupyterLab, on code-hosting sites and in the exported HTML, on light paper and on dark.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ FRAME = (
     '<defs><marker id="{tip}" viewBox="0 0 10 10" refX="9" refY="5" '
     'markerWidth="7" markerHeight="7" orient="auto">\n'
     '<path d="M0 0 10 5 0 10z" fill="#336791"/></marker></defs>\n'
-    '<rect width="{width}" height="{height}" fill="#ffffff"/>\n'
     '<rect x="12" y="12" width="{wide}" height="{high}" rx="10" '
     'fill="#f4f7fa" stroke="#9db2c4" stroke-dasharray="6 4"/>\n'
     '<text x="28" y="36" fill="#4a6074">{network}</text>{body}</svg>'

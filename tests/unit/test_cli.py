@@ -250,3 +250,18 @@ def test_a_terminal_without_our_characters_is_no_reason_to_fail() -> None:
             env={**os.environ, "PYTHONIOENCODING": encoding},
         )
         assert (done.returncode, done.stdout) == (0, "?\n"), done.stderr
+
+
+@pytest.mark.parametrize("folder", ["", "/nowhere", "/tmp"])
+def test_what_a_chapter_imports_says_nothing_whatever_the_session_gives(folder: str) -> None:
+    """XDG_RUNTIME_DIR is missing in containers and under cron, and somebody else's after `su`."""
+    modules = "steps.cluster", "notebook.plot", "notebook.tables", "runner.kernel", "cli.main"
+    program = "; ".join(f"import pgrepl_lib.{name}" for name in modules)
+    kept = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**kept, **({"XDG_RUNTIME_DIR": folder} if folder else {})},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
