@@ -140,4 +140,6 @@ class _Wait:
 
 def repeat(act: Callable[[], None], *, every: float) -> None:
     """Do something again and again, so many seconds apart, until it raises, as Ctrl-C does."""
-    tenacity.Retrying(wait=tenacity.wait_fixed(every), retry=tenacity.retry_always)(act)
+    while True:
+        act()
+        time.sleep(every)

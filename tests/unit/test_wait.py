@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgrepl_lib.doors.wait import telling, wait_until
+from pgrepl_lib.doors.wait import repeat, telling, wait_until
 from pgrepl_lib.errors import WaitTimeout
 from pgrepl_lib.words.redact import MASK, register
 
@@ -133,3 +133,16 @@ def test_a_long_wait_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> 
     told.clear()
     wait_until("the sun", lambda: (True, ""), seconds=5)
     assert not told
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, WaitTimeout])
+def test_what_is_repeated_ends_with_what_it_raises_itself(ending: type[BaseException]) -> None:
+    outcomes = iter((None, None, ending("x")))
+
+    def act() -> None:
+        if (raised := next(outcomes)) is not None:
+            raise raised
+
+    with pytest.raises(ending):
+        repeat(act, every=0.001)
+    assert list(outcomes) == []
