@@ -48,6 +48,7 @@ RULES = {
     "port": mark("0 (the first free one) or a number from 1024 to {most}"),
     "replication_user": mark("1 to 63 bytes without control characters or outer spaces"),
     "auth_method": mark("trust or scram-sha-256"),
+    "tls": mark("off or on"),
     "settings": mark('a mapping of names to values, as JSON: {"work_mem": "8MB"}'),
     "parameters": mark("names that are text in UTF-8"),
     "workdir": mark(
@@ -76,6 +77,9 @@ class Params(BaseModel):
     replication_user: str = Field("repl", description="The user that replicas log in as.")
     auth_method: Literal["trust", "scram-sha-256"] = Field(
         "trust", description="trust, as in the document, or scram-sha-256."
+    )
+    tls: Literal["off", "on"] = Field(
+        "off", description="off, or on: TLS for all connections, with the cluster's own authority."
     )
     settings: dict[str, str] = Field(
         {}, description='Further entries for postgresql.conf, such as {"work_mem": "8MB"}.'

@@ -205,6 +205,8 @@ def set_up_primary(cluster: Cluster) -> list[str]:
     done += [cluster.remove_temporary()]
     done += [primary.make_readable(f) for f in ("postgresql.conf", "pg_hba.conf")]
     done += [primary.configure(DOCUMENT_SETTINGS), primary.allow_replication(), primary.start()]
+    if cluster.params.tls == "on":
+        done += [cluster.make_certificates(), primary.encrypt()]
     return [*done, primary.create_replication_user(), primary.create_slot(cluster.replica.slot)]
 
 
@@ -220,6 +222,8 @@ def set_up_replica(cluster: Cluster) -> list[str]:
         replica.allow_replication(),
         replica.follow(replica.upstream),
     ]
+    if cluster.params.tls == "on":
+        done += [replica.encrypt()]
     return [*done, replica.start()]
 
 

@@ -69,6 +69,6 @@ class Seen(AnyCluster):
 def look_at(params: Params) -> Seen:
     """The project of these parameters, without what changes it; raises what `find` does."""
     found = find(params)
-    cluster = Seen(params, found.engine, found.topology)
+    cluster = Seen(found.params, found.engine, found.topology)
     promises.keep(cluster, cluster.topology.primary)
     return cluster

@@ -43,9 +43,11 @@ STOP_FIRST = mark(
 class Found:
     """What is recorded of a project, and what runs it.
 
-    known: `cluster.json` as it was read; made: the same as data. why: of the engine's choice.
+    params: as it keeps them. known: `cluster.json` as it was read; made: the same as data.
+    why: of the engine's choice.
     """
 
+    params: Params
     known: str
     made: Mapping[str, Any]
     topology: Topology
@@ -126,10 +128,11 @@ def find(params: Params) -> Found:
     """
     require_owner(params, params.folder / state.FILE)
     known, made = state.raw(params.folder), state.read(params.folder)
+    params = state.kept(params, made)
     state.guard(params, made)
     topology = Topology.of(made, params.replicas)
     engine, why = _engine(params, made, topology)
-    return Found(known, made, topology, engine, why)
+    return Found(params, known, made, topology, engine, why)
 
 
 def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tuple[Engine, str]:

@@ -15,8 +15,9 @@ from psycopg.conninfo import make_conninfo
 from ..doors import ahead, answer, db, files
 from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION
+from ..engine.action import CONFIGURATION, PASSFILE
 from ..errors import StepFailed, WaitTimeout, first_line
+from ..postgres import tls
 from ..words.text import joined, mark, t
 from . import spaces
 from .changes import left, outdated
@@ -31,11 +32,9 @@ NOT_CONNECTED = mark("not connected")
 RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
 POSITION = """
 select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
-REPLAYED = """
-select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there,
+REPLAYED = """select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there,
        pg_last_wal_replay_lsn()::text as at"""
-UNREAD = """
-select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
+UNREAD = """select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
 where pg_conf_load_time() < to_timestamp(edited)"""
 
 
@@ -78,7 +77,8 @@ class Server:
         words: dict[str, str | int] = {"user": params.replication_user, "port": port, "host": host}
         words["application_name"] = self.application_name
         if params.auth_method != "trust":
-            words["passfile"] = engine.passfile(self.name)
+            words["passfile"] = engine.protected(self.name, PASSFILE)
+        words |= tls.conninfo_words(params, partial(engine.protected, self.name))
         return make_conninfo(**words)  # type: ignore[arg-type]
 
     def has_configuration(self) -> bool:

@@ -19,6 +19,7 @@ from ..engine import ports as host_ports
 from ..engine.action import PRIMARY
 from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params, default_workdir
+from ..postgres import tls
 from ..words.commands import addressed
 from ..words.text import Text, joined, mark, t
 from .topology import Name, Topology, require_consistent
@@ -28,7 +29,7 @@ OTHER = mark("{name}: it has {had}, asked for {asked}")
 # In the default work folder: links to a user's projects, in whatever work folders they are.
 KNOWN = ".known"
 # These cannot be changed on data that exists; the rest converges when a run is repeated.
-FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method")
+FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method", "tls")
 
 
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
@@ -147,6 +148,13 @@ def reserving(params: Params) -> Iterator[None]:
             remove(link)
         make_link(known / hashlib.sha256(bytes(params.folder)).hexdigest()[:16], params.folder)
         yield
+
+
+def kept(params: Params, made: Mapping[str, Any]) -> Params:
+    """The parameters with what is never weakened by asking for less: TLS stays on."""
+    if made and made["params"]["tls"] == tls.ON:
+        return params.model_copy(update={"tls": tls.ON})
+    return params
 
 
 def guard(params: Params, made: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def _knock(at: db.Address, text: str, seconds: int) -> Answer:
     """text: what was said to our login, where the server now goes on to ask who we are."""
     words = {"user": at.user, "database": "postgres", "application_name": "pgrepl"}
     try:
-        answer = db.start_up(at.host, at.port, words, seconds=seconds)
+        answer = db.start_up(at.host, at.port, words, seconds=seconds, sslmode=at.sslmode)
     except TimeoutError:
         return _silent(seconds)
     except ConnectionRefusedError:

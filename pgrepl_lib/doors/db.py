@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -35,19 +36,25 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and c.relpersistence = 'p'
   and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
 order by 1, 2"""
+PLAIN, PREFERRED = "disable", "prefer"
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 @dataclass(frozen=True)
 class Address:
-    """How to reach an instance as superuser: host address, port, user, password."""
+    """How to reach an instance as superuser: host address, port, user, password.
+
+    sslmode: as libpq takes it; `PREFERRED` also reaches a server that has no TLS yet.
+    """
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
+    sslmode: str = PLAIN
 
 
-ALWAYS = {"dbname": "postgres", "sslmode": "disable", "application_name": "pgrepl"}
+ALWAYS = {"dbname": "postgres", "application_name": "pgrepl"}
 ANSWER = 65.0  # seconds for one answer; the server's own limit (`sessions.OURS`) comes first
 WHOLE_TABLE = 6 * 3600.0  # the same where as many rows are read as there are
 
@@ -205,19 +212,22 @@ def scram_verifier(at: Address, password: str, user: str) -> str:
         return connection.pgconn.encrypt_password(*words).decode()
 
 
-def ask_to_replicate(host: str, port: int, user: str, source: str, rule: IPv4Network) -> str:
+def ask_to_replicate(
+    host: str, port: int, user: str, source: str, rule: IPv4Network, sslmode: str = PLAIN
+) -> str:
     """The server's answer to a replication start-up packet sent from the address `source`.
 
-    rule: the network that it is not to come from. Returns the SQLSTATE of the refusal, or
-    "accepted" (also when it goes on to ask for a password). libpq cannot choose its source address,
-    hence the packet. Raises `OSError` where this machine cannot send from that address, or what it
-    sends arrives from another one inside the rule.
+    rule: the network that it is not to come from. sslmode: as in `Address`. Returns the SQLSTATE of
+    the refusal, or "accepted" (also when it goes on to ask for a password). libpq cannot choose its
+    source address, hence the packet. Raises `OSError` where this machine cannot send from that
+    address, or what it sends arrives from another one inside the rule.
     """
     seen = _seen_as(host, port, source)
     if seen and IPv4Address(seen) in rule:
         raise OSError(t("it arrives from {address}", address=seen))
     words = {"user": user, "replication": "true"}
-    return refusal(start_up(host, port, words, source=source)).get("C", "accepted")
+    answer = start_up(host, port, words, source=source, sslmode=sslmode)
+    return refusal(answer).get("C", "accepted")
 
 
 def _seen_as(host: str, port: int, source: str) -> str:
@@ -232,17 +242,36 @@ def _seen_as(host: str, port: int, source: str) -> str:
 
 
 def start_up(
-    host: str, port: int, words: Mapping[str, str], *, seconds: float = 5, source: str = ""
+    host: str,
+    port: int,
+    words: Mapping[str, str],
+    *,
+    seconds: float = 5,
+    source: str = "",
+    sslmode: str = PLAIN,
 ) -> bytes:
     """The beginning of a server's answer to a start-up packet (PostgreSQL manual, 55.2.1, 55.7).
 
     Empty where the connection is closed without a word. seconds: for each of connection and answer.
-    Raises `OSError`.
+    sslmode: as in `Address`. Raises `OSError`.
     """
     plain = b"".join(w.encode() + b"\0" for word in words.items() for w in word) + b"\0"
-    with socket.create_connection((host, port), seconds, (source, 0)) as connection:
+    with socket.create_connection((host, port), seconds, (source, 0)) as opened:
+        connection = opened
+        if sslmode != PLAIN:
+            connection = _encrypted(opened)
         connection.sendall(struct.pack("!ii", len(plain) + 8, 196608) + plain)
         return connection.recv(4096)
+
+
+def _encrypted(connection: socket.socket) -> socket.socket:
+    """The same connection with TLS, where the server offers it; whose it is, is not asked here."""
+    connection.sendall(SSL_REQUEST)
+    if connection.recv(1) != b"S":
+        return connection
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(connection)
 
 
 def refusal(answer: bytes) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..doors.command import Command
@@ -28,9 +28,10 @@ def temporary_of(name: str) -> str:
     return f"{TEMPORARY_REPLICA}_{name.removeprefix(f'{REPLICA}-')}"
 
 
-def rewind_words(data: str, host: str, port: int) -> tuple[str, ...]:
-    """`pg_rewind` of these data from a running server."""
-    server = f"host={host} port={port} user=postgres dbname=postgres"
+def rewind_words(data: str, host: str, port: int, more: Mapping[str, str]) -> tuple[str, ...]:
+    """`pg_rewind` of these data from a running server. more: words of the connection string."""
+    words = {"host": host, "port": port, "user": "postgres", "dbname": "postgres", **more}
+    server = " ".join(f"{name}={value}" for name, value in words.items())
     both = (f"--target-pgdata={data}", f"--source-server={server}")
     return "pg_rewind", *both, "--write-recovery-conf", "--progress"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from ..doors import command
 from ..doors.answer import Kind, ask
 from ..doors.command import Command, Completed
-from ..doors.db import Address
+from ..doors.db import PLAIN, PREFERRED, Address
 from ..doors.program import silently
 from ..errors import StepFailed
 from ..params import Params
+from ..postgres import tls
 from ..words.commands import addressed
 from ..words.quoted import POSTGRESQL, quoted
 from ..words.text import joined, t
@@ -28,7 +29,10 @@ class Commands:
         self.folder, self.id = params.folder, ""
 
     def address(self, name: str) -> Address:
-        return as_superuser(self.folder, self.ports[name])
+        sslmode = PLAIN
+        if self.params.tls != tls.OFF:
+            sslmode = PREFERRED
+        return as_superuser(self.folder, self.ports[name], sslmode)
 
     def run(
         self, each: Command, tell: Tell = silently, *, check: bool = True, source: str = ""
@@ -51,6 +55,12 @@ class Commands:
         if seen.kind is not Kind.HUNG:
             return ""
         return joined(" ", [name, str(seen)])
+
+    def _encrypted(self, path: Callable[[str], str]) -> tuple[str, ...]:
+        """How a replica's program comes to its upstream, as an option; path: of its files."""
+        words = tls.conninfo_words(self.params, path)
+        option = " ".join(f"{name}={value}" for name, value in words.items())
+        return (f"--dbname={option}",) if option else ()
 
     def _by(self, each: Command, done: Callable[[], bool] = never) -> Action:
         """The action that this command is."""

@@ -53,10 +53,13 @@ class Edit:
         for block, lines in self.blocks.items():
             if lines is None:
                 text = conf.without_block(text, block)
-            else:
-                first = self.path.name == "pg_hba.conf"
-                text = conf.with_block(text, block, lines, first=first)
+                continue
+            text = conf.with_block(text, block, lines, first=self._first)
         return text
+
+    @property
+    def _first(self) -> bool:
+        return self.path.name == "pg_hba.conf"
 
     def done(self) -> bool:
         """Whether the file is so already."""
@@ -81,7 +84,7 @@ class Edit:
         """What its blocks add to the file as the server made it: the diff, also once it is done."""
         text = files.text(self.path)
         added = (block for block, lines in self.blocks.items() if lines is not None)
-        return "".join(conf.addition(text, block, self.name) for block in added)
+        return "".join(conf.addition(text, block, self.name, first=self._first) for block in added)
 
 
 def diffs(edits: Iterable[Edit]) -> str:

@@ -78,13 +78,13 @@ class Engine(Protocol):
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         """Remove what `--write-recovery-conf` wrote (corrections 4 and 5)."""
 
-    def passfile(self, name: str) -> str:
-        """Where a server looks for the replication user's password, as it sees the path."""
+    def protected(self, name: str, file: str) -> str:
+        """A file in an instance's data that its server alone may read, as it sees the path."""
 
-    def give_password(self, name: str) -> Action:
-        """The password into that file of an instance with data, for its server alone.
+    def give(self, name: str, given: Mapping[str, str]) -> Action:
+        """Files of `secrets/` into an instance's data, for its server alone, by their names there.
 
-        Nothing to do with `trust`. `pg_basebackup` and `pg_rewind` bring what their source has.
+        `pg_basebackup` and `pg_rewind` bring what their source has.
         """
 
     def start(self, name: str, *, initialise: bool = False) -> Action:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..doors import files
-from ..doors.db import Address
+from ..doors.db import PLAIN, Address
 from ..errors import EnvironmentLacking, first_line
 from ..params import Params
+from ..postgres import tls
 from ..words.commands import addressed
 from ..words.redact import register
 from ..words.text import mark, t
 
 SUPERUSER = "postgres"
+AUTHORITY = "ca.crt"  # of `secrets/`: the certificate by which the instances are known
 LINE = re.compile(rf"^\*:\*:\*:{SUPERUSER}:(.+)$", re.MULTILINE)
 MISSING, EMPTY = mark("is missing"), mark("is empty")
+
+
+def files_of(name: str) -> dict[str, str]:
+    """What an instance's server needs for TLS: the names in its data, of what in `secrets/`."""
+    return {tls.KEY: f"{name}.key", tls.CERTIFICATE: f"{name}.crt", tls.ROOT: AUTHORITY}
+
+
+def secret_of(name: str) -> Callable[[str], str]:
+    """The paths of the same in the cluster's folder, by the names in its data."""
+
+    def path(file: str) -> str:
+        return f"secrets/{files_of(name)[file]}"
+
+    return path
 
 
 @dataclass(frozen=True)
@@ -32,9 +49,9 @@ class Found:
         return self.wrong in (MISSING, EMPTY)
 
 
-def as_superuser(folder: Path, port: int) -> Address:
+def as_superuser(folder: Path, port: int, sslmode: str = PLAIN) -> Address:
     """How this machine reaches an instance of the cluster in this folder as superuser."""
-    return Address("127.0.0.1", port, "postgres", superuser(folder))
+    return Address("127.0.0.1", port, "postgres", superuser(folder), sslmode)
 
 
 def password(path: Path) -> str:

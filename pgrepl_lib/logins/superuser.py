@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 from psycopg import sql
 
@@ -42,7 +44,7 @@ def _tell(engine: Engine, primary: str, before: str) -> None:
             return  # whether it is the right one, the server's start will show
         raise _not_told(engine, t("{name} does not run", name=primary))
     new = engine.address(primary)
-    old = db.Address(new.host, new.port, new.user, before)
+    old = replace(new, password=before)
     refusal = _refusal(new)
     if not refusal:
         return

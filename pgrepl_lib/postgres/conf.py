@@ -74,12 +74,12 @@ def setting_lines(settings: Mapping[str, object]) -> list[str]:
     return [f"{name} = {quote_value(str(value))}" for name, value in settings.items()]
 
 
-def hba_lines(user: str, network: IPv4Network, method: str) -> list[str]:
+def hba_lines(user: str, network: IPv4Network, method: str, kind: str = "host") -> list[str]:
     """The rule that lets `user` replicate from `network`; a name that needs quoting is quoted."""
     name = user
     if user in ("all", "replication") or not BARE_NAME.fullmatch(user):
         name = hba_quote(user)
-    columns = ("host", "replication", name, str(network), method)
+    columns = (kind, "replication", name, str(network), method)
     return [
         "# TYPE  DATABASE        USER            ADDRESS                 METHOD",
         "{:7} {:15} {:15} {:23} {}".format(*columns),
@@ -142,9 +142,14 @@ def _blocks(text: str) -> dict[str, list[str]]:
     return {name: lines.split("\n")[:-1] for name, lines in found}
 
 
-def addition(text: str, name: str, path: str) -> str:
-    """What the managed block `name` adds to the file without the blocks behind it, as a diff."""
+def addition(text: str, name: str, path: str, *, first: bool = False) -> str:
+    """What the managed block `name` adds to the file without those that came later, as a diff.
+
+    first: as in `with_block`: each came before the ones that were there.
+    """
     names = re.findall(r"^# >>> pgrepl: (.*)$", text, re.MULTILINE)
+    if first:
+        names.reverse()
     for later in names[names.index(name) + 1 :] if name in names else ():
         text = without_block(text, later)
     return diff(without_block(text, name), text, path)

@@ -21,14 +21,15 @@ from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..errors import ParameterError
 from ..journal import audit
 from ..journal.chapter import SET_UP
-from ..logins import passwords
+from ..logins import certificates, passwords
 from ..params import Params
+from ..postgres import tls
 from ..words.text import mark, t
 from . import checking
 from .doing import Doing
 from .instance import Instance
 from .refusals import refuse_settings
-from .steps import Hands, Steps
+from .steps import Hands, Outcome, Steps
 
 HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # for each cluster
 
@@ -64,6 +65,13 @@ class Cluster(Steps[Instance]):
     def make_secrets(self) -> str:
         """Step: random passwords in files that only their reader may read (correction 1)."""
         return self.perform(t("Make the passwords, in protected files"), passwords.action(self))
+
+    def make_certificates(self) -> str:
+        """Step: with the parameter `tls`, an authority and certificates; else nothing is shown."""
+        if self.params.tls == tls.OFF:
+            return Outcome("unchanged")
+        action = certificates.action(self, self.topology.names)
+        return self.perform(t("Make the certificate authority and the certificates"), action)
 
     def start_temporary(self) -> str:
         """Step: a server to copy its files from (document: pg_temp; corrections 1 and 2)."""
@@ -226,7 +234,7 @@ def open_cluster(
     named = {name: names[name] for name in Params.model_fields if name in names}
     params = Params.parse(named | values)
     found = find(params)
-    cluster = Cluster(params, found.engine, found.topology, HANDS.get()())
+    cluster = Cluster(found.params, found.engine, found.topology, HANDS.get()())
     cluster.known, cluster.why, cluster.chapter = found.known, found.why, chapter
     promises.keep(cluster, cluster.topology.primary)
     cluster.refuse_settings(found.made)

@@ -24,13 +24,14 @@ from ..engine.action import (
     temporary_of,
 )
 from ..engine.edit import Edit
-from ..postgres import conf
+from ..postgres import conf, tls
 from ..postgres.limits import limits
 from ..words.text import mark, t
 from .actions import copying, replication_user
+from .actions.encrypting import encrypting_action
 from .actions.standby import standby_lines
 from .actions.starting import start_action
-from .steps import Steps
+from .steps import Outcome, Steps
 
 if TYPE_CHECKING:
     import pandas
@@ -95,12 +96,20 @@ class Instance(Server):
     def allow_replication(self) -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
         params, network = self.cluster.params, self.cluster.engine.rule_network()
-        lines = conf.hba_lines(params.replication_user, network, params.auth_method)
+        kind, method = tls.rule(params)
+        lines = conf.hba_lines(params.replication_user, network, method, kind)
         return self._edit(CONFIGURATION[1], "replication", lines, RULES[self.is_replica])
 
     def follow(self, upstream: Server) -> str:
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""
         return self._edit(CONFIGURATION[0], "standby", standby_lines(self, upstream), ACCESS)
+
+    def encrypt(self) -> str:
+        """Step: with the parameter `tls`, its key, settings and rule; else nothing is shown."""
+        if self.cluster.params.tls == tls.OFF:
+            return Outcome("unchanged")
+        action = encrypting_action(self)
+        return self.cluster.perform(t("Encrypt the connections to {name}", name=self.name), action)
 
     # --- primary ----------------------------------------------------------------------------------
 

@@ -8,15 +8,23 @@ from typing import Any
 from ..engine.protocol import Engine
 from ..errors import ParameterError
 from ..params import Params
-from ..postgres import limits
+from ..postgres import limits, tls
 from ..words.text import mark, t
 
 UNUSABLE = mark("PostgreSQL {version} cannot work with these settings; nothing was touched.")
 
+WITHOUT_OPENSSL = mark(
+    "PostgreSQL {version} here is a server without OpenSSL; nothing was touched."
+)
+OTHER_PROGRAMS = mark("leave the parameter tls off, or use programs or an image built with OpenSSL")
+
 
 def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, replicas: int) -> None:
     """Settings that the cluster was not made with, and that cannot be used."""
-    before = made.get("params", {}).get("settings", {})
+    had = made.get("params", {})
+    if params.tls != had.get("tls", tls.OFF):
+        refuse_without_openssl(params, engine)
+    before = had.get("settings", {})
     new = {k: v for k, v in params.settings.items() if before.get(k) != v}
     if not new:
         return
@@ -25,3 +33,11 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
         cause = t(UNUSABLE, version=params.pg_version)
         remedy = t("correct the parameter settings")
         raise ParameterError(cause, looked_at=complaints, remedy=remedy)
+
+
+def refuse_without_openssl(params: Params, engine: Engine) -> None:
+    """Raise `ParameterError` where the server's programs can do no TLS."""
+    complaints = engine.refuse_settings({"ssl": tls.ON})
+    if complaints:
+        cause = t(WITHOUT_OPENSSL, version=params.pg_version)
+        raise ParameterError(cause, looked_at=complaints, remedy=t(OTHER_PROGRAMS))

@@ -37,10 +37,14 @@ PLAIN |= {
             "engine": "local",
             "auth_method": "scram-sha-256",
             "replicas": "2",
+            "tls": "on",
             "replication_user": "Réplica do João's",
         },
         {"engine": "docker"},
-        pytest.param({"engine": "docker", "auth_method": "scram-sha-256"}, marks=pytest.mark.long),
+        pytest.param(
+            {"engine": "docker", "auth_method": "scram-sha-256", "tls": "on"},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=lambda given: " ".join(given.values()),
 )

@@ -23,6 +23,7 @@ from pgrepl_lib import Cluster, PgreplError, open_cluster
 from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.doors import command, db, files
 from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.engine.action import PASSFILE
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import StepFailed
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -309,7 +310,7 @@ def test_a_password_is_in_no_container(scram: tuple[Cluster, dict[str, Any]]) ->
                 ["grep", "-rlF", secret, "/var/lib/postgresql", "/etc/postgresql", "/tmp"]
             )
             holders = out.decode().split()
-            wanted = [made.engine.passfile("replica")]
+            wanted = [made.engine.protected("replica", PASSFILE)]
             is_replica = (
                 container.labels["com.docker.compose.service"] == "replica"
                 and secret == secrets_of(made)[1]
@@ -317,7 +318,9 @@ def test_a_password_is_in_no_container(scram: tuple[Cluster, dict[str, Any]]) ->
             assert (code, holders) == ((0, wanted) if is_replica else (1, []))
     _, mode = containers[0].exec_run(["stat", "-c", "%a %U", "/run/secrets/superuser"])
     found = [
-        c.exec_run(["stat", "-c", "%a %U", made.engine.passfile("replica")])[1].decode().split()
+        c.exec_run(["stat", "-c", "%a %U", made.engine.protected("replica", PASSFILE)])[1]
+        .decode()
+        .split()
         for c in containers
     ]
     assert ["600", "postgres"] in found, mode
@@ -338,8 +341,8 @@ def test_a_password_file_that_serves_for_nothing_is_set_right_by_starting(
     scram: tuple[Cluster, dict[str, Any]],
 ) -> None:
     made, _ = scram
-    password = made.engine.give_password("replica")
-    path = shlex.quote(made.engine.passfile("replica"))
+    password = made.engine.give("replica", {PASSFILE: PASSFILE})
+    path = shlex.quote(made.engine.protected("replica", PASSFILE))
     for harm in (f"rm {path}", f"chmod 644 {path}", f"echo x > {path}"):
         if made.engine.name == "docker":
             container_of(made, "replica").exec_run(["sh", "-c", harm])

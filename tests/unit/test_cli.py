@@ -32,6 +32,7 @@ OTHERS = {
     "port": "6000",
     "replication_user": "streamer",
     "auth_method": "scram-sha-256",
+    "tls": "on",
     "settings": '{"work_mem": "8MB"}',
     "workdir": "/nowhere",
 }

@@ -88,6 +88,7 @@ WRONG: list[tuple[str, Any]] = [
         )
     ),
     *(("auth_method", a) for a in ("md5", "password", "", None, "SCRAM-SHA-256")),
+    *(("tls", a) for a in ("On", "require", "", None, True)),
     *(
         ("settings", s)
         for s in (
@@ -168,6 +169,7 @@ def test_the_defaults_are_the_documents() -> None:
     )
     assert (params.replicas, str(params.network), params.port) == (1, "192.168.55.0/24", 0)
     assert (params.replication_user, params.auth_method, params.settings) == ("repl", "trust", {})
+    assert params.tls == "off"
     assert params.workdir.is_absolute() and params.folder == params.workdir / "pgrepl"
 
 

@@ -55,11 +55,12 @@ def rule_needed(cluster: AnyCluster) -> Iterable[Fact]:
     Where there is no second address to try from (macOS, Docker Desktop, rootless), that is said.
     """
     primary, user = cluster.primary, cluster.params.replication_user
-    db.row(primary.address, "select 1")  # one that does not answer refuses nobody
+    at = primary.address
+    db.row(at, "select 1")  # one that does not answer refuses nobody
     host, port, source = cluster.engine.outside_the_rule(primary.name)
     try:
         rule = cluster.engine.rule_network()
-        answer = db.ask_to_replicate(host, port, user, source, rule)
+        answer = db.ask_to_replicate(host, port, user, source, rule, at.sslmode)
     except OSError as error:
         why = t(
             "this machine cannot send from {source}: {error}",

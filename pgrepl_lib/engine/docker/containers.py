@@ -17,7 +17,7 @@ from ...doors.wait import wait_until
 from ...params import Params
 from ...words.text import t
 from .. import ports
-from ..action import NOTHING, PASSFILE, Action, Tell
+from ..action import Action, Tell
 from ..commands import Commands
 from ..life import KILL_SECONDS, Life, wait_stopped
 from ..processes import owner_of
@@ -50,26 +50,31 @@ class Containers(Commands):
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING
 
-    def passfile(self, name: str) -> str:
-        return f"{self.pgdata}/{PASSFILE}"
+    def protected(self, name: str, file: str) -> str:
+        return f"{self.pgdata}/{file}"
 
-    def give_password(self, name: str) -> Action:
+    def give(self, name: str, given: Mapping[str, str]) -> Action:
         """Through the SDK: a container of its own would take a second to start."""
-        if self.params.auth_method == "trust":
-            return NOTHING
-        path, source = self.passfile(name), self.folder / "secrets" / PASSFILE
-        write = self._alone(name, "sh", "-c", f"umask 077; cat > {path}")
-        owned = f"{self.pgdata}/PG_VERSION"
+        owned, secrets = f"{self.pgdata}/PG_VERSION", self.folder / "secrets"
+        wanted = {self.protected(name, file): source for file, source in given.items()}
 
         def do(tell: Tell) -> None:
             with self._looking_glass(name) as container:
-                write_file(container, path, content(source), like=owned)
+                for path, source in wanted.items():
+                    write_file(container, path, content(secrets / source), like=owned)
 
         def done() -> bool:
             with self._looking_glass(name) as container:
-                return is_private(container, path, content(source).encode(), like=owned)
+                return all(
+                    is_private(container, path, content(secrets / source).encode(), like=owned)
+                    for path, source in wanted.items()
+                )
 
-        return Action((replace(write, stdin=Path("secrets") / PASSFILE),), do, done)
+        def write(path: str, source: str) -> Command:
+            alone = self._alone(name, "sh", "-c", f"umask 077; cat > {path}")
+            return replace(alone, stdin=Path("secrets") / source)
+
+        return Action(tuple(write(*each) for each in wanted.items()), do, done)
 
     @property
     def labels(self) -> dict[str, str]:

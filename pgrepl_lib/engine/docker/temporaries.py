@@ -12,6 +12,7 @@ from ...doors import ahead, files
 from ...doors.command import Command
 from ...doors.wait import wait_until
 from ...errors import StepFailed
+from ...postgres import tls
 from ...words.text import joined, t
 from ..action import (
     PASSFILE,
@@ -23,6 +24,7 @@ from ..action import (
     temporary_of,
 )
 from ..life import Life
+from ..secret import files_of
 from . import owner
 from .containers import Containers
 from .contents import read_file
@@ -94,14 +96,24 @@ class Temporaries(Containers):
     ) -> tuple[Command, ...]:
         """The target must be empty for the backup, so the password file goes to /tmp first."""
         temporary, (host, port) = self._temporary(temporary_of(name)), self.upstream(source)
-        where = (f"--host={host}", f"--port={port}")
+        where = (f"--host={host}", f"--port={port}", *self._encrypted("/tmp/{}".format))
         words = ("pg_basebackup", "--pgdata", target or self.pgdata, *arguments, *where)
-        if self.params.auth_method == "trust":
-            return (self._exec(temporary, *words),)
-        into = ("sh", "-c", f"umask 077; cat > /tmp/{PASSFILE}")
-        write = self._exec(temporary, *into, options=("-i",))
-        backup = self._exec(temporary, *words, options=("--env", f"PGPASSFILE=/tmp/{PASSFILE}"))
-        return replace(write, stdin=Path("secrets") / PASSFILE), backup
+        before: list[Command] = []
+        options: tuple[str, ...] = ()
+        if self.params.auth_method != "trust":
+            options = ("--env", f"PGPASSFILE=/tmp/{PASSFILE}")
+            before.append(self._bring(temporary, PASSFILE, f"/tmp/{PASSFILE}"))
+        if self.params.tls != tls.OFF:
+            sources = files_of(name).items()
+            before += [self._bring(temporary, source, f"/tmp/{f}") for f, source in sources]
+        return *before, self._exec(temporary, *words, options=options)
+
+    def _bring(self, temporary: str, source: str, path: str) -> Command:
+        """A file of `secrets/` into a temporary container."""
+        into = ("sh", "-c", f"umask 077; cat > {path}")
+        return replace(
+            self._exec(temporary, *into, options=("-i",)), stdin=Path("secrets") / source
+        )
 
     def backup_complete(self, name: str) -> bool:
         return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")

@@ -14,6 +14,7 @@ from docker.errors import ImageNotFound
 
 from ...doors import ahead
 from ...doors.command import Command, into_file
+from ...postgres import tls
 from ..action import ONE_OWNER, SIGNAL, Action, Tell, leaving, rewind_words, temporary_of
 from . import owner
 from .contents import read_file, write_file
@@ -171,7 +172,8 @@ class Volumes(Temporaries):
         found = self.run(self._alone(name, "pg_rewind", "--version"), check=False)
         if found.code or not re.search(rf"\b{self.params.pg_version}\.", found.out):
             return ()
-        words = rewind_words(self.pgdata, *self.upstream(source))
+        more = tls.conninfo_words(self.params, partial(self.protected, name))
+        words = rewind_words(self.pgdata, *self.upstream(source), more)
         passed = self._alone(name, "sh", "-c", WITH_PASSWORD, "-", *words)
         rewind = replace(passed, stdin=Path("secrets/pgpass"))
         return rewind, self.forget_recovery_settings(name, temporary=False)

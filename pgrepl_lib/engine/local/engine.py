@@ -14,6 +14,7 @@ from ...doors import ahead, command, files
 from ...doors.command import Command
 from ...doors.db import Address
 from ...errors import StepFailed, WaitTimeout
+from ...postgres import tls
 from ...postgres.sessions import FOR_PROGRAMS
 from ...words.quoted import LOG, quoted
 from ...words.text import joined, t
@@ -24,7 +25,7 @@ from ..life import Life, wait_stopped
 from ..secret import as_superuser
 from . import binaries
 from .folders import Folders
-from .programs import HOST
+from .programs import HOST, NO_CERTIFICATE
 
 # That pg_ctl waits; a server that recovers longer is waited for by who started it.
 START_SECONDS = 60
@@ -54,6 +55,8 @@ class LocalEngine(Folders):
             return binaries.find(major) is not None
 
         shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
+        if self.params.tls != tls.OFF:
+            shown += f" PGSSLCERT={shlex.quote(str(self.folder / NO_CERTIFICATE))}"
         return Action((shown,), partial(binaries.fetch, major), done)
 
     def prepare(self) -> None:

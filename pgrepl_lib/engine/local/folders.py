@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...doors import ahead, files
 from ...doors.command import Command, into_file
 from ...errors import StepFailed
+from ...postgres import tls
 from ...words.text import t
 from .. import processes
 from ..action import (
     NOTHING,
     ONE_OWNER,
-    PASSFILE,
     SIGNAL,
     TEMPORARY_PRIMARY,
     Action,
@@ -22,7 +23,7 @@ from ..action import (
     rewind_words,
     temporary_of,
 )
-from ..secret import content
+from ..secret import content, secret_of
 from .programs import HOST, Programs
 
 
@@ -113,7 +114,7 @@ class Folders(Programs):
     ) -> tuple[Command, ...]:
         host, port = self.upstream(source)
         where = ("--pgdata", target or self._data(temporary_of(name)))
-        source_at = (f"--host={host}", f"--port={port}")
+        source_at = (f"--host={host}", f"--port={port}", *self._encrypted(secret_of(name)))
         return (self._tool("pg_basebackup", *where, *arguments, *source_at),)
 
     def backup_complete(self, name: str) -> bool:
@@ -178,24 +179,29 @@ class Folders(Programs):
     def rewind(self, name: str, source: str) -> tuple[Command, ...]:
         if not (self.binaries.server / "pg_rewind").exists():
             return ()
-        rewind = self._tool(*rewind_words(self._data(name), *self.upstream(source)))
+        more = tls.conninfo_words(self.params, secret_of(name))
+        rewind = self._tool(*rewind_words(self._data(name), *self.upstream(source), more))
         return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:
         data = self._data(temporary_of(name) if temporary else name)
         return self._tool(*ONE_OWNER, f"{data}/postgresql.auto.conf")
 
-    def passfile(self, name: str) -> str:
-        return str(self.folder / self._data(name) / PASSFILE)
+    def protected(self, name: str, file: str) -> str:
+        return str(self.folder / self._data(name) / file)
 
-    def give_password(self, name: str) -> Action:
-        if self.params.auth_method == "trust":
-            return NOTHING
-        source, target = self.folder / "secrets" / PASSFILE, Path(self.passfile(name))
-        copy = self._tool("install", "-m", "600", f"secrets/{PASSFILE}", self._data(name))
+    def give(self, name: str, given: Mapping[str, str]) -> Action:
+        return Action.sequence([self._give(name, *each) for each in given.items()])
+
+    def _give(self, name: str, file: str, source: str) -> Action:
+        target, place = Path(self.protected(name, file)), self._data(name)
+        if file != source:
+            place += f"/{file}"
+        copy = self._tool("install", "-m", "600", f"secrets/{source}", place)
 
         def done() -> bool:
-            if not target.is_file() or target.read_bytes() != content(source).encode():
+            wanted = content(self.folder / "secrets" / source).encode()
+            if not target.is_file() or target.read_bytes() != wanted:
                 return False
             seen = target.stat()  # libpq ignores one that others may read
             return seen.st_mode & 0o777 == 0o600 and seen.st_uid == target.parent.stat().st_uid

@@ -10,12 +10,15 @@ from functools import cached_property, partial
 from ...doors import ahead, command
 from ...doors.command import Command
 from ...params import Params
+from ...postgres import tls
 from .. import processes
 from ..commands import Commands
 from ..life import Life
 from . import binaries
 
 HOST = "127.0.0.1"
+# Not there: else libpq looks in a home folder that the server's user may not enter.
+NO_CERTIFICATE = "secrets/none.crt"
 
 
 class Programs(Commands):
@@ -67,6 +70,8 @@ class Programs(Commands):
         places = (str(f / program) for f in folders if (f / program).exists())
         argv = (next(places, None) or shutil.which(program) or program, *arguments)
         env = {"PGPASSFILE": str(self.folder / "secrets/pgpass")}
+        if self.params.tls != tls.OFF:
+            env["PGSSLCERT"] = str(self.folder / NO_CERTIFICATE)
         return Command(argv, self.user, env, shown=command.shell_text((program, *arguments)))
 
     def _initdb(self, target: str) -> Command:

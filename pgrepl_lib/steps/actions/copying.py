@@ -11,6 +11,7 @@ from ...cluster.server import Server
 from ...doors import ahead, db, files
 from ...engine.action import Action, Tell, leaving, temporary_of
 from . import replacing
+from .handing import certified_action
 
 SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
 
@@ -18,6 +19,7 @@ SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
 def copy_actions(replica: Server) -> list[Action]:
     """The document's way to a complete data folder, for steps that do it as a whole."""
     return [
+        certified_action(replica),
         slot_action(replica.upstream, replica.slot),
         temporary_action(replica),
         backup_action(replica),
@@ -134,4 +136,4 @@ def replacing_action(replica: Server) -> Action:
     def require_copyable(tell: Tell) -> None:
         source.require_copyable()
 
-    return Action.sequence([Action((), require_copyable), copy])
+    return Action.sequence([certified_action(replica), Action((), require_copyable), copy])

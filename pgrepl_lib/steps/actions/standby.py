@@ -11,6 +11,7 @@ from ...doors.command import Command
 from ...engine.action import CONFIGURATION, Action, Tell
 from ...engine.edit import Edit
 from ...postgres import conf
+from .handing import handed_action
 
 
 def configuration_action(instance: Server) -> Action:
@@ -43,14 +44,14 @@ def standby_action(instance: Server, upstream: Server, *, promises_on: bool = Fa
 
     promises_on: it is still the primary, and keeps its synchronous promise.
     """
-    password = instance.cluster.engine.give_password(instance.name)
+    handed = handed_action(instance, follows=True)
     edit = standby_edit(instance, upstream, promises_on=promises_on)
 
     def do(tell: Tell) -> None:
-        Action.sequence([password]).do(tell)
+        Action.sequence([handed]).do(tell)
         edit.write()
 
-    return Action((*password.commands, edit), do, edit.done)
+    return Action((*handed.commands, edit), do, edit.done)
 
 
 def standby_edit(instance: Server, upstream: Server, *, promises_on: bool = False) -> Edit:

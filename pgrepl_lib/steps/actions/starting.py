@@ -11,6 +11,7 @@ from ...errors import StepFailed
 from ...words.text import t
 from . import replacing
 from .copying import copy_actions, slot_action
+from .handing import handed_action
 from .standby import configuration_action
 
 
@@ -41,14 +42,14 @@ def start_action(instance: Server) -> Action:
     Raises `StepFailed` for a replica that has no data: it must not make its own.
     """
     _require_complete(instance)
-    password, engine = _password_action(instance), instance.cluster.engine
+    handed, engine = _handed(instance), instance.cluster.engine
     action = engine.start(instance.name, initialise=_is_first(instance))
 
     def do(tell: Tell) -> None:
         _bring_up_above(instance, tell)
         if not action.done():
             _require_own_data(instance)
-        password.do(tell)
+        handed.do(tell)
         restarts.start(instance, action, tell)
         identity.record(instance.cluster)
         restarts.take_over(instance)
@@ -57,7 +58,7 @@ def start_action(instance: Server) -> Action:
 
     def done() -> bool:
         runs = action.done() and instance.answers()[0] and not instance.stale()
-        return runs and password.done() and restarts.follows(instance)
+        return runs and handed.done() and restarts.follows(instance)
 
     return Action(start_commands(instance), do, done, anew=start_commands(instance, anew=True))
 
@@ -70,7 +71,9 @@ def start_commands(instance: Server, *, anew: bool = False) -> tuple[Shown, ...]
     engine = instance.cluster.engine
     first = instance.name == PRIMARY and (anew or _is_first(instance))
     start = engine.start(instance.name, initialise=first)
-    commands = (*_password_action(instance).commands, *start.commands)
+    if first:
+        return start.commands
+    commands = (*_handed(instance).commands, *start.commands)
     if not instance.is_replica:
         return commands
     name = instance.application_name
@@ -114,8 +117,9 @@ def _is_first(instance: Server) -> bool:
     return first and not (topology.system_identifier or made)
 
 
-def _password_action(instance: Server) -> Action:
-    """What its server needs to log in to an upstream; a primary needs it only to be a replica."""
-    if not instance.is_replica:
-        return NOTHING
-    return Action.sequence([instance.cluster.engine.give_password(instance.name)])
+def _handed(instance: Server) -> Action:
+    """What its server needs; a first primary is given it once it has data (`encrypting.py`)."""
+    needed = handed_action(instance, follows=instance.is_replica)
+    if instance.is_replica or needed is NOTHING or instance.cluster.engine.has_data(instance.name):
+        return needed
+    return NOTHING

@@ -1,0 +1,35 @@
+"""What an instance's server is handed: files that it alone may read."""
+
+from __future__ import annotations
+
+from ...cluster.server import Server
+from ...engine.action import NOTHING, PASSFILE, Action
+from ...engine.secret import files_of
+from ...logins import certificates
+from ...postgres import tls
+
+
+def certified_action(instance: Server) -> Action:
+    """With TLS, a certificate for an instance that has none yet."""
+    cluster = instance.cluster
+    if cluster.params.tls == tls.OFF:
+        return NOTHING
+    action = certificates.action(cluster, [instance.name])
+    if action.done():
+        return NOTHING
+    return action
+
+
+def handed_action(instance: Server, *, follows: bool) -> Action:
+    """The password by which it logs in, and with TLS its own key and certificate.
+
+    follows: whether it is to log in to an upstream.
+    """
+    cluster, given = instance.cluster, dict[str, str]()
+    if follows and cluster.params.auth_method != "trust":
+        given[PASSFILE] = PASSFILE
+    if cluster.params.tls != tls.OFF:
+        given |= files_of(instance.name)
+    if not given:
+        return NOTHING
+    return Action.sequence([certified_action(instance), cluster.engine.give(instance.name, given)])
