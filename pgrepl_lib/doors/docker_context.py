@@ -9,14 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
 
 from ..errors import EnvironmentLacking
 from ..words.text import t
 
 HOST, CONTEXT = "DOCKER_HOST", "DOCKER_CONTEXT"
+NETWORKED = ("tcp", "http", "https")
 VARIABLES = (HOST, CONTEXT, "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
@@ -37,6 +43,28 @@ def _variables(given: tuple[tuple[str, str], ...]) -> dict[str, str]:
     if name in ("", "default"):
         return {n: known[n] for n in VARIABLES if known[n]}
     return _of_context(folder / "contexts", name)
+
+
+def elsewhere() -> str:
+    """The engine's address where it is another machine's; empty of one of this machine.
+
+    There, a container finds no folder of ours, and its ports are not this machine's.
+    """
+    endpoint = variables().get(HOST, "")
+    parts = urlsplit(endpoint)
+    if parts.scheme == "ssh" or (parts.scheme in NETWORKED and not _is_here(parts.hostname or "")):
+        return endpoint
+    return ""
+
+
+def _is_here(host: str) -> bool:
+    """Whether a name leads to an address of this machine, or nowhere: Docker says that itself."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return True
+    ours = {a.address for addresses in psutil.net_if_addrs().values() for a in addresses}
+    return any(ip_address(each).is_loopback or each in ours for each in found)
 
 
 def _in_use(folder: Path) -> str:

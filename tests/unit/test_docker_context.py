@@ -10,6 +10,7 @@ import pytest
 
 from pgrepl_lib.doors import docker_context
 from pgrepl_lib.doors.command import Command, run
+from pgrepl_lib.engine.docker import host
 from pgrepl_lib.errors import EnvironmentLacking
 
 
@@ -20,11 +21,11 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "near"}))
-    for name, host in (("near", "unix:///run/near.sock"), ("far", "tcp://10.0.0.1:2376")):
+    for name, address in (("near", "unix:///run/near.sock"), ("far", "tcp://10.0.0.1:2376")):
         key = hashlib.sha256(name.encode()).hexdigest()
         folder = tmp_path / "contexts/meta" / key
         folder.mkdir(parents=True)
-        made = {"Name": name, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
+        made = {"Name": name, "Endpoints": {"docker": {"Host": address, "SkipTLSVerify": False}}}
         (folder / "meta.json").write_text(json.dumps(made))
     (tmp_path / "contexts/tls" / key / "docker").mkdir(parents=True)
     return tmp_path
@@ -65,3 +66,35 @@ def test_programs_get_the_same_engine(tmp_path: Path, monkeypatch: pytest.Monkey
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert run(Command(("docker-says",)), cwd=tmp_path).out == "tcp://10.0.0.1:2376 \n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "there"),
+    [
+        ("ssh://admin@db.example", True),
+        ("tcp://192.0.2.7:2376", True),  # RFC 5737: nobody's
+        ("tcp://127.0.0.1:2375", False),
+        ("tcp://[::1]:2375", False),
+        ("tcp://localhost:2375", False),
+        ("tcp://no.such.host.invalid:2375", False),
+        ("unix:///run/user/1000/docker.sock", False),
+        ("unix:///run/podman/podman.sock", False),
+        ("", False),
+    ],
+)
+def test_an_engine_on_another_machine_is_refused_before_it_is_asked(
+    endpoint: str, there: bool, contexts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would mount and publish is there, not here."""
+    (contexts / "config.json").unlink()
+    monkeypatch.setenv("DOCKER_HOST", endpoint)
+    assert docker_context.elsewhere() == (endpoint if there else "")
+    if there:
+        with pytest.raises(EnvironmentLacking, match="on another machine") as refused:
+            host.client.__wrapped__()
+        assert refused.value.looked_at == (endpoint,) and "engine = local" in refused.value.remedy
+
+
+def test_a_context_of_another_machine_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    assert docker_context.elsewhere() == "tcp://10.0.0.1:2376"

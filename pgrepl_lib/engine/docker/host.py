@@ -45,6 +45,7 @@ class Connection(docker.APIClient):
 @cache
 def client() -> docker.DockerClient:
     """A connection to the Docker engine of the environment; raises `EnvironmentLacking`."""
+    _require_here()
     try:
         named = docker_context.variables()
         found = docker.from_env(timeout=60, environment=named)  # which asks for its version
@@ -59,6 +60,19 @@ def client() -> docker.DockerClient:
                 "start Docker (and allow this user to use it), or use the parameter engine = local"
             ),
         ) from None
+
+
+def _require_here() -> None:
+    """Raise `EnvironmentLacking` for an engine on another machine."""
+    if there := docker_context.elsewhere():
+        raise EnvironmentLacking(
+            t("The Docker engine is on another machine: our folders and ports are not there."),
+            looked_at=[there],
+            remedy=t(
+                "run pgrepl on that machine; or choose an engine of this one (DOCKER_HOST, "
+                "DOCKER_CONTEXT, `docker context use default`), or the parameter engine = local"
+            ),
+        )
 
 
 def _endpoint() -> str:
