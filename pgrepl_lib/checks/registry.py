@@ -54,7 +54,8 @@ class Claim:
             fact = Fact("", error.expected, cluster.addressed(why))
             return Check(self.name, self.said(), (fact,), hint, tried=False)
         except (PgreplError, psycopg.Error, OSError, LookupError) as error:
-            facts = (Fact("", t("an answer"), first_line(error)),)
+            advice = getattr(error, "remedy", "")
+            facts = (Fact("", t("an answer"), first_line(error), advice),)
         made = Check(self.name, self.said(), facts, hint)
         if made.passed:
             return made

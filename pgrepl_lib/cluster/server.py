@@ -162,8 +162,7 @@ class Server:
         there is not ours to lose.
         """
         engine, name = self.cluster.engine, self.name
-        if not self.in_recovery():
-            raise self._promoted()
+        self.require_recovery()
         if why := left.why(engine, name, self.cluster.topology.primary):
             says = mark("{name} does not follow: it is {why}; nothing was changed there.")
             raise StepFailed(t(says, name=name, why=why), remedy=left.remedy(engine, name))
@@ -174,16 +173,14 @@ class Server:
             error.remedy = real or error.remedy
             raise
 
-    def _promoted(self) -> StepFailed:
-        name = self.name
-        remedy = t(
-            "`pgrepl replica rebuild {name} --discard` throws away what was written there",
-            name=name,
-        )
-        return StepFailed(
-            t("{name} accepts writes: somebody promoted it; nothing was changed there.", name=name),
-            remedy=self.cluster.underway() or self.cluster.addressed(remedy),
-        )
+    def require_recovery(self) -> None:
+        """Raise `StepFailed` for a replica that somebody promoted."""
+        if self.in_recovery():
+            return
+        throw = mark("`pgrepl replica rebuild {name} --discard` throws away what was written there")
+        says = mark("{name} accepts writes: somebody promoted it; nothing was changed there.")
+        remedy = self.cluster.addressed(t(throw, name=self.name))
+        raise StepFailed(t(says, name=self.name), remedy=self.cluster.underway() or remedy)
 
     def _wait_streaming(self) -> None:
         engine, upstream = self.cluster.engine, self.upstream

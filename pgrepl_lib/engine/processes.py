@@ -102,6 +102,17 @@ def kill(data: Path, name: str) -> None:
     wait_until(what, probe, seconds=KILL_SECONDS, hint=hint)
 
 
+def frozen(data: Path) -> bool:
+    """Whether any of a server's processes was told to stop where it is."""
+
+    def stopped(process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            return process.status() == psutil.STATUS_STOPPED
+        return False
+
+    return any(map(stopped, of_server(data)))
+
+
 def go_on(data: Path) -> None:
     """Let a server go on that was told to stop where it is (SIGSTOP)."""
     for process in of_server(data):

@@ -180,6 +180,12 @@ class Engine(Protocol):
     def running(self, name: str) -> bool:
         """Whether its server can be asked. What is not running has not ended, it may be paused."""
 
+    def frozen(self, name: str) -> bool:
+        """Whether a process of it was told to stop where it is (SIGSTOP); a start lets it go on.
+
+        Where that cannot be seen, it is not known of one that runs.
+        """
+
     def join(self, name: str) -> Action:
         """Give an instance its place in the cluster's network: others find it by its name."""
 

@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pgrepl_lib import Cluster
+from pgrepl_lib.checks import arrival
 from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.checks.claims import data
 from pgrepl_lib.checks.outcome import Check
@@ -28,6 +30,7 @@ from pgrepl_lib.steps import replicas
 from pgrepl_lib.steps.instance import Instance
 from pgrepl_lib.words.language import PORTUGUESE, speaking
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.remedies import commands_in
 
 from .operated import ways_named
 from .running import of_cluster, pgrepl
@@ -560,16 +563,44 @@ def test_the_command_line_tells_failed_checks_by_its_exit_code(victim: Cluster) 
     assert leftovers(victim) == []
 
 
+def test_stopped_processes_are_told_at_once_and_a_start_lets_them_go_on(
+    victim: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender alone: to everybody it seems to stream, and no new one gets its slot."""
+    query = "select pid from pg_stat_replication"
+    sender = psutil.Process(db.row(victim.primary.address, query)["pid"])
+    sender.suspend()
+    try:
+        told = CHECKS["sample"](victim)
+        assert "Processes of primary" in told.seen and "SIGSTOP" in told.seen
+        assert [c.split()[1] for c in commands_in(told.hint)] == ["run"]
+        with monkeypatch.context() as patched:  # as where the network swallows what is sent
+            patched.setattr(arrival, "SECONDS", 1)
+            patched.setattr(victim.engine, "frozen", lambda name: False)
+            told = CHECKS["sample"](victim)
+        assert "replica to receive what was written on primary: not within 1 s" in told.seen
+        assert [c.split()[1] for c in commands_in(told.hint)] == ["status"]
+        assert victim.primary.start() == "changed"
+    finally:
+        sender.resume()
+    assert CHECKS["sample"](victim).passed and victim.primary.start() == "unchanged"
+
+
 @pytest.mark.parametrize(
     "name",
-    sorted({*NAMES, "one-primary"} - {"primary-writes", "settings", "right-needed", "rule-needed"}),
+    sorted(
+        {*NAMES, "one-primary", "sample", "tables"}
+        - {"primary-writes", "settings", "right-needed", "rule-needed"}
+    ),
 )
 def test_a_promoted_replica_is_found(
-    promoted: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+    promoted: Cluster, name: str
 ) -> None:  # these come last: there is no way back
-    monkeypatch.setattr(data, "REPLAY_SECONDS", 1)
     result = made(promoted, name, False)
     assert result.seen != result.expected and result.hint
+    if name in ("contents", "sample", "tables"):  # nothing is awaited that will never come
+        assert "replica accepts writes" in result.seen
+        assert any("replica rebuild replica --discard" in c for c in commands_in(result.hint))
     assert leftovers(promoted) == []
 
 

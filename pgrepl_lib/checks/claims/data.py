@@ -10,7 +10,7 @@ from ...cluster.members import AnyCluster
 from ...cluster.server import Server
 from ...doors import db
 from ...words.text import mark, t
-from .. import momentary
+from .. import arrival, momentary
 from ..outcome import Fact
 from ..registry import check, of_replicas
 
@@ -62,7 +62,7 @@ def tables(cluster: AnyCluster) -> Iterable[Fact]:
 
     @of_replicas
     def of_each(replica: Server) -> tuple[str, str]:
-        replica.wait_replayed(target, REPLAY_SECONDS)
+        arrival.wait_replayed(replica, target, REPLAY_SECONDS)
         differing = sorted(name for name, _ in wanted.items() ^ _digests(replica.address).items())
         if not differing:
             return same, same
@@ -82,7 +82,7 @@ def _compared(cluster: AnyCluster, number: int) -> Iterable[Fact]:
 
         @of_replicas
         def of_each(replica: Server) -> tuple[str, str]:
-            replica.wait_replayed(lsn, REPLAY_SECONDS)
+            arrival.wait_replayed(replica, lsn, REPLAY_SECONDS)
             return wanted, str(db.row(replica.address, digest)["digest"])
 
         yield from of_each(cluster)

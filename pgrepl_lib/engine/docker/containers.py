@@ -50,6 +50,9 @@ class Containers(Commands):
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING
 
+    def frozen(self, name: str) -> bool:
+        return False  # who stops what is in a container pauses it: that is told as such
+
     def protected(self, name: str, file: str) -> str:
         return f"{self.pgdata}/{file}"
 

@@ -105,7 +105,7 @@ class LocalEngine(Folders):
             make = [replace(each, unless=data) for each in first]
 
         def do(tell: Tell) -> None:
-            if self.life(name) is Life.PAUSED:
+            if self.life(name) in (Life.PAUSED, Life.RUNNING):
                 processes.go_on(self.folder / data)
                 return
             if not self.has_data(name):
@@ -116,7 +116,10 @@ class LocalEngine(Folders):
                     self.run(each)
             self._start(start, name)
 
-        return Action((*make, start), do, partial(self.running, name))
+        return Action((*make, start), do, partial(self._goes_on, name))
+
+    def _goes_on(self, name: str) -> bool:
+        return self.running(name) and not self.frozen(name)
 
     def _start(self, start: Command, name: str) -> None:
         processes.forget_dead(self.folder / self._data(name))

@@ -53,6 +53,9 @@ class Programs(Commands):
     def running(self, name: str) -> bool:
         return self.life(name) is Life.RUNNING
 
+    def frozen(self, name: str) -> bool:
+        return processes.frozen(self.folder / self._data(name))
+
     def log_tail(self, name: str) -> str:
         log = self.folder / "logs" / f"{name}.log"
         if not log.exists():
