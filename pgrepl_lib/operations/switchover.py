@@ -23,7 +23,7 @@ from ..steps import bystanders
 from ..steps.actions.standby import standby_action
 from ..steps.actions.starting import start_action
 from ..words.text import joined, mark, t
-from . import hindrances
+from . import hindrances, promoting
 from .choosing import candidate
 from .hindrances import Hindrance, refuse, refuse_all
 from .rolechange import RoleChange, Step
@@ -162,6 +162,7 @@ class Switchover(RoleChange):
         follows = standby_action(self.old, self.new, promises_on=True)
 
         def do(tell: Tell) -> None:
+            promoting.revive(self.new, tell)  # it may have died since this began
             Action.sequence([place, slots]).do(tell)
             follows.do(tell)
 
