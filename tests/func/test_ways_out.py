@@ -11,6 +11,7 @@ import pytest
 from benchmarks.faults import pause
 from pgrepl_lib import Cluster
 from pgrepl_lib.checks import slots as unused
+from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.cluster.changes import promotion
 from pgrepl_lib.cluster.dropping import drop_slot
 from pgrepl_lib.doors import db
@@ -275,6 +276,46 @@ def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(
     now.instance("replica").start()
     unused.drops(now, now.topology).do(print)  # prepared with them, and never asked for again
     assert failed_checks(now, *SOUND) == {}
+
+
+def test_a_switchover_whose_chosen_replica_died_is_finished_by_the_first_command_that_is_named(
+    cluster: Cluster, reopen: Reopen
+) -> None:
+    Switchover(cluster, "replica").prepare()
+    cluster.instance("replica").kill()
+    told = pgrepl("check", of_cluster(cluster))
+    first, second = commands_in(told.stdout)[:2]
+    assert "switchover --to replica" in first and "switchover --cancel" in second
+    assert copied(first).returncode == 0
+    now = reopen()
+    assert now.primary.name == "replica" and not now.topology.operation
+    assert failed_checks(now, *SOUND) == {}
+
+
+@pytest.mark.long_on_docker
+@pytest.mark.parametrize("way", ["by hand", "as a run does it"])
+def test_slots_on_a_chosen_replica_that_died_are_dropped_once_it_runs_again(
+    cluster: Cluster, reopen: Reopen, way: str
+) -> None:
+    """It was prepared, and cannot be asked when that is taken back."""
+    Switchover(cluster, "replica").prepare()
+    cluster.instance("replica").kill()
+    assert "replica was not asked" in done("switchover --cancel", cluster)
+    now = reopen()
+    replica = now.instance("replica")
+    if way == "by hand":
+        now.engine.start("replica").do(print)
+        replica.wait_ready()
+        assert slots(now)["replica"] == ["primary_slot", "replica_2_slot"]
+        told = CHECKS["slot"](now)
+        assert "replica: primary_slot inactive, of nobody" in told.seen
+        for command in commands_in(told.hint):
+            assert copied(command).returncode == 0
+    else:
+        assert replica.start() == "changed"
+    assert slots(now)["replica"] == []
+    replica.wait_streaming()
+    assert failed_checks(now, *SOUND) == {} and replica.start() == "unchanged"
 
 
 # --- killed at the very end ----------------------------------------------------------------------

@@ -41,7 +41,7 @@ def primary_writes(cluster: AnyCluster) -> Iterable[Fact]:
     mark("Each replica is in recovery and refuses writes (SQLSTATE 25006)"),
     mark(
         "a replica that accepts writes has been promoted and no longer follows: "
-        "prepare it again from chapter 02"
+        "`pgrepl replica rebuild NAME --discard` makes it one again, without what was written there"
     ),
 )
 @of_replicas
