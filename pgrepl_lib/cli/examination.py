@@ -29,8 +29,7 @@ def asked_for(*, deep: bool = False) -> list[str]:
 
 def who_hangs(cluster: Cluster) -> str:
     """Who hangs, or empty; raises `StepFailed` where there is no cluster to look at."""
-    if not cluster.engine.has_data(cluster.primary.name):
-        cluster.require_primary()
+    checking.require_data(cluster)
     return "; ".join(silent(cluster))
 
 

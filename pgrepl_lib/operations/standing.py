@@ -248,10 +248,10 @@ def _advanced(found: Standing) -> tuple[bool, int, int]:
 
 def _end(replica: Instance) -> Life:
     """Why one that does not run cannot be asked."""
-    life = replica.cluster.engine.life(replica.name)
-    if life.ended:
-        return Life.STOPPED
-    return life
+    engine, name = replica.cluster.engine, replica.name
+    if not (life := engine.life(name)).ended:
+        return life
+    return Life.STOPPED if engine.has_data(name) else Life.ABSENT
 
 
 def _standing(replica: Instance) -> Standing:

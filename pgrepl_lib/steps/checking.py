@@ -6,6 +6,7 @@ import time
 
 from ..checks.checks import CHECKS
 from ..checks.outcome import Check
+from ..cluster import identity
 from ..doors import show
 from ..errors import CheckFailed
 from ..journal.chapter import cell_id
@@ -15,12 +16,19 @@ from .steps import AnySteps
 
 def examine(cluster: AnySteps, name: str) -> Check:
     """Make one check and record it, whatever its outcome."""
-    if not cluster.engine.has_data(cluster.topology.primary):
-        cluster.require_primary()
+    require_data(cluster)
     started = time.monotonic()
     made = CHECKS[name](cluster)
     record(cluster, made, time.monotonic() - started)
     return made
+
+
+def require_data(cluster: AnySteps) -> None:
+    """Raise `StepFailed` where the primary has none: lost ones are told as such."""
+    engine, topology = cluster.engine, cluster.topology
+    if not engine.has_data(topology.primary):
+        identity.require_own_data(engine, topology, topology.primary)
+        cluster.require_primary()
 
 
 def record(cluster: AnySteps, made: Check, seconds: float) -> None:

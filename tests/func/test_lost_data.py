@@ -89,6 +89,8 @@ def test_a_primary_whose_data_are_gone_is_not_made_anew_and_a_replica_takes_over
     assert code == 3 and f"recorded {known}, primary none" in told, told
     assert re.search(r"replica has this project's data, up to \S+ \(running\)", told), told
     assert re.search(r"`pgrepl failover .*`, then `pgrepl rejoin .* primary`", told), told
+    code, told = run_again(cluster, "check")
+    assert code == 1 and re.search(r"`pgrepl failover .*`, then `pgrepl rejoin .* primary`", told)
     with pytest.raises(
         StepFailed, match="no data any more, and this project has had some; nothing was started"
     ):
@@ -122,6 +124,28 @@ def test_nobody_else_makes_an_empty_primary_either(cluster: Cluster) -> None:
     assert not cluster.primary.answers()[0]
     Failover(cluster).run()
     Rejoin(cluster, "primary").run()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("docker_ready")
+def test_what_compose_takes_down_by_hand_comes_back_and_lost_volumes_are_told(
+    open_with: MakeCluster,
+) -> None:
+    cluster = make(open_with, "docker", replicas=1)
+    compose = docker_host.compose()
+    assert by_hand(cluster, *compose, "down") == 0
+    now = again(cluster, open_with)
+    assert [now.primary.start(), now.replica.start()] == ["changed", "changed"]
+    assert failed_checks(now, *OPERATION) == {}
+    assert by_hand(cluster, *compose, "down", "--volumes") == 0
+    for command, code in (("check", 1), ("run", 3)):
+        done = pgrepl(command, {**of_cluster(cluster), "image": cluster.params.image})
+        told = done.stderr + done.stdout
+        assert done.returncode == code and "primary has no data any more" in told, told
+        assert [c.split()[1] for c in commands_in(told)] == ["down", "run"], told
+    failed = pgrepl("failover", of_cluster(cluster))
+    assert failed.returncode == 1 and "replica: absent" in failed.stderr
+    assert not again(cluster, open_with).engine.has_data("primary")
 
 
 def test_another_clusters_data_are_not_started(cluster: Cluster, reopen: Reopen) -> None:

@@ -285,7 +285,7 @@ def test_a_switchover_whose_chosen_replica_died_is_finished_by_the_first_command
     cluster.instance("replica").kill()
     told = pgrepl("check", of_cluster(cluster))
     first, second = commands_in(told.stdout)[:2]
-    assert "switchover --to replica" in first and "switchover --cancel" in second
+    assert first.endswith("--to replica") and second.endswith("--cancel")
     assert copied(first).returncode == 0
     now = reopen()
     assert now.primary.name == "replica" and not now.topology.operation
@@ -306,9 +306,9 @@ def test_slots_on_a_chosen_replica_that_died_are_dropped_once_it_runs_again(
     if way == "by hand":
         now.engine.start("replica").do(print)
         replica.wait_ready()
-        assert slots(now)["replica"] == ["primary_slot", "replica_2_slot"]
+        assert slots(now)["replica"] == ["replica_0_slot", "replica_2_slot"]
         told = CHECKS["slot"](now)
-        assert "replica: primary_slot inactive, of nobody" in told.seen
+        assert "replica: replica_0_slot inactive, of nobody" in told.seen
         for command in commands_in(told.hint):
             assert copied(command).returncode == 0
     else:
