@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pgrepl_lib.cli.lab.opening import CONFIGURATION
 from pgrepl_lib.engine.local import binaries
 from pgrepl_lib.evidence.template import TEMPLATES
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
@@ -81,14 +82,12 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
             "pgrepl_lib/engine/local/binaries.json",
             *(str(path.relative_to(ROOT)) for path in TEMPLATES.iterdir()),
             *(str(path.relative_to(ROOT)) for path in CATALOGUES.rglob("*.?o")),
+            *(str(path.relative_to(ROOT)) for path in CONFIGURATION.rglob("*.json")),
         ]
     )
     for name in data:
-        original = (
-            name
-            if name.startswith(("pgrepl_lib/engine", "pgrepl_lib/evidence", "pgrepl_lib/words"))
-            else name.partition("/")[2]
-        )
+        moved = name.startswith(("pgrepl_lib/notebooks", "pgrepl_lib/docker-compose"))
+        original = name.partition("/")[2] if moved else name
         assert held[name] == (ROOT / original).read_bytes()
     about = {n.partition("/")[2]: held[n].decode() for n in held if ".dist-info/" in n}
     assert "pgrepl = pgrepl_lib.cli.main:main" in about["entry_points.txt"]
@@ -183,6 +182,7 @@ def test_an_installed_package_does_everything_and_is_not_written_to(
         return installed.pgrepl(*words, **variables)
 
     assert ours("--version") == "pgrepl, version 0.1.0\n"
+    installed.pgrepl("lab", code=3, **variables)  # JupyterLab is an extra
     assert ours("guide") == (ROOT / "docs/guia.md").read_text("utf-8")
     assert "steps would change, " in ours("plan")
     try:
