@@ -23,5 +23,15 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .steps import cluster
+    from .words.language import in_notebook
 
+    if in_notebook():
+        load_ipython_extension(sys.modules["IPython"].get_ipython())
     return getattr(cluster, name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """IPython's hook: errors that end a cell are told from now on, also before we are imported."""
+    from .notebook import telling
+
+    telling.begin(shell)

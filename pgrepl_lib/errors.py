@@ -70,6 +70,10 @@ class CommandFailed(StepFailed):
 class CheckFailed(PgreplError, AssertionError):
     """A claim about the running cluster is not true."""
 
+    def _render_traceback_(self) -> list[str]:
+        """The cell has shown already what was expected and seen, and what to do."""
+        return [self.cause]
+
 
 class WaitTimeout(StepFailed, TimeoutError):
     """What was awaited did not come in time, or can no longer come."""

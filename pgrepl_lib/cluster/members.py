@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from ..errors import ParameterError, StepFailed
 from ..params import Params
-from ..words.text import joined, t
+from ..words.text import joined, mark, t
 from . import promises
 from .project import Project, find
 from .server import Server
 
 Kind = TypeVar("Kind", bound=Server, covariant=True)
+
+
+class Replicas(list[Any]):
+    """The replicas, by number. absent: raises the error for one that there is not."""
+
+    absent: Callable[[int], StepFailed]
+
+    def __getitem__(self, number: Any) -> Any:
+        try:
+            return super().__getitem__(number)
+        except IndexError:
+            raise self.absent(number) from None
 
 
 class Members(Project, Generic[Kind]):
@@ -36,22 +49,25 @@ class Members(Project, Generic[Kind]):
 
     @property
     def replicas(self) -> list[Kind]:
-        """The replicas, by number."""
-        return [self.instance_kind(self, name) for name in self.topology.replicas]
+        """The replicas, by number; asked for one that there is not, it raises `StepFailed`."""
+        found = Replicas(self.instance_kind(self, name) for name in self.topology.replicas)
+        found.absent = self._without_replica
+        return found
 
     @property
     def replica(self) -> Kind:
-        """The first replica."""
-        if not self.topology.replicas:
-            raise self._without_replica()
+        """The first replica; raises `StepFailed` where there is none."""
         return self.replicas[0]
 
-    def _without_replica(self) -> StepFailed:
+    def _without_replica(self, number: int) -> StepFailed:
         fenced = list(self.topology.fenced)
         back = [t("`pgrepl rejoin {name}` brings the fenced {name} back", name=n) for n in fenced]
         names = ", ".join(fenced) or t("none")
+        has = mark("Project {project} has no replica now.")
+        if self.topology.replicas:
+            has = mark("Project {project} has no replica number {number} now.")
         return StepFailed(
-            t("Project {project} has no replica now.", project=self.params.project),
+            t(has, project=self.params.project, number=number + 1),
             looked_at=[t("fenced: {names}", names=names)],
             remedy=self.addressed(joined("; ", [*back, t("`pgrepl replica add` adds one")])),
         )

@@ -17,7 +17,7 @@ from ..doors.answer import LOOK_SECONDS, Answer, Kind
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, PASSFILE
 from ..errors import StepFailed, WaitTimeout, first_line
-from ..postgres import tls
+from ..postgres import conf, tls
 from ..words.text import joined, mark, t
 from . import spaces
 from .changes import left, outdated
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from .project import Project
 
 START_SECONDS = 90  # without progress
+REPLAYING = mark("{name} to replay what was written")
+STANDS_STILL = mark(
+    "is replay paused (pg_wal_replay_resume), or is the connection cut? "
+    "pg_stat_replication knows it"
+)
+PENDING = "select exists (select from pg_settings where pending_restart) as waiting"
 NOT_CONNECTED = mark("not connected")
 RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
 POSITION = """
@@ -86,13 +92,14 @@ class Server:
         return all(map(self.has_file, CONFIGURATION))
 
     def has_file(self, file: str) -> bool:
-        """Whether its folder holds this configuration file."""
-        return files.there(self.cluster.folder / self.name / file)
+        """Whether its folder holds this configuration file, and not our part of it alone."""
+        path = self.cluster.folder / self.name / file
+        return files.there(path) and (path in ahead.seen().texts or conf.is_whole(files.text(path)))
 
     def told_path(self, file: str) -> str:
         """A configuration file's path as its server tells it: in UTF-8, whatever this locale is."""
-        path = self.cluster.engine.configuration_path(self.name, file)
-        return os.fsencode(path).decode("utf-8", errors="replace")
+        told = self.cluster.engine.configuration_path(self.name, file)
+        return os.fsencode(told).decode("utf-8", errors="replace")
 
     def mode_of(self, file: str) -> int:
         """The mode of a configuration file in its folder."""
@@ -186,8 +193,7 @@ class Server:
         engine, upstream = self.cluster.engine, self.upstream
 
         def probe() -> tuple[bool, str]:
-            streams, state = self.streams()
-            return streams, t(state)
+            return (seen := self.streams())[0], t(seen[1])
 
         def alive() -> bool:
             return engine.running(self.name) and engine.running(upstream.name)
@@ -218,17 +224,11 @@ class Server:
             state = t("replayed up to {at}, wanted {lsn}", at=found["at"], lsn=lsn)
             return bool(found["there"]), state
 
-        hint = t(
-            "is replay paused (pg_wal_replay_resume), or is the connection cut? "
-            "pg_stat_replication knows it"
-        )
-        what = t("{name} to replay what was written", name=self.name)
-        self.wait_on_replay(what, probe, seconds, hint)
+        self.wait_on_replay(t(REPLAYING, name=self.name), probe, seconds, t(STANDS_STILL))
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
-        found = self.answer()
-        return found.kind is Kind.ANSWERS, found.told
+        return (found := self.answer()).kind is Kind.ANSWERS, found.told
 
     def answer(self, seconds: int = LOOK_SECONDS) -> Answer:
         """What the server says to us. seconds: how long it may say nothing."""
@@ -267,8 +267,7 @@ class Server:
 
     def stale(self) -> bool:
         """Whether an edited file is not read yet, or an edit waits for a restart."""
-        query = "select exists (select from pg_settings where pending_restart) as waiting"
-        return bool(self.unread() or db.row(self.address, query)["waiting"])
+        return bool(self.unread() or db.row(self.address, PENDING)["waiting"])
 
     def unread(self) -> list[str]:
         """Its files that were edited after the server last read them."""

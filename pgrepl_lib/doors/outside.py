@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
 from ..errors import Interrupted, PgreplError, StepFailed
-from ..words.language import in_notebook
 from ..words.quoted import author, named, quoted
 from ..words.text import joined, t
 
@@ -32,18 +28,3 @@ def told(error: BaseException, what: str = "") -> PgreplError | None:
         looked_at=[quoted(who, words)],
         remedy=t("correct the cause named above and run again"),
     )
-
-
-def tell_in_notebook() -> None:
-    """Where a notebook shows errors, from now on these are told as ours are."""
-    if in_notebook():
-        shell = sys.modules["IPython"].get_ipython()
-        shell.set_custom_exc((Exception, KeyboardInterrupt), _show)
-
-
-def _show(shell: Any, kind: type, error: BaseException, trace: Any, tb_offset: Any = None) -> None:
-    """IPython's handler of errors that end a cell. Others have their traceback."""
-    found = error
-    if not isinstance(error, PgreplError):
-        found = told(error) or error
-    shell.showtraceback((type(found), found, trace), tb_offset=tb_offset)

@@ -13,6 +13,8 @@ from ..words.text import t
 
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
 OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
+LAST = "99-limpeza"
+ALL = (*SET_UP, *OPERATE, LAST)
 
 
 def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
@@ -31,7 +33,7 @@ def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
 @cache
 def cells(chapter: str) -> list[dict[str, Any]]:
     """The cells of a chapter as it is shipped; none where it is no chapter."""
-    if chapter not in (*SET_UP, *OPERATE):
+    if chapter not in ALL:
         return []
     return list(json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"])
 

@@ -23,6 +23,7 @@ from .audit import RUN_FOLDER
 
 # Seconds: who only asks whether a run goes on (`run_holder`) holds its lock for a moment.
 LOOKED_AT = 0.5
+KERNEL = "ipykernel_launcher"  # in the command of a notebook's kernel
 KERNEL_ENDS = 30  # seconds: the kernel of a killed run may still be ending
 
 
@@ -81,9 +82,9 @@ def _acquire(lock: FileLock, holder: Path) -> None:
     except Timeout:
         project = holder.parent.name
         raise ProjectBusy(
-            t("Project {project} is being worked on by somebody else.", project=project),
+            t("Another cell or command is at work on project {project}.", project=project),
             looked_at=[_told(holder)],
-            remedy=t("wait until it ends, or use another project name"),
+            remedy=t("wait until it ends, or interrupt it there; then do this again"),
         ) from None
     except OSError as error:  # a link there is not followed
         raise EnvironmentLacking(
@@ -119,5 +120,7 @@ def _told(holder: Path) -> Text:
     with suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
         who = json.loads(holder.read_text("utf-8"))
         known = {name: who[name] for name in ("pid", "host", "since", "command")}
+        if KERNEL in known["command"]:
+            return t("a notebook's kernel (process {pid} on {host}), since {since}", **known)
         return t("held by process {pid} on {host}, since {since}: `{command}`", **known)
     return t("held by an unknown process")  # it has just ended, or never said who it is

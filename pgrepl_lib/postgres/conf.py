@@ -124,6 +124,13 @@ def without_block(text: str, name: str) -> str:
     return re.sub(places, "", text, count=1, flags=re.DOTALL | re.MULTILINE)
 
 
+def is_whole(text: str) -> bool:
+    """Whether there is more than our managed blocks: they were written into the server's file."""
+    for name in _blocks(text):
+        text = without_block(text, name)
+    return bool(text.strip())
+
+
 def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -> str:
     """The text, with the blocks that differ as in `new`; first: as in `with_block`."""
     was, now = _blocks(old), _blocks(new)

@@ -8,7 +8,7 @@ from ..checks.checks import CHECKS
 from ..checks.outcome import Check
 from ..cluster import identity
 from ..doors import show
-from ..errors import CheckFailed
+from ..errors import CheckFailed, ParameterError
 from ..journal.chapter import cell_id
 from ..words.text import t
 from .steps import AnySteps
@@ -16,6 +16,10 @@ from .steps import AnySteps
 
 def examine(cluster: AnySteps, name: str) -> Check:
     """Make one check and record it, whatever its outcome."""
+    if name not in CHECKS:
+        there = t("there are {names}", names=", ".join(CHECKS))
+        cause = t("No check {name}.", name=repr(name))
+        raise ParameterError(cause, looked_at=[there], remedy=t("name one of those"))
     require_data(cluster)
     started = time.monotonic()
     made = CHECKS[name](cluster)

@@ -15,17 +15,18 @@ from ..checks import pictured
 from ..checks.outcome import Check
 from ..cluster import promises, state
 from ..cluster.project import find
-from ..doors import ahead, files, outside, show
+from ..doors import ahead, files, show
 from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..errors import ParameterError
 from ..journal import audit
-from ..journal.chapter import SET_UP
+from ..journal.chapter import ALL, SET_UP
 from ..logins import certificates, passwords
 from ..params import Params
 from ..postgres import tls
 from ..words.text import mark, t
 from . import checking
+from .actions import needs
 from .doing import Doing
 from .instance import Instance
 from .refusals import refuse_settings
@@ -36,6 +37,8 @@ HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # f
 
 TEMPORARY = mark("Start the temporary instance, and wait until it accepts connections")
 CONFIRM = mark("notebook: confirmar = True; command line: `pgrepl down --yes`")
+NO_PARAMETERS = mark("The parameters are not known here; nothing was opened.")
+PARAMETERS_FIRST = mark("first execute the cell of parameters (`project = …`), then this one again")
 OPENED = mark("project `{project}` · engine `{engine}` ({why}) · folder `{folder}`")
 
 
@@ -79,8 +82,9 @@ class Cluster(Steps[Instance]):
 
         leaves = ahead.leaves(TEMPORARY_PRIMARY, temporary=True)
         has_files = self.primary.has_configuration
-        title = t(TEMPORARY)
-        return self.perform(title, Action(action.commands, action.do, has_files, leaves=leaves))
+        made = Action(action.commands, action.do, has_files, leaves=leaves)
+        ready = [needs.passwords(self.primary)]
+        return self.perform(t(TEMPORARY), needs.after(made, self.primary, ready))
 
     def remove_temporary(self) -> str:
         """Step: the temporary instance has done its work."""
@@ -230,8 +234,9 @@ def open_cluster(
     wrong or do not fit what the project was made with, `EnvironmentLacking` where the chosen engine
     cannot work, or the project is another user's.
     """
-    outside.tell_in_notebook()
     named = {name: names[name] for name in Params.model_fields if name in names}
+    if names and chapter in ALL and "project" not in named | values:  # it would be another one
+        raise ParameterError(t(NO_PARAMETERS), remedy=t(PARAMETERS_FIRST))
     params = Params.parse(named | values)
     found = find(params)
     cluster = Cluster(found.params, found.engine, found.topology, HANDS.get()())

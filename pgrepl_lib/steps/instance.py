@@ -27,7 +27,7 @@ from ..engine.edit import Edit
 from ..postgres import conf, tls
 from ..postgres.limits import limits
 from ..words.text import mark, t
-from .actions import copying, replication_user
+from .actions import copying, needs, replication_user
 from .actions.encrypting import encrypting_action
 from .actions.standby import standby_lines
 from .actions.starting import start_action
@@ -68,7 +68,11 @@ class Instance(Server):
 
         leaves = partial(files.write_atomic, target, "", 0o600)
         once = Action(action.commands, action.do, done, leaves=leaves)
-        return self.cluster.perform(t("Copy the file {file}", file=file), once)
+        ready = [needs.temporary(self)]
+        if self.is_replica:
+            ready.append(needs.backup(self))
+        title = t("Copy the file {file}", file=file)
+        return self.cluster.perform(title, needs.after(once, self, ready))
 
     def make_readable(self, file: str) -> str:
         """Step: mode 644, so that the server's user may read the file (correction 3)."""
@@ -81,7 +85,9 @@ class Instance(Server):
             return self.mode_of(file) == 0o644
 
         action = Action((f"chmod 644 {self.name}/{file}",), do, done)
-        return self.cluster.perform(t("Let {file} be read", file=f"{self.name}/{file}"), action)
+        title = t("Let {file} be read", file=f"{self.name}/{file}")
+        ready = [needs.file(self, file)]
+        return self.cluster.perform(title, needs.after(action, self, ready))
 
     def configure(self, settings: Mapping[str, Any]) -> str:
         """Step: these settings, and the parameter `settings`, as a block of `postgresql.conf`.
@@ -115,7 +121,7 @@ class Instance(Server):
 
     def create_replication_user(self) -> str:
         """Step: `createuser --replication`; with SCRAM the server gets its verifier only."""
-        action = replication_user.action(self)
+        action = needs.after(replication_user.action(self), self, [needs.running(self)])
         return self.cluster.perform(t("Create the replication user"), action)
 
     def create_slot(self, slot: str) -> str:
@@ -128,6 +134,7 @@ class Instance(Server):
         action = replace(copying.slot_action(self, slot), recorded=is_recorded)
         if follows != self.name:
             action = NOTHING
+        action = needs.after(action, self, [needs.running(self)])
         return self.cluster.perform(t("Create the slot {slot}", slot=slot), action)
 
     # --- replica ----------------------------------------------------------------------------------
@@ -140,7 +147,10 @@ class Instance(Server):
 
     def base_backup(self) -> str:
         """Step: `pg_basebackup` with the document's options, and with the slot."""
-        return self.cluster.perform(t("Make the base backup"), copying.backup_action(self))
+        slot = needs.slot(self, copying.slot_action(self.upstream, self.slot).done)
+        ready = [needs.temporary(self), needs.running(self.upstream), slot]
+        action = needs.after(copying.backup_action(self), self, ready)
+        return self.cluster.perform(t("Make the base backup"), action)
 
     def forget_recovery_settings(self) -> str:
         """Step: the copy of `primary_conninfo` that `pg_basebackup` wrote goes."""
@@ -159,6 +169,7 @@ class Instance(Server):
         self.cluster.settle_port(self.name)
         begun = undo.renewed(self, undo.with_settings(self, start_action(self)))
         action = slots.tidied(self.cluster, self, begun)
+        action = needs.after(action, self, needs.to_start(self))
         return self.cluster.perform(t("Start {name}", name=self.name), action)
 
     def stop(self) -> str:
@@ -216,5 +227,5 @@ class Instance(Server):
 
     def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
         edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})
-        said = t(title, file=f"{self.name}/{file}")
-        return self.cluster.perform(said, edit_action(edit))
+        action = needs.after(edit_action(edit), self, [needs.file(self, file)])
+        return self.cluster.perform(t(title, file=f"{self.name}/{file}"), action)

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import nbformat
 import pytest
-from jupyter_core.utils import run_sync
 
 from pgrepl_lib import errors
 from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.errors import PgreplError
-from pgrepl_lib.runner.kernel import SharedKernel
 
 from ..conftest import MakeCluster, set_up_primary, set_up_replica
 from ..func.test_checks import BREAKS
 from ..portuguese import english_in
 from .chapters import CHAPTERS, NOTEBOOKS
+from .kernels import Notebook, Shown, opened
 
 ITALICS = re.compile(r"(?<!\*)\*[^*]+\*(?!\*)")
-CHECKOUT = Path(__file__).parents[2]
 CLASSES = {
     name
     for name, kind in vars(errors).items()
@@ -137,43 +131,6 @@ FAILING = {
 }
 
 
-@dataclass
-class Shown:
-    """What a cell leaves on the page, and the class of the error that it ends in."""
-
-    texts: list[str] = field(default_factory=list)
-    error: str = ""
-
-    def hear(self, message: dict[str, Any]) -> None:
-        content = message["content"]
-        match message["msg_type"]:
-            case "stream":
-                self.texts.append(content["text"])
-            case "display_data" | "execute_result" | "update_display_data":
-                self.texts += [v for k, v in content["data"].items() if k.startswith("text/")]
-            case "error":
-                self.error = content["ename"]
-                self.texts += content["traceback"]
-
-    def english(self) -> dict[str, list[str]]:
-        """The texts that hold English, and what of it."""
-        return {text: found for text in self.texts if (found := english_in(text))}
-
-
-class Notebook:
-    """Cells for a kernel of ours."""
-
-    def run(self, source: str) -> Shown:
-        shown = Shown()
-        execute = SharedKernel.connection.execute_interactive
-        run_sync(execute)(source, output_hook=shown.hear, allow_stdin=False, timeout=120)
-        return shown
-
-    def must(self, source: str) -> None:
-        shown = self.run(source)
-        assert not shown.error, "\n".join(shown.texts)
-
-
 @pytest.fixture(scope="module")
 def notebook(
     open_with: MakeCluster, tmp_path_factory: pytest.TempPathFactory
@@ -182,19 +139,10 @@ def notebook(
     cluster = open_with("local")
     set_up_primary(cluster)
     set_up_replica(cluster)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(CHECKOUT))
-        patch.setenv("PGREPL_LANG", "en")
-        patch.setenv("LC_ALL", "C.UTF-8")
-        SharedKernel.begin(cluster.params, tmp_path_factory.mktemp("kernel"))
-        try:
-            SharedKernel.lend(SimpleNamespace())
-            made = Notebook()
-            values = {**cluster.params.plain(), "port": cluster.engine.ports["primary"]}
-            made.must(PREPARE.format(values=values))
-            yield made
-        finally:
-            SharedKernel.end()
+    with opened(cluster.params, tmp_path_factory.mktemp("kernel")) as made:
+        values = {**cluster.params.plain(), "port": cluster.engine.ports["primary"]}
+        made.must(PREPARE.format(values=values))
+        yield made
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

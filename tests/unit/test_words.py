@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +159,9 @@ def test_a_word_of_postgresql_hinders_no_translation() -> None:
         told = joined(": ", [t("an answer"), t("catchup"), quoted(PYTHON, str(t("startup")))])
     with speaking(ENGLISH):
         assert again(told.facts) == "an answer: catchup: Python said: “startup”"
+
+
+def test_no_text_sends_its_reader_to_a_page_that_an_installed_package_does_not_have() -> None:
+    texts = "\n".join(path.read_text("utf-8") for path in CATALOGUES.rglob("*.po"))
+    assert "pgrepl run --help" in texts
+    assert not re.search(r"^(msgid|msgstr|) *\".*(README|docs/|CONTRIBUTING)", texts, re.MULTILINE)

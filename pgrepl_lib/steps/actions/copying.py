@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from psycopg import sql
 
@@ -10,9 +11,10 @@ from ...cluster.dropping import wait_slot_free
 from ...cluster.server import Server
 from ...doors import ahead, db, files
 from ...engine.action import Action, Tell, leaving, temporary_of
-from . import replacing
+from . import needs, replacing
 from .handing import certified_action
 
+ONE_OWNER = "one owner\n"  # in the mark of data that are made, once that is done
 SLOT = "select slot_type from pg_replication_slots where slot_name = %s"
 
 
@@ -82,6 +84,7 @@ def backup_action(replica: Server) -> Action:
             tell(f"{percent[1]} %" if percent else line.strip()[:60])
 
         source.require_copyable()
+        files.write_atomic(replica.cluster.mark(name), "")
         engine.discard_backup(name)
         wait_slot_free(source, replica.slot)
         for command in commands:
@@ -90,18 +93,28 @@ def backup_action(replica: Server) -> Action:
     def done() -> bool:
         return replica.prepared() or engine.backup_complete(name)
 
-    return Action(commands, do, done)
+    return needs.after(Action(commands, do, done), replica, needs.to_copy(replica))
 
 
 def one_owner_action(replica: Server) -> Action:
     """The copy of `primary_conninfo` in `postgresql.auto.conf` goes (corrections 4 and 5)."""
-    engine = replica.cluster.engine
+    engine, mark = replica.cluster.engine, replica.cluster.mark(replica.name)
     command = engine.forget_recovery_settings(replica.name)
 
     def do(tell: Tell) -> None:
         engine.run(command)
+        files.write_atomic(mark, ONE_OWNER)
 
-    return Action((command,), do, replica.prepared)
+    def done() -> bool:
+        return replica.prepared() or has_one_owner(replica)
+
+    return needs.after(Action((command,), do, done), replica, [needs.backup(replica)])
+
+
+def has_one_owner(replica: Server) -> bool:
+    """Of data that are being made."""
+    mark = replica.cluster.mark(replica.name)
+    return mark.exists() and mark.read_text("utf-8") == ONE_OWNER
 
 
 def end_temporary_action(replica: Server) -> Action:
@@ -120,7 +133,8 @@ def end_temporary_action(replica: Server) -> Action:
         return not ahead.fact("temporary", temporary, there) and not mark.exists()
 
     gone = ahead.leaves(temporary, temporary=False)
-    return Action(action.commands, do, done, leaves=gone)
+    ended = Action(action.commands, do, done, leaves=gone)
+    return needs.after(ended, replica, needs.to_end(replica, partial(has_one_owner, replica)))
 
 
 def replacing_action(replica: Server) -> Action:
