@@ -102,7 +102,7 @@ class Params(BaseModel):
             raise ParameterError(
                 t("The parameters are not usable; nothing was touched."),
                 looked_at=[_explain(e, values, called) for e in error.errors()],
-                remedy=t("correct the named parameters; `pgrepl run --help` explains each"),
+                remedy=t("correct the named parameters"),
             ) from None
 
     @field_validator("project")

@@ -82,7 +82,10 @@ def _acquire(lock: FileLock, holder: Path) -> None:
     except Timeout:
         project = holder.parent.name
         raise ProjectBusy(
-            t("Another cell or command is at work on project {project}.", project=project),
+            t(
+                "Project {project} is in use: another cell or command is at work on it.",
+                project=project,
+            ),
             looked_at=[_told(holder)],
             remedy=t("wait until it ends, or interrupt it there; then do this again"),
         ) from None

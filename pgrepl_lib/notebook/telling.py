@@ -37,13 +37,18 @@ def begin(shell: Any) -> None:
     shell.set_custom_exc((Exception, KeyboardInterrupt), _show)
 
 
+def told(shell: Any, error: BaseException, trace: TracebackType | None) -> BaseException:
+    """What is shown of an error of a cell: one of ours, or itself for what is a fault of ours."""
+    if isinstance(error, PgreplError) or not _concerns_us(shell):
+        return error
+    return outside.told(error) or _mistake(shell, error, trace) or error
+
+
 def _show(
     shell: Any, kind: type, error: BaseException, trace: TracebackType, tb_offset: Any = None
 ) -> None:
-    """IPython's handler of errors that end a cell. A fault of ours has its traceback."""
-    found = error
-    if _concerns_us(shell) and not isinstance(error, PgreplError):
-        found = outside.told(error) or _mistake(shell, error, trace) or error
+    """IPython's handler of errors that end a cell."""
+    found = told(shell, error, trace)
     shell.showtraceback((type(found), found, trace), tb_offset=tb_offset)
 
 
@@ -58,7 +63,9 @@ def _chapter(shell: Any) -> str:
     return Path(told).stem
 
 
-def _mistake(shell: Any, error: BaseException, trace: TracebackType) -> ParameterError | None:
+def _mistake(
+    shell: Any, error: BaseException, trace: TracebackType | None
+) -> ParameterError | None:
     """What is wrong in the cell itself, or was not executed before it; None where it is ours."""
     if isinstance(error, SyntaxError):
         code = (error.text or "").strip()

@@ -197,6 +197,7 @@ class Instance(Server):
         """The rows of an SQL statement as a table, for looking at."""
         import pandas
 
+        needs.require(self, [needs.running(self)])
         return pandas.DataFrame(db.rows(self.address, statement))
 
     # --- pieces -----------------------------------------------------------------------------------

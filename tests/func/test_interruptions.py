@@ -142,9 +142,9 @@ def test_resume_takes_what_the_last_run_had(values: Values, workdir: Path) -> No
     assert [r.status for r in all_runs(values)] == ["killed"]
     with lock.run_lock(folder_of(values)):
         refused = pgrepl("run", mine, "--resume")
-    assert refused.returncode == 3 and "is being worked on by somebody else" in refused.stderr, (
-        refused.stderr
-    )
+    assert (
+        refused.returncode == 3 and "another cell or command is at work on it" in refused.stderr
+    ), refused.stderr
     assert len(all_runs(values)) == 1, "the refused one has left no run"
     resumed = pgrepl("run", mine, "--resume", "--to", "01", "--engine", "local")
     assert resumed.returncode == 0, resumed.stderr
@@ -176,7 +176,7 @@ def test_a_second_run_of_the_project_is_refused_with_who_holds_it(values: Values
     refused = next(errors for code, errors in ends if code == 3)
     assert (
         f"process {winner.process.pid} " in refused
-        and "is being worked on by somebody else" in refused
+        and "another cell or command is at work on it" in refused
     ), refused
     assert [r.status for r in all_runs(values)] == ["completed"], "the refused one has left no run"
     assert len(list(folder_of(values).glob("runs/*"))) == 1

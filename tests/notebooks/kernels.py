@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
+import shutil
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from jupyter_core.utils import run_sync
 
+import pgrepl_lib.notebook
+from pgrepl_lib.drills.workload import Writer
+from pgrepl_lib.errors import CheckFailed, PgreplError
+from pgrepl_lib.notebook import telling
 from pgrepl_lib.params import Params
 from pgrepl_lib.runner.kernel import SharedKernel
+from pgrepl_lib.words import language
+from pgrepl_lib.words.language import PORTUGUESE
 
 from ..portuguese import english_in
 
+CONFIGURATION = Path(pgrepl_lib.notebook.__file__).with_name("kernel.json")
 CHECKOUT = Path(__file__).parents[2]
 FRAME = re.compile(r"Traceback|^-{20,}|Cell In\[|^File ", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -66,10 +76,26 @@ class Notebook:
         assert not shown.error, "\n".join(shown.texts)
 
 
+class Cells(Protocol):
+    """Where cells are executed."""
+
+    def run(self, source: str, seconds: float = 0) -> Shown:
+        """Execute a cell, for so long at most."""
+
+
 @contextmanager
-def opened(params: Params, folder: Path) -> Iterator[Notebook]:
-    """A kernel on a machine that speaks English. folder: an empty one, which it works in."""
+def opened(params: Params, folder: Path, notebook: str = "") -> Iterator[Notebook]:
+    """A kernel on a machine that speaks English. folder: an empty one, which it works in.
+
+    notebook: its name, where Jupyter's server starts it, with the configuration that we install.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JPY_SESSION_NAME", raising=False)
+        if notebook:
+            profile = folder / "ipython/profile_default"
+            profile.mkdir(parents=True)
+            shutil.copy(CONFIGURATION, profile / "ipython_kernel_config.json")
+            patch.setenv("JPY_SESSION_NAME", f"pasta/{notebook}.ipynb")
         patch.setenv("PYTHONPATH", str(CHECKOUT))
         patch.setenv("PGREPL_LANG", "en")
         patch.setenv("LC_ALL", "C.UTF-8")
@@ -79,3 +105,41 @@ def opened(params: Params, folder: Path) -> Iterator[Notebook]:
             yield Notebook()
         finally:
             SharedKernel.end()
+
+
+class Namespace:
+    """Cells in this process, which are told as in a kernel: for those that are many, and need none."""
+
+    def __init__(self, chapter: str) -> None:
+        self.chapter, self.names = chapter, {"__name__": telling.CELL}
+
+    def run(self, source: str, seconds: float = 0) -> Shown:
+        user_ns = {"In": [source], "__vsc_ipynb_file__": f"{self.chapter}.ipynb"}
+        with (
+            language.speaking(PORTUGUESE),
+            redirect_stdout(StringIO()) as out,
+            redirect_stderr(out),
+        ):
+            try:
+                exec(compile(source, "cell", "exec"), self.names)
+            except Exception as error:
+                found = telling.told(SimpleNamespace(user_ns=user_ns), error, error.__traceback__)
+                trace = str(found)
+                if not isinstance(found, PgreplError):
+                    trace = "".join(traceback.format_exception(found))
+                elif isinstance(found, CheckFailed):
+                    trace = found.cause
+                return Shown([out.getvalue(), trace], type(found).__name__, trace)
+        return Shown([out.getvalue()])
+
+
+@contextmanager
+def in_this_process(chapter: str) -> Iterator[Namespace]:
+    """An empty namespace; as with a kernel, the threads of its cells end with it."""
+    made = Namespace(chapter)
+    try:
+        yield made
+    finally:
+        for each in made.names.values():
+            if isinstance(each, Writer):
+                each.stop()

@@ -6,7 +6,7 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from pgrepl_lib.params import Params
 from ..func.running import Values, pgrepl
 from ..func.states import TWICE, leads_on
 from ..remedies import commands_in, copied
-from .chapters import NOTEBOOKS
-from .kernels import Shown, opened
+from .chapters import CHAPTERS, NOTEBOOKS
+from .kernels import Cells, Shown, in_this_process, opened
 
 OURS = {
     name
@@ -28,7 +28,10 @@ OURS = {
     if isinstance(kind, type) and issubclass(kind, PgreplError)
 }
 FIRST = ("parametros", "abrir-cluster")
-HINT = re.compile(r"execute antes a célula com `(.*?)` \((?:seção|capítulo)")
+HINT = re.compile(r"execute antes a célula com `(.*?)` \((seção|capítulo) ?(\d\d)?")
+DEEP = 5  # cells, each of which needs another one first
+FOLLOWED = 0.7  # of the messages
+NEARLY, KEPT = 0.5, 0.7  # how often
 LINES = 14  # of a message, with what a server's log says
 LONG = 400  # characters of its first line
 
@@ -47,45 +50,57 @@ def cells(chapter: str, values: Values) -> dict[str, str]:
 class Reader:
     """Executes cells, and requires of what is shown that it can be read."""
 
-    def __init__(self, values: Values, drawn: random.Random) -> None:
-        self.values, self.drawn = values, drawn
+    def __init__(self, values: Values, drawn: random.Random, *, kernel: bool) -> None:
+        """kernel: whether the cells have one, or are executed in this process, which is faster."""
+        self.values, self.drawn, self.has_kernel = values, drawn, kernel
         self.told: list[str] = []
         self.kernel = ExitStack()
 
     def read(self, chapter: str) -> None:
         """One chapter, in an order of the reader's own."""
         found = cells(chapter, self.values)
-        order = list(found)
-        self.drawn.shuffle(order)
-        if self.drawn.random() < 0.7:  # who begins as the chapter does, gets further
-            order = [*FIRST, *(each for each in order if each not in FIRST)]
-        order += self.drawn.choices(list(found), k=2)
+        order = self._order(list(found))
         restart = self.drawn.choice([None, None, self.drawn.randrange(len(order))])
         with ExitStack() as self.kernel:
-            self._restart()
+            self._restart(chapter)
             for number, name in enumerate(order):
                 if number == restart:
-                    self._restart()
+                    self._restart(chapter)
                 self._execute(chapter, name, found)
 
-    def _restart(self) -> None:
+    def _order(self, order: list[str]) -> list[str]:
+        """Any order, with two cells twice; or nearly the chapter's own, which leads further: some out of place or left out."""
+        drawn = self.drawn
+        if drawn.random() < NEARLY:
+            for _ in range(drawn.randrange(1, 4)):
+                cell = order.pop(drawn.randrange(len(order)))
+                if drawn.random() < KEPT:
+                    order.insert(drawn.randrange(len(order) + 1), cell)
+            return order
+        twice = drawn.choices(order, k=2)
+        drawn.shuffle(order)
+        if drawn.random() < FOLLOWED:  # begins as the chapter does
+            order = [*FIRST, *(each for each in order if each not in FIRST)]
+        return [*order, *twice]
+
+    def _restart(self, chapter: str) -> None:
         self.kernel.close()
+        if not self.has_kernel:
+            self.notebook: Cells = self.kernel.enter_context(in_this_process(chapter))
+            return
         folder = self.kernel.enter_context(tempfile.TemporaryDirectory())
         params = Params.parse(self.values)
-        self.notebook = self.kernel.enter_context(opened(params, Path(folder)))
+        self.notebook = self.kernel.enter_context(opened(params, Path(folder), chapter))
 
-    def _execute(self, chapter: str, name: str, found: dict[str, str]) -> None:
-        """One cell; where a message names another one first, the reader may follow it."""
+    def _execute(self, chapter: str, name: str, found: dict[str, str], depth: int = 0) -> None:
+        """One cell; where a message names another one first, the reader may follow it, then try again."""
         shown = self._shown(chapter, name, found[name])
-        for _ in range(4):
-            hint = HINT.search(shown.trace)
-            if not hint or self.drawn.random() < 0.3:
-                return
-            named = [n for n, source in found.items() if hint[1] in source]
-            if not named:  # of another chapter
-                return
-            self._shown(chapter, named[0], found[named[0]])
-            shown = self._shown(chapter, name, found[name])
+        before = FIRST[0] if "a célula dos parâmetros" in shown.trace else ""
+        if hint := HINT.search(shown.trace):
+            before = next((n for n, source in found.items() if hint[1] in source), "")
+        if before and depth < DEEP and self.drawn.random() < FOLLOWED:
+            self._execute(chapter, before, found, depth + 1)
+            self._shown(chapter, name, found[name])
 
     def _shown(self, chapter: str, name: str, source: str) -> Shown:
         start = time.monotonic()
@@ -100,7 +115,19 @@ class Reader:
             assert shown.error in OURS and not shown.framed(), where
             assert len(first) < LONG and len(rest) < LINES, where
             assert shown.error == "CheckFailed" or "o que fazer" in message, where
+            for hint, _, number in HINT.findall(message):
+                (named,) = [c for c in CHAPTERS if c.startswith(number or chapter)]
+                assert any(hint in source for source in cells(named, {}).values()), where
         return shown
+
+
+def in_order(values: Values, chapters: Iterable[str]) -> None:
+    """The chapters' cells as a run executes them, in this process; none fails."""
+    for chapter in chapters:
+        with in_this_process(chapter) as notebook:
+            for name, source in cells(chapter, values).items():
+                shown = notebook.run(source)
+                assert not shown.error, f"{chapter}, {name}: {shown.trace}"
 
 
 def come_back(values: Values) -> Iterator[str]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-import pgrepl_lib.notebook
 from pgrepl_lib.journal.chapter import ALL, cells
 from pgrepl_lib.notebook.cells import binding
 from pgrepl_lib.params import Params
 
 from .chapters import CHAPTERS
-from .kernels import Notebook, opened
+from .kernels import CONFIGURATION, Notebook, opened
 
-CONFIGURATION = Path(pgrepl_lib.notebook.__file__).with_name("kernel.json")
 CHAPTER = "05-falhas"
 IMPORT = "from pgrepl_lib import open_cluster"
 
@@ -41,22 +37,10 @@ MISTAKES = {
 }
 
 
-@contextmanager
-def started(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[Notebook]:
-    """A kernel as Jupyter's server starts it for a notebook of this name, with the configuration that we install."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "ipython/profile_default").mkdir(parents=True)
-        target = folder / "ipython/profile_default/ipython_kernel_config.json"
-        target.write_text(CONFIGURATION.read_text())
-        monkeypatch.setenv("JPY_SESSION_NAME", f"pasta/{name}.ipynb")
-        yield stack.enter_context(opened(Params.parse({}), folder))
-
-
 @pytest.fixture(scope="module")
-def restarted() -> Iterator[Notebook]:
+def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """A chapter's kernel that has executed nothing yet; other kernels come after it in this file."""
-    with pytest.MonkeyPatch.context() as patch, started(patch, CHAPTER) as notebook:
+    with opened(Params.parse({}), tmp_path_factory.mktemp("kernel"), CHAPTER) as notebook:
         yield notebook
 
 
@@ -91,10 +75,8 @@ def test_where_nothing_is_installed_the_import_is_enough(tmp_path: Path) -> None
         assert not notebook.run("engine = docker").framed()
 
 
-def test_another_notebook_of_the_same_environment_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with started(monkeypatch, "relatório") as notebook:
+def test_another_notebook_of_the_same_environment_is_left_alone(tmp_path: Path) -> None:
+    with opened(Params.parse({}), tmp_path, "relatório") as notebook:
         notebook.must(
             "import sys\ndel sys.modules['pgrepl_lib.steps']  # our kernels load it first"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -70,6 +71,18 @@ def test_a_second_process_is_refused_with_who_holds_it_and_freed_by_its_death(
             assert f'"pid": {os.getpid()}' in (folder / ".run.holder.json").read_text()
     with run_lock(folder):
         pass
+
+
+def test_a_notebook_that_holds_it_is_told_as_one(tmp_path: Path) -> None:
+    """Its command is the kernel's, with a file's path that says nothing to its reader."""
+    with held_elsewhere(tmp_path / "proj"):
+        holder = tmp_path / "proj/.run.holder.json"
+        who = json.loads(holder.read_text())
+        who["command"] = "/x/ipykernel_launcher.py -f /y/kernel-7.json"
+        holder.write_text(json.dumps(who))
+        with pytest.raises(ProjectBusy, match="a notebook's kernel") as caught:
+            run_lock(tmp_path / "proj").__enter__()
+        assert ".json" not in str(caught.value) and str(who["pid"]) in str(caught.value)
 
 
 def test_a_run_is_refused_while_a_single_step_works(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class Folders(Programs):
 
         def do(tell: Tell) -> None:
             there = self.folder / target
-            if there.exists() and not (there / "backup_manifest").exists():  # no earlier backup
+            holds = there.exists() and any(there.iterdir())
+            if holds and not (there / "backup_manifest").exists():  # no earlier backup
                 cause = t("{path} exists already.", path=target)
                 raise StepFailed(cause, remedy=t("move it away, then run again"))
             self._put(source, target)

@@ -13,20 +13,24 @@ import psycopg
 
 from ...cluster.server import Server
 from ...doors import db, files
-from ...engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell, temporary_of
+from ...engine.action import CONFIGURATION, PRIMARY, TEMPORARY_PRIMARY, Action, Tell, temporary_of
 from ...errors import PgreplError, StepFailed
 from ...postgres import conf
 from ...words.text import mark, t
 
 TOO_EARLY = mark("Another step comes first: {what} is missing; nothing was changed.")
 FIRST = mark("first execute `{cell}` (chapter {chapter}); `pgrepl run` does all steps in order")
+ALONE = mark("first execute `{cell}`; `pgrepl run` starts all that does not run")
 NOT_ASKED = (psycopg.Error, OSError, PgreplError)  # of what is not there yet
 ROLE = "select rolname from pg_roles where rolname = %s"
 
 
 @dataclass(frozen=True)
 class Need:
-    """What has to be there: how it is called, the cell that makes it, and in which chapter."""
+    """What has to be there: how it is called, the cell that makes it, and of which chapter.
+
+    chapter: empty for a cell of any.
+    """
 
     there: Callable[[], bool]
     what: str
@@ -34,16 +38,22 @@ class Need:
     chapter: str = "01"
 
 
+def require(instance: Server, needs: Iterable[Need]) -> None:
+    """Raise `StepFailed` for the first need that is not met."""
+    for each in needs:
+        if not each.there():
+            first = t(FIRST, cell=each.cell, chapter=each.chapter)
+            if not each.chapter:
+                first = t(ALONE, cell=each.cell)
+            cause = t(TOO_EARLY, what=each.what)
+            raise StepFailed(cause, remedy=instance.cluster.addressed(first))
+
+
 def after(action: Action, instance: Server, needs: Iterable[Need]) -> Action:
     """The same action; where it has something to do, and a need of it is not met, it refuses."""
     required = tuple(needs)
 
-    def refuse() -> None:
-        for each in required:
-            if not each.there():
-                first = t(FIRST, cell=each.cell, chapter=each.chapter)
-                cause = t(TOO_EARLY, what=each.what)
-                raise StepFailed(cause, remedy=instance.cluster.addressed(first))
+    refuse = partial(require, instance, required)
 
     def do(tell: Tell) -> object:
         refuse()
@@ -88,8 +98,11 @@ def to_start(instance: Server) -> Iterator[Need]:
 
 def running(instance: Server) -> Need:
     """The server."""
-    runs = partial(instance.cluster.engine.running, instance.name)
-    return Need(runs, t("a running {name}", name=instance.name), "primary.start()")
+    engine, name = instance.cluster.engine, instance.name
+    cell, chapter = f'cluster.instance("{name}").start()', ""
+    if name == PRIMARY and not engine.has_data(name):
+        cell, chapter = "primary.start()", "01"
+    return Need(partial(engine.running, name), t("a running {name}", name=name), cell, chapter)
 
 
 def temporary(instance: Server) -> Need:
