@@ -114,7 +114,8 @@ class Instance(Server):
         """Step: with the parameter `tls`, its key, settings and rule; else nothing is shown."""
         if self.cluster.params.tls == tls.OFF:
             return Outcome("unchanged")
-        action = encrypting_action(self)
+        ready = [needs.file(self, file) for file in CONFIGURATION]
+        action = needs.after(encrypting_action(self), self, ready)
         return self.cluster.perform(t("Encrypt the connections to {name}", name=self.name), action)
 
     # --- primary ----------------------------------------------------------------------------------
