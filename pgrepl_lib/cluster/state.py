@@ -173,6 +173,8 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
     ]
     if differing:
         remedy = t("use the first values, another project name, or remove it: `pgrepl down`")
+        if before["tls"] != now["tls"]:
+            remedy = t("use the first values; `pgrepl secure` turns TLS on")
         raise ParameterError(
             t(
                 "Project {project} exists and was made with other parameters; nothing was touched.",

@@ -26,6 +26,7 @@ VERBS = (
     "failover",
     "rejoin",
     "sync",
+    "secure",
 )
 COMMAND = re.compile(rf"\bpgrepl ({'|'.join(VERBS)})\b(?!-)")
 ADDRESS = re.compile(r"\s(--project|--engine|-p workdir)\b")

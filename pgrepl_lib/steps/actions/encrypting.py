@@ -23,7 +23,8 @@ def encrypting_action(instance: Server) -> Action:
 
     In this order, for a server without a usable key would refuse everybody.
     """
-    speaks, refuses = edits(instance)
+    speaks, name = settings_edit(instance), f"{instance.name}/{CONFIGURATION[1]}"
+    refuses = Edit(instance.cluster.folder, name, {tls.RULES_BLOCK: tls.RULES})
     if not instance.cluster.engine.running(instance.name):
         return Action.sequence([edit_action(speaks), edit_action(refuses)])
     handed = handed_action(instance, follows=instance.is_replica)
@@ -44,17 +45,13 @@ def encrypting_action(instance: Server) -> Action:
     return Action(commands, do, done, anew, handed.leaves)
 
 
-def edits(instance: Server, *, on: bool = True) -> tuple[Edit, Edit]:
-    """The blocks of both its files; on: whether they are to be there."""
-    settings: Sequence[str] | None = conf.setting_lines(tls.SETTINGS)
-    rules: Sequence[str] | None = tls.RULES
-    if not on:
-        settings = rules = None
-    folder, (main, hba) = instance.cluster.folder, CONFIGURATION
-    return (
-        Edit(folder, f"{instance.name}/{main}", {tls.SETTINGS_BLOCK: settings}),
-        Edit(folder, f"{instance.name}/{hba}", {tls.RULES_BLOCK: rules}),
-    )
+def settings_edit(instance: Server, *, on: bool = True) -> Edit:
+    """The block of its `postgresql.conf`. on: whether it is to be there."""
+    lines: Sequence[str] | None = None
+    if on:
+        lines = conf.setting_lines(tls.SETTINGS)
+    name = f"{instance.name}/{CONFIGURATION[0]}"
+    return Edit(instance.cluster.folder, name, {tls.SETTINGS_BLOCK: lines})
 
 
 def _require_encrypted(instance: Server) -> None:

@@ -1,0 +1,135 @@
+"""TLS for a cluster that exists, and the way back, while replication goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...cluster import restarts
+from ...cluster.changes import outdated
+from ...doors import db
+from ...doors.wait import wait_until
+from ...engine.action import CONFIGURATION, Action, Tell, edit_action
+from ...engine.edit import Edit
+from ...params import Params
+from ...postgres import conf, tls
+from ...steps.actions.encrypting import settings_edit
+from ...steps.actions.standby import standby_action
+from ...steps.refusals import refuse_without_openssl
+from ...words.text import t
+from . import public
+
+if TYPE_CHECKING:
+    from ...steps.cluster import Cluster
+    from ...steps.instance import Instance
+
+CONNECTED = """
+select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver
+where status = 'streaming'"""
+WAIT_SECONDS = 30
+
+
+def secure(cluster: Cluster) -> None:
+    """Steps: certificates, servers that speak TLS, replicas that prove who they are, then rules.
+
+    It is recorded first: from then on whatever is done, also a run, goes on with it. Raises
+    `ParameterError` for a server without OpenSSL, before anything is touched.
+    """
+    _require(cluster)
+    if cluster.params.tls == tls.OFF:
+        refuse_without_openssl(cluster.params, cluster.engine)
+    with cluster.working():
+        _record(cluster, tls.ON)
+        cluster.make_certificates()
+        for instance in _configured(cluster):
+            instance.encrypt()
+        _follow(cluster)
+        _admit(cluster, cluster.params)
+        public.close(cluster)
+
+
+def undo(cluster: Cluster) -> None:
+    """Steps: the same backwards; the certificates stay in `secrets/`, and `public` stays closed.
+
+    It is recorded once nobody is refused without TLS any more: we would be, too.
+    """
+    _require(cluster)
+    with cluster.working():
+        _admit(cluster, cluster.params.model_copy(update={"tls": tls.OFF}))
+        _record(cluster, tls.OFF)
+        _follow(cluster)
+        for instance in _configured(cluster):
+            action = _edited(instance, settings_edit(instance, on=False))
+            cluster.perform(t("Let {name} speak no TLS any more", name=instance.name), action)
+
+
+def _require(cluster: Cluster) -> None:
+    cluster.refuse_unfinished()
+    outdated.require_none(cluster.engine, cluster.topology)
+    cluster.require_primary()
+
+
+def _record(cluster: Cluster, value: str) -> None:
+    cluster.params = cluster.params.model_copy(update={"tls": value})
+    cluster.engine.params = cluster.params
+    cluster.record()
+
+
+def _configured(cluster: Cluster) -> list[Instance]:
+    """All that have their files, the primary first; one that stands takes them over later."""
+    topology = cluster.topology
+    names = [topology.primary, *(n for n in topology.names if n != topology.primary)]
+    return [i for i in map(cluster.instance, names) if i.has_configuration()]
+
+
+def _follow(cluster: Cluster) -> None:
+    """The replicas, whose upstreams already do what is asked of them."""
+    for replica in (r for r in cluster.replicas if r.has_configuration()):
+        title = t("Let {name} follow {upstream}", name=replica.name, upstream=replica.upstream.name)
+        cluster.perform(title, _following(replica))
+
+
+def _following(replica: Instance) -> Action:
+    """It connects again, as its file now says; one that stands does so when it starts."""
+    follows = standby_action(replica, replica.upstream)
+    if not replica.cluster.engine.running(replica.name):
+        return follows
+    reload = restarts.reload_action(replica)
+    proves = replica.cluster.params.tls == tls.ON
+
+    def connected() -> tuple[bool, str]:
+        found = db.row(replica.address, CONNECTED)
+        return bool(found) and found["proves"] == proves, t("connected as before")
+
+    def do(tell: Tell) -> None:
+        follows.do(tell)
+        restarts.take_over(replica)
+        wait_until(t("{name} to connect again", name=replica.name), connected, seconds=WAIT_SECONDS)
+        replica.wait_streaming()
+
+    def done() -> bool:
+        return follows.done() and reload.done() and connected()[0]
+
+    return Action((*follows.commands, *reload.commands), do, done)
+
+
+def _admit(cluster: Cluster, params: Params) -> None:
+    """Who is let in with these parameters: with TLS, only who comes with it."""
+    for instance in _configured(cluster):
+        action = _edited(instance, _rules_edit(instance, params))
+        cluster.perform(t("Set the rules of {name}", name=instance.name), action)
+
+
+def _rules_edit(instance: Instance, params: Params) -> Edit:
+    cluster, (kind, method) = instance.cluster, tls.rule(params)
+    network = cluster.engine.rule_network()
+    replication = conf.hba_lines(params.replication_user, network, method, kind)
+    refused = tls.RULES if params.tls == tls.ON else None
+    blocks = {"replication": replication, tls.RULES_BLOCK: refused}
+    return Edit(cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", blocks)
+
+
+def _edited(instance: Instance, edit: Edit) -> Action:
+    """Its server takes the edit over at once, or when it starts."""
+    if instance.cluster.engine.running(instance.name):
+        return restarts.edited(instance, edit)
+    return edit_action(edit)
