@@ -26,6 +26,9 @@ from .topology import Name, Topology, require_consistent
 
 FILE = "cluster.json"
 OTHER = mark("{name}: it has {had}, asked for {asked}")
+MADE_OTHERWISE = mark(
+    "Project {project} exists and was made with other parameters; nothing was touched."
+)
 # In the default work folder: links to a user's projects, in whatever work folders they are.
 KNOWN = ".known"
 # These cannot be changed on data that exists; the rest converges when a run is repeated.
@@ -176,10 +179,7 @@ def guard(params: Params, made: Mapping[str, Any]) -> None:
         if before["tls"] != now["tls"]:
             remedy = t("use the first values; `pgrepl secure` turns TLS on")
         raise ParameterError(
-            t(
-                "Project {project} exists and was made with other parameters; nothing was touched.",
-                project=params.project,
-            ),
+            t(MADE_OTHERWISE, project=params.project),
             looked_at=[*differing, t("folder {path}", path=params.folder)],
             remedy=addressed(remedy, params.model_copy(update={"engine": "auto"})),
         )

@@ -1,4 +1,4 @@
-"""The schema `public`: up to 14 every user may create objects there (manual, 5.9.6; CVE-2018-1058)."""
+"""The schema `public`: up to 14 every user may create objects in it (manual, 5.9.6)."""
 
 from __future__ import annotations
 
