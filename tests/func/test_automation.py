@@ -544,6 +544,13 @@ def test_papermill_alone_removes_the_cluster_and_leaves_the_evidence(
 # --- the documents ----------------------------------------------------------------------------------------------
 
 
+def test_what_a_users_path_may_contain_is_quoted() -> None:
+    """A shell would break it at its spaces; cron takes a variable's value as it stands."""
+    for example in (*examples("sh"), *examples("crontab")):
+        bare = re.sub(r'"[^"]*"|^\w+=.*', "", example, flags=re.M)
+        assert not re.search(r"/(srv|var|tmp|home)/|\$\w", bare), example
+
+
 def test_the_translation_has_the_same_examples() -> None:
     kinds = ("crontab", "sh", "yaml", "python")
     assert all(examples(kind) == examples(kind, "automacao.md") != [] for kind in kinds)
