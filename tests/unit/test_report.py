@@ -226,9 +226,11 @@ def test_each_moment_is_said_once_and_in_local_time_where_that_is_another(
 
 
 def test_a_name_of_a_program_and_of_a_package_are_told_apart(tmp_path: Path) -> None:
-    used = at(0.5, "engine", facts={"engine": "docker", "docker": "20.10.24"})
+    odd = {"{0} {odd}": "{}", "": "<b>"}  # whoever wrote the journal, they are only shown
+    used = at(0.5, "engine", facts={"engine": "docker", "docker": "20.10.24", **odd})
     lines = [begun(packages={"docker": "7.1.0"}), used, *completed()[2:]]
     told = Page(report.page(journal(tmp_path / "runs" / "1", lines))).text
+    assert "{0} {odd}" in told and "Project-Id-Version" not in told
     assert re.search(r"20\.10\.24.*Pacotes Python.*docker.*7\.1\.0", told, re.S)
 
 
