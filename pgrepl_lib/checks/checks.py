@@ -1,6 +1,13 @@
 """All checks by name, and which of them are made when."""
 
-from .claims import access, agreed, data, roles, streaming  # noqa: F401 - they register themselves
+from .claims import (  # noqa: F401 - they register themselves
+    access,
+    agreed,
+    alike,
+    data,
+    roles,
+    streaming,
+)
 from .registry import CHECKS
 
 SET_UP = (  # those of chapter 03, in its order
@@ -15,7 +22,17 @@ SET_UP = (  # those of chapter 03, in its order
     "right-needed",
     "rule-needed",
 )
-BESIDES = ("login", "synchronous", "tablespaces", "images", "drift")  # by `pgrepl check`
+BESIDES = (  # by `pgrepl check`
+    "login",
+    "synchronous",
+    "tablespaces",
+    "images",
+    "collations",
+    "limits",
+    "wal-kept",
+    "clock",
+    "drift",
+)
 ON_REQUEST = ("sample", "one-primary", "tables")  # by a chapter, or in the place of `contents`
 
 __all__ = ["BESIDES", "CHECKS", "ON_REQUEST", "SET_UP"]

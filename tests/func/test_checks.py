@@ -332,6 +332,82 @@ def another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield
 
 
+@contextmanager
+def another_library(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a system with another ICU, with an index on text that amcheck looks at."""
+    at = cluster.primary.address
+    claim = "update pg_collation set collversion = {} where collversion is not null"
+    before = db.row(at, "select min(collversion) as v from pg_collation")["v"]
+    db.rows(
+        at, 'create extension amcheck; create table words (w text collate "und-x-icu" primary key)'
+    )
+    db.rows(at, claim.format("'1.2'"))
+    try:
+        cluster.replica.wait_replayed(here(cluster), 30)
+        yield
+    finally:
+        db.rows(at, claim.format(f"'{before}'"))
+        db.rows(at, "drop extension amcheck; drop table words")
+
+
+@contextmanager
+def limit_raised_on_the_primary(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Somebody raised it there alone and restarted: the replica stops replaying."""
+    file = cluster.folder / "replica" / "postgresql.conf"
+    before = file.read_text("utf-8")
+    with edited(cluster.primary, "postgresql.conf", lambda t: t + "max_connections = 120\n"):
+        with stopped(cluster.primary):
+            pass
+        cluster.replica.wait_ready()
+        yield
+        cluster.engine.stop("replica").do(lambda line: None)
+        cluster.replica.start()
+    with stopped(cluster.primary):
+        pass
+    cluster.replica.wait_replayed(here(cluster), 30)
+    file.write_text(before, "utf-8")
+    with stopped(cluster.replica):
+        pass
+
+
+@contextmanager
+def replica_away(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It is stopped while the primary writes more than it may keep."""
+    with altered(cluster.primary, "max_wal_size", "32MB"):
+        with stopped(cluster.replica):
+            for _ in range(5):
+                message = "select pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()"
+                db.row(cluster.primary.address, message)
+            db.checkpoint(cluster.primary.address)
+            yield
+        cluster.replica.wait_replayed(here(cluster), 30)
+        db.checkpoint(cluster.primary.address)
+
+
+@contextmanager
+def clock_of_tomorrow(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with stopped(cluster.replica):
+        pass
+    with monkeypatch.context() as patched:
+        patched.setenv("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+        patched.setenv("FAKETIME", "+1d")
+        cluster.engine.stop("replica").do(lambda line: None)
+        cluster.engine.start("replica").do(lambda line: None)
+    cluster.replica.wait_ready()
+    try:
+        yield
+    finally:
+        with stopped(cluster.replica):
+            pass
+
+
+def here(cluster: Cluster) -> str:
+    query = "select pg_current_wal_lsn()::text as lsn"
+    return str(db.row(cluster.primary.address, query)["lsn"])
+
+
 EVERYBODY = "host replication all 0.0.0.0/0 scram-sha-256"
 
 
@@ -438,6 +514,14 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
         lambda c, m: edited(c.primary, "pg_hba.conf", rejecting),
         "reject",
     ),
+    "another library sorts": ("collations", another_library, "icu"),
+    "a limit was raised on the primary alone": (
+        "limits",
+        limit_raised_on_the_primary,
+        "max_connections 100 < 120",
+    ),
+    "a replica is away": ("wal-kept", replica_away, "extended"),
+    "a clock is a day ahead": ("clock", clock_of_tomorrow, "+86400 s"),
     "commits wait for nobody": (
         "synchronous",
         lambda c, m: altered(c.primary, "synchronous_standby_names", "ninguem"),
@@ -516,6 +600,7 @@ OF_THE_PRIMARY = {
     "rule-needed",
     "tablespaces",
     "synchronous",
+    "wal-kept",
 }
 
 
