@@ -20,7 +20,7 @@ endif
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: $(READY) ## Set up primary and replica, verify them, leave the evidence (further arguments: ARGS='--auth-method scram-sha-256')
+run: $(READY) ## Set up primary and replica, verify them, leave the evidence (further arguments: ARGS='--replicas 2')
 	@$(BIN)/python -P -m pgrepl_lib run $(ARGS)
 
 test: $(READY) ## Run the tests (docker too, where an engine answers); `make long` runs the rest

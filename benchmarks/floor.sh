@@ -10,9 +10,14 @@ if [ "$engine" = local ] && [ "$(id -u)" = 0 ]; then as=(runuser -u "$PGUSER_OS"
 
 mkdir -p "$folder"/primary "$folder"/replica "$folder"/secrets "$folder"/logs
 cd "$folder"
-(umask 077 && openssl rand -hex 16 >secrets/superuser)
-echo "*:*:*:postgres:$(cat secrets/superuser)" >secrets/pgpass
-chmod 600 secrets/pgpass
+umask 077
+openssl rand -hex 16 >secrets/superuser
+openssl rand -hex 16 >secrets/replication
+echo "*:*:*:repl:$(cat secrets/replication)" >secrets/replication.pgpass
+(echo "*:*:*:postgres:$(cat secrets/superuser)" && cat secrets/replication.pgpass) >secrets/pgpass
+echo "set log_statement = none; set log_min_error_statement = panic;
+alter role repl password '$(cat secrets/replication)';" >secrets/replication.sql
+umask 022
 export PGPASSFILE=$folder/secrets/pgpass
 if [ "$engine" = local ]; then
     mkdir -p data
@@ -22,7 +27,7 @@ fi
 settings() {
     printf "\nwal_level = replica\nmax_wal_senders = 10\nwal_keep_size = '1GB'\nwal_compression = on\nwal_log_hints = on
 wal_retrieve_retry_interval = '100ms'\n" >>"$1/postgresql.conf"
-    sed -i "0,/^[^#[:space:]]/s||host replication repl $2 trust\\n&|" "$1/pg_hba.conf"
+    sed -i "0,/^[^#[:space:]]/s||host replication repl $2 scram-sha-256\\n&|" "$1/pg_hba.conf"
 }
 sql() { # INSTANCE STATEMENT
     local p=$port
@@ -61,13 +66,15 @@ if [ "$engine" = local ]; then
     initialise data/primary
     serve primary "$port"
     "${as[@]}" createuser --host=127.0.0.1 --port="$port" --username=postgres --replication repl
+    "${as[@]}" psql --quiet --host=127.0.0.1 --port="$port" --username=postgres <secrets/replication.sql
     sql primary "$make_slot" >/dev/null
     "${as[@]}" pg_basebackup --pgdata=data/replica "${backup_options[@]}" --host=127.0.0.1 --port="$port" 2>/dev/null
     cp data/replica/postgresql.conf data/replica/pg_hba.conf replica/
     sed -i '/^primary_/d' data/replica/postgresql.auto.conf
     chmod 644 replica/*
     settings replica 127.0.0.1/32
-    upstream="port=$port host=127.0.0.1"
+    "${as[@]}" install -m 600 secrets/replication.pgpass data/replica
+    upstream="port=$port host=127.0.0.1 passfile=$folder/data/replica/replication.pgpass"
 else
     compose=(docker-compose)
     if docker compose version >/dev/null 2>&1; then compose=(docker compose); fi
@@ -85,17 +92,20 @@ else
     "${compose[@]}" up -d primary >/dev/null 2>&1
     until_true primary "select true"
     "${compose[@]}" exec -T -u postgres primary createuser --replication repl
+    "${compose[@]}" exec -T -u postgres primary psql --quiet <secrets/replication.sql
     "${compose[@]}" exec -T -u postgres primary psql -c "$make_slot" >/dev/null
     "${compose[@]}" run --rm -d -u postgres --name "${project}_repl_temp" replica bash >/dev/null 2>&1
-    docker container exec "${project}_repl_temp" pg_basebackup --pgdata=/var/lib/postgresql/data "${backup_options[@]}" \
+    docker container exec -i "${project}_repl_temp" sh -c 'umask 077; cat >/tmp/pgpass' <secrets/replication.pgpass
+    docker container exec --env PGPASSFILE=/tmp/pgpass "${project}_repl_temp" pg_basebackup --pgdata=/var/lib/postgresql/data "${backup_options[@]}" \
         --host=primary --port=5432 2>/dev/null
     docker container cp "${project}_repl_temp:/var/lib/postgresql/data/postgresql.conf" replica/ >/dev/null
     docker container cp "${project}_repl_temp:/var/lib/postgresql/data/pg_hba.conf" replica/ >/dev/null
+    docker container exec "${project}_repl_temp" cp /tmp/pgpass /var/lib/postgresql/data/replication.pgpass
     docker container exec "${project}_repl_temp" sed -i '/^primary_/d' /var/lib/postgresql/data/postgresql.auto.conf
     docker container rm -f "${project}_repl_temp" >/dev/null
     chmod 644 replica/*
     settings replica "$network"
-    upstream="port=5432 host=primary"
+    upstream="port=5432 host=primary passfile=/var/lib/postgresql/data/replication.pgpass"
 fi
 printf "primary_conninfo = 'user=repl %s application_name=replica-1'\nprimary_slot_name = 'replica_1_slot'\n" "$upstream" \
     >>replica/postgresql.conf

@@ -161,6 +161,7 @@ def plain_rebuild(cluster: Cluster) -> None:
     )
     plain(cluster, "pg_basebackup", "--pgdata=data/replica", *words)
     plain(cluster, "sed", "-i", "/^primary_/d", "data/replica/postgresql.auto.conf")
+    plain(cluster, "install", "-m", "600", "secrets/replication.pgpass", "data/replica")
     start = engine.start("replica").commands[-1]
     plain(cluster, *start.argv)  # type: ignore[union-attr]
     while not cluster.replica.streams()[0]:

@@ -1,12 +1,12 @@
 """Change the primary again and again under a writer, and compare every confirmed row with what is there.
 
 Usage: soak.py [--engine local|docker] [--image IMAGE] [--rounds 10] [--pg-version 14]
-               [--bulk] [--scram] [--cascade] [--pause] [--freeze]
+               [--bulk] [--trust] [--cascade] [--pause] [--freeze]
 Each round, once asynchronous and once synchronous (ANY 1): a switchover, then a failover after SIGKILL and the rejoin
 of the lost primary. With --bulk the rounds are asynchronous failovers only, every process of the primary is killed at
 once in the middle of large rows, big transactions, an index and a vacuum beside the small writer, and no failover may
 take over 5 seconds.
---scram: the replicas log in by password. --cascade: three replicas, one of which follows another one.
+--trust: the replicas need no password, as in the document. --cascade: three replicas, one of which follows another one.
 --pause, --freeze: the primary is not killed, but paused (docker pause; on local the postmaster alone), or every process
 of it is stopped; it goes on after the failover, if it still can. With both, by turns.
 A watcher tries to write on every instance all the time: nobody may confirm a row any more once its successor has.
@@ -108,7 +108,7 @@ def main() -> None:
     options.add_argument("--image", default="")
     options.add_argument("--pg-version", type=int, default=14)
     options.add_argument("--rounds", type=int, default=10)
-    for name in ("bulk", "scram", "cascade", "pause", "freeze"):
+    for name in ("bulk", "trust", "cascade", "pause", "freeze"):
         options.add_argument(f"--{name}", action="store_true")
     given = options.parse_args()
     workdir = Path(tempfile.mkdtemp(prefix="pgrepl-soak-"))
@@ -119,7 +119,7 @@ def main() -> None:
         "workdir": str(workdir),
         "replicas": 3 if given.cascade else 2,
         "network": f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.0/24",
-        "auth_method": "scram-sha-256" if given.scram else "trust",
+        "auth_method": "trust" if given.trust else "scram-sha-256",
         "image": given.image,
         "pg_version": given.pg_version,
     }

@@ -47,7 +47,7 @@ RULES = {
     "network": mark("an IPv4 network such as 192.168.55.0/24"),
     "port": mark("0 (the first free one) or a number from 1024 to {most}"),
     "replication_user": mark("1 to 63 bytes without control characters or outer spaces"),
-    "auth_method": mark("trust or scram-sha-256"),
+    "auth_method": mark("scram-sha-256 or trust"),
     "tls": mark("off or on"),
     "settings": mark('a mapping of names to values, as JSON: {"work_mem": "8MB"}'),
     "parameters": mark("names that are text in UTF-8"),
@@ -76,7 +76,8 @@ class Params(BaseModel):
     port: int = Field(0, description="The primary's port on 127.0.0.1; 0 takes a free one.")
     replication_user: str = Field("repl", description="The user that replicas log in as.")
     auth_method: Literal["trust", "scram-sha-256"] = Field(
-        "trust", description="trust, as in the document, or scram-sha-256."
+        "scram-sha-256",
+        description="scram-sha-256, or trust, as in the document: every local user gets in.",
     )
     tls: Literal["off", "on"] = Field(
         "off", description="off, or on: TLS for all connections, with the cluster's own authority."

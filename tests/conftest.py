@@ -29,6 +29,7 @@ REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
 PATIENCE = float(
     os.environ.get("PGREPL_PATIENCE", "1")
 )  # by which limits are longer, on a busy machine
+DOCUMENT = {"auth_method": "trust"}  # the document to the letter, where we do otherwise
 MakeCluster = Callable[..., Cluster]
 NewProject = Callable[..., AbstractContextManager[dict[str, str]]]
 

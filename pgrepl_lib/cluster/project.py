@@ -120,16 +120,17 @@ class Project:
         return self.folder / name / ".unfinished"
 
 
-def find(params: Params) -> Found:
+def find(params: Params, *, hardens: bool = False) -> Found:
     """The project of these parameters, which may not exist yet; nothing is changed.
 
+    hardens: it may have been made with `trust`, which a password is to end.
     Raises `ParameterError` for parameters that do not fit what it was made with,
     `EnvironmentLacking` where the chosen engine cannot work, or it is another user's.
     """
     require_owner(params, params.folder / state.FILE)
     known, made = state.raw(params.folder), state.read(params.folder)
     params = state.kept(params, made)
-    state.guard(params, made)
+    state.guard(params, made, hardens=hardens)
     topology = Topology.of(made, params.replicas)
     engine, why = _engine(params, made, topology)
     return Found(params, known, made, topology, engine, why)

@@ -12,14 +12,15 @@ import os
 import re
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from ..doors import db
+from ..doors import ahead, db
 from ..doors.program import silently
 from ..doors.wait import wait_until
-from ..engine.action import CONFIGURATION, Action, Tell, edit_action
+from ..engine.action import CONFIGURATION, Action, Tell, edit_action, leaving
 from ..engine.edit import Edit
 from ..errors import PgreplError
 from ..postgres import conf
@@ -136,7 +137,10 @@ def reload_action(instance: Server) -> Action:
     def done() -> bool:
         return not instance.stale()
 
-    return Action((client(instance.name, "psql", "-c", "select pg_reload_conf();"),), do, done)
+    reload = client(instance.name, "psql", "-c", "select pg_reload_conf();")
+    return Action(
+        (leaving(reload, partial(ahead.note_read, instance.name, instance.files())),), do, done
+    )
 
 
 def edited(instance: Server, edit: Edit) -> Action:

@@ -271,7 +271,7 @@ class Server:
 
     def unread(self) -> list[str]:
         """Its files that were edited after the server last read them."""
-        if foreseen := [path.name for path in self.files() if path in ahead.seen().texts]:
+        if foreseen := [path.name for path in ahead.unread(self.name, self.files())]:
             return foreseen
         times = [path.stat().st_mtime for path in self.files()]
         return [r["name"] for r in db.rows(self.address, UNREAD, [list(CONFIGURATION), times])]

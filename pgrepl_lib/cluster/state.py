@@ -31,7 +31,8 @@ MADE_OTHERWISE = mark(
 )
 # In the default work folder: links to a user's projects, in whatever work folders they are.
 KNOWN = ".known"
-# These cannot be changed on data that exists; the rest converges when a run is repeated.
+ENDS_TRUST = mark("`pgrepl run --auth-method scram-sha-256` ends trust (with --plan it says how)")
+# These cannot be changed on data that exists (chapter 00 can end trust); the rest converges.
 FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method", "tls")
 
 
@@ -160,29 +161,39 @@ def kept(params: Params, made: Mapping[str, Any]) -> Params:
     return params
 
 
-def guard(params: Params, made: Mapping[str, Any]) -> None:
-    """Refuse what the existing cluster cannot take over; raises `ParameterError` naming each."""
+def guard(params: Params, made: Mapping[str, Any], *, hardens: bool = False) -> None:
+    """Refuse what the existing cluster cannot take over; raises `ParameterError` naming each.
+
+    hardens: who asks ends `trust`, where it was made so and a password is asked for now.
+    """
     if not made:
         return
     _refuse_copy(params, made)
-    engine = {"engine": made["engine"]}
-    before, now = {**made["params"], **engine}, params.plain()
+    before, now = {**made["params"], "engine": made["engine"]}, params.plain()
     if params.engine == "auto":
-        now |= engine
+        now["engine"] = made["engine"]
+    if hardens and params.auth_method != "trust":
+        before["auth_method"] = params.auth_method
     differing = [
         t("{name}: made with {had}, asked for {asked}", name=n, had=before[n], asked=now[n])
         for n in FIXED
         if before[n] != now[n]
     ]
     if differing:
-        remedy = t("use the first values, another project name, or remove it: `pgrepl down`")
-        if before["tls"] != now["tls"]:
-            remedy = t("use the first values; `pgrepl secure` turns TLS on")
         raise ParameterError(
             t(MADE_OTHERWISE, project=params.project),
             looked_at=[*differing, t("folder {path}", path=params.folder)],
-            remedy=addressed(remedy, params.model_copy(update={"engine": "auto"})),
+            remedy=_remedy(before, now, params.model_copy(update={"engine": "auto"})),
         )
+
+
+def _remedy(had: Mapping[str, Any], asked: Mapping[str, Any], params: Params) -> str:
+    remedy = t("use the first values, another project name, or remove it: `pgrepl down`")
+    if had["tls"] != asked["tls"]:
+        remedy = t("use the first values; `pgrepl secure` turns TLS on")
+    if had["auth_method"] == "trust" != asked["auth_method"]:
+        remedy = t(ENDS_TRUST)
+    return addressed(remedy, params)
 
 
 def _refuse_copy(params: Params, made: Mapping[str, Any]) -> None:

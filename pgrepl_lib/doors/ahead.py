@@ -7,7 +7,7 @@ is on the disk, and outside of a plan there is none of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -84,6 +84,17 @@ def fact(what: str, whom: str, ask: Callable[[], Found]) -> Found:
         found: Found = known[what, whom]
         return found
     return ask()
+
+
+def note_read(whom: str, paths: Iterable[Path]) -> None:
+    """A server would have read its files as they would be by now."""
+    seen().facts["read", whom] = {path: seen().texts.get(path) for path in paths}
+
+
+def unread(whom: str, paths: Iterable[Path]) -> list[Path]:
+    """Those of its files that a step would have changed, and no later one let it read."""
+    texts, read = seen().texts, fact("read", whom, dict[Path, str | None])
+    return [path for path in paths if path in texts and read.get(path, ...) != texts[path]]
 
 
 class Unknown:

@@ -231,8 +231,9 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
     primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
     if before := texts.get(primary) or cluster.text_of(cluster.folder / primary):
         texts[primary] = promises.as_promised(cluster, before)
-    for key, text in texts.items():
+    for key, recorded in texts.items():
         path = cluster.folder / key
+        text = _foreseen(path, recorded)
         mode = _mode_of(record, key) if record and key in record.texts else _mode(path)
         if cluster.text_of(path) != text:
             yield path, text, mode
@@ -244,6 +245,15 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
         path, mode = cluster.folder / key, _mode_of(record, key)
         if path.exists() and _mode(path) != mode:
             yield path, None, mode
+
+
+def _foreseen(path: Path, text: str) -> str:
+    """The recorded text, with what planned steps would have changed: it is followed, too."""
+    seen = ahead.seen().texts.get(path)
+    if seen is None:
+        return text
+    now = path.read_text("utf-8", "replace")
+    return conf.with_changed_blocks(text, now, seen, first=path.name.endswith("hba.conf"))
 
 
 def _write(cluster: AnyCluster, record: Record, before: State | None = None) -> None:

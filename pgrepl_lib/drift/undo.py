@@ -61,7 +61,8 @@ def rights_back(cluster: Project, seen: Mapping[str, Any]) -> sql.Composed | Non
         for right, word in RIGHTS.items()
         if right in before and before[right] != seen[right]
     ]
-    if before.get("password") is False and seen["password"]:
+    trusted = cluster.params.auth_method == "trust"
+    if trusted and before.get("password") is False and seen["password"]:
         words.append("password null")
     if not words:
         return None

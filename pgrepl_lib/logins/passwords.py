@@ -35,21 +35,26 @@ def action(cluster: Project) -> Action:
         _require_usable(cluster)
         if cluster.engine.has_data(cluster.topology.primary):
             superuser.settle(cluster.engine, cluster.topology.primary)
-        made = _made(folder, owners)
-        for file, given in password_files.items():
-            if given:
-                files.write_atomic(folder / file, _lines(given, made), 0o600)
+        _make(folder, owners, password_files)
         cluster.engine.prepare()  # hands them to the server's user
 
-    make = "[ -s secrets/{0} ] || (umask 077; openssl rand -hex 16 > secrets/{0})"
+    typed = "[ -s secrets/{0} ] || (umask 077; openssl rand -hex 16 > secrets/{0})"
     commands = (
-        *(make.format(name) for _, name in owners),
+        *(typed.format(name) for _, name in owners),
         *(_command(file, given) for file, given in password_files.items() if given),
         *cluster.engine.hand_over("secrets"),
     )
 
     done = partial(_complete, folder, owners, password_files)
-    return Action(commands, do, done, leaves=partial(_made, folder, owners))
+    return Action(commands, do, done, leaves=partial(_make, folder, owners, password_files))
+
+
+def _make(folder: Path, owners: Owners, password_files: Mapping[str, Owners]) -> None:
+    """What is missing of the passwords, and the files that programs find them in."""
+    made = _made(folder, owners)
+    for file, given in password_files.items():
+        if given:
+            files.write_atomic(folder / file, _lines(given, made), 0o600)
 
 
 def _made(folder: Path, owners: Owners) -> dict[str, str]:
@@ -71,7 +76,7 @@ def _lines(owners: Owners, made: Mapping[str, str]) -> str:
 
 
 def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
+    return files.there(path) and files.content(path) == text.encode()
 
 
 def _require_usable(cluster: Project) -> None:

@@ -231,6 +231,12 @@ def settings_of_block(text: str, name: str) -> dict[str, str]:
     return managed_settings("\n".join([marks(name)[0], *lines, marks(name)[1]]))
 
 
+def method_of_block(text: str, name: str) -> str:
+    """The method of the rule in the managed block `name` of a `pg_hba.conf`; empty without one."""
+    rules = (re.match(r"host.*/\d+\s+(\S+)", line) for line in _blocks(text).get(name, []))
+    return next((rule[1] for rule in rules if rule), "")
+
+
 def managed_settings(text: str) -> dict[str, str]:
     """The settings that our blocks of a `postgresql.conf` hold, as the server reads them."""
     found: dict[str, str] = {}

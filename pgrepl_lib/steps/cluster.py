@@ -24,9 +24,9 @@ from ..journal.chapter import ALL, SET_UP
 from ..logins import certificates, passwords
 from ..params import Params
 from ..postgres import tls
-from ..words.text import mark, t
+from ..words.text import joined, mark, t
 from . import checking
-from .actions import needs
+from .actions import by_password, needs
 from .doing import Doing
 from .instance import Instance
 from .refusals import refuse_settings
@@ -36,9 +36,17 @@ HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # f
 
 
 TEMPORARY = mark("Start the temporary instance, and wait until it accepts connections")
+SECRETS = mark("Make the passwords, in protected files")
+BY_PASSWORD = mark("Let replicas log in by password, and nobody without one")
 CONFIRM = mark("notebook: confirmar = True; command line: `pgrepl down --yes`")
 NO_PARAMETERS = mark("The parameters are not known here; nothing was opened.")
 PARAMETERS_FIRST = mark("first execute the cell of parameters (`project = …`), then this one again")
+ENDED_BY = mark("`pgrepl run --auth-method scram-sha-256` ends that; with --plan it says how.")
+TRUST = mark(
+    "With trust, as in the document, every user of this machine gets in as the replication user, "
+    "without a password: to copy all data, to fill the disk by a slot, or to confirm commits as a "
+    "synchronous replica."
+)
 OPENED = mark("project `{project}` · engine `{engine}` ({why}) · folder `{folder}`")
 
 
@@ -67,7 +75,7 @@ class Cluster(Steps[Instance]):
 
     def make_secrets(self) -> str:
         """Step: random passwords in files that only their reader may read (correction 1)."""
-        return self.perform(t("Make the passwords, in protected files"), passwords.action(self))
+        return self.perform(t(SECRETS), passwords.action(self))
 
     def make_certificates(self) -> str:
         """Step: with the parameter `tls`, an authority and certificates; else nothing is shown."""
@@ -99,13 +107,31 @@ class Cluster(Steps[Instance]):
         return self.perform(t("Remove the temporary instance"), replace(action, done=done))
 
     def prepare(self) -> str:
-        """Step: the cluster's own folder with what the engine needs in it."""
+        """Step: the cluster's own folder with what the engine needs in it.
+
+        Of a cluster that was made with `trust` and is to ask for passwords also those.
+        """
+        self._end_trust()
         title = t("Prepare the cluster's folder")
         fresh = not (self.folder / state.FILE).exists()
         self.hands.agree(self, title, self._preparation(fresh))
         with self.working():
             self.hands.make_ready(self)  # which may choose other ports than a moment ago
             return self.hands.do(self, title, self._preparation(fresh))
+
+    def _end_trust(self) -> None:
+        """The passwords come before anything is recorded: what needs them finds them."""
+        if not by_password.needed(self.primary):
+            return
+        with self.working():
+            self.refuse_unfinished()
+            for title, action in (
+                (t(SECRETS), passwords.action(self)),
+                (t(BY_PASSWORD), by_password.action(self.primary)),
+            ):
+                self.hands.agree(self, title, action)
+                self.hands.do(self, title, action)
+                self.hands.make_ready(self)
 
     def _preparation(self, fresh: bool) -> Action:
         folder = shlex.quote(str(self.folder))
@@ -238,12 +264,24 @@ def open_cluster(
     if names and chapter in ALL and "project" not in named | values:  # it would be another one
         raise ParameterError(t(NO_PARAMETERS), remedy=t(PARAMETERS_FIRST))
     params = Params.parse(named | values)
-    found = find(params)
+    first = chapter in ("", SET_UP[0])
+    found = find(params, hardens=first or ahead.fact("by_password", params.project, bool))
     cluster = Cluster(found.params, found.engine, found.topology, HANDS.get()())
     cluster.known, cluster.why, cluster.chapter = found.known, found.why, chapter
     promises.keep(cluster, cluster.topology.primary)
     cluster.refuse_settings(found.made)
     cluster.record_versions()
-    names_of = {"project": params.project, "engine": found.engine.name, "folder": params.folder}
-    show.markdown(t(OPENED, why=found.why, **names_of))
+    _tell(cluster, made=bool(found.made))
     return cluster
+
+
+def _tell(cluster: Cluster, *, made: bool) -> None:
+    """What it is; where it is to be made or made better, also who gets in without a password."""
+    params, engine = cluster.params, cluster.engine.name
+    names_of = {"project": params.project, "engine": engine, "folder": params.folder}
+    show.markdown(t(OPENED, why=cluster.why, **names_of))
+    if params.auth_method == "trust" and cluster.chapter in ("", SET_UP[1]):
+        said: list[str] = [t(TRUST)]
+        if made:
+            said.append(cluster.addressed(t(ENDED_BY)))
+        show.note(joined(" ", said))

@@ -27,7 +27,7 @@ from ..engine.edit import Edit
 from ..postgres import conf, tls
 from ..postgres.limits import limits
 from ..words.text import mark, t
-from .actions import copying, needs, replication_user
+from .actions import by_password, copying, needs, replication_user
 from .actions.encrypting import encrypting_action
 from .actions.standby import standby_lines
 from .actions.starting import start_action
@@ -101,10 +101,9 @@ class Instance(Server):
 
     def allow_replication(self) -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
-        params, network = self.cluster.params, self.cluster.engine.rule_network()
-        kind, method = tls.rule(params)
-        lines = conf.hba_lines(params.replication_user, network, method, kind)
-        return self._edit(CONFIGURATION[1], "replication", lines, RULES[self.is_replica])
+        edit = by_password.rule_edit(self)
+        said = t(RULES[self.is_replica], file=edit.name)
+        return self.cluster.perform(said, edit_action(edit))
 
     def follow(self, upstream: Server) -> str:
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""

@@ -201,7 +201,7 @@ def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_m
 @pytest.mark.parametrize(
     ("user", "more"),
     [
-        ('+Répl "x"\'y a b:c\\d,#=%', {"auth_method": "scram-sha-256", "settings": ODD_SETTINGS}),
+        ('+Répl "x"\'y a b:c\\d,#=%', {"settings": ODD_SETTINGS}),
         ("all", {}),
     ],
     ids=["signs", "all"],
@@ -479,7 +479,7 @@ def finished(open_with: MakeCluster) -> Cluster:
         ("pg_version", 15),
         ("network", "10.99.0.0/24"),
         ("replication_user", "other"),
-        ("auth_method", "scram-sha-256"),
+        ("auth_method", "trust"),
     ],
 )
 def test_a_cluster_made_with_other_parameters(finished: Cluster, name: str, value: Any) -> None:

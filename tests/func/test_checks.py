@@ -416,11 +416,13 @@ def read_only(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AbstractCont
 
 
 def wider(text: str) -> str:
-    return text.replace("127.0.0.1/32            trust", "127.0.0.0/8             trust", 1)
+    return text.replace("127.0.0.1/32 ", "127.0.0.0/8  ", 1)
 
 
 def rejecting(text: str) -> str:
-    return text.replace("127.0.0.1/32            trust", "127.0.0.1/32            reject", 1)
+    return text.replace(
+        "127.0.0.1/32            scram-sha-256", "127.0.0.1/32            reject", 1
+    )
 
 
 BREAKS: dict[str, tuple[str, Break, str]] = {

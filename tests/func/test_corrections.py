@@ -30,7 +30,7 @@ from pgrepl_lib.engine.docker.host import client, compose
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from pgrepl_lib.params import Params
 
-from ..conftest import REQUIRE_DOCKER, MakeCluster, set_up_primary, set_up_replica
+from ..conftest import DOCUMENT, REQUIRE_DOCKER, MakeCluster, set_up_primary, set_up_replica
 
 DOCUMENT_BACKUP = (
     "--format=p",
@@ -130,7 +130,7 @@ def newer_programs() -> Path:
 @pytest.fixture(scope="module")
 def local_cluster(open_with: MakeCluster) -> Cluster:
     """Primary and replica on this machine. Tests may prepare the replica anew; the last state is a correct one."""
-    made = open_with("local")
+    made = open_with("local", **DOCUMENT)
     set_up_primary(made)
     set_up_replica(made)
     return made
@@ -139,7 +139,7 @@ def local_cluster(open_with: MakeCluster) -> Cluster:
 @pytest.fixture(scope="module")
 def docker_cluster(docker_ready: None, open_with: MakeCluster) -> Cluster:
     """A cluster of the docker engine, of which only the image is there."""
-    made = open_with("docker")
+    made = open_with("docker", **DOCUMENT)
     made.fetch()
     return made
 
@@ -274,7 +274,7 @@ def test_04_primary_conninfo_has_one_owner(local_cluster: Cluster, open_with: Ma
     if (
         writer >= 16
     ):  # correction 5 would come first: a server of the same release accepts what it writes
-        cluster = open_with("local", pg_version=writer)
+        cluster = open_with("local", pg_version=writer, **DOCUMENT)
         set_up_primary(cluster)
     else:
         discard_replica(cluster)
@@ -339,7 +339,9 @@ def test_05_newer_pg_basebackup(local_cluster: Cluster, newer_programs: Path) ->
 
 def test_06_slot_reserves_wal_at_once(open_with: MakeCluster) -> None:
     """6: the document's slot keeps no WAL before the first connection; the corrected one does from the start."""
-    cluster = open_with("local", settings={"wal_keep_size": "0"})  # which would hide it for a while
+    cluster = open_with(
+        "local", settings={"wal_keep_size": "0"}, **DOCUMENT
+    )  # which would hide it for a while
     set_up_primary(cluster)
     primary = cluster.primary
     db.rows(primary.address, "select pg_drop_replication_slot(%s)", [cluster.replica.slot])
@@ -450,8 +452,8 @@ def test_08_promoted_replica_can_be_followed(docker_primary: Cluster) -> None:
 def test_09_host_needs_a_password(
     docker_primary: Cluster, open_with: MakeCluster, newer_programs: Path, tmp_path: Path
 ) -> None:
-    """9: `trust` for the network lets every user of the Docker host copy everything; SCRAM asks for a password."""
-    hardened = open_with("docker", auth_method="scram-sha-256")
+    """9: `trust` for the network lets every user of the Docker host copy everything; our default asks for a password."""
+    hardened = open_with("docker")
     set_up_primary(hardened)
 
     def copy(cluster: Cluster, target: Path, passfile: str = os.devnull) -> Completed:

@@ -41,7 +41,7 @@ OF_THE_DATABASE = {"DateStyle": "German", "bytea_output": "escape", "client_enco
 @pytest.fixture(scope="module")
 def hostile(engine_name: str, open_with: MakeCluster) -> Cluster:
     """A cluster that is made with such settings."""
-    cluster = open_with(engine_name, settings=SERVER_WIDE, auth_method="scram-sha-256")
+    cluster = open_with(engine_name, settings=SERVER_WIDE)
     set_up_primary(cluster)
     set_up_replica(cluster)
     return cluster

@@ -37,7 +37,6 @@ def values(new_project: NewProject) -> Iterator[Values]:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_run_killed_after_every_step_goes_on(values: Values) -> None:
-    values |= {"auth_method": "scram-sha-256"}
     project = Interrupted(values, tree=True)
     project.kill_everywhere()
     project.require_all_well()

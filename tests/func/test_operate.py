@@ -29,7 +29,7 @@ from pgrepl_lib.operations.synchronous import latencies, set_synchronous, try_co
 from pgrepl_lib.postgres import conf
 from pgrepl_lib.steps.planning import changes, only_planned
 from pgrepl_lib.steps.replicas import add, follow, prepare_all, rebuild, remove
-from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.conftest import DOCUMENT, MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import (
     NAMES,
     Writable,
@@ -60,9 +60,7 @@ REWINDS = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
     """With a password on one engine; `test_operate_faults.py` has it on the other."""
-    return make(
-        open_with, engine_name, auth_method="scram-sha-256" if engine_name == "docker" else "trust"
-    )
+    return make(open_with, engine_name, **({} if engine_name == "docker" else DOCUMENT))
 
 
 @pytest.fixture
@@ -334,7 +332,7 @@ def test_a_lost_primary_that_has_nothing_of_its_own_follows_with_its_data(cluste
 
 @REWINDS
 def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> None:
-    made = make(open_with, "local", pg_version=15, replicas=1, auth_method="scram-sha-256")
+    made = make(open_with, "local", pg_version=15, replicas=1)
     modified = "select modification from pg_stat_file('PG_VERSION')"
     db.rows(made.primary.address, "create table kept (id int)")
     before = db.row(made.primary.address, modified)

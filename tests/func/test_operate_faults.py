@@ -36,7 +36,7 @@ from pgrepl_lib.operations.synchronous import set_synchronous, try_commit
 from pgrepl_lib.postgres.control import ControlFile
 from pgrepl_lib.steps.instance import Instance
 from pgrepl_lib.steps.replicas import add, rebuild
-from tests.conftest import MakeCluster
+from tests.conftest import DOCUMENT, MakeCluster
 from tests.func.operated import (
     NAMES,
     again,
@@ -65,9 +65,7 @@ OPERATION = ("one-primary", "streaming", "slot", "receiver", "same-cluster", "se
 @pytest.fixture(scope="module")
 def made(engine_name: str, open_with: MakeCluster) -> Cluster:
     """With a password on one engine; `test_operate.py` has it on the other."""
-    return make(
-        open_with, engine_name, auth_method="scram-sha-256" if engine_name == "local" else "trust"
-    )
+    return make(open_with, engine_name, **({} if engine_name == "local" else DOCUMENT))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.errors import EnvironmentLacking
 from pgrepl_lib.steps.replicas import follow
 
-from ..conftest import MakeCluster, NewProject
+from ..conftest import DOCUMENT, MakeCluster, NewProject
 from .running import Values, pgrepl
 
 OWN = 'a password of the reader, his $own `one` "here"\n'
@@ -35,16 +35,13 @@ PLAIN |= {
     params=[
         {
             "engine": "local",
-            "auth_method": "scram-sha-256",
             "replicas": "2",
             "tls": "on",
             "replication_user": "Réplica do João's",
         },
         {"engine": "docker"},
-        pytest.param(
-            {"engine": "docker", "auth_method": "scram-sha-256", "tls": "on"},
-            marks=pytest.mark.long,
-        ),
+        pytest.param({"engine": "docker", "tls": "on"}, marks=pytest.mark.long),
+        pytest.param({"engine": "docker", **DOCUMENT}, marks=pytest.mark.long),
     ],
     ids=lambda given: " ".join(given.values()),
 )
@@ -171,7 +168,7 @@ def says_why_not(run: Path, why: str) -> bool:
 def test_a_password_that_would_not_work_is_refused_before_anything_is_done(
     open_with: MakeCluster, password: str
 ) -> None:
-    cluster = open_with("local", auth_method="scram-sha-256")
+    cluster = open_with("local")
     secret = cluster.folder / "secrets/replication"
     secret.parent.mkdir(parents=True)
     secret.write_text(password + "\n")

@@ -19,7 +19,7 @@ from pgrepl_lib import open_cluster
 from pgrepl_lib.journal import audit
 from pgrepl_lib.journal.chapter import SET_UP
 
-from ..conftest import IMAGE, NewProject
+from ..conftest import DOCUMENT, IMAGE, NewProject
 from ..portuguese import english_in
 from .running import Values, pgrepl
 
@@ -238,12 +238,12 @@ print(sorted(roots & set("{unwanted}".split())))"""
 
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "docker"])
-def test_every_chapter_runs_with_a_password(
+def test_every_chapter_runs_as_in_the_document(
     values: Values, engine: str, request: pytest.FixtureRequest
 ) -> None:
     if engine == "docker":
         request.getfixturevalue("docker_ready")
-    values |= {"engine": engine, "image": IMAGE, "auth_method": "scram-sha-256"}
+    values |= {"engine": engine, "image": IMAGE, **DOCUMENT}
     done = pgrepl("run --to 08", values, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "checks passed, 0 failed" in done.stdout

@@ -225,7 +225,7 @@ def scram(
     """A cluster with a password in an oddly named folder, whose base backup was cut off; and what was seen meanwhile."""
     odd = workdir / "Área de 'trabalho' $x (cópia)"
     odd.mkdir(exist_ok=True)
-    made, seen = open_with(engine_name, auth_method="scram-sha-256", workdir=str(odd)), {}
+    made, seen = open_with(engine_name, workdir=str(odd)), {}
     with watched_commands() as commands:
         set_up_primary(made)
         db.rows(
@@ -478,7 +478,7 @@ def test_a_run_cut_off_after_any_effect_is_continued(
     open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One more effect is let through each time; after progress it starts from one again."""
-    made = open_with("local", auth_method="scram-sha-256")
+    made = open_with("local")
     calls, cuts, done = 0, 0, 0
     progress: set[str] = set()
     while done < 25:
@@ -499,7 +499,7 @@ def test_a_run_cut_off_after_any_effect_is_continued(
 
 
 def test_a_password_file_that_is_missing_is_written_again(open_with: MakeCluster) -> None:
-    made = open_with("local", auth_method="scram-sha-256")
+    made = open_with("local")
     made.make_secrets()
     before = (made.folder / "secrets/superuser").read_text()
     for name in ("pgpass", "replication.pgpass"):

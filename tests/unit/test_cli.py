@@ -31,7 +31,7 @@ OTHERS = {
     "network": "10.1.2.0/24",
     "port": "6000",
     "replication_user": "streamer",
-    "auth_method": "scram-sha-256",
+    "auth_method": "trust",
     "tls": "on",
     "settings": '{"work_mem": "8MB"}',
     "workdir": "/nowhere",

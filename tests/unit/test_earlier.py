@@ -125,7 +125,8 @@ def test_its_record_becomes_todays(original: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_recorded_is_known(original: Path) -> None:
-    cluster = open_cluster("", project=original.name, workdir=str(original.parent))
+    made = state.read(original)["params"]
+    cluster = open_cluster("", **made | {"workdir": str(original.parent)})
     record = recorded.read(cluster)
     assert record and record.run == runs.of_project(original)[-1].name
     assert set(record.state["instances"]) == {"primary", "replica"}

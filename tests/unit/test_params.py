@@ -159,7 +159,7 @@ def test_a_number_where_text_is_wanted_names_papermills_option() -> None:
         Params.parse({"project": 2024})
 
 
-def test_the_defaults_are_the_documents() -> None:
+def test_the_defaults_are_the_documents_but_for_trust() -> None:
     params = Params.parse({})
     assert (params.project, params.engine, params.pg_version, params.image) == (
         "pgrepl",
@@ -168,8 +168,8 @@ def test_the_defaults_are_the_documents() -> None:
         "postgres:14",
     )
     assert (params.replicas, str(params.network), params.port) == (1, "192.168.55.0/24", 0)
-    assert (params.replication_user, params.auth_method, params.settings) == ("repl", "trust", {})
-    assert params.tls == "off"
+    assert (params.replication_user, params.settings) == ("repl", {})
+    assert (params.auth_method, params.tls) == ("scram-sha-256", "off")
     assert params.workdir.is_absolute() and params.folder == params.workdir / "pgrepl"
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from ...cluster.server import Server
+from ...doors import ahead
 from ...engine.action import NOTHING, PASSFILE, Action
 from ...engine.secret import files_of
 from ...logins import certificates
@@ -32,4 +36,15 @@ def handed_action(instance: Server, *, follows: bool) -> Action:
         given |= files_of(instance.name)
     if not given:
         return NOTHING
-    return Action.sequence([certified_action(instance), cluster.engine.give(instance.name, given)])
+    found = [certified_action(instance), cluster.engine.give(instance.name, given)]
+    return _foreseen(Action.sequence(found), f"handed {' '.join(given)}", instance.name)
+
+
+def _foreseen(action: Action, what: str, whom: str) -> Action:
+    """For whoever only plans: what is in its data is not read again once it is planned."""
+
+    def leaves() -> None:
+        action.leaves()
+        ahead.leaves(whom, **{what: True})()
+
+    return replace(action, done=partial(ahead.fact, what, whom, action.done), leaves=leaves)

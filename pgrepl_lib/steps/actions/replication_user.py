@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from ...cluster.server import Server
-from ...doors import db
+from ...doors import ahead, db
 from ...doors.command import Command
 from ...drift import recorded, snapshot, undo
 from ...engine.action import Action, Shown, Tell
@@ -24,7 +24,8 @@ NOT_ASKED = (psycopg.Error, OSError, EnvironmentLacking)
 def action(primary: Server) -> Action:
     """Make it; with SCRAM also its password, of which the server gets only the verifier."""
     user = _User(primary)
-    return Action(user.commands(), user.make, user.made, user.anew(), recorded=user.is_recorded)
+    leaves = ahead.leaves(primary.name, user_made=True)
+    return Action(user.commands(), user.make, user.made, user.anew(), leaves, user.is_recorded)
 
 
 class _User:
@@ -54,6 +55,9 @@ class _User:
 
     def made(self) -> bool:
         """Whether nothing of that is left."""
+        return ahead.fact("user_made", self.primary.name, self._is_made)
+
+    def _is_made(self) -> bool:
         found = self._found()
         if not found or undo.rights_back(self.cluster, found) or not found["rolreplication"]:
             return False

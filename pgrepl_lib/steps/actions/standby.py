@@ -51,7 +51,7 @@ def standby_action(instance: Server, upstream: Server, *, promises_on: bool = Fa
         Action.sequence([handed]).do(tell)
         edit.write()
 
-    return Action((*handed.commands, edit), do, edit.done)
+    return Action((*handed.commands, edit), do, edit.done, leaves=handed.leaves)
 
 
 def standby_edit(instance: Server, upstream: Server, *, promises_on: bool = False) -> Edit:
