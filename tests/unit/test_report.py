@@ -482,6 +482,14 @@ def test_the_axis_has_a_few_round_numbers(first: float, last: float, labels: lis
     assert found == labels[: len(found)] and found
 
 
+@pytest.mark.parametrize("last", [*range(1, 40), 100.0, 9.99, 0.3])
+def test_the_axis_ends_within_the_picture(last: float) -> None:
+    drawn = pictures._over_seconds([timeline.Bar("a", "changed", 0, last)], "a", pictures.ABOVE)
+    for x, anchor, label in re.findall(r'x="([\d.]+)" y="12" text-anchor="(\w+)">([^<]*)', drawn):
+        reach = {"start": 1.0, "middle": 0.5, "end": 0.0}[anchor] * len(label) * pictures.CHARACTER
+        assert float(x) + reach <= pictures.ABOVE.width, label
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
