@@ -18,7 +18,7 @@ from ..doors.command import Command
 from ..engine.protocol import Engine
 from ..engine.secret import password
 from ..postgres import sessions
-from ..words.quoted import POSTGRESQL, quoted
+from ..words.quoted import refused
 from ..words.text import t
 
 ADMITTED = "IDENTIFY_SYSTEM"
@@ -93,10 +93,8 @@ def refusal_of(engine: Engine, name: str, role: str, password: str) -> str:
 
 
 def _refusal(engine: Engine, ask: Command) -> str:
-    """The server's last word; empty where it lets the role in."""
+    """Why it is refused; empty where the server lets the role in."""
     answer = engine.run(ask, check=False)
     if not answer.code:
         return ""
-    lines = answer.err.strip().splitlines()
-    fatal = next((line for line in lines if "FATAL" in line), lines[-1])
-    return quoted(POSTGRESQL, fatal[-160:])
+    return refused(answer.err)

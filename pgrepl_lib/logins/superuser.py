@@ -13,7 +13,7 @@ from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..postgres.sessions import OURS, UNLOGGED
 from ..words.commands import addressed
-from ..words.quoted import POSTGRESQL, quoted
+from ..words.quoted import refused
 from ..words.text import t
 
 
@@ -62,7 +62,7 @@ def _refusal(at: db.Address) -> str:
     try:
         db.row(at, "select 1")
     except psycopg.OperationalError as error:
-        return quoted(POSTGRESQL, str(error).strip().splitlines()[-1][-160:])
+        return refused(str(error))
     return ""
 
 

@@ -27,6 +27,17 @@ def quoted(who: str, words: str) -> Text:
     return t("{who} said: “{words}”", who=named(who), words=words.replace("\n", "\n    "))
 
 
+def refused(words: str) -> Text:
+    """Why a connection failed, of all that libpq says: the server's word, else what hindered it.
+
+    libpq goes on with advice, which begins with a tab, and where it tried several addresses, with
+    each.
+    """
+    lines = words.strip().splitlines() or [""]
+    fatal = next((each for each in lines if "FATAL" in each), lines[0])
+    return quoted(POSTGRESQL, fatal[-160:])
+
+
 def named(who: str) -> str:
     """Who it was, in the language that is spoken: a name is the same in each."""
     return t(who) if who in (SYSTEM, PROGRAM, LOG) else who

@@ -18,7 +18,7 @@ from pgrepl_lib.params import Params
 from pgrepl_lib.words import language
 from pgrepl_lib.words.commands import addressed
 from pgrepl_lib.words.language import ENGLISH, PORTUGUESE, speaking
-from pgrepl_lib.words.quoted import LIBRARIES, LOG, PROGRAM, PYTHON, quoted
+from pgrepl_lib.words.quoted import LIBRARIES, LOG, PROGRAM, PYTHON, quoted, refused
 from pgrepl_lib.words.redact import MASK, redact, register
 from pgrepl_lib.words.text import CATALOGUES, Text, again, joined, t
 from tests.catalogues import TRANSLATED, places
@@ -164,3 +164,11 @@ def test_a_word_of_postgresql_hinders_no_translation() -> None:
 def test_no_text_sends_its_reader_to_a_page_that_an_installed_package_does_not_have() -> None:
     texts = "\n".join(path.read_text("utf-8") for path in CATALOGUES.rglob("*.po"))
     assert not re.search(r"^(msgid|msgstr|) *\".*(README|docs/|CONTRIBUTING)", texts, re.MULTILINE)
+
+
+def test_of_what_libpq_says_the_reason_is_told_and_not_its_advice() -> None:
+    at = 'connection to server at "127.0.0.1", port 5432 failed:'
+    advice = "\n\tIs the server running on that host and accepting TCP/IP connections?"
+    assert "Connection refused”" in refused(f"psql: error: {at} Connection refused{advice}\n")
+    two = f"{at} Connection refused{advice}\n{at} FATAL:  no pg_hba.conf entry"
+    assert "FATAL:  no pg_hba.conf entry”" in refused(two)
