@@ -29,7 +29,7 @@ from .running import words
 
 FIRST = f"{COPIES}/00-preparacao.ipynb"
 PROJECT = "aluna-1"
-SECONDS = 60 * PATIENCE
+SECONDS = 120 * PATIENCE
 TOKEN = "of-this-test"
 
 

@@ -106,13 +106,13 @@ def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:
     that is another user's.
     """
     before, plain = os.environ, params.plain()
-    before_us = filter(None, [before.get("JUPYTER_CONFIG_PATH")])
+    own = filter(None, [before.get("JUPYTER_CONFIG_PATH")])
     return {
         **before,
         **{variable(name): _typed(plain[name]) for name in asked},
         "PGREPL_LANG": language.asked_for() or language.PORTUGUESE,
         "PATH": os.pathsep.join((sysconfig.get_path("scripts"), before.get("PATH", os.defpath))),
-        "JUPYTER_CONFIG_PATH": os.pathsep.join((str(CONFIGURATION), *before_us)),
+        "JUPYTER_CONFIG_PATH": os.pathsep.join((str(CONFIGURATION), *own)),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
 
