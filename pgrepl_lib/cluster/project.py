@@ -12,7 +12,7 @@ from ..engine.choose import choose
 from ..engine.ports import free
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError, StepFailed
-from ..params import Params
+from ..params import Params, from_environment
 from ..words.commands import addressed
 from ..words.text import joined, mark, t
 from . import state
@@ -134,6 +134,16 @@ def find(params: Params, *, hardens: bool = False) -> Found:
     topology = Topology.of(made, params.replicas)
     engine, why = _engine(params, made, topology)
     return Found(params, known, made, topology, engine, why)
+
+
+def meant_without_options(params: Params) -> bool:
+    """Whether a command without options means this project: by its variables, or by default."""
+    exported = from_environment()
+    try:
+        meant = Params.parse({n: exported[n] for n in ("project", "workdir") if n in exported})
+    except ParameterError:
+        return False
+    return meant.folder == params.folder
 
 
 def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tuple[Engine, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from ..checks import pictured
 from ..checks.outcome import Check
 from ..cluster import promises, state
-from ..cluster.project import find
+from ..cluster.project import find, meant_without_options
 from ..doors import ahead, files, show
 from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
@@ -42,6 +42,9 @@ CONFIRM = mark("notebook: confirmar = True; command line: `pgrepl down --yes`")
 NO_PARAMETERS = mark("The parameters are not known here; nothing was opened.")
 PARAMETERS_FIRST = mark("first execute the cell of parameters (`project = …`), then this one again")
 ENDED_BY = mark("`pgrepl run --auth-method scram-sha-256` ends that; with --plan it says how.")
+ANOTHER = mark(
+    "In a terminal, `pgrepl` without options means another project; for this one: `pgrepl status`."
+)
 TRUST = mark(
     "With trust, as in the document, every user of this machine gets in as the replication user, "
     "without a password: to copy all data, to fill the disk by a slot, or to confirm commits as a "
@@ -280,8 +283,16 @@ def _tell(cluster: Cluster, *, made: bool) -> None:
     params, engine = cluster.params, cluster.engine.name
     names_of = {"project": params.project, "engine": engine, "folder": params.folder}
     show.markdown(t(OPENED, why=cluster.why, **names_of))
+    if cluster.chapter in ALL and audit.RUN_FOLDER not in os.environ:
+        _tell_of_terminals(cluster)
     if params.auth_method == "trust" and cluster.chapter in ("", SET_UP[1]):
         said: list[str] = [t(TRUST)]
         if made:
             said.append(cluster.addressed(t(ENDED_BY)))
         show.note(joined(" ", said))
+
+
+def _tell_of_terminals(cluster: Cluster) -> None:
+    """A reader who changed the project in a cell would be shown the one that JupyterLab's has."""
+    if not meant_without_options(cluster.params):
+        show.markdown(cluster.addressed(t(ANOTHER)))

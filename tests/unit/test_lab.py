@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pgrepl_lib import open_cluster
 from pgrepl_lib.cli.lab import copies, opening
 from pgrepl_lib.cli.main import main
 from pgrepl_lib.cluster import state
-from pgrepl_lib.doors import command, resources
+from pgrepl_lib.doors import command, resources, show
+from pgrepl_lib.journal import audit
 from pgrepl_lib.params import Params
 from tests.notebooks.chapters import CHAPTERS, NOTEBOOKS
 
@@ -178,6 +180,36 @@ def test_the_terminal_finds_pgrepl_and_speaks_portuguese_unless_asked_otherwise(
     before, after = (variables for _, variables in opened)
     assert (Path(before["PATH"].split(":")[0]) / "pgrepl").exists()
     assert (before["PGREPL_LANG"], after["PGREPL_LANG"]) == ("pt_BR", "en")
+
+
+@pytest.mark.parametrize(
+    ("exported", "in_a_run", "told"),
+    [
+        ({"PGREPL_PROJECT": "mine"}, False, False),
+        ({"PGREPL_PROJECT": "other"}, False, True),
+        ({"PGREPL_PROJECT": "No Name"}, False, True),
+        ({}, False, True),
+        ({}, True, False),
+    ],
+)
+def test_a_reader_who_changes_the_project_in_a_cell_is_told_how_a_terminal_means_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exported: dict[str, str],
+    in_a_run: bool,
+    told: bool,
+) -> None:
+    for name in map(opening.variable, Params.model_fields):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**exported, "PGREPL_WORKDIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    if in_a_run:
+        monkeypatch.setenv(audit.RUN_FOLDER, str(tmp_path / "run"))
+    shown: list[str] = []
+    monkeypatch.setattr(show, "markdown", shown.append)
+    open_cluster("05-falhas", project="mine", engine="local", workdir=tmp_path)
+    command = f"`pgrepl status --project mine -p workdir {tmp_path} --engine local`"
+    assert any(command in text for text in shown) is told
 
 
 def test_the_chapters_have_what_the_project_was_made_with(
