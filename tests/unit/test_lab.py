@@ -215,13 +215,13 @@ def test_a_reader_who_changes_the_project_in_a_cell_is_told_how_a_terminal_means
 def test_the_chapters_have_what_the_project_was_made_with(
     opened: list[Opened], tmp_path: Path
 ) -> None:
-    made = Params.parse({"project": "had", "workdir": tmp_path, "auth_method": "scram-sha-256"})
+    made = Params.parse({"project": "had", "workdir": tmp_path, "replication_user": "streamer"})
     ports = {"primary": 15432, "replica": 15433}
     made.folder.mkdir(mode=0o755)
     state.write(made, "", "local", ports, state.Topology())
     lab("--project", "had", "-p", "workdir", str(tmp_path))
-    assert values(made.folder / resources.COPIES / FIRST)["auth_method"] == "scram-sha-256"
-    words = ["lab", "--project", "had", "-p", "workdir", str(tmp_path), "--auth-method", "trust"]
+    assert values(made.folder / resources.COPIES / FIRST)["replication_user"] == "streamer"
+    words = ["lab", "--project", "had", "-p", "workdir", str(tmp_path), "--replication-user", "repl"]
     refused = CliRunner().invoke(main, ["--lang", "en", *words])
     assert (refused.exit_code, len(opened)) == (2, 1) and "other parameters" in refused.output
 
