@@ -221,9 +221,21 @@ def test_the_chapters_have_what_the_project_was_made_with(
     state.write(made, "", "local", ports, state.Topology())
     lab("--project", "had", "-p", "workdir", str(tmp_path))
     assert values(made.folder / resources.COPIES / FIRST)["replication_user"] == "streamer"
-    words = ["lab", "--project", "had", "-p", "workdir", str(tmp_path), "--replication-user", "repl"]
-    refused = CliRunner().invoke(main, ["--lang", "en", *words])
+    words = ["--project", "had", "-p", "workdir", str(tmp_path), "--replication-user", "repl"]
+    refused = CliRunner().invoke(main, ["--lang", "en", "lab", *words])
     assert (refused.exit_code, len(opened)) == (2, 1) and "other parameters" in refused.output
+
+
+def test_a_cluster_made_with_trust_may_be_hardened_by_its_chapters(
+    opened: list[Opened], tmp_path: Path
+) -> None:
+    made = Params.parse({"project": "had", "workdir": tmp_path, "auth_method": "trust"})
+    made.folder.mkdir(mode=0o755)
+    ports = {"primary": 15432, "replica": 15433}
+    state.write(made, "", "local", ports, state.Topology())
+    for asked, found in (([], "trust"), (["--auth-method", "scram-sha-256"], "scram-sha-256")):
+        lab("--project", "had", "-p", "workdir", str(tmp_path), *asked)
+        assert values(made.folder / resources.COPIES / FIRST)["auth_method"] == found
 
 
 def test_a_machine_without_jupyterlab_is_told_how_to_get_it(

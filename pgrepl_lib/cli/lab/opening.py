@@ -69,7 +69,7 @@ def _own_folder(params: Params) -> Path:
     from ...cluster.owner import require_owner
 
     require_owner(params, params.folder / state.FILE)
-    state.guard(params, state.read(params.folder))
+    state.guard(params, state.read(params.folder), hardens=True)  # chapter 00 does
     files.require_ours(params.folder)
     files.make_folder(params.folder)
     files.make_folder(params.folder / COPIES, 0o700)
