@@ -6,6 +6,7 @@ from ..cluster.server import Server
 from ..doors import db
 from ..errors import StepFailed
 from ..words.text import mark, t
+from . import replay
 
 SECONDS = 10  # for the next byte, from an upstream that has more
 RECEIVED = """
@@ -35,7 +36,7 @@ def wait_replayed(replica: Server, lsn: str, seconds: float) -> None:
     what = t("{name} to receive what was written on {upstream}", **words)
     advice = replica.cluster.addressed(t(SILENT, **words))
     replica.wait_on_replay(what, probe, min(seconds, SECONDS), advice)
-    replica.wait_replayed(lsn, seconds)
+    replay.wait(replica, lsn, seconds)
 
 
 def _require_going_on(replica: Server) -> None:

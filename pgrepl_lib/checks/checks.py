@@ -26,6 +26,7 @@ BESIDES = (  # by `pgrepl check`
     "login",
     "synchronous",
     "tablespaces",
+    "checksums",
     "images",
     "collations",
     "limits",

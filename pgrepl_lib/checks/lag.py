@@ -19,7 +19,10 @@ from ..doors import ahead, db
 from ..doors.answer import SHOWN_SECONDS, Answer, Kind, ask_all
 from ..doors.wait import wait_until
 from ..errors import StepFailed
+from ..postgres import recovery
+from ..postgres.recovery import Recovery
 from ..words.text import joined, t
+from . import replay
 
 if TYPE_CHECKING:
     import pandas
@@ -51,6 +54,8 @@ select case when pg_last_wal_replay_lsn() >= %s::pg_lsn then 0
        end::float as seconds,
        pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn())::bigint as bytes,
        pg_is_wal_replay_paused() as paused"""
+LOOK = f"select * from ({READER}) reader, ({recovery.QUERY}) recovery"
+SEEN = ("bytes", "seconds", "paused", "replay")
 LEVELS, CRITICAL = ("OK", "WARNING", "CRITICAL"), 2
 HERE = "select pg_current_wal_lsn()::text as lsn"
 SLOTS = """
@@ -101,9 +106,10 @@ def backups(cluster: AnyCluster) -> pandas.DataFrame:
 
 @ahead.measured
 def now(cluster: AnyCluster) -> list[dict[str, Any]]:
-    """Each replica's lag as its readers see it: name, state, bytes, seconds, paused.
+    """Each replica's lag as its readers see it: name, state, bytes, seconds, paused, replay.
 
-    None where it does not answer. Raises `StepFailed` where the primary does not say how far it is.
+    None where it does not answer. replay: what that does (`recovery.Replay`). Raises `StepFailed`
+    where the primary does not say how far it is.
     """
     return ask_all(partial(_of_replica, _here(cluster)), cluster.replicas)
 
@@ -126,15 +132,16 @@ def _here(cluster: AnyCluster) -> str:
 
 
 def _of_replica(here: str, replica: Server) -> dict[str, Any]:
-    known = {"name": replica.name, "state": "", "bytes": None, "seconds": None, "paused": None}
-    seen = replica.look(READER, [here, here], SHOWN_SECONDS)
+    known = {"name": replica.name, "state": "", **dict.fromkeys(SEEN)}
+    seen = replica.look(LOOK, [here, here], SHOWN_SECONDS)
     if isinstance(seen, Answer):
         return {**known, "state": str(seen)}
     streams, state = replica.streams()
     if not streams:
         cluster = replica.cluster
         state = left.why(cluster.engine, replica.name, cluster.topology.primary) or state
-    known |= {**seen, "state": state}
+    doing = str(Recovery.of(seen).doing)
+    known |= {**{name: seen[name] for name in SEEN[:-1]}, "state": state, "replay": doing}
     if seen["bytes"] is not None:
         known["bytes"] = max(0, seen["bytes"])
     return known
@@ -252,7 +259,8 @@ def _fact(lag: Mapping[str, Any]) -> str:
     fact = ": ".join([lag["name"], t(state)]).replace("|", "/")
     if lag["bytes"] is None:
         return fact
-    return f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s"
+    stands = replay.told(lag.get("replay"))
+    return ", ".join(filter(None, [f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s", stands]))
 
 
 def _performance(lag: Mapping[str, Any], limits: Thresholds) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Slots that a change of roles leaves without anybody to use them, or takes with it."""
+"""Slots that a change of roles leaves without anybody to use them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
 from ..doors import ahead, db
-from ..drift import recorded
 from ..engine.action import Action, Tell
-from ..words.text import mark, t
+from ..words.text import t
 
 Held = dict[str, dict[str, bool]]  # each instance's physical slots, and whether one is in use
-LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
-LOST = mark(
-    "{name} has logical slots that the new primary will not have: {slots}; "
-    "their consumers need new ones there"
-)
 PHYSICAL = """
 select slot_name as name, active from pg_replication_slots
 where slot_type = 'physical' and not temporary order by 1"""
@@ -94,25 +88,6 @@ def remedy(cluster: AnyCluster) -> str:
     text = "`pgrepl psql {} -- -c \"select pg_drop_replication_slot('{}')\"`"
     found = _unused_now(cluster)
     return cluster.addressed("; ".join(text.format(name, slot) for name, slot in found))
-
-
-def lost_with(old: Server, new: Server) -> list[str]:
-    """Logical slots that do not change over with the role (manual, 29.6), to be said before."""
-    kept, had = _logical(new) or [], _logical(old)
-    if had is None:  # it does not answer any more: then it has what was recorded
-        before = recorded.last_of(old).get("slots") or {}
-        had = sorted(name for name, kind in before.items() if kind == "logical")
-    if slots := ", ".join(name for name in had if name not in kept):
-        return [t(LOST, name=old.name, slots=slots)]
-    return []
-
-
-def _logical(server: Server) -> list[str] | None:
-    """Its logical slots; None of one that does not answer."""
-    if server.cluster.engine.running(server.name):
-        with suppress(psycopg.Error, OSError):
-            return [row["n"] for row in db.rows(server.address, LOGICAL)]
-    return None
 
 
 def _unused_now(cluster: AnyCluster) -> list[tuple[str, str]]:

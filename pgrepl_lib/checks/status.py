@@ -16,12 +16,15 @@ from ..cluster.topology import application_name
 from ..doors import ahead, db
 from ..doors.answer import SHOWN_SECONDS, Answer, ask_all
 from ..engine.life import Life
+from ..postgres import recovery
+from ..postgres.recovery import Recovery
 
 if TYPE_CHECKING:
     import pandas
 
 
 ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
+LOOK = f"select * from ({ROLE}) role, ({recovery.QUERY}) recovery"
 # Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of
 # the last replayed commit, 0 where everything is replayed (manual, 28.2.4 and 9.27).
 REPLICATION = """
@@ -114,17 +117,20 @@ def _instance(cluster: AnyCluster, instance: Server) -> dict[str, Any]:
         "user": "postgres",
         "version": None,
         "state": Life.ABSENT,
+        "replay": None,
     }
     if not (cluster.folder / FILE).exists():
         return known
     fenced = "fenced" if instance.name in cluster.topology.fenced else ""
     if not cluster.engine.running(instance.name):
         return {**known, "state": fenced or _life(cluster, instance)}
-    seen = instance.look(ROLE, seconds=SHOWN_SECONDS)
+    seen = instance.look(LOOK, seconds=SHOWN_SECONDS)
     if isinstance(seen, Answer):
         return {**known, "state": str(seen)}
-    known["state"] = fenced or "running"
-    return {**known, "role": "replica" if seen["r"] else "primary", "version": seen["v"]}
+    known |= {"state": fenced or "running", "role": "primary", "version": seen["v"]}
+    if seen["r"]:
+        known |= {"role": "replica", "replay": str(Recovery.of(seen).doing)}
+    return known
 
 
 def _life(cluster: AnyCluster, instance: Server) -> Life:

@@ -74,13 +74,19 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def print_status(seen: dict[str, Any]) -> None:
     """The document of `status.status`, for people."""
+    from ..checks import replay
+
     names = ("project", "engine", "folder")
     terminal.give(t(WHERE, **{name: seen[name] for name in names}))
     if seen["operation"]:
         terminal.give(seen["operation"]["told"])
     if seen["outdated"]:
         terminal.give(seen["outdated"])
-    for table in (seen["instances"], seen["replication"]):
+    instances = [{**each} for each in seen["instances"]]
+    for each in instances:
+        if stands := replay.told(each.pop("replay")):
+            terminal.give(joined(": ", [each["name"], stands]))
+    for table in (instances, seen["replication"]):
         terminal.give()
         if table:
             print_table(table)

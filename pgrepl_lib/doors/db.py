@@ -29,6 +29,10 @@ Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
 TIMELINE = """
 select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline"""
+# Nobody can read an invalid one, whose removal was interrupted (limit -2).
+BASES = """
+select datname as n from pg_database
+where datallowconn and not datistemplate and datconnlimit <> -2"""
 # A database's own tables.
 TABLES = """
 select n.nspname as schema, c.relname as name

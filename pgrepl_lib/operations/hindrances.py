@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..checks import replay
 from ..doors import db
 from ..errors import StepFailed
 from ..postgres.recovery import Replay
@@ -117,9 +118,10 @@ def of_state(replica: Instance, standing: Standing) -> Iterator[Hindrance]:
         yield Hindrance(seen, replica.cluster.addressed(t("`pgrepl run` starts it")))
     else:
         yield from of_streaming(replica)
-    if standing.recovery.doing is Replay.PAUSED:
-        resume = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
-        yield Hindrance(t("{name}: replay is paused", name=name), replica.cluster.addressed(resume))
+    doing = standing.recovery.doing
+    if doing is Replay.PAUSED:
+        seen = joined(": ", [name, replay.told(doing)])
+        yield Hindrance(seen, replay.remedy(replica, doing))
 
 
 def of_streaming(replica: Instance) -> Iterator[Hindrance]:

