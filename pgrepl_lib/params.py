@@ -22,6 +22,7 @@ from .doors.resources import among_chapters
 from .errors import ParameterError, first_line
 from .postgres import conf
 from .postgres.conf import CONTROL
+from .postgres.limits import off
 from .words.text import Text, joined, mark, t
 
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -35,6 +36,7 @@ MADE_A_NUMBER = mark(
     "(papermill turns text that looks like a number into one: use its -r NAME VALUE)"
 )
 RESERVED = mark("PostgreSQL reserves this name, or reads it as something else in pg_hba.conf")
+MAINTENANCE = "postgres"  # the database that every server has
 MAX_REPLICAS = 16
 LAST_PORT = 65535 - MAX_REPLICAS
 # What is allowed, in our words: pydantic's own are English.
@@ -204,6 +206,15 @@ class Params(BaseModel):
     def folder(self) -> Path:
         """The cluster's own folder: configuration, secrets, local data, and the runs' evidence."""
         return self.workdir / self.project
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """What replicas connect to: from 17 on also a database, to copy logical slots from there.
+
+        They do where `sync_replication_slots` is on (manual, 47.2.3).
+        """
+        syncs = self.settings.get("sync_replication_slots", "off")
+        return ("replication",) if off(syncs) else ("replication", MAINTENANCE)
 
     def options(self, *, anywhere: bool = False) -> list[str]:
         """By which a command line finds this cluster, also where variables name another one.

@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90  # without progress
 REPLAYING = mark("{name} to replay what was written")
-STANDS_STILL = mark(
-    "is replay paused (pg_wal_replay_resume), or is the connection cut? "
-    "pg_stat_replication knows it"
-)
+STANDS_STILL = mark("`pgrepl lag` says whether replay stands still, and whether it is connected")
 PENDING = "select exists (select from pg_settings where pending_restart) as waiting"
 NOT_CONNECTED = mark("not connected")
 RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
@@ -81,7 +78,9 @@ class Server:
         engine, params = self.cluster.engine, self.cluster.params
         host, port = engine.upstream(upstream.name)
         words: dict[str, str | int] = {"user": params.replication_user, "port": port, "host": host}
-        words["application_name"] = self.application_name
+        words |= {"application_name": self.application_name}
+        if database := params.databases[1:]:
+            words["dbname"] = database[0]
         if params.auth_method != "trust":
             words["passfile"] = engine.protected(self.name, PASSFILE)
         words |= tls.conninfo_words(params, partial(engine.protected, self.name))
@@ -224,7 +223,8 @@ class Server:
             state = t("replayed up to {at}, wanted {lsn}", at=found["at"], lsn=lsn)
             return bool(found["there"]), state
 
-        self.wait_on_replay(t(REPLAYING, name=self.name), probe, seconds, t(STANDS_STILL))
+        hint = self.cluster.addressed(t(STANDS_STILL))
+        self.wait_on_replay(t(REPLAYING, name=self.name), probe, seconds, hint)
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""

@@ -74,15 +74,24 @@ def setting_lines(settings: Mapping[str, object]) -> list[str]:
     return [f"{name} = {quote_value(str(value))}" for name, value in settings.items()]
 
 
-def hba_lines(user: str, network: IPv4Network, method: str, kind: str = "host") -> list[str]:
-    """The rule that lets `user` replicate from `network`; a name that needs quoting is quoted."""
+def hba_lines(
+    user: str,
+    network: IPv4Network,
+    method: str,
+    kind: str = "host",
+    databases: Sequence[str] = ("replication",),
+) -> list[str]:
+    """The rule that lets `user` replicate from `network`; a name that needs quoting is quoted.
+
+    databases: with whatever else than `replication` it may connect to, a rule each.
+    """
     name = user
     if user in ("all", "replication") or not BARE_NAME.fullmatch(user):
         name = hba_quote(user)
-    columns = (kind, "replication", name, str(network), method)
+    rules = [(kind, database, name, str(network), method) for database in databases]
     return [
         "# TYPE  DATABASE        USER            ADDRESS                 METHOD",
-        "{:7} {:15} {:15} {:23} {}".format(*columns),
+        *("{:7} {:15} {:15} {:23} {}".format(*columns) for columns in rules),
     ]
 
 

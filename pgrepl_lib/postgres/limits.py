@@ -11,7 +11,7 @@ DEFAULT = 10  # of both settings, in the server and in the document
 Judge = Callable[[str], bool]
 
 
-def _off(value: str) -> bool:
+def off(value: str) -> bool:
     """Off in any of the spellings that the server takes (manual, 20.1.1)."""
     word = value.strip().lower()
     return word != "" and any(w.startswith(word) for w in ("0", "off", "false", "no"))
@@ -32,7 +32,7 @@ def _not_latest(value: str) -> bool:
 STOPS = mark("every replica would end its recovery there and stop following")
 IMPOSSIBLE: Mapping[str, tuple[Judge, str]] = {
     "hot_standby": (
-        _off,
+        off,
         mark("a replica would refuse every connection, so nobody could check it"),
     ),
     "wal_level": (_minimal, mark("the WAL would lack what a replica needs")),

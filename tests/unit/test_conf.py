@@ -151,3 +151,12 @@ def test_a_diff_is_one_that_programs_apply(tmp_path: Path, old: str, new: str) -
     )
     assert done.returncode == 0, done.stderr.decode()
     assert target.read_text(encoding="utf-8") == new
+
+
+def test_each_database_has_its_rule() -> None:
+    rules = [
+        line.split()
+        for line in conf.hba_lines("a b", NET, "trust", "host", ("replication", "x"))[1:]
+    ]
+    assert [rule[1] for rule in rules] == ["replication", "x"]
+    assert {(rule[0], *rule[2:]) for rule in rules} == {("host", '"a', 'b"', str(NET), "trust")}

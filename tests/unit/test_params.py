@@ -296,3 +296,18 @@ def test_nothing_is_made_on_disk(tmp_path: Path) -> None:
     with pytest.raises(ParameterError):
         Params.parse({"workdir": tmp_path / "x", "project": ".."})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "databases"),
+    [
+        ({}, ("replication",)),
+        ({"sync_replication_slots": "off"}, ("replication",)),
+        ({"sync_replication_slots": "on"}, ("replication", "postgres")),
+        ({"sync_replication_slots": True}, ("replication", "postgres")),
+    ],
+)
+def test_slots_are_copied_out_of_a_database(
+    asked: dict[str, Any], databases: tuple[str, ...]
+) -> None:
+    assert Params.parse({"settings": asked, "pg_version": 18}).databases == databases

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...doors import ahead, files
+from ...doors import ahead, files, show
 from ...doors.command import Command, into_file
 from ...errors import StepFailed
 from ...postgres import tls
@@ -138,6 +138,8 @@ class Folders(Programs):
             self.discard_copy(name)
             self.run(backup, tell, source=source)
             self.run(one_owner)
+            for link in files.links(self.folder, [f"{self._data(name)}/pg_wal"]):
+                show.notice(t("{link}: what is there stays, the copy has its own", link=link))
 
         return Action((backup, one_owner), do)
 
@@ -166,7 +168,9 @@ class Folders(Programs):
 
     def archive(self, name: str, target: Path) -> Command:
         place = self.folder / self._data(name)
-        return into_file(("tar", "-cv", f"--directory={place}", "."), target)
+        return into_file(
+            ("tar", "-chv", f"--directory={place}", "."), target
+        )  # pg_wal may be a link
 
     def free_space(self, name: str) -> int:
         seen = os.statvfs(self.folder / "data")

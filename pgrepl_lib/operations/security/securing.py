@@ -122,7 +122,8 @@ def _admit(cluster: Cluster, params: Params) -> None:
 def _rules_edit(instance: Instance, params: Params) -> Edit:
     cluster, (kind, method) = instance.cluster, tls.rule(params)
     network = cluster.engine.rule_network()
-    replication = conf.hba_lines(params.replication_user, network, method, kind)
+    how = (method, kind, params.databases)
+    replication = conf.hba_lines(params.replication_user, network, *how)
     refused = tls.RULES if params.tls == tls.ON else None
     blocks = {"replication": replication, tls.RULES_BLOCK: refused}
     return Edit(cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", blocks)

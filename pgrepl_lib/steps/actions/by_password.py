@@ -30,7 +30,8 @@ def rule_edit(instance: Server) -> Edit:
     """The rule that lets the replication user in; first, for the first one decides."""
     params, network = instance.cluster.params, instance.cluster.engine.rule_network()
     kind, method = tls.rule(params)
-    lines = conf.hba_lines(params.replication_user, network, method, kind)
+    how = (method, kind, params.databases)
+    lines = conf.hba_lines(params.replication_user, network, *how)
     return Edit(instance.cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", {RULE: lines})
 
 

@@ -1,0 +1,142 @@
+"""Data of every kind, damaged ones too, and sessions that hold replay: what is told, and that nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgrepl_lib import Cluster
+from pgrepl_lib.checks import lag
+from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.claims import data
+from pgrepl_lib.checks.status import status
+from pgrepl_lib.doors import db
+from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.operations.switchover import Switchover
+from pgrepl_lib.steps.replicas import rebuild
+from tests.conftest import MakeCluster
+from tests.remedies import commands_in, copied
+
+from .operated import again, failed_checks, make, wait_caught_up
+from .running import of_cluster, pgrepl
+
+Reopen = Callable[[], Cluster]
+ENGINE = "local"  # the servers decide, not the engine
+
+
+@pytest.fixture(scope="module")
+def reopen(open_with: MakeCluster) -> Reopen:
+    """A cluster of PostgreSQL 18, which has checksums, as another process sees it now."""
+    made = make(open_with, ENGINE, pg_version=18, replicas=1)
+
+    def now() -> Cluster:
+        return again(made, open_with)
+
+    return now
+
+
+@pytest.fixture
+def cluster(reopen: Reopen) -> Iterator[Cluster]:
+    found = reopen()
+    if found.primary.name != "primary":
+        Switchover(found, "primary").run()
+    wait_caught_up(found)
+    yield found
+
+
+# --- sessions that hold replay ---------------------------------------------------------------------
+
+
+def doing(cluster: Cluster, expected: str) -> None:
+    """Wait until the replica's replay does this."""
+
+    def look() -> tuple[bool, str]:
+        (seen,) = lag.now(cluster)
+        return seen["replay"] == expected, str(seen)
+
+    wait_until(f"replay to be {expected}", look, seconds=20)
+
+
+def test_a_reader_that_holds_replay_is_told_and_may_be_ended(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its snapshot; and by a lock."""
+    monkeypatch.setattr(data, "REPLAY_SECONDS", 1)
+    at, there = cluster.primary.address, cluster.replica.address
+    for last in ("delete from held; vacuum held", "drop table held"):
+        db.rows(at, "create table if not exists held (i int)")
+        db.rows(at, "insert into held select generate_series(1, 1000)")
+        wait_caught_up(cluster)
+        with db.connect(there) as reader:
+            reader.execute("begin isolation level repeatable read")
+            reader.execute("select count(*) from held")
+            for statement in last.split("; "):
+                db.rows(at, statement)
+            doing(cluster, "held by a query")
+            assert "replay is held by a query" in lag.judge(lag.now(cluster), lag.Thresholds())[1]
+            replica = status(cluster)["instances"][1]
+            assert (replica["state"], replica["replay"]) == ("running", "held by a query")
+            assert "replica: replay is held by" in pgrepl("status", of_cluster(cluster)).stdout
+            seen = CHECKS["sample"](cluster)
+            assert seen.seen == "replay is held by a query" and not seen.passed
+            (end,) = commands_in(seen.hint)
+            assert f"pg_terminate_backend({reader.info.backend_pid})" in end
+            assert copied(end).returncode == 0
+            with pytest.raises(psycopg.OperationalError):
+                reader.execute("select 1")
+        wait_caught_up(cluster)
+        assert CHECKS["sample"](cluster).passed
+
+
+def test_a_pause_is_told_at_once(cluster: Cluster) -> None:
+    db.rows(cluster.replica.address, "select pg_wal_replay_pause()")
+    started = time.monotonic()
+    seen = CHECKS["sample"](cluster)
+    assert time.monotonic() - started < data.REPLAY_SECONDS / 2
+    assert seen.seen == "replay is paused"
+    (resume,) = commands_in(seen.hint)
+    assert copied(resume).returncode == 0
+    assert CHECKS["sample"](cluster).passed
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def test_a_damaged_page_is_told_and_a_new_copy_has_none(cluster: Cluster) -> None:
+    db.rows(cluster.primary.address, "create table damaged as select generate_series(1, 100) as i")
+    wait_caught_up(cluster)
+    path = db.row(cluster.replica.address, "select pg_relation_filepath('damaged') as p")["p"]
+    db.checkpoint(cluster.replica.address)
+    cluster.engine.stop("replica").do(print)
+    damage(cluster.folder / "data/replica" / path)
+    cluster.engine.start("replica").do(print)
+    cluster.replica.wait_ready()
+    assert failed_checks(cluster, "checksums") == {}, "nobody has read it yet"
+    assert "invalid page" in CHECKS["tables"](cluster).seen
+    wait_until("the count", lambda: (not CHECKS["checksums"](cluster).passed, ""), seconds=10)
+    seen = CHECKS["checksums"](cluster)
+    assert seen.seen.endswith("replica: data_checksums = on, postgres 1"), seen.seen
+    assert rebuild(cluster, "replica") == "changed"
+    assert failed_checks(cluster) == {}
+
+
+def damage(file: Path) -> None:
+    """One byte in the middle of the first page."""
+    with file.open("r+b") as stream:
+        stream.seek(4000)
+        stream.write(b"\xff")
+
+
+def test_what_no_replica_has_is_said_before_a_switchover(cluster: Cluster, reopen: Reopen) -> None:
+    db.rows(cluster.primary.address, "create unlogged table cache as select 1 as i")
+    wait_caught_up(cluster)
+    planned = pgrepl("switchover --plan", of_cluster(cluster))
+    assert "will be empty on replica: postgres.public.cache" in planned.stderr
+    Switchover(cluster, "replica").run()
+    now = reopen()
+    assert db.rows(now.primary.address, "select i from cache") == []
+    db.rows(now.primary.address, "drop table cache")
