@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..doors import outside, terminal
+from ..doors import files, outside, terminal
 from ..errors import PgreplError
 from ..words import language
 from ..words.text import CATALOGUES, t
@@ -139,6 +139,7 @@ def main() -> None:
     The chapters are notebooks; `run` executes them without a browser. Running again changes only
     what is left.
     """
+    files.write_alone()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character is no reason to fail.
         sys.stdout.reconfigure(errors="replace")

@@ -18,9 +18,15 @@ from ..words.text import Text, mark, t
 from . import ahead
 
 LINK = mark("{link} is a link to {place}")
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
 BLOCK = 64 * 1024  # bytes that are read at once
 PART = ".part"  # ends the name of a file that is being written
 MOST = 64 * 1024**2  # bytes that are read into memory at once; ours are far fewer
+
+
+def write_alone() -> None:
+    """From now on nobody else may write what this process makes, whatever umask it was given."""
+    os.umask(os.umask(OTHERS) | OTHERS)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,7 +14,9 @@ from ..drift import recorded
 from ..words.legible import in_a_line
 from ..words.text import Text, joined, mark, t
 
-LOGICAL = "select slot_name as n from pg_replication_slots where slot_type = 'logical' order by 1"
+LOGICAL = (
+    "select slot_name as n from pg_replication_slots where slot_type = 'logical' and not temporary"
+)
 LOST = mark(
     "{name} has logical slots that the new primary will not have: {slots}; "
     "their consumers need new ones there"
@@ -26,9 +29,12 @@ where c.relkind = 'r' and c.relpersistence = 'u' order by 1"""
 SHOWN = 5  # tables by name
 
 
+PRELOADED = "select current_setting('shared_preload_libraries') as libraries"
+
+
 def of(old: Server, new: Server) -> list[str]:
-    """Logical slots, and the rows of unlogged tables."""
-    return [*_slots(old, new), *_unlogged(new)]
+    """Logical slots, the rows of unlogged tables, and libraries."""
+    return [*_slots(old, new), *_unlogged(new), *_libraries(old, new)]
 
 
 def _slots(old: Server, new: Server) -> Iterator[Text]:
@@ -61,3 +67,25 @@ def _unlogged(new: Server) -> Iterator[Text]:
         more = ["…"] if len(names) > SHOWN else []
         shown = joined(", ", [*names[:SHOWN], *more])
         yield t("unlogged tables will be empty on {name}: {names}", name=new.name, names=shown)
+
+
+def _libraries(old: Server, new: Server) -> Iterator[str]:
+    """Who is to be the primary may not have loaded what the applications need."""
+    has = _preloaded(new)
+    if lacking := [name for name in _preloaded(old) if name not in has]:
+        told = mark(
+            "{name} has not preloaded {libraries}; to have it on all: "
+            "`pgrepl run --settings '{settings}'`"
+        )
+        wanted = json.dumps({"shared_preload_libraries": ",".join([*has, *lacking])})
+        what = {"libraries": joined(", ", lacking), "settings": wanted}
+        yield new.cluster.addressed(t(told, name=new.name, **what))
+
+
+def _preloaded(server: Server) -> list[str]:
+    """The libraries of one that answers, else those that are recorded."""
+    value = (recorded.last_of(server).get("settings") or {}).get("shared_preload_libraries", "")
+    if server.cluster.engine.running(server.name):
+        with suppress(psycopg.Error, OSError):
+            value = db.row(server.address, PRELOADED)["libraries"]
+    return [word.strip() for word in value.split(",") if word.strip()]

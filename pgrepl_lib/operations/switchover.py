@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..cluster.changes import outdated, promotion
+from ..cluster.dropping import drop_originals
 from ..doors import ahead, show
 from ..doors.answer import Kind
 from ..doors.program import silently
@@ -249,6 +250,7 @@ class Switchover(RoleChange):
         def do(tell: Tell) -> None:
             follows.do(tell)
             start_action(self.old).do(tell)
+            drop_originals(self.old)
 
         def done() -> bool:
             if self.old.name in self.cluster.topology.fenced:  # it was left

@@ -263,6 +263,7 @@ def open_cluster(
     wrong or do not fit what the project was made with, `EnvironmentLacking` where the chosen engine
     cannot work, or the project is another user's.
     """
+    files.write_alone()
     named = {name: names[name] for name in Params.model_fields if name in names}
     if names and chapter in ALL and "project" not in named | values:  # it would be another one
         raise ParameterError(t(NO_PARAMETERS), remedy=t(PARAMETERS_FIRST))

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
+from ..doors import db
+from ..engine.action import PRIMARY
 from ..engine.protocol import Engine
-from ..errors import ParameterError
+from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params
 from ..postgres import limits, tls
 from ..words.text import mark, t
@@ -29,6 +34,7 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
     if not new:
         return
     complaints = [*limits.complaints(new, replicas), *engine.refuse_settings(new)]
+    complaints += _missing_libraries(new, engine, made.get("topology", {}).get("primary", PRIMARY))
     if complaints:
         cause = t(UNUSABLE, version=params.pg_version)
         remedy = t("correct the parameter settings")
@@ -41,3 +47,23 @@ def refuse_without_openssl(params: Params, engine: Engine) -> None:
     if complaints:
         cause = t(WITHOUT_OPENSSL, version=params.pg_version)
         raise ParameterError(cause, looked_at=complaints, remedy=t(OTHER_PROGRAMS))
+
+
+def _missing_libraries(settings: Mapping[str, str], engine: Engine, primary: str) -> list[str]:
+    """What a primary that runs would not find at its next start, which would then fail."""
+    if not engine.running(primary):
+        return []
+    values = (value for name, value in settings.items() if name.endswith("preload_libraries"))
+    names = (word.strip(' "') for value in values for word in value.split(","))
+    return [why for name in names if name and (why := _why_not_loaded(engine, primary, name))]
+
+
+def _why_not_loaded(engine: Engine, primary: str, library: str) -> str:
+    """What the server says of a library that is not there (manual, LOAD)."""
+    try:
+        db.rows(engine.address(primary), sql.SQL("load {}").format(library))
+    except psycopg.errors.UndefinedFile as error:
+        return first_line(error)
+    except (psycopg.Error, OSError, EnvironmentLacking):  # it is there, or nobody says
+        return ""
+    return ""

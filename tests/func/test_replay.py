@@ -58,8 +58,8 @@ def values(
 
 
 def said(command: str, values: Values) -> str:
-    """What a command that succeeds prints."""
-    done = pgrepl(command, values)
+    """What a command that succeeds prints, also where a umask would let everybody write."""
+    done = pgrepl(command, values, umask=0)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -93,6 +93,9 @@ def last_run(folder: Path) -> Path:
 def test_the_displayed_commands_build_the_same_cluster(values: Values, tmp_path: Path) -> None:
     folder = Path(values["workdir"]) / values["project"]
     said("run", values)
+    assert not [
+        path for path in folder.rglob("*") if path.lstat().st_mode & 0o022 and not path.is_symlink()
+    ]
     drift(values)
     said("run", values)
     first, again = ([*p.read_text().splitlines()] for p in sorted(folder.glob("runs/*/replay.sh")))

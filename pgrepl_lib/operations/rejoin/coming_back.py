@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...cluster.dropping import drop_slot
+from ...cluster.dropping import drop_originals, drop_slot
 from ...doors import db, files
 from ...doors.program import silently
 from ...engine.action import CONFIGURATION, Action, Shown, Tell
@@ -95,6 +95,7 @@ def drop_old_slots(instance: Instance) -> None:
     for found in db.rows(instance.address, UNUSED):
         if found["n"] in known:
             drop_slot(instance, found["n"]).do(silently)
+    drop_originals(instance)
 
 
 def _opens(instance: Instance) -> Action:
