@@ -16,6 +16,8 @@ from pgrepl_lib.checks.claims import data
 from pgrepl_lib.checks.status import status
 from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.steps.replicas import rebuild
 from tests.conftest import MakeCluster
@@ -108,6 +110,7 @@ def test_a_pause_is_told_at_once(cluster: Cluster) -> None:
 
 def test_a_damaged_page_is_told_and_a_new_copy_has_none(cluster: Cluster) -> None:
     db.rows(cluster.primary.address, "create table damaged as select generate_series(1, 100) as i")
+    db.checkpoint(cluster.primary.address)  # so that nothing writes the page once more
     wait_caught_up(cluster)
     path = db.row(cluster.replica.address, "select pg_relation_filepath('damaged') as p")["p"]
     db.checkpoint(cluster.replica.address)
@@ -140,3 +143,58 @@ def test_what_no_replica_has_is_said_before_a_switchover(cluster: Cluster, reope
     now = reopen()
     assert db.rows(now.primary.address, "select i from cache") == []
     db.rows(now.primary.address, "drop table cache")
+
+
+CONSUME = """
+select count(*) from pg_logical_slot_get_binary_changes(
+    'theirs', null, null, 'proto_version', '1', 'publication_names', 'everything')"""
+COPIED = "select exists (select from pg_replication_slots where synced and not temporary) as there"
+SYNCHRONIZE = {"wal_level": "logical", "sync_replication_slots": "on", "hot_standby_feedback": "on"}
+
+
+def consumed(cluster: Cluster, name: str) -> bool:
+    """A consumer takes what there is; whether this replica has a copy of its slot."""
+    db.rows(cluster.primary.address, "insert into told values (1)")
+    db.checkpoint(cluster.primary.address)
+    db.rows(cluster.primary.address, CONSUME)
+    return bool(db.row(cluster.instance(name).address, COPIED)["there"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("auth_method", ["trust", "scram-sha-256"])
+def test_logical_slots_go_with_the_role_where_replicas_copy_them(
+    auth_method: str, open_with: MakeCluster
+) -> None:
+    """There and back, and after a failover; what is not copied yet is told as lost."""
+    made = make(
+        open_with,
+        ENGINE,
+        pg_version=18,
+        replicas=1,
+        auth_method=auth_method,
+        settings=SYNCHRONIZE,
+    )
+
+    def now() -> Cluster:
+        return again(made, open_with)
+
+    at = made.primary.address
+    db.rows(at, "create table told (i int)")
+    db.rows(at, "create publication everything for all tables")
+    db.rows(at, "select pg_create_logical_replication_slot('theirs', 'pgoutput', failover => true)")
+    assert "will not have: theirs" in "".join(Switchover(made, "replica").losses())
+    for name, old in (("replica", "primary"), ("primary", "replica")):
+        wait_until("a copy", lambda to=name: (consumed(now(), to), ""), seconds=30, every=1)
+        change = Switchover(now(), name)
+        assert change.losses() == []
+        change.run()
+        consumed(now(), old)
+    wait_until("a copy", lambda: (consumed(now(), "replica"), ""), seconds=30, every=1)
+    now().primary.kill()
+    change = Failover(now())
+    assert change.losses() == []
+    change.run()
+    consumed(now(), "replica")
+    Rejoin(now(), "primary").run()
+    wait_until("a copy", lambda: (consumed(now(), "primary"), ""), seconds=30, every=1)
+    assert failed_checks(now()) == {}
