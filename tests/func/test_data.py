@@ -84,7 +84,7 @@ def test_a_reader_that_holds_replay_is_told_and_may_be_ended(
             assert (replica["state"], replica["replay"]) == ("running", "held by a query")
             assert "replica: replay is held by" in pgrepl("status", of_cluster(cluster)).stdout
             seen = CHECKS["sample"](cluster)
-            assert seen.seen == "replay is held by a query" and not seen.passed
+            assert seen.seen == "replica: replay is held by a query" and not seen.passed
             (end,) = commands_in(seen.hint)
             assert f"pg_terminate_backend({reader.info.backend_pid})" in end
             assert copied(end).returncode == 0
@@ -99,7 +99,7 @@ def test_a_pause_is_told_at_once(cluster: Cluster) -> None:
     started = time.monotonic()
     seen = CHECKS["sample"](cluster)
     assert time.monotonic() - started < data.REPLAY_SECONDS / 2
-    assert seen.seen == "replay is paused"
+    assert seen.seen == "replica: replay is paused"
     (resume,) = commands_in(seen.hint)
     assert copied(resume).returncode == 0
     assert CHECKS["sample"](cluster).passed
