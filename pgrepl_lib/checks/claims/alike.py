@@ -16,7 +16,6 @@ from ...errors import first_line
 from ...words.text import joined, mark, t
 from ..outcome import Fact
 from ..registry import check, of_replicas
-from .data import BASES
 
 CLOCK_SECONDS = 2.0  # more than two machines that a time server sets differ by
 # One collation for each library that brings them: all of it has one version.
@@ -67,7 +66,7 @@ def _versions(found: list[dict[str, Any]], which: str) -> str:
 
 def _torn(instance: Server) -> Iterator[str]:
     """What amcheck says of the text indexes of each database that has it (manual, F.2)."""
-    for base in db.rows(instance.address, BASES):
+    for base in db.rows(instance.address, db.BASES):
         patient = {
             "dbname": base["n"],
             "limit": db.WHOLE_TABLE,
