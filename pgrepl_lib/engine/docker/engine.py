@@ -28,6 +28,7 @@ from .host import (
     image_environment,
     image_here,
     pull,
+    remove_container,
     wait_accepting,
 )
 from .services import ENV, compose_files, owner_command, owner_lines
@@ -176,7 +177,7 @@ class DockerEngine(Volumes):
             port = int(made.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"])
             yield as_superuser(self.folder, port)
         finally:
-            made.remove(force=True, v=True)
+            remove_container(str(made.id))
 
     def tool(self, name: str, program: str, *arguments: str) -> Command:
         """Without Compose, whose version 1 takes half a second to start."""
@@ -190,8 +191,10 @@ class DockerEngine(Volumes):
         return self._compose("exec", *options, name, *argv)
 
     def inside(self, name: str, *argv: str) -> Command:
+        """With an empty password where none is given: Podman takes no variable without a value."""
         options = ("--user=postgres", "--env=PGPASSWORD")
-        return self._exec(self._service(name).id, *argv, options=options)
+        made = self._exec(self._service(name).id, *argv, options=options)
+        return replace(made, env={"PGPASSWORD": ""})
 
     def rule_network(self) -> IPv4Network:
         return self.params.network

@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import docker
 import psutil
 import requests
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
 
 from ...doors import command, docker_context
@@ -26,6 +27,8 @@ from ...params import Params
 from ...words.text import joined, t
 from .. import life
 from ..life import Life
+
+GOING = (404, 409)  # HTTP's, of a container: it is not there, or being removed
 
 
 class Connection(docker.APIClient):
@@ -211,6 +214,20 @@ def find_container(name: str) -> Any:
         return client().containers.get(name)
     except NotFound:
         return None
+
+
+def remove_container(key: str) -> None:
+    """Remove a container, running or not; what has gone meanwhile, or goes (--rm), is fine.
+
+    It is killed first: Podman would wait for its own end, longer than for an answer is waited.
+    """
+    with suppress(APIError):
+        client().api.kill(key)
+    try:
+        client().api.remove_container(key, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in GOING:
+            raise
 
 
 def life_of(container: Any) -> Life:

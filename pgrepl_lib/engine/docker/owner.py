@@ -11,7 +11,7 @@ from docker.errors import APIError, NotFound
 
 from ...errors import StepFailed, first_line
 from ...words.text import Text, t
-from .host import client
+from .host import client, remove_container
 
 ID, FOLDER, USER = "pgrepl.id", "pgrepl.folder", "pgrepl.user"
 COMPOSE_PROJECT = "com.docker.compose.project"
@@ -101,7 +101,7 @@ def remove(things: Iterable[Thing]) -> None:
     for thing in things:
         try:
             if thing.kind == "container":
-                api.remove_container(thing.key, force=True, v=True)
+                remove_container(thing.key)
             elif thing.kind == "volume":
                 api.remove_volume(thing.key)
             else:

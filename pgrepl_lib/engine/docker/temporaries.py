@@ -28,7 +28,7 @@ from ..secret import files_of
 from . import owner
 from .containers import Containers
 from .contents import read_file
-from .host import client, find_container, life_of, wait_accepting
+from .host import client, find_container, life_of, remove_container, wait_accepting
 
 PASSWORD = "/run/secrets/superuser"  # where the image reads it
 # Not the socket: the image's first start listens there for itself.
@@ -159,7 +159,7 @@ class Temporaries(Containers):
                 looked_at=[t("image {image}, {status}", image=image, status=found.status)],
                 remedy=t("use another project name (--project), or ask whose it is to rename it"),
             )
-        found.remove(force=True, v=True)
+        remove_container(found.id)
 
         def gone() -> tuple[bool, str]:
             return find_container(name) is None, t("still there")
