@@ -398,6 +398,20 @@ def test_a_running_log_is_bounded(own: Cluster) -> None:
     assert len(own.engine.log_tail(PRIMARY).splitlines()) <= 20
 
 
+def left_copying(own: Cluster) -> Any:
+    """A temporary container in which what a killed runner has begun goes on."""
+    found = docker_host.find_container(f"{own.params.project}_repl_temp")
+    name = "/tmp/pg_basebackup"
+    found.exec_run(["sh", "-c", f"cp /bin/sleep {name} && exec {name} 300"], detach=True)
+
+    def copies() -> tuple[bool, str]:
+        seen = found.top(ps_args="-eo pid,comm")["Processes"]
+        return any("pg_basebackup" in row[-1] for row in seen), str(seen)
+
+    wait_until("a copy at work", copies, seconds=20)
+    return found
+
+
 def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
     engine, replica = own.engine, own.replica
     with pytest.raises(StepFailed, match="no complete data folder"):
@@ -418,7 +432,9 @@ def test_an_incomplete_copy_never_counts_as_prepared(own: Cluster) -> None:
     assert not engine.backup_complete(REPLICA) and not replica.prepared()
     with pytest.raises(StepFailed, match="no complete data folder"):
         replica.start()
+    copying = engine.name == "docker" and left_copying(own)
     engine.discard_backup(REPLICA)
+    assert not (copying and copying.top(ps_args="-eo pid,comm")["Processes"][1:])
     *_, whole = engine.base_backup(REPLICA, PRIMARY, (*common, "--checkpoint=fast"))
     engine.run(whole)
     assert engine.backup_complete(REPLICA)

@@ -31,6 +31,7 @@ from .contents import read_file
 from .host import client, find_container, life_of, remove_container, wait_accepting
 
 PASSWORD = "/run/secrets/superuser"  # where the image reads it
+GOES_ON = "grep -qsx pg_basebackup /proc/[0-9]*/comm"
 # Not the socket: the image's first start listens there for itself.
 READY = ("pg_isready", "--host=127.0.0.1", "--quiet")
 
@@ -119,10 +120,12 @@ class Temporaries(Containers):
         return self._in_temporary(name, "test", "-e", f"{self.pgdata}/backup_manifest")
 
     def discard_backup(self, name: str) -> None:
-        temporary = find_container(self._temporary(temporary_of(name)))
-        rows = (temporary and temporary.top()["Processes"]) or []
-        if any("pg_basebackup" in row[-1] for row in rows):
-            temporary.restart(timeout=0)  # its runner was killed: it would write beside the new one
+        """Where its runner was killed, the earlier one may still write beside the new one.
+
+        It is looked for inside: a rootless engine may have no cgroups to tell processes by.
+        """
+        if self._in_temporary(name, "sh", "-c", GOES_ON):
+            find_container(self._temporary(temporary_of(name))).restart(timeout=0)
         self._in_temporary(name, "find", self.data_mount, "-mindepth", "1", "-delete")
 
     # --- pieces -------------------------------------------------------------------------------
