@@ -1,7 +1,7 @@
 """An error that ends a notebook's cell, told in a few lines: the cause, and what to run.
 
 `pgrepl_lib` is an extension of IPython, which a kernel beside it loads when it starts
-(`kernel.json`): after a restart the reader may execute any cell before the one that imports us.
+(`cli/lab/opening.py`): after a restart any cell may come before the one that imports us.
 """
 
 from __future__ import annotations

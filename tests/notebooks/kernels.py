@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import pytest
 from jupyter_core.utils import run_sync
 
-import pgrepl_lib.notebook
 from pgrepl_lib.drills.workload import Writer
 from pgrepl_lib.errors import CheckFailed, PgreplError
 from pgrepl_lib.notebook import telling
@@ -27,7 +26,8 @@ from pgrepl_lib.words.language import PORTUGUESE
 
 from ..portuguese import english_in
 
-CONFIGURATION = Path(pgrepl_lib.notebook.__file__).with_name("kernel.json")
+# As the kernels of `pgrepl lab` are started (`cli/lab/opening.py`).
+CONFIGURATION = {"InteractiveShellApp": {"extensions": ["pgrepl_lib"]}}
 CHECKOUT = Path(__file__).parents[2]
 FRAME = re.compile(r"Traceback|^-{20,}|Cell In\[|^File ", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -87,14 +87,14 @@ class Cells(Protocol):
 def opened(params: Params, folder: Path, notebook: str = "") -> Iterator[Notebook]:
     """A kernel on a machine that speaks English. folder: an empty one, which it works in.
 
-    notebook: its name, where Jupyter's server starts it, with the configuration that we install.
+    notebook: its name, where JupyterLab's server starts it, as `pgrepl lab` lets it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("JPY_SESSION_NAME", raising=False)
         if notebook:
             profile = folder / "ipython/profile_default"
             profile.mkdir(parents=True)
-            shutil.copy(CONFIGURATION, profile / "ipython_kernel_config.json")
+            (profile / "ipython_kernel_config.json").write_text(json.dumps(CONFIGURATION))
             patch.setenv("JPY_SESSION_NAME", f"pasta/{notebook}.ipynb")
         patch.setenv("PYTHONPATH", str(CHECKOUT))
         patch.setenv("PGREPL_LANG", "en")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pgrepl_lib.notebook.cells import binding
 from pgrepl_lib.params import Params
 
 from .chapters import CHAPTERS
-from .kernels import CONFIGURATION, Notebook, opened
+from .kernels import Notebook, opened
 
 CHAPTER = "05-falhas"
 IMPORT = "from pgrepl_lib import open_cluster"
@@ -94,6 +93,3 @@ def test_the_nearest_cell_above_is_named() -> None:
     later = [c for c in cells("04-monitoramento") if c.get("id") == "codigo-depois"]
     assert later and found and found.section == "Quando tocar o alarme"
     assert binding("05-falhas", "", "nada") is None
-    assert json.loads(CONFIGURATION.read_text())["InteractiveShellApp"]["extensions"] == [
-        "pgrepl_lib"
-    ]

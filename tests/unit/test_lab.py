@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from jupyter_client.kernelspec import KernelSpecManager
 
 from pgrepl_lib import open_cluster
 from pgrepl_lib.cli.lab import copies, opening
@@ -43,7 +45,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Opened]:
         started.append((argv, variables))
 
     monkeypatch.setattr(command, "become", become)
-    for name in ("PGREPL_LANG", "JUPYTER_CONFIG_PATH", *map(opening.variable, Params.model_fields)):
+    for name in (
+        "PGREPL_LANG",
+        "JUPYTER_CONFIG_PATH",
+        "JUPYTER_PATH",
+        *map(opening.variable, Params.model_fields),
+    ):
         monkeypatch.delenv(name, raising=False)
     return started
 
@@ -236,6 +243,15 @@ def test_a_cluster_made_with_trust_may_be_hardened_by_its_chapters(
     for asked, found in (([], "trust"), (["--auth-method", "scram-sha-256"], "scram-sha-256")):
         lab("--project", "had", "-p", "workdir", str(tmp_path), *asked)
         assert values(made.folder / resources.COPIES / FIRST)["auth_method"] == found
+
+
+def test_its_kernels_tell_errors_as_chapters_do_from_their_first_cell_on(
+    opened: list[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab("--project", "kernels", "-p", "workdir", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PATH", opened[0][1]["JUPYTER_PATH"])
+    argv = KernelSpecManager().get_kernel_spec("python3").argv
+    assert argv[0] == sys.executable and opening.EXTENSION in argv
 
 
 def test_a_machine_without_jupyterlab_is_told_how_to_get_it(

@@ -26,6 +26,9 @@ from . import copies
 # What JupyterLab is told beside its user's own settings, which win: its language, no news, and
 # kernels that are spoken to in cipher.
 CONFIGURATION = Path(__file__).parent / "jupyter"
+# Its kernels tell errors as chapters do from their first cell on (`notebook/telling.py`).
+KERNEL = ".jupyter/kernels/python3/kernel.json"  # in the folder of the copies
+EXTENSION = "--IPKernelApp.extra_extensions=['pgrepl_lib']"
 FIRST = "00-preparacao.ipynb"
 LACKING = mark("install it beside pgrepl: {command}")
 PACKAGES = ("jupyterlab>=4.4", "jupyterlab-language-pack-pt-BR>=4.3.post1")
@@ -47,6 +50,7 @@ def lab(given: Given, options: tuple[str, ...]) -> None:
     folder = _own_folder(params)
     for name, kept in copies.renew(folder, _unusual(params)).items():
         terminal.tell(t(CHANGED, name=name, kept=kept))
+    _write_kernel(folder / KERNEL)
     terminal.tell(t("your chapters: {folder}", folder=folder))
     terminal.tell(t(MENUS))
     become(_jupyterlab(params, options), _environment(params, asked))
@@ -74,6 +78,14 @@ def _own_folder(params: Params) -> Path:
     files.make_folder(params.folder)
     files.make_folder(params.folder / COPIES, 0o700)
     return params.folder / COPIES
+
+
+def _write_kernel(path: Path) -> None:
+    """As ipykernel itself describes it, with our extension."""
+    from ipykernel.kernelspec import get_kernel_dict
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(path, json.dumps(get_kernel_dict([EXTENSION]), indent=2) + "\n")
 
 
 def _unusual(params: Params) -> dict[str, object]:
@@ -106,15 +118,21 @@ def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:
     that is another user's.
     """
     before, plain = os.environ, params.plain()
-    own = filter(None, [before.get("JUPYTER_CONFIG_PATH")])
+    kernels = params.folder / COPIES / Path(KERNEL).parts[0]
     return {
         **before,
         **{variable(name): _typed(plain[name]) for name in asked},
         "PGREPL_LANG": language.asked_for() or language.PORTUGUESE,
         "PATH": os.pathsep.join((sysconfig.get_path("scripts"), before.get("PATH", os.defpath))),
-        "JUPYTER_CONFIG_PATH": os.pathsep.join((str(CONFIGURATION), *own)),
+        "JUPYTER_CONFIG_PATH": _before(CONFIGURATION, "JUPYTER_CONFIG_PATH"),
+        "JUPYTER_PATH": _before(kernels, "JUPYTER_PATH"),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
+
+
+def _before(path: Path, variable: str) -> str:
+    """It, and then what the variable has already."""
+    return os.pathsep.join(filter(None, [str(path), os.environ.get(variable)]))
 
 
 def _typed(value: object) -> str:
