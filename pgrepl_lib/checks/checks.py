@@ -30,6 +30,7 @@ BESIDES = (  # by `pgrepl check`
     "images",
     "collations",
     "limits",
+    "libraries",
     "wal-kept",
     "clock",
     "drift",

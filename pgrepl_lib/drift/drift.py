@@ -13,6 +13,7 @@ from ..cluster.members import AnyCluster
 from ..cluster.topology import Topology, owner_of
 from ..doors import db
 from ..engine.action import CONFIGURATION
+from ..postgres.conf import OWNED
 from ..words.text import Text, joined, mark, t
 from . import recorded
 from .snapshot import snapshot
@@ -197,10 +198,7 @@ def _system_back(setting: str, was: Mapping[str, str]) -> Text:
     statement = f"ALTER SYSTEM {'SET' if setting in was else 'RESET'} {setting}"
     if setting in was and not settable(setting):
         return t("by hand: {statement}", statement=statement)
-    return t(
-        "`pgrepl run` takes it back ({statement}); to keep it, give it with the parameter settings",
-        statement=statement,
-    )
+    return _or_kept(setting, t("`pgrepl run` takes it back ({statement})", statement=statement))
 
 
 def _back(setting: str, now: str | None) -> Text:
@@ -209,7 +207,14 @@ def _back(setting: str, now: str | None) -> Text:
         return t(
             "take it back by hand: ALTER ROLE … {reset} or ALTER DATABASE … {reset}", reset=reset
         )
-    return t("`pgrepl run` takes it back; to keep it, give it with the parameter settings")
+    return _or_kept(setting, t("`pgrepl run` takes it back"))
+
+
+def _or_kept(setting: str, back: Text) -> Text:
+    """How to keep it, too, where that is the user's to say."""
+    if setting in OWNED:
+        return back
+    return joined("; ", [back, t("to keep it, give it with the parameter settings")])
 
 
 def _value(recorded: str | None) -> str:

@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import psycopg
 
+from ..checks.claims import alike
 from ..cluster.server import Server
 from ..doors import db
 from ..drift import recorded
+from ..postgres import conf
 from ..words.legible import in_a_line
 from ..words.text import Text, joined, mark, t
 
@@ -27,9 +29,6 @@ select n.nspname || '.' || c.relname as name
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and c.relpersistence = 'u' order by 1"""
 SHOWN = 5  # tables by name
-
-
-PRELOADED = "select current_setting('shared_preload_libraries') as libraries"
 
 
 def of(old: Server, new: Server) -> list[str]:
@@ -83,9 +82,9 @@ def _libraries(old: Server, new: Server) -> Iterator[str]:
 
 
 def _preloaded(server: Server) -> list[str]:
-    """The libraries of one that answers, else those that are recorded."""
-    value = (recorded.last_of(server).get("settings") or {}).get("shared_preload_libraries", "")
+    """Those of one that answers, else those that are recorded."""
     if server.cluster.engine.running(server.name):
         with suppress(psycopg.Error, OSError):
-            value = db.row(server.address, PRELOADED)["libraries"]
-    return [word.strip() for word in value.split(",") if word.strip()]
+            return alike.preloaded(server)
+    settings = recorded.last_of(server).get("settings") or {}
+    return conf.listed(settings.get("shared_preload_libraries", ""))

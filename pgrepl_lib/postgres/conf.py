@@ -69,6 +69,12 @@ def text_of(name: str, value: object) -> str:
     return str(value)
 
 
+def listed(value: str) -> list[str]:
+    """The names in a setting that is a list of them."""
+    words = (word.strip(' "') for word in value.split(","))
+    return [word for word in words if word]
+
+
 def setting_lines(settings: Mapping[str, object]) -> list[str]:
     """`name = value`, a line each."""
     return [f"{name} = {quote_value(str(value))}" for name, value in settings.items()]

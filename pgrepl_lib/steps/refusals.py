@@ -13,7 +13,7 @@ from ..engine.action import PRIMARY
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params
-from ..postgres import limits, tls
+from ..postgres import conf, limits, tls
 from ..words.text import mark, t
 
 UNUSABLE = mark("PostgreSQL {version} cannot work with these settings; nothing was touched.")
@@ -54,8 +54,8 @@ def _missing_libraries(settings: Mapping[str, str], engine: Engine, primary: str
     if not engine.running(primary):
         return []
     values = (value for name, value in settings.items() if name.endswith("preload_libraries"))
-    names = (word.strip(' "') for value in values for word in value.split(","))
-    return [why for name in names if name and (why := _why_not_loaded(engine, primary, name))]
+    names = (name for value in values for name in conf.listed(value))
+    return [why for name in names if (why := _why_not_loaded(engine, primary, name))]
 
 
 def _why_not_loaded(engine: Engine, primary: str, library: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ from pgrepl_lib.checks import lag
 from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.checks.claims import data
 from pgrepl_lib.checks.status import status
-from pgrepl_lib.doors import db
+from pgrepl_lib.doors import db, files
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.rejoin.rejoin import Rejoin
@@ -198,3 +201,61 @@ def test_logical_slots_go_with_the_role_where_replicas_copy_them(
     Rejoin(now(), "primary").run()
     wait_until("a copy", lambda: (consumed(now(), "primary"), ""), seconds=30, every=1)
     assert failed_checks(now()) == {}
+
+
+def test_a_library_that_only_the_primary_has_preloaded_is_told(cluster: Cluster) -> None:
+    """By the check, and before roles change; one that is nowhere is refused before anything."""
+    db.rows(cluster.primary.address, "alter system set shared_preload_libraries = auto_explain")
+    restart(cluster)
+    assert CHECKS["libraries"](cluster).seen == "auto_explain"
+    (said,) = Switchover(cluster, "replica").losses()
+    assert "replica has not preloaded auto_explain" in said
+    (way,) = commands_in(said)
+    assert way.endswith("""'{"shared_preload_libraries": "auto_explain"}'""")
+    db.rows(cluster.primary.address, "alter system reset shared_preload_libraries")
+    restart(cluster)
+    assert failed_checks(cluster, "libraries") == {}
+    given = {**of_cluster(cluster), "settings": '{"shared_preload_libraries": "nowhere"}'}
+    done = pgrepl("plan", given)
+    assert done.returncode == 2 and 'could not access file "nowhere"' in done.stderr
+
+
+def restart(cluster: Cluster) -> None:
+    for act in (cluster.engine.stop, cluster.engine.start):
+        act("primary").do(print)
+    cluster.primary.wait_ready()
+
+
+@pytest.mark.long
+def test_wal_that_lies_elsewhere_is_followed_kept_and_left(
+    cluster: Cluster, reopen: Reopen
+) -> None:
+    """`pg_wal` is a link, as where it lies on a disk of its own."""
+    linked(cluster, "primary")
+    wait_caught_up(cluster)
+    assert failed_checks(cluster) == {}
+    cluster.primary.kill()
+    Failover(reopen()).run()
+    done = pgrepl("rejoin primary --full-copy --keep-data --yes", of_cluster(cluster))
+    assert done.returncode == 0, done.stderr
+    assert "data/primary/pg_wal is a link to" in done.stderr
+    (kept,) = cluster.folder.glob("*.tar")
+    with tarfile.open(kept) as archive:
+        wal = [m for m in archive.getmembers() if re.search(r"pg_wal/[0-9A-F]{24}$", m.name)]
+    assert wal and all(member.isfile() and member.size for member in wal)
+    kept.unlink()
+    assert any((cluster.folder / "elsewhere").iterdir())
+    files.remove(cluster.folder / "elsewhere")
+    assert failed_checks(reopen()) == {}
+
+
+def linked(cluster: Cluster, name: str) -> None:
+    """A stopped instance's WAL moves to another place."""
+    cluster.engine.stop(name).do(print)
+    here, there = cluster.folder / "data" / name / "pg_wal", cluster.folder / "elsewhere"
+    owner = here.stat()
+    here.rename(there)
+    here.symlink_to(there)
+    os.lchown(here, owner.st_uid, owner.st_gid)
+    cluster.engine.start(name).do(print)
+    cluster.instance(name).wait_ready()

@@ -141,6 +141,7 @@ def test_edits_settings_modes_and_rights_are_named_and_brought_back(
         "` takes it back (ALTER SYSTEM RESET work_mem); to keep it, give it with the parameter settings"
         in hint
     )
+    assert "RESET listen_addresses)" in hint and "listen_addresses); to keep" not in hint
     assert all(cluster.params.project in command for command in commands_in(hint))
 
     done = pgrepl("run", values)

@@ -13,6 +13,7 @@ from ...cluster.members import AnyCluster
 from ...cluster.server import Server
 from ...doors import db
 from ...errors import first_line
+from ...postgres import conf
 from ...words.text import joined, mark, t
 from ..outcome import Fact
 from ..registry import check, of_replicas
@@ -31,6 +32,7 @@ where a.amname = 'btree' and i.indisvalid and c.relpersistence = 'p'
   and exists (select from unnest(i.indcollation::oid[]) o where o <> 0)
   and exists (select from pg_extension where extname = 'amcheck')
 order by 1"""
+PRELOADED = "select current_setting('shared_preload_libraries') as names"
 NOW = "select extract(epoch from clock_timestamp())::float as now"
 KEPT = """
 select slot_name as slot, pg_size_pretty(pg_wal_lsn_diff(
@@ -92,6 +94,24 @@ def limits(replica: Server) -> tuple[str, str]:
     low = [f"{name} {has[name]} < {value}" for name, value in wanted.items() if has[name] < value]
     none = t("no lower limit")
     return none, ", ".join(low) or none
+
+
+@check(
+    "libraries",
+    mark("Each replica has preloaded what the primary has"),
+    mark("after a failover an application may miss it: give it with the parameter settings"),
+)
+@of_replicas
+def libraries(replica: Server) -> tuple[str, str]:
+    """`shared_preload_libraries`; ALTER SYSTEM sets it on one instance alone."""
+    has, none = preloaded(replica), t("no library is missing")
+    lacking = [name for name in preloaded(_primary(replica)) if name not in has]
+    return none, ", ".join(lacking) or none
+
+
+def preloaded(server: Server) -> list[str]:
+    """The libraries that a server has loaded at its start."""
+    return conf.listed(db.row(server.address, PRELOADED)["names"])
 
 
 @check(
