@@ -357,19 +357,23 @@ def limit_raised_on_the_primary(
     """Somebody raised it there alone and restarted: the replica stops replaying."""
     file = cluster.folder / "replica" / "postgresql.conf"
     before = file.read_text("utf-8")
-    with edited(cluster.primary, "postgresql.conf", lambda t: t + "max_connections = 120\n"):
+    try:
+        with edited(cluster.primary, "postgresql.conf", lambda t: t + "max_connections = 120\n"):
+            with stopped(cluster.primary):
+                pass
+            cluster.replica.wait_ready()
+            try:
+                yield
+            finally:
+                cluster.engine.stop("replica").do(lambda line: None)
+                cluster.replica.start()
+    finally:
         with stopped(cluster.primary):
             pass
-        cluster.replica.wait_ready()
-        yield
-        cluster.engine.stop("replica").do(lambda line: None)
-        cluster.replica.start()
-    with stopped(cluster.primary):
-        pass
-    cluster.replica.wait_replayed(here(cluster), 30)
-    file.write_text(before, "utf-8")
-    with stopped(cluster.replica):
-        pass
+        cluster.replica.wait_replayed(here(cluster), 30)
+        file.write_text(before, "utf-8")
+        with stopped(cluster.replica):
+            pass
 
 
 @contextmanager
