@@ -1,15 +1,18 @@
-"""The command line's verbs that look at a running cluster: status, check, lag."""
+"""The command line's verbs that look at a cluster, or say where it is: status, check, lag, dsn."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
+from typing import Any
 
 import click
 
 from ..doors import terminal
+from ..engine.secret import SUPERUSER
 from ..errors import first_line
+from ..postgres.dsn import FORMATS
 from ..words.text import mark, t
 from .group import EPILOG, main, option
 from .options import JSON, QUIET, Given, existing_cluster, parameters, seen_cluster
@@ -147,3 +150,41 @@ def lag(
         sys.exit(3)
     give(as_json, found, line)
     sys.exit(code)
+
+
+PASSWORD = mark(
+    "The superuser's password is in {path}: PGPASSFILE, or -Dorg.postgresql.pgpassfile."
+)
+
+
+@main.command(epilog=EPILOG)
+@parameters
+@option(
+    "--read-only",
+    "reads",
+    is_flag=True,
+    help="To read: from any replica, or from the primary while no replica answers.",
+)
+@option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="uri",
+    show_default=True,
+    help="uri: for psql and libraries; env: for a shell; service: for pg_service.conf; jdbc: for "
+    "Java.",
+)
+@option("--user", default=SUPERUSER, show_default=True, help="The role that it logs in as.")
+@option("--dbname", default="postgres", show_default=True, help="The database.")
+@JSON
+def dsn(given: Given, form: str, as_json: bool, **how: Any) -> None:
+    """Print the connection string by which a client finds the primary by itself, also after a
+    switchover or failover. No password is in it: it names the file that has the superuser's."""
+    from ..logins import client
+
+    cluster = seen_cluster(given)
+    words = client.words(cluster, **how)
+    text = FORMATS[form](words, cluster.params.project)
+    give(as_json, {"format": form, "text": text, "words": words}, text)
+    if form == "jdbc" and "passfile" in words:
+        terminal.tell(t(PASSWORD, path=words["passfile"]))

@@ -175,6 +175,15 @@ def rows(
         return cursor.fetchall() if cursor.description else []
 
 
+def rows_by_string(conninfo: str, query: str) -> list[dict[str, Any]]:
+    """What any client has that knows a connection string, and nothing of us."""
+    with _no_libpq_variables():
+        made = BoundedConnection.connect(conninfo, autocommit=True, row_factory=dict_row)
+    with made as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+
 def rows_as_configured(at: Address, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """The rows of one query in a session that sets nothing for itself, as those of others are.
 

@@ -15,6 +15,7 @@ from ..doors import ahead, db
 from ..doors.wait import wait_until
 from ..engine.action import Action, Tell
 from ..errors import StepFailed
+from ..logins import client
 from ..postgres.sessions import CONFIRMED
 from ..words.text import t
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 TABLE = "pgrepl_writer"
 PAUSE = 0.002  # seconds, so that the writer is no load of its own
 ATTEMPT = 0.02  # seconds between two attempts to find the primary
+OWN = ("dbname", "connect_timeout")  # of the string's words: as our door has them
 
 
 @dataclass
@@ -54,13 +56,16 @@ class Report:
 
 
 class Writer:
-    """Writes numbered rows into the cluster, one transaction each, and follows the primary.
+    """Writes numbered rows into the cluster, one transaction each.
 
-    pause: seconds between two rows.
+    It has the connection string of any client (`pgrepl dsn`), and so follows the primary. pause:
+    seconds between two rows.
     """
 
     def __init__(self, cluster: Cluster, pause: float = PAUSE) -> None:
         self.cluster, self.pause = cluster, pause
+        given = client.words(cluster)
+        self._where: dict[str, Any] = {n: given[n] for n in given if n not in OWN}
         self.acknowledged: list[tuple[int, float]] = []
         self._stop, self._number = Event(), 0
         self._connection: db.BoundedConnection | None = None
@@ -148,16 +153,8 @@ class Writer:
 
     def _connected(self) -> db.BoundedConnection:
         """A connection to whichever instance accepts writes (target_session_attrs, 34.1.2)."""
-        instances = [self.cluster.instance(n).address for n in self.cluster.topology.names]
-        return db.connect(
-            instances[0],
-            seconds=2,
-            settings=CONFIRMED,
-            host=",".join(i.host for i in instances),
-            port=",".join(str(i.port) for i in instances),
-            target_session_attrs="read-write",
-            application_name="pgrepl_writer",
-        )
+        named = {**self._where, "application_name": "pgrepl_writer"}
+        return db.connect(self.cluster.primary.address, seconds=2, settings=CONFIRMED, **named)
 
 
 class Load:

@@ -22,6 +22,7 @@ VERBS = (
     "psql",
     "down",
     "lag",
+    "dsn",
     "switchover",
     "failover",
     "rejoin",
