@@ -25,7 +25,7 @@ from pgrepl_lib.doors import db, files
 from pgrepl_lib.doors.db import Address
 from pgrepl_lib.engine.docker import host as docker_host
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
-from tests.conftest import IMAGE, MakeCluster, set_up_primary, set_up_replica
+from tests.conftest import DOCUMENT, IMAGE, MakeCluster, set_up_primary, set_up_replica
 
 from .disks import mounted, resize
 from .running import of_cluster, pgrepl
@@ -202,7 +202,7 @@ def test_a_setting_that_the_server_does_not_know_is_refused_before_anything_is_m
     ("user", "more"),
     [
         ('+Répl "x"\'y a b:c\\d,#=%', {"settings": ODD_SETTINGS}),
-        ("all", {}),
+        ("all", DOCUMENT),
     ],
     ids=["signs", "all"],
 )

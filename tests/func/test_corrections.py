@@ -72,7 +72,9 @@ def prepare_as_written(cluster: Cluster, pg_basebackup: Path | None = None) -> N
     take_backup(cluster, pg_basebackup)
     for file in CONFIGURATION:
         replica.copy_configuration(file)
-    replica.remove_temporary()
+    # What our step would refuse now, since primary_conninfo has two owners.
+    cluster.engine.remove_temporary("repl_temp", keep_for="replica").do(lambda line: None)
+    cluster.mark("replica").unlink(missing_ok=True)
     for file in CONFIGURATION:
         replica.make_readable(file)
     replica.follow(cluster.primary)
