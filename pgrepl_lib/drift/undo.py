@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,16 +12,17 @@ from psycopg import OperationalError, sql
 from ..cluster import restarts
 from ..cluster.project import Project
 from ..cluster.server import Server
-from ..doors import db
+from ..doors import db, show
 from ..doors.wait import wait_until
 from ..engine.action import Action, Shown, Tell
-from ..errors import EnvironmentLacking
+from ..errors import EnvironmentLacking, PgreplError
 from ..postgres.conf import masked
-from ..words.text import t
+from ..words.text import mark, t
 from . import recorded
 from .snapshot import ALTER_SYSTEM, server_settings
 
 RIGHTS = {"rolreplication": "replication", "rolsuper": "superuser", "rolcanlogin": "login"}
+AUTO = "postgresql.auto.conf"  # ALTER SYSTEM's
 COMMAND_LINE = "command line"  # the source of a setting, as pg_settings calls it
 # ALTER SYSTEM would quote such a list as one name.
 LISTS = ("preload_libraries", "search_path", "temp_tablespaces")
@@ -32,11 +34,45 @@ def with_settings(instance: Server, start: Action) -> Action:
     Before the start, for a replica may not stream because of them, and after it, for only a running
     server tells them.
     """
-    settings = settings_action(instance)
+    settings, start = settings_action(instance), _startable(instance, start)
     done = Action.sequence([start, settings]).done
     whole = Action.sequence([settings, start, settings], done)
     commands, anew = (*settings.commands, *start.commands), start.anew or start.commands
     return replace(whole, commands=commands, anew=anew)
+
+
+def _startable(instance: Server, start: Action) -> Action:
+    """A start that takes out of ALTER SYSTEM's file what nobody recorded, where it fails with it.
+
+    As a library that is not here any more: only a server that runs could take it back itself.
+    """
+
+    def do(tell: Tell) -> None:
+        try:
+            start.do(tell)
+        except PgreplError:
+            if not _unrecorded_taken_out(instance):
+                raise
+            start.do(tell)
+
+    return replace(start, do=do)
+
+
+def _unrecorded_taken_out(instance: Server) -> bool:
+    """Of an instance that does not run; whether there was anything."""
+    engine, name = instance.cluster.engine, instance.name
+    was = recorded.last_of(instance).get("alter_system")
+    if was is None or not engine.life(name).ended:
+        return False
+    kept = rf"^\s*(#|$|({'|'.join(map(re.escape, was)) or '#'})\s*=)"
+    found = engine.run(engine.on_data(name, "grep", "-vE", kept, AUTO), check=False).out
+    names = [line.split("=")[0].strip() for line in found.splitlines() if "=" in line]
+    if not names:
+        return False
+    told = mark("{name} does not start with {names} in {file}, which nobody recorded: taken out")
+    show.notice(t(told, name=name, names=", ".join(names), file=AUTO))
+    engine.run(engine.on_data(name, "sed", "-i", "-E", rf"/{kept}/!d", AUTO))
+    return True
 
 
 def renewed(instance: Server, start: Action) -> Action:

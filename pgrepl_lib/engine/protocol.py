@@ -142,6 +142,9 @@ class Engine(Protocol):
     def free_space(self, name: str) -> int:
         """Bytes that are free where an instance's data lie."""
 
+    def on_data(self, name: str, *argv: str) -> Command:
+        """A program on a file of a stopped instance's data, which is its last word."""
+
     def control_file(self, name: str) -> bytes:
         """`global/pg_control` of an instance, running or not."""
 

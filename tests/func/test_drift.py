@@ -215,6 +215,23 @@ def test_a_stopped_replica_and_its_dropped_slot(values: Values, cluster: Cluster
         ask(cluster, "primary", "select pg_drop_replication_slot('theirs')")
 
 
+def test_what_no_server_starts_with_any_more_is_taken_out_of_alter_systems_file(
+    cluster: Cluster,
+) -> None:
+    """What repmgr leaves, whose library went with its package; only a running server resets it."""
+    for setting in (
+        "shared_preload_libraries = 'repmgr'",
+        "primary_slot_name = 'repmgr_slot_2'",
+        "primary_conninfo = 'host=node1 user=repmgr application_name=node2'",
+    ):
+        ask(cluster, "replica", f"alter system set {setting}")
+    cluster.engine.stop("replica").do(print)
+    assert cluster.replica.start() == "changed"
+    assert show(cluster, "replica", "shared_preload_libraries") == ""
+    assert seen(cluster).startswith(AS_RECORDED) and CHECKS["receiver"](cluster).passed
+    assert cluster.replica.start() == "unchanged"
+
+
 @pytest.mark.long_on_docker
 def test_a_promoted_replica_is_named_and_never_overwritten(
     values: Values, cluster: Cluster

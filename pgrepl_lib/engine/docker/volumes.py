@@ -164,6 +164,9 @@ class Volumes(Temporaries):
 
     # --- its data -----------------------------------------------------------------------------
 
+    def on_data(self, name: str, *argv: str) -> Command:
+        return self._alone(name, *argv[:-1], f"{self.pgdata}/{argv[-1]}")
+
     def control_file(self, name: str) -> bytes:
         with self._looking_glass(name) as container:
             return read_file(container, f"{self.pgdata}/global/pg_control")

@@ -178,6 +178,9 @@ class Folders(Programs):
 
     # --- its data -----------------------------------------------------------------------------
 
+    def on_data(self, name: str, *argv: str) -> Command:
+        return self._tool(*argv[:-1], f"{self._data(name)}/{argv[-1]}")
+
     def control_file(self, name: str) -> bytes:
         return (self.folder / self._data(name) / "global/pg_control").read_bytes()
 
