@@ -98,6 +98,12 @@ class Topology:
         """All instances, by number."""
         return sorted({self.primary, *self.upstreams, *self.fenced}, key=number_of)
 
+    def role_of(self, name: str) -> str:
+        """As it is recorded: primary, replica or fenced."""
+        if name == self.primary:
+            return "primary"
+        return "fenced" if name in self.fenced else "replica"
+
     @property
     def replicas(self) -> list[str]:
         """The replicas, by number."""

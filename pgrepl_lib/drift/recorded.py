@@ -31,7 +31,7 @@ from ..errors import StepFailed
 from ..journal import audit
 from ..postgres import conf
 from ..words.text import t
-from .snapshot import digest, snapshot
+from .snapshot import digest, snapshot, with_role
 
 FILE, COPIES = "recorded.json", "recorded"
 State = dict[str, Any]
@@ -162,7 +162,7 @@ def _followed(
     """The record with what has changed between two states; a run also records new instances."""
     made, texts = merged(record.state, before, now), dict(record.texts)
     made["instances"] = {
-        n: made["instances"].get(n, i)
+        n: with_role(cluster, n, made["instances"].get(n, i), i)
         for n, i in now["instances"].items()
         if run or n in made["instances"]
     }

@@ -91,6 +91,18 @@ def of_instance(instance: Server) -> dict[str, Any]:
     }
 
 
+def with_role(
+    cluster: AnyCluster, name: str, recorded: dict[str, Any], now: dict[str, Any]
+) -> dict[str, Any]:
+    """What is recorded, with the role that server and `cluster.json` agree on: that is no drift.
+
+    now: the instance's state. It may be somebody else who promoted it.
+    """
+    if now["role"] != cluster.topology.role_of(name):
+        return recorded
+    return {**recorded, "role": now["role"]}
+
+
 def _files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Those of these files that there are."""
     return {name: folder / name for name in names if (folder / name).is_file()}

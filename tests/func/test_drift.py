@@ -24,7 +24,7 @@ from pgrepl_lib.journal.runs import of_project
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.operations.synchronous import set_synchronous
 from pgrepl_lib.steps.replicas import add, rebuild, remove
-from tests.remedies import commands_in
+from tests.remedies import commands_in, copied
 
 from ..conftest import NewProject
 from .operated import stop_by_hand, wait_caught_up
@@ -250,6 +250,22 @@ def test_a_promoted_replica_is_named_and_never_overwritten(
         rebuild(cluster, "replica")
     rebuild(cluster, "replica", discard=True)
     assert seen(cluster).startswith(AS_RECORDED)
+
+
+@pytest.mark.long_on_docker
+def test_whom_somebody_promoted_is_recorded_once_it_is_let_be_the_primary(
+    values: Values, cluster: Cluster
+) -> None:
+    """As by repmgr, once the primary was lost: by the commands that `status` then names."""
+    wait_caught_up(cluster)
+    cluster.engine.kill("primary").do(print)
+    ask(cluster, "replica", "select pg_promote()")
+    told = pgrepl("status", values)
+    for command in commands_in(told.stdout + told.stderr):
+        assert copied(command).returncode == 0, command
+    assert drift_of(values) == (0, [])
+    assert pgrepl("switchover --to primary", values).returncode == 0
+    assert drift_of(values) == (0, [])
 
 
 @pytest.mark.long_on_docker
