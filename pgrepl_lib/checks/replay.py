@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..cluster import restarts
 from ..cluster.server import Server
 from ..doors import db
 from ..errors import StepFailed, WaitTimeout
@@ -41,8 +42,10 @@ def told(doing: str | None) -> str:
 def remedy(replica: Server, doing: str) -> str:
     """What ends that."""
     name = replica.name
-    if doing == Replay.PAUSED:
-        way: str = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
+    if doing == Replay.PAUSED and restarts.too_low(replica):
+        way: str = t("`pgrepl run`, which sets its limits right: resumed, it would stop")
+    elif doing == Replay.PAUSED:
+        way = f"`pgrepl psql {name} -- -c 'select pg_wal_replay_resume()'`"
     elif doing == Replay.DELAYED:
         reset = "-c 'alter system reset recovery_min_apply_delay' -c 'select pg_reload_conf()'"
         way = t("wait, or: {reset}", reset=f"`pgrepl psql {name} -- {reset}`")

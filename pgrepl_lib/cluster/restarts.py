@@ -185,6 +185,13 @@ def in_use(instance: Server) -> Limits:
     return {r["name"]: r["value"] for r in db.rows(instance.address, IN_USE, [LIMITS])}
 
 
+def too_low(replica: Server) -> list[str]:
+    """Each limit that is lower than the primary's: replay stops for it (manual, 27.4.3)."""
+    wanted = in_use(replica.other(replica.cluster.topology.primary))
+    has = in_use(replica)
+    return [f"{name} {has[name]} < {value}" for name, value in wanted.items() if has[name] < value]
+
+
 def coming(instance: Server, *, without_block: bool = False) -> Limits:
     """What it will have after a restart."""
     first, last = _lines_of_block(instance) if without_block else (0, 0)

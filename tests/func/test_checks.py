@@ -526,6 +526,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
         limit_raised_on_the_primary,
         "max_connections 100 < 120",
     ),
+    "replay is paused by a limit": ("sample", limit_raised_on_the_primary, "replay"),
     "a replica is away": ("wal-kept", replica_away, "extended"),
     "a clock is a day ahead": ("clock", clock_of_tomorrow, "+86400 s"),
     "commits wait for nobody": (

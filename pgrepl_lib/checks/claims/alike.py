@@ -89,11 +89,9 @@ def _torn(instance: Server) -> Iterator[str]:
 )
 @of_replicas
 def limits(replica: Server) -> tuple[str, str]:
-    """Manual, 27.4.3 Administrator's Overview (hot standby)."""
-    wanted, has = (restarts.in_use(server) for server in (_primary(replica), replica))
-    low = [f"{name} {has[name]} < {value}" for name, value in wanted.items() if has[name] < value]
+    """As `restarts.too_low` compares them."""
     none = t("no lower limit")
-    return none, ", ".join(low) or none
+    return none, ", ".join(restarts.too_low(replica)) or none
 
 
 @check(
