@@ -10,7 +10,7 @@ import psycopg
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..errors import PgreplError, first_line
-from ..words.text import Text, mark, t
+from ..words.text import Text, joined, mark, t
 from .outcome import Check, Fact
 
 HANGS = mark("a paused one: `pgrepl run`; a primary that stays so: `pgrepl failover`")
@@ -30,15 +30,19 @@ class Claim:
     """A check that can be made.
 
     title, hint: English, as they stand in the catalogues. look: gives a fact for each instance.
+    source: who asks for it, beside us.
     """
 
     name: str
     title: str
     hint: str
     look: Look
+    source: str = ""
 
     def said(self) -> Text:
-        """What it claims, for people."""
+        """What it claims, and who asks for it, for people."""
+        if self.source:
+            return joined(" ", [t(self.title), f"({self.source})"])
         return t(self.title)
 
     def __call__(self, cluster: AnyCluster, hung: str = "") -> Check:
@@ -64,6 +68,7 @@ class Claim:
 
 
 CHECKS: dict[str, Claim] = {}
+SECURITY: dict[str, Claim] = {}  # `pgrepl check --security`
 
 
 def check(name: str, title: str, hint: str) -> Callable[[Look], Claim]:
@@ -75,6 +80,16 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Claim]:
     def register(look: Look) -> Claim:
         CHECKS[name] = Claim(name, title, hint, look)
         return CHECKS[name]
+
+    return register
+
+
+def security(name: str, title: str, hint: str, source: str) -> Callable[[Look], Claim]:
+    """The same for a claim about who may come in. source: who asks for it."""
+
+    def register(look: Look) -> Claim:
+        SECURITY[name] = Claim(name, title, hint, look, source)
+        return SECURITY[name]
 
     return register
 

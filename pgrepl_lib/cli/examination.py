@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from ..checks.checks import BESIDES, CHECKS, SET_UP
 from ..checks.hanging import silent
 from ..checks.outcome import Check, Fact
+from ..checks.registry import Claim
+from ..checks.security.all import SECURITY
 from ..steps import checking
 from ..words.text import t
 
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
 
-def asked_for(*, deep: bool = False) -> list[str]:
-    """What `pgrepl check` makes. deep: with as many rows as chapter 03."""
+def asked_for(*, deep: bool = False, security: bool = False) -> list[Claim]:
+    """What `pgrepl check` makes. deep: with as many rows as chapter 03. security: those instead."""
+    if security:
+        return list(SECURITY.values())
     names = list(SET_UP)
     if not deep:
         names[names.index("contents")] = "sample"
-    return [*names, *BESIDES]
+    return [CHECKS[name] for name in (*names, *BESIDES)]
 
 
 def who_hangs(cluster: Cluster) -> str:
@@ -33,7 +37,7 @@ def who_hangs(cluster: Cluster) -> str:
     return "; ".join(silent(cluster))
 
 
-def examine(cluster: Cluster, names: Sequence[str], hung: str = "") -> Iterator[Check]:
+def examine(cluster: Cluster, claims: Sequence[Claim], hung: str = "") -> Iterator[Check]:
     """Make checks one after the other. Each that did not pass is recorded as a line of its own.
 
     Those that passed are one line together, also where the rest was interrupted. hung: who hangs,
@@ -42,9 +46,9 @@ def examine(cluster: Cluster, names: Sequence[str], hung: str = "") -> Iterator[
     passed: list[Check] = []
     began = time.monotonic()
     try:
-        for name in names:
+        for claim in claims:
             started = time.monotonic()
-            made = CHECKS[name](cluster, hung)
+            made = claim(cluster, hung)
             if made.verdict == "passed":
                 passed.append(made)
             else:

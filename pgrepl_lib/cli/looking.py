@@ -58,7 +58,8 @@ def status(
 @JSON
 @QUIET
 @option("--deep", is_flag=True, help="With the 100,000 rows of chapter 03: 10 MB of WAL.")
-def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
+@option("--security", is_flag=True, help="Who may come in, and how he proves who he is, instead.")
+def check(given: Given, as_json: bool, quiet: bool, deep: bool, security: bool) -> None:
     """Make the checks of chapter 03, look whether commits wait for whom they shall, and say what is
     not as the last run recorded it. Changes nothing in the databases, costs under 100 KB of WAL."""
     from ..doors import show
@@ -67,7 +68,7 @@ def check(given: Given, as_json: bool, quiet: bool, deep: bool) -> None:
 
     cluster = existing_cluster(given)
     hung, results = who_hangs(cluster), []
-    for result in examine(cluster, asked_for(deep=deep), hung):
+    for result in examine(cluster, asked_for(deep=deep, security=security), hung):
         results.append(result)
         if not (as_json or (quiet and result.passed)):
             show.check(result.title, result.verdict, result.expected, result.seen, result.hint)

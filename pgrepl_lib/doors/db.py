@@ -277,6 +277,14 @@ def start_up(
         return connection.recv(4096)
 
 
+def certificate(at: Address) -> str:
+    """The certificate (PEM) that a server shows to whoever comes; empty where it has no TLS."""
+    with socket.create_connection((at.host, at.port), 5) as opened:
+        inside = _encrypted(opened)
+        shown = inside.getpeercert(True) if isinstance(inside, ssl.SSLSocket) else None
+        return ssl.DER_cert_to_PEM_cert(shown) if shown else ""
+
+
 def _encrypted(connection: socket.socket) -> socket.socket:
     """The same connection with TLS, where the server offers it; whose it is, is not asked here."""
     connection.sendall(SSL_REQUEST)

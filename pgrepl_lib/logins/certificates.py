@@ -6,6 +6,7 @@ They lie in `secrets/`: `ca.key` and `ca.crt`, `NAME.key` and `NAME.crt`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import IPv4Address
@@ -160,3 +161,49 @@ def _write(
     files.write_atomic(folder / f"{owner}.key", plain, 0o600)
     signed = made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
     files.write_atomic(folder / f"{owner}.crt", signed, 0o600)
+
+
+def self_signed(name: str) -> bytes:
+    """A key and a certificate (PEM) that claim to be this instance's, and that nobody has signed."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = _instance(name, key, _name(OWNER)).sign(key, hashes.SHA256())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return plain + made.public_bytes(Encoding.PEM)
+
+
+def wrong(shown: str, authority: str, name: str, until: datetime) -> str:
+    """What speaks against a certificate (PEM), in words; empty for one that is good.
+
+    authority: its own, or several, one of which has signed it. name: of the instance that shows it;
+    empty for the authority. until: how long it has to be valid.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        made = x509.load_pem_x509_certificate(shown.encode())
+        signers = x509.load_pem_x509_certificates(authority.encode())
+    except ValueError:
+        return t("no certificate")
+    if made.not_valid_after_utc < until:
+        return t("valid until {day}", day=f"{made.not_valid_after_utc:%Y-%m-%d}")
+    if name and name not in _known_as(made):
+        return t("for another name")
+    for signer in signers:
+        with suppress(ValueError, InvalidSignature):
+            made.verify_directly_issued_by(signer)
+            return ""
+    return t("signed by somebody else")
+
+
+def _known_as(made: x509.Certificate) -> list[str]:
+    from cryptography import x509
+
+    with suppress(x509.ExtensionNotFound):
+        found = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return found.get_values_for_type(x509.DNSName)
+    return []

@@ -91,14 +91,18 @@ def hba_lines(
 
     databases: with whatever else than `replication` it may connect to, a rule each.
     """
-    name = user
-    if user in ("all", "replication") or not BARE_NAME.fullmatch(user):
-        name = hba_quote(user)
-    rules = [(kind, database, name, str(network), method) for database in databases]
+    rules = [(kind, database, hba_user(user), str(network), method) for database in databases]
     return [
         "# TYPE  DATABASE        USER            ADDRESS                 METHOD",
         *("{:7} {:15} {:15} {:23} {}".format(*columns) for columns in rules),
     ]
+
+
+def hba_user(name: str) -> str:
+    """A user's name for `pg_hba.conf`, quoted where it would mean something else."""
+    if name in ("all", "replication") or not BARE_NAME.fullmatch(name):
+        return hba_quote(name)
+    return name
 
 
 def hba_quote(name: str) -> str:

@@ -13,7 +13,8 @@ from pgrepl_lib.checks.checks import SET_UP
 from pgrepl_lib.doors import db
 from pgrepl_lib.drills.workload import Writer
 from pgrepl_lib.errors import ParameterError
-from pgrepl_lib.operations.security import public, securing
+from pgrepl_lib.logins import public
+from pgrepl_lib.operations.security import securing
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.steps.planning import changes, only_planned
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
@@ -54,7 +55,7 @@ def assert_secured(cluster: Cluster, on: bool, quiet: bool = True) -> None:
         return
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         psycopg.connect(**at)
-    assert public.open_in(cluster.primary) == []
+    assert public.open_in(cluster.primary.address) == []
 
 
 def test_it_is_brought_there_and_back_under_a_writer(made: Cluster, open_with: MakeCluster) -> None:

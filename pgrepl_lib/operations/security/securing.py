@@ -124,7 +124,9 @@ def _rules_edit(instance: Instance, params: Params) -> Edit:
     network = cluster.engine.rule_network()
     how = (method, kind, params.databases)
     replication = conf.hba_lines(params.replication_user, network, *how)
-    refused = tls.RULES if params.tls == tls.ON else None
+    refused = None
+    if params.tls == tls.ON:
+        refused = tls.rules(conf.hba_user(params.replication_user), params.databases)
     blocks = {"replication": replication, tls.RULES_BLOCK: refused}
     return Edit(cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", blocks)
 

@@ -24,14 +24,19 @@ def encrypting_action(instance: Server) -> Action:
     In this order, for a server without a usable key would refuse everybody.
     """
     speaks, name = settings_edit(instance), f"{instance.name}/{CONFIGURATION[1]}"
-    refuses = Edit(instance.cluster.folder, name, {tls.RULES_BLOCK: tls.RULES})
+    params = instance.cluster.params
+    rules = tls.rules(conf.hba_user(params.replication_user), params.databases)
+    refuses = Edit(instance.cluster.folder, name, {tls.RULES_BLOCK: rules})
     if not instance.cluster.engine.running(instance.name):
         return Action.sequence([edit_action(speaks), edit_action(refuses)])
     handed = handed_action(instance, follows=instance.is_replica)
     first, last = restarts.edited(instance, speaks), restarts.edited(instance, refuses)
 
     def do(tell: Tell) -> None:
+        renewed = not handed.done()
         Action.sequence([handed, first]).do(tell)
+        if renewed:  # a server reads its key and certificate with its settings
+            db.row(instance.address, "select pg_reload_conf()")
         _require_encrypted(instance)
         last.do(tell)
 
@@ -49,7 +54,7 @@ def settings_edit(instance: Server, *, on: bool = True) -> Edit:
     """The block of its `postgresql.conf`. on: whether it is to be there."""
     lines: Sequence[str] | None = None
     if on:
-        lines = conf.setting_lines(tls.SETTINGS)
+        lines = conf.setting_lines(tls.settings(instance.cluster.params.settings))
     name = f"{instance.name}/{CONFIGURATION[0]}"
     return Edit(instance.cluster.folder, name, {tls.SETTINGS_BLOCK: lines})
 

@@ -1,0 +1,152 @@
+"""Who comes to a server, and is let in or refused: by the wire."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from ...cluster.members import AnyCluster
+from ...cluster.server import Server
+from ...doors import db
+from ...engine.secret import look
+from ...postgres import tls
+from ...words.text import mark, t
+from ..outcome import Fact
+from ..registry import NotTried, security
+from .impostor import impersonating
+
+SECURE = mark("`pgrepl secure` turns TLS on")
+WITHOUT_TLS = mark("tls is off; `pgrepl secure` turns it on")
+PLAIN_REFUSED = "SQLSTATE 28000"
+FOLLOWERS = """
+select r.application_name as name, coalesce(host(r.client_addr), '') as address,
+       coalesce(s.slot_name, '') as slot
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by 1"""
+STREAMS = """
+select r.application_name as name, concat_ws(', ', s.version, s.bits) as seen,
+       s.ssl and s.version >= 'TLSv1.2' and s.bits >= 128 as strong
+from pg_stat_replication r join pg_stat_ssl s using (pid) order by 1"""
+
+
+def require_tls(cluster: AnyCluster, expected: str) -> None:
+    """Raise `NotTried` where the cluster has no TLS."""
+    if cluster.params.tls == tls.OFF:
+        raise NotTried(expected, t(WITHOUT_TLS))
+
+
+def running(cluster: AnyCluster) -> list[Server]:
+    """The instances that run; the others let nobody in."""
+    return [cluster.instance(n) for n in cluster.topology.names if cluster.engine.running(n)]
+
+
+@security(
+    "followers-ours",
+    mark("Whoever receives WAL is a replica of this cluster, through its own slot"),
+    mark("somebody else copies the data: end it (pg_terminate_backend), then change the password"),
+    "PostgreSQL manual, 27.2; CIS PostgreSQL 17, 7.5",
+)
+def followers_ours(cluster: AnyCluster) -> Iterable[Fact]:
+    """A name proves nothing; a slot serves one connection at a time."""
+    for server in running(cluster):
+        ours = {r.application_name: r.slot for r in cluster.replicas if r.upstream == server}
+        found = db.rows(server.address, FOLLOWERS)
+        strangers = [r for r in found if ours.get(r["name"]) != r["slot"]]
+        told = ", ".join("{name} ({address})".format(**r) for r in strangers)
+        yield Fact(server.name, t("nobody else"), told or t("nobody else"))
+
+
+@security(
+    "no-database",
+    mark("The replication user cannot open a database"),
+    mark("`pgrepl secure` refuses it; or a rule of your own in pg_hba.conf"),
+    "CIS PostgreSQL 17, 7.1",
+)
+def no_database(cluster: AnyCluster) -> Iterable[Fact]:
+    """With its own password, from this machine."""
+    user, known = cluster.params.replication_user, look(cluster.folder / "secrets/replication")
+    if database := cluster.params.databases[1:]:
+        raise NotTried(t("refused"), t("it copies slots from {name}", name=database[0]))
+    for server in running(cluster):
+        at = server.address
+        mine = db.Address(at.host, at.port, user, known.text.strip(), at.sslmode)
+        yield Fact(server.name, t("refused"), _answer(mine))
+
+
+@security(
+    "wrong-password",
+    mark("With a wrong password nobody replicates"),
+    mark("the rule says trust: make the cluster anew with auth_method scram-sha-256"),
+    "CIS PostgreSQL 17, 5.4",
+)
+def wrong_password(cluster: AnyCluster) -> Iterable[Fact]:
+    """With the certificate that a replica has, so that only the password is wrong."""
+    user, folder = cluster.params.replication_user, cluster.folder / "secrets"
+    for server in running(cluster):
+        at = server.address
+        other = db.Address(at.host, at.port, user, secrets.token_hex(16), at.sslmode)
+        words = {"replication": "true"}
+        if cluster.params.tls == tls.ON:
+            words["sslcert"] = str(folder / f"{server.name}.crt")
+            words["sslkey"] = str(folder / f"{server.name}.key")
+        yield Fact(server.name, t("refused"), _answer(other, **words))
+
+
+@security(
+    "plain-refused",
+    mark("Who comes without TLS is refused"),
+    SECURE,
+    "CIS PostgreSQL 17, 6.8",
+)
+def plain_refused(cluster: AnyCluster) -> Iterable[Fact]:
+    """As superuser and as replication user; before any password is asked for."""
+    require_tls(cluster, PLAIN_REFUSED)
+    replicates = {"user": cluster.params.replication_user, "replication": "true"}
+    for server in running(cluster):
+        at = server.address
+        for words in ({"user": at.user, "database": "postgres"}, replicates):
+            said = db.refusal(db.start_up(at.host, at.port, words)).get("C", "")
+            yield Fact(server.name, PLAIN_REFUSED, f"SQLSTATE {said}" if said else t("accepted"))
+
+
+@security(
+    "impostor-refused",
+    mark("A replica does not follow a server that another authority has certified"),
+    SECURE,
+    "PostgreSQL manual, 34.19.1",
+)
+def impostor_refused(cluster: AnyCluster) -> Iterable[Fact]:
+    """A server of our own on this machine, to which libpq is sent with the replica's own words."""
+    require_tls(cluster, t("refused"))
+    for replica in (r for r in running(cluster) if r.is_replica):
+        conninfo = db.row(replica.address, "show primary_conninfo")["primary_conninfo"]
+        with impersonating(cluster.folder, replica.upstream.name) as impostor:
+            followed = impostor.is_followed(conninfo, cluster.folder / "secrets" / replica.name)
+        seen = t("followed") if followed else t("refused")
+        yield Fact(replica.name, t("refused"), seen)
+
+
+@security(
+    "tls-strong",
+    mark("Each stream is encrypted with TLS 1.2 or newer, and a strong cipher"),
+    SECURE,
+    "CIS PostgreSQL 17, 6.8 to 6.10",
+)
+def tls_strong(cluster: AnyCluster) -> Iterable[Fact]:
+    """`pg_stat_ssl` (manual, 28.2.8)."""
+    expected = t("TLS 1.2 or newer, 128 bits or more")
+    require_tls(cluster, expected)
+    for server in running(cluster):
+        for row in db.rows(server.address, STREAMS):
+            yield Fact(row["name"], expected, expected if row["strong"] else row["seen"])
+
+
+def _answer(at: db.Address, **words: Any) -> str:
+    """Whether a server lets somebody in."""
+    try:
+        with db.connect(at, settings={}, **words):
+            return t("accepted")
+    except psycopg.OperationalError:
+        return t("refused")
