@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from stat import S_IMODE
@@ -113,16 +115,17 @@ def _of_servers(cluster: AnyCluster) -> dict[str, str]:
 
 
 def _of_processes() -> dict[str, str]:
-    """The command lines, and the environments that this user may read."""
-    found = {}
+    """The command lines of all, and the environments of this user's own: nobody else reads those.
+
+    The image's first start hands its server the superuser's password that way.
+    """
+    found, me = {}, os.getuid()
     for process in psutil.process_iter():
-        try:
-            told: list[str] = process.cmdline()
+        with suppress(psutil.Error, OSError):
+            told = list(process.cmdline())
+            if process.uids().real == me:
+                told += process.environ().values()
             found[f"{process.name()} ({process.pid})"] = " ".join(told)
-            its: Mapping[str, str] = process.environ()
-            found[f"{process.name()} ({process.pid})"] += " ".join(its.values())
-        except (psutil.Error, OSError):
-            continue
     return found
 
 
