@@ -164,7 +164,7 @@ def _write(
 
 
 def self_signed(name: str) -> bytes:
-    """A key and a certificate (PEM) that claim to be this instance's, and that nobody has signed."""
+    """A key and a certificate (PEM) that claim to be this instance's; nobody has signed it."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

@@ -24,7 +24,8 @@ select rolname as name, concat_ws(', ', case when rolsuper then 'SUPERUSER' end,
 from pg_roles r where rolreplication and rolname <> 'postgres' order by 1"""
 OTHER_VERIFIERS = """
 select rolname as name from pg_authid
-where rolcanlogin and rolpassword is not null and rolpassword not like 'SCRAM-SHA-256$%' order by 1"""
+where rolcanlogin and rolpassword is not null and rolpassword not like 'SCRAM-SHA-256$%'
+order by 1"""
 RULES = """
 select string_agg(concat_ws(' ', type, database, user_name, address, netmask, auth_method, options),
                   E'\\n' order by line_number) as seen from pg_hba_file_rules"""

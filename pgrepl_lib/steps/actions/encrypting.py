@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...cluster import restarts
 from ...cluster.server import Server
 from ...doors import db
+from ...doors.program import silently
 from ...engine.action import CONFIGURATION, Action, Tell, edit_action
 from ...engine.edit import Edit
 from ...errors import StepFailed
@@ -23,20 +24,15 @@ def encrypting_action(instance: Server) -> Action:
 
     In this order, for a server without a usable key would refuse everybody.
     """
-    speaks, name = settings_edit(instance), f"{instance.name}/{CONFIGURATION[1]}"
-    params = instance.cluster.params
-    rules = tls.rules(conf.hba_user(params.replication_user), params.databases)
-    refuses = Edit(instance.cluster.folder, name, {tls.RULES_BLOCK: rules})
+    speaks, refuses = settings_edit(instance), _rules_edit(instance)
     if not instance.cluster.engine.running(instance.name):
         return Action.sequence([edit_action(speaks), edit_action(refuses)])
     handed = handed_action(instance, follows=instance.is_replica)
     first, last = restarts.edited(instance, speaks), restarts.edited(instance, refuses)
 
     def do(tell: Tell) -> None:
-        renewed = not handed.done()
-        Action.sequence([handed, first]).do(tell)
-        if renewed:  # a server reads its key and certificate with its settings
-            db.row(instance.address, "select pg_reload_conf()")
+        _hand(instance, handed)
+        first.do(tell)
         _require_encrypted(instance)
         last.do(tell)
 
@@ -50,6 +46,14 @@ def encrypting_action(instance: Server) -> Action:
     return Action(commands, do, done, anew, handed.leaves)
 
 
+def _rules_edit(instance: Server) -> Edit:
+    """The block of its `pg_hba.conf`."""
+    cluster, params = instance.cluster, instance.cluster.params
+    rules = tls.rules(conf.hba_user(params.replication_user), params.databases)
+    name = f"{instance.name}/{CONFIGURATION[1]}"
+    return Edit(cluster.folder, name, {tls.RULES_BLOCK: rules})
+
+
 def settings_edit(instance: Server, *, on: bool = True) -> Edit:
     """The block of its `postgresql.conf`. on: whether it is to be there."""
     lines: Sequence[str] | None = None
@@ -57,6 +61,13 @@ def settings_edit(instance: Server, *, on: bool = True) -> Edit:
         lines = conf.setting_lines(tls.settings(instance.cluster.params.settings))
     name = f"{instance.name}/{CONFIGURATION[0]}"
     return Edit(instance.cluster.folder, name, {tls.SETTINGS_BLOCK: lines})
+
+
+def _hand(instance: Server, handed: Action) -> None:
+    """A server reads its key and certificate with its settings."""
+    if not handed.done():
+        handed.do(silently)
+        db.row(instance.address, "select pg_reload_conf()")
 
 
 def _require_encrypted(instance: Server) -> None:
