@@ -21,7 +21,7 @@ LIBRARY = Path(__file__).parents[2] / "pgrepl_lib"
 ODD = Params.parse({"project": "demo", "workdir": "/tmp/my öffice", "engine": "local"})
 OPTIONS = "--project demo -p workdir '/tmp/my öffice' --engine local"
 # These hand their texts on to a check, whose texts are addressed where its outcome is made.
-DOORS = {"addressed", "check", "NotTried", "Difference"}
+DOORS = {"addressed", "check", "security", "NotTried", "Difference"}
 # What stands in place of a value in the library's texts; else an instance's name.
 PLACE = re.compile(r"\{(\w+)\}")
 VALUES = {"begun['kind']": "switchover", "kind": "switchover", "count": "3", "lag": "3"}
