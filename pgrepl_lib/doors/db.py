@@ -272,20 +272,12 @@ def start_up(
     with socket.create_connection((host, port), seconds, (source, 0)) as opened:
         connection = opened
         if sslmode != PLAIN:
-            connection = _encrypted(opened)
+            connection = encrypted(opened)
         connection.sendall(struct.pack("!ii", len(plain) + 8, 196608) + plain)
         return connection.recv(4096)
 
 
-def certificate(at: Address) -> str:
-    """The certificate (PEM) that a server shows to whoever comes; empty where it has no TLS."""
-    with socket.create_connection((at.host, at.port), 5) as opened:
-        inside = _encrypted(opened)
-        shown = inside.getpeercert(True) if isinstance(inside, ssl.SSLSocket) else None
-        return ssl.DER_cert_to_PEM_cert(shown) if shown else ""
-
-
-def _encrypted(connection: socket.socket) -> socket.socket:
+def encrypted(connection: socket.socket) -> socket.socket:
     """The same connection with TLS, where the server offers it; whose it is, is not asked here."""
     connection.sendall(SSL_REQUEST)
     if connection.recv(1) != b"S":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -99,9 +101,18 @@ def valid_certificates(cluster: AnyCluster) -> Iterable[Fact]:
     until = datetime.now(UTC) + LEFT
     yield Fact("", expected, certificates.wrong(authority, authority, "", until) or expected)
     for server in running(cluster):
-        shown = db.certificate(server.address)
+        shown = _shown(server.address)
         wrong = certificates.wrong(shown, authority, server.name, until)
         yield Fact(server.name, expected, wrong or expected)
+
+
+def _shown(at: db.Address) -> str:
+    """The certificate (PEM) that a server shows to whoever comes; empty where it has no TLS."""
+    with socket.create_connection((at.host, at.port), 5) as opened:
+        inside, found = db.encrypted(opened), None
+        if isinstance(inside, ssl.SSLSocket):
+            found = inside.getpeercert(True)
+        return ssl.DER_cert_to_PEM_cert(found or b"")
 
 
 def _of_servers(cluster: AnyCluster) -> dict[str, str]:
