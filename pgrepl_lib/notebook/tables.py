@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..postgres.recovery import Replay
 from ..words.text import mark, t
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ COLUMNS = {
     "user": mark("user"),
     "version": mark("version"),
     "state": mark("state"),
+    "replay": mark("replay"),
     "sync_state": mark("mode"),
     "write_bytes": mark("write (bytes)"),
     "flush_bytes": mark("flush (bytes)"),
@@ -57,8 +59,8 @@ COLUMNS = {
     "median_ms": mark("median (ms)"),
     "p95_ms": mark("95th percentile (ms)"),
 }
-# Of the columns role and state; `Life` and `drift` mark them for the catalogues.
-WORDS = ("primary", "replica", "running", "stopped", "absent", "paused", "fenced")
+# Of the columns role, state and replay; `Life`, `drift` and `Replay` mark them for the catalogues.
+WORDS = ("primary", "replica", "running", "stopped", "absent", "paused", "fenced", *Replay)
 
 
 def table(frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -71,7 +73,7 @@ def table(frame: pandas.DataFrame) -> pandas.DataFrame:
     pandas.set_option("display.max_colwidth", None)
     known = [column for column in frame.columns if column in COLUMNS]
     shown = frame.rename(columns={column: t(COLUMNS[column]) for column in known})
-    for column in ("role", "state"):
+    for column in ("role", "state", "replay"):
         if column in known:
             shown[t(COLUMNS[column])] = frame[column].map(_word)
     return shown.fillna("")

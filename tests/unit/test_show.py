@@ -13,6 +13,7 @@ from pgrepl_lib.cli.running import _text
 from pgrepl_lib.doors import show
 from pgrepl_lib.notebook.tables import table
 from pgrepl_lib.steps.planning import Planned
+from pgrepl_lib.words.language import PORTUGUESE, speaking
 
 # Clears the screen, sets the window's title, reorders what follows, goes back in the line.
 HOSTILE = "t\x1b[2J\x1b]0;pwned\x07\u202eable\rx"
@@ -59,3 +60,10 @@ def test_progress_is_one_line(
 def test_a_table_cuts_no_text_short() -> None:
     answer = "no space left on device " * 20
     assert answer.strip() in repr(table(DataFrame({"answer": [answer]})))
+
+
+@pytest.mark.parametrize(("word", "said"), [("held by a query", "retido"), (None, "")])
+def test_what_replay_does_is_told_in_the_language_spoken(word: str | None, said: str) -> None:
+    with speaking(PORTUGUESE):
+        (seen,) = table(DataFrame({"name": ["replica"], "replay": [word]}))["replay"]
+    assert seen.startswith(said) and (seen or not said)
