@@ -11,7 +11,7 @@ import gc
 from . import looking, operate, replica, review, running  # noqa: F401 - they add their commands
 from .group import main
 from .lab import opening  # noqa: F401 - it adds its command
-from .security import secure  # noqa: F401 - the same
+from .security import rotate, secure  # noqa: F401 - the same
 
 __all__ = ["main"]
 

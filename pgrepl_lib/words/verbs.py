@@ -28,6 +28,7 @@ VERBS = (
     "rejoin",
     "sync",
     "secure",
+    "rotate password",
 )
 COMMAND = re.compile(rf"\bpgrepl ({'|'.join(VERBS)})\b(?!-)")
 ADDRESS = re.compile(r"\s(--project|--engine|-p workdir)\b")

@@ -12,6 +12,7 @@ from ...cluster import restarts
 from ...cluster.project import Project
 from ...cluster.server import Server
 from ...doors import ahead, db
+from ...doors.command import Command
 from ...engine.action import CONFIGURATION, NOTHING, Action, Tell, edit_action
 from ...engine.edit import Edit
 from ...errors import StepFailed
@@ -22,7 +23,9 @@ from . import replication_user
 from .standby import standby_action
 
 RULE = "replication"  # the block of pg_hba.conf
-ENDS = "select pg_terminate_backend(pid) from pg_stat_replication"
+ENDS = "select pg_terminate_backend(pid, 5000) from pg_stat_replication"
+WRITTEN = "select pg_current_wal_flush_lsn()::text as lsn"
+REPLAY_SECONDS = 60
 REFUSED = mark("Replicas could not log in by password; those that are connected stay so.")
 
 
@@ -45,7 +48,7 @@ def needed(primary: Server) -> bool:
 def action(primary: Server) -> Action:
     """All of it; an interrupted one is gone on with."""
     instances, parts = _all(primary), list[Action]()
-    if _answers(primary):
+    if answers(primary):
         parts.append(replication_user.action(primary))
     parts += [_login(each) for each in instances if each.is_replica and each.has_configuration()]
     parts += [_rule(each) for each in instances]
@@ -68,30 +71,46 @@ def _login(replica: Server) -> Action:
     if replica.name not in replica.cluster.topology.upstreams:
         return NOTHING
     follows = standby_action(replica, replica.upstream)
-    return Action.sequence([follows, *([restarts.reload_action(replica)] * _answers(replica))])
+    return Action.sequence([follows, *([restarts.reload_action(replica)] * answers(replica))])
 
 
 def _rule(instance: Server) -> Action:
     """The rule; who is connected connects anew, which takes a moment and the password."""
     edit = rule_edit(instance)
-    if not _answers(instance):
+    if not answers(instance):
         return edit_action(edit)
 
     def do(tell: Tell) -> None:
         edit.write()
         restarts.take_over(instance)
-        followers = [f for f in map(instance.other, _followers(instance)) if _answers(f)]
-        _require_admitted(followers)
-        db.rows(instance.address, ENDS)
-        for each in followers:
-            each.wait_streaming()
+        connect_anew(instance)
 
     def done() -> bool:
         return edit.done() and not instance.stale()
 
-    ends = instance.cluster.engine.client(instance.name, "psql", "-c", f"{ENDS};")
     reload = restarts.reload_action(instance).commands
-    return Action((edit, *reload, ends), do, done)
+    return Action((edit, *reload, ends_command(instance)), do, done)
+
+
+def connect_anew(instance: Server) -> None:
+    """Who follows it connects anew: ours can, which is seen before, and nobody else.
+
+    Raises `StepFailed` for those that would be refused; they stay connected.
+    """
+    names = instance.cluster.topology.followers(instance.name)
+    followers = [f for f in map(instance.other, names) if answers(f)]
+    primary = instance.other(instance.cluster.topology.primary)
+    if instance.is_replica and answers(primary):  # whose password it must know, too
+        instance.wait_replayed(db.row(primary.address, WRITTEN)["lsn"], REPLAY_SECONDS)
+    _require_admitted(followers)
+    db.rows(instance.address, ENDS)
+    for each in followers:
+        each.wait_streaming()
+
+
+def ends_command(instance: Server) -> Command:
+    """What a person would type for that."""
+    return instance.cluster.engine.client(instance.name, "psql", "-c", f"{ENDS};")
 
 
 def _require_admitted(followers: list[Server]) -> None:
@@ -107,11 +126,8 @@ def _require_admitted(followers: list[Server]) -> None:
         raise StepFailed(t(REFUSED), looked_at=refused, remedy=remedy)
 
 
-def _followers(instance: Server) -> list[str]:
-    return instance.cluster.topology.followers(instance.name)
-
-
-def _answers(instance: Server) -> bool:
+def answers(instance: Server) -> bool:
+    """Whether it runs and answers."""
     return instance.cluster.engine.running(instance.name) and instance.answers()[0]
 
 
