@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from psycopg import OperationalError
 
 from ..cluster.members import AnyCluster
+from ..cluster.server import Server
 from ..cluster.topology import Topology, owner_of
 from ..doors import db
+from ..doors.answer import Answer, ask_all
 from ..engine.action import CONFIGURATION
 from ..postgres.conf import OWNED
 from ..words.text import Text, joined, mark, t
@@ -19,6 +22,10 @@ from . import recorded
 from .snapshot import snapshot
 from .undo import settable
 
+MANAGED = mark(
+    "{name}: {programs} works there, and changes roles, settings and slots by itself: "
+    "end it first, or leave the cluster to it"
+)
 FOREIGN_FILE = mark("{name}: nobody recorded the file {name}/{file}")
 ROLES = (mark("primary"), mark("replica"), mark("fenced"))  # as `snapshot` calls them
 HIDDEN = re.compile(r"hidden by one for a ([a-z ]+)")  # as `snapshot` records it
@@ -96,7 +103,7 @@ def notices(cluster: AnyCluster) -> list[Text]:
         found += [_slot(cluster, name, slot) for slot in now["slots"] or {} if slot not in known]
         others = sorted({p.name for p in (cluster.folder / name).glob("[!.]*")} - {*CONFIGURATION})
         found += [t(FOREIGN_FILE, name=name, file=other) for other in others]
-    return [*found, *consumers(cluster)]
+    return [*found, *consumers(cluster), *_managers(cluster)]
 
 
 def _slot(cluster: AnyCluster, name: str, slot: str) -> Text:
@@ -121,6 +128,19 @@ def consumers(cluster: AnyCluster) -> list[Text]:
         return []
     name = cluster.primary.name
     return [t("{name}: {n} receives WAL, too ({state})", name=name, **r) for r in found]
+
+
+def _managers(cluster: AnyCluster) -> list[Text]:
+    """What else manages the cluster: whatever is taken back of what it does, it does again."""
+    query = """select string_agg(distinct application_name, ', ') as n from pg_stat_activity
+               where application_name ~* '^(patroni|repmgr|pg_auto)'"""
+    names = cluster.topology.names
+    seen = ask_all(partial(Server.look, query=query), map(cluster.instance, names))
+    return [
+        t(MANAGED, name=name, programs=row["n"])
+        for name, row in zip(names, seen, strict=True)
+        if not isinstance(row, Answer) and row["n"]
+    ]
 
 
 def _of_instance(

@@ -252,6 +252,14 @@ def test_a_promoted_replica_is_named_and_never_overwritten(
     assert seen(cluster).startswith(AS_RECORDED)
 
 
+def test_another_manager_of_the_cluster_is_told(cluster: Cluster) -> None:
+    """What it undoes comes back again and again: known by the names of its sessions."""
+    assert not [n for n in notices(cluster) if "by itself" in n]
+    with db.connect(cluster.replica.address, application_name="Patroni heartbeat"):
+        told = [n for n in notices(cluster) if "by itself" in n]
+    assert told and all(n.startswith("replica: Patroni heartbeat works there") for n in told)
+
+
 @pytest.mark.long_on_docker
 def test_whom_somebody_promoted_is_recorded_once_it_is_let_be_the_primary(
     values: Values, cluster: Cluster
