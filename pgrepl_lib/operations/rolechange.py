@@ -15,7 +15,9 @@ from ..doors import ahead, db, show
 from ..engine.action import CONFIGURATION, Action, Tell
 from ..engine.edit import Edit
 from ..errors import ParameterError, StepFailed
+from ..logins import renewal
 from ..steps import bystanders
+from ..steps.actions import replication_user
 from ..steps.actions.copying import slot_action
 from ..steps.planning import changes, only_planned
 from ..steps.replicas import move_action
@@ -134,6 +136,9 @@ class RoleChange:
 
     def follow(self) -> None:
         """Steps: the others follow the new primary; no new copy is needed."""
+        if renewal.begun(self.cluster):  # by now, they may have a password that it does not know
+            told = replication_user.action(self.new)
+            self.cluster.perform(t("Tell the primary the new password"), told)
         for title, action in self.follow_steps():
             self.cluster.perform(title, action)
 

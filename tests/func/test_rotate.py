@@ -107,6 +107,24 @@ def test_a_run_finishes_it_as_well(open_with: MakeCluster, monkeypatch: pytest.M
     assert failed_checks(again(made, open_with)) == {}
 
 
+def test_the_primary_is_lost_in_the_middle(
+    open_with: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its successor learns the password that the others have, or are given now."""
+    made = make(open_with, "local", replicas=2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(rotating.replication_user, "action", dies_at_once)
+        rotating.password(made)
+    again(made, open_with).primary.kill()
+    values = of_cluster(made)
+    for command in ("failover --yes", "rotate password", "rejoin primary --yes"):
+        done = pgrepl(command, values)
+        assert done.returncode == 0, done.stderr
+    now = again(made, open_with)
+    assert len(now.replicas) == 2 and failed_checks(now) == {}
+    log_in(now, secret(now))
+
+
 def dies_at_once(*given: Any, **more: Any) -> None:
     raise Killed
 
