@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from ..cluster import identity
 from ..cluster.changes import outdated, promotion
 from ..cluster.dropping import drop_originals
 from ..doors import ahead, show
@@ -159,10 +160,12 @@ class Switchover(RoleChange):
 
     def _prepare_action(self) -> Action:
         slots = self.slots_action([self.old, *self.others()])
-        place = self.cluster.engine.join(self.new.name)
+        engine = self.cluster.engine
+        place = engine.join(self.new.name)
         follows = standby_action(self.old, self.new, promises_on=True)
 
         def do(tell: Tell) -> None:
+            identity.require_own_data(engine, self.cluster.topology, self.old.name)
             promoting.revive(self.new, tell)  # it may have died since this began
             Action.sequence([place, slots]).do(tell)
             follows.do(tell)

@@ -161,8 +161,7 @@ def test_a_switchover_is_taken_back_while_the_chosen_one_hangs_or_is_dead(
     begun = Switchover(reopen(), "replica")
     begun.prepare()
     cluster.engine.kill("replica").do(print)
-    back = named(refused("switchover", cluster).stderr, "--cancel")
-    assert copied(back).returncode == 0
+    done("switchover --cancel", cluster)
     now = reopen()
     assert now.primary.name == "primary" and not now.topology.operation
     now.instance("replica").start()
@@ -269,7 +268,7 @@ def test_a_switchover_whose_old_primary_is_gone_ends_with_a_failover(
     begun.prepare()
     lose_data(cluster, "primary")
     cluster.instance("replica").kill()
-    refused("switchover", cluster)
+    assert "`pgrepl failover" in refused("switchover", cluster).stderr
     done("failover", cluster)
     now = reopen()
     assert now.primary.name == "replica-2"

@@ -202,9 +202,9 @@ class Folders(Programs):
         return Action.sequence([self._give(name, *each) for each in given.items()])
 
     def _give(self, name: str, file: str, source: str) -> Action:
-        target, place = Path(self.protected(name, file)), self._data(name)
+        target, place = Path(self.protected(name, file)), f"{self._data(name)}/"  # a folder
         if file != source:
-            place += f"/{file}"
+            place += file
         copy = self._tool("install", "-m", "600", f"secrets/{source}", place)
 
         def done() -> bool:
