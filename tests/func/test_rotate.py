@@ -119,7 +119,8 @@ def test_the_primary_is_lost_in_the_middle(
     values = of_cluster(made)
     for command in ("failover --yes", "rotate password", "rejoin primary --yes"):
         done = pgrepl(command, values)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 and "left behind" not in done.stderr, done.stderr
+        assert all(replica.streams()[0] for replica in again(made, open_with).replicas), command
     now = again(made, open_with)
     assert len(now.replicas) == 2 and failed_checks(now) == {}
     log_in(now, secret(now))
