@@ -33,6 +33,10 @@ STANDS_STILL = mark("`pgrepl lag` says whether replay stands still, and whether 
 PENDING = "select exists (select from pg_settings where pending_restart) as waiting"
 NOT_CONNECTED = mark("not connected")
 RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
+# A stranger may have its name; its own connection uses a slot.
+SENDER = """
+select state from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
+where application_name = %s order by s.slot_name is null"""
 POSITION = """
 select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
 REPLAYED = """select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there,
@@ -153,8 +157,7 @@ class Server:
 
     def streams(self) -> tuple[bool, str]:
         """Whether its upstream sees this replica streaming, and the state seen."""
-        query = "select state from pg_stat_replication where application_name = %s"
-        seen = self.upstream.look(query, [self.application_name])
+        seen = self.upstream.look(SENDER, [self.application_name])
         if isinstance(seen, Answer):
             return False, joined(" ", [self.upstream.name, seen.told])
         state = str(seen.get("state", NOT_CONNECTED))

@@ -108,6 +108,19 @@ def test_a_pause_is_told_at_once(cluster: Cluster) -> None:
     assert CHECKS["sample"](cluster).passed
 
 
+def test_a_stranger_with_a_replicas_name_is_not_taken_for_it(cluster: Cluster) -> None:
+    """It came first, so that it is seen first."""
+    stop, start = cluster.engine.stop("replica"), cluster.engine.start("replica")
+    stop.do(print)
+    name = cluster.replica.application_name
+    at = cluster.primary.address
+    with db.connect(at, settings={}, replication="true", application_name=name):
+        start.do(print)
+        cluster.replica.wait_streaming()
+        assert failed_checks(cluster, "streaming", "slot", "receiver") == {}
+        assert cluster.replica.streams() == (True, "streaming")
+
+
 # --- data ----------------------------------------------------------------------------------------
 
 

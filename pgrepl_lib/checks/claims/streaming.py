@@ -15,7 +15,10 @@ from .. import slots
 from ..outcome import Fact
 from ..registry import check, of_replicas
 
-SENDERS = "select application_name as name, state from pg_stat_replication order by 1"
+SENDERS = """
+select application_name as name, state
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
+order by application_name, s.slot_name is null"""
 RECEIVER = "select status, slot_name, sender_host, sender_port from pg_stat_wal_receiver"
 IDENTITY = "select system_identifier from pg_control_system()"
 SLOT = """
