@@ -103,7 +103,8 @@ class Instance(Server):
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
         edit = by_password.rule_edit(self)
         said = t(RULES[self.is_replica], file=edit.name)
-        return self.cluster.perform(said, edit_action(edit))
+        action = needs.after(edit_action(edit), self, [needs.file(self, CONFIGURATION[1])])
+        return self.cluster.perform(said, action)
 
     def follow(self, upstream: Server) -> str:
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""
