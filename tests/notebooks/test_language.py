@@ -184,7 +184,8 @@ def told_apart() -> list[str]:
 
 
 def test_every_check_is_broken_in_a_notebook() -> None:
-    assert {BREAKS[what][0] for what in told_apart()} | set(FAILING) == set(CHECKS)
+    elsewhere = {"checksums", "libraries"}  # test_data.py, on clusters of their own
+    assert {BREAKS[what][0] for what in told_apart()} | set(FAILING) == set(CHECKS) - elsewhere
 
 
 @pytest.mark.parametrize("what", told_apart())
