@@ -94,6 +94,24 @@ def security(name: str, title: str, hint: str, source: str) -> Callable[[Look], 
     return register
 
 
+def running(cluster: AnyCluster) -> list[Server]:
+    """The instances that run."""
+    return [cluster.instance(n) for n in cluster.topology.names if cluster.engine.running(n)]
+
+
+def of_running(seen: Callable[[Server], tuple[str, str]]) -> Look:
+    """Make of a look at one instance, which gives what is expected and seen there, one at all.
+
+    Those that do not run let nobody in.
+    """
+
+    def look(cluster: AnyCluster) -> Iterable[Fact]:
+        for server in running(cluster):
+            yield Fact(server.name, *seen(server))
+
+    return look
+
+
 def of_replicas(seen: Callable[[Server], tuple[str, str]]) -> Look:
     """Make of a look at one replica, which gives what is expected and seen there, one at all.
 

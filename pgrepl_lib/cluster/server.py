@@ -18,6 +18,7 @@ from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, PASSFILE
 from ..errors import StepFailed, WaitTimeout, first_line
 from ..postgres import conf, tls
+from ..postgres.recovery import POSITION, RECEIVES, REPLAYED
 from ..words.text import joined, mark, t
 from . import spaces
 from .changes import left, outdated
@@ -32,16 +33,12 @@ REPLAYING = mark("{name} to replay what was written")
 STANDS_STILL = mark("`pgrepl lag` says whether replay stands still, and whether it is connected")
 PENDING = "select exists (select from pg_settings where pending_restart) as waiting"
 NOT_CONNECTED = mark("not connected")
-RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
 # A stranger may have its name; its own connection uses a slot.
 SENDER = """
 select state from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
 where application_name = %s order by s.slot_name is null"""
-POSITION = """
-select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
-REPLAYED = """select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there,
-       pg_last_wal_replay_lsn()::text as at"""
-UNREAD = """select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
+UNREAD = """
+select n as name from unnest(%s::text[], %s::float8[]) as file (n, edited)
 where pg_conf_load_time() < to_timestamp(edited)"""
 
 
@@ -82,7 +79,7 @@ class Server:
         engine, params = self.cluster.engine, self.cluster.params
         host, port = engine.upstream(upstream.name)
         words: dict[str, str | int] = {"user": params.replication_user, "port": port, "host": host}
-        words |= {"application_name": self.application_name}
+        words["application_name"] = self.application_name
         if database := params.databases[1:]:
             words["dbname"] = database[0]
         if params.auth_method != "trust":
@@ -101,8 +98,8 @@ class Server:
 
     def told_path(self, file: str) -> str:
         """A configuration file's path as its server tells it: in UTF-8, whatever this locale is."""
-        told = self.cluster.engine.configuration_path(self.name, file)
-        return os.fsencode(told).decode("utf-8", errors="replace")
+        path = self.cluster.engine.configuration_path(self.name, file)
+        return os.fsencode(path).decode("utf-8", errors="replace")
 
     def mode_of(self, file: str) -> int:
         """The mode of a configuration file in its folder."""
@@ -195,7 +192,8 @@ class Server:
         engine, upstream = self.cluster.engine, self.upstream
 
         def probe() -> tuple[bool, str]:
-            return (seen := self.streams())[0], t(seen[1])
+            streams, state = self.streams()
+            return streams, t(state)
 
         def alive() -> bool:
             return engine.running(self.name) and engine.running(upstream.name)
@@ -231,7 +229,8 @@ class Server:
 
     def answers(self) -> tuple[bool, str]:
         """Whether the server answers a query, and the state seen."""
-        return (found := self.answer()).kind is Kind.ANSWERS, found.told
+        found = self.answer()
+        return found.kind is Kind.ANSWERS, found.told
 
     def answer(self, seconds: int = LOOK_SECONDS) -> Answer:
         """What the server says to us. seconds: how long it may say nothing."""

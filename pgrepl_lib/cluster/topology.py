@@ -98,6 +98,11 @@ class Topology:
         """All instances, by number."""
         return sorted({self.primary, *self.upstreams, *self.fenced}, key=number_of)
 
+    @property
+    def primary_first(self) -> list[str]:
+        """All instances: the primary, then the others by number."""
+        return [self.primary, *(name for name in self.names if name != self.primary)]
+
     def role_of(self, name: str) -> str:
         """As it is recorded: primary, replica or fenced."""
         if name == self.primary:

@@ -154,25 +154,29 @@ def _write(
     signer: EllipticCurvePrivateKey,
 ) -> None:
     """The key first: what has a certificate is complete."""
-    from cryptography.hazmat.primitives import hashes
+    files.write_atomic(folder / f"{owner}.key", _plain(key), 0o600)
+    files.write_atomic(folder / f"{owner}.crt", _signed(made, signer), 0o600)
+
+
+def _plain(key: EllipticCurvePrivateKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    files.write_atomic(folder / f"{owner}.key", plain, 0o600)
-    signed = made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
-    files.write_atomic(folder / f"{owner}.crt", signed, 0o600)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _signed(made: x509.CertificateBuilder, signer: EllipticCurvePrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def self_signed(name: str) -> bytes:
     """A key and a certificate (PEM) that claim to be this instance's; nobody has signed it."""
-    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = ec.generate_private_key(ec.SECP256R1())
-    made = _instance(name, key, _name(OWNER)).sign(key, hashes.SHA256())
-    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return plain + made.public_bytes(Encoding.PEM)
+    return _plain(key) + _signed(_instance(name, key, _name(OWNER)), key)
 
 
 def wrong(shown: str, authority: str, name: str, until: datetime) -> str:

@@ -16,11 +16,12 @@ select current_setting('synchronous_standby_names') as names,
        (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting"""
 
 # Which connection a commit waits for: a slot has one at a time.
-STANDBYS = """
-select r.application_name as name, s.slot_name::text as slot,
+FOLLOWERS = """
+select r.application_name as name, s.slot_name::text as slot, r.sync_state as sync,
        coalesce(host(r.client_addr) || ':' || r.client_port, 'a socket') as address
 from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
-where r.sync_state in ('sync', 'quorum') order by 1, 3"""
+order by 1, 4"""
+WAITED_FOR = ("sync", "quorum")  # those of them that commits wait for
 # Whom a replica says that it receives from.
 RECEIVES = """
 select slot_name as slot, sender_host || ':' || sender_port as sender

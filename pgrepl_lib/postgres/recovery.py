@@ -22,6 +22,12 @@ select pg_is_in_recovery() as recovering,
        case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() end as pause,
        (select wait_event_type || ':' || wait_event
           from pg_stat_activity where backend_type = 'startup') as waits_for"""
+RECEIVES = "select 1 as n from pg_stat_wal_receiver where status = 'streaming'"
+POSITION = """
+select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed"""
+REPLAYED = """
+select coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false) as there,
+       pg_last_wal_replay_lsn()::text as at"""
 FOR_MORE = ("RecoveryWalStream", "RecoveryRetrieveRetryInterval")
 
 

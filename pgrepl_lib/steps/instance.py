@@ -27,8 +27,9 @@ from ..engine.edit import Edit
 from ..postgres import conf, tls
 from ..postgres.limits import limits
 from ..words.text import mark, t
-from .actions import by_password, copying, needs, replication_user
+from .actions import copying, needs, replication_user
 from .actions.encrypting import encrypting_action
+from .actions.rules import rule_edit
 from .actions.standby import standby_lines
 from .actions.starting import start_action
 from .steps import Outcome, Steps
@@ -101,7 +102,7 @@ class Instance(Server):
 
     def allow_replication(self) -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
-        edit = by_password.rule_edit(self)
+        edit = rule_edit(self)
         said = t(RULES[self.is_replica], file=edit.name)
         action = needs.after(edit_action(edit), self, [needs.file(self, CONFIGURATION[1])])
         return self.cluster.perform(said, action)

@@ -73,10 +73,6 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
     (wheel,) = built.glob("*.whl")
     held = content(wheel)
     data = [n for n in held if not n.endswith(".py") and ".dist-info/" not in n]
-    (kernels,) = (n for n in data if ".data/data/" in n)  # what a kernel of the environment reads
-    data.remove(kernels)
-    assert kernels.endswith(".data/data/etc/ipython/ipython_kernel_config.json")
-    assert held[kernels] == held["pgrepl_lib/notebook/kernel.json"]
     chapters = [f"pgrepl_lib/notebooks/{c}.ipynb" for c in (*SET_UP, *OPERATE, "99-limpeza")]
     assert sorted(data) == sorted(
         [
@@ -84,7 +80,6 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
             "pgrepl_lib/notebooks/README.md",
             "pgrepl_lib/docker-compose.yaml",
             "pgrepl_lib/engine/local/binaries.json",
-            "pgrepl_lib/notebook/kernel.json",
             *(str(path.relative_to(ROOT)) for path in TEMPLATES.iterdir()),
             *(str(path.relative_to(ROOT)) for path in CATALOGUES.rglob("*.?o")),
             *(str(path.relative_to(ROOT)) for path in CONFIGURATION.rglob("*.json")),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from ...cluster.members import AnyCluster
+from ...cluster.server import Server
 from ...doors import db
 from ...errors import first_line
 from ...logins import logins
+from ...postgres.confirmation import RECEIVES
 from ...words.text import mark, t
 from .. import momentary
 from ..outcome import Fact
@@ -72,3 +76,26 @@ def rule_needed(cluster: AnyCluster) -> Iterable[Fact]:
     if answer != "accepted":
         seen = f"SQLSTATE {answer}"
     yield Fact(primary.name, REFUSED, seen)
+
+
+def strangers(upstream: Server, followers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of a server's followers (`FOLLOWERS`) that are none of ours.
+
+    With `trust` any user may answer, and a name proves nothing. Ours is the one that uses the slot
+    of the replica of that name, while that replica says that it receives through it: a slot serves
+    one connection at a time.
+    """
+    names = upstream.cluster.topology.followers(upstream.name)
+    ours = {replica.application_name: replica for replica in map(upstream.other, names)}
+    return [r for r in followers if not _is(ours.get(r["name"]), r["slot"])]
+
+
+def _is(replica: Server | None, slot: str | None) -> bool:
+    """Whether this replica of ours receives through this slot of its upstream."""
+    if replica is None or slot != replica.slot:
+        return False
+    host, port = replica.cluster.engine.upstream(replica.upstream.name)
+    try:
+        return db.row(replica.address, RECEIVES) == {"slot": slot, "sender": f"{host}:{port}"}
+    except (psycopg.Error, OSError):
+        return False

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import psycopg
-
 from ...cluster import spaces
 from ...cluster.members import AnyCluster
 from ...cluster.server import Server
@@ -14,11 +12,12 @@ from ...doors import db
 from ...drift import drift
 from ...engine.action import CONFIGURATION
 from ...postgres import conf
-from ...postgres.confirmation import COMMITS, RECEIVES, STANDBYS, promised, seen, waited_for
+from ...postgres.confirmation import COMMITS, FOLLOWERS, WAITED_FOR, promised, seen, waited_for
 from ...words.quoted import POSTGRESQL, quoted
 from ...words.text import joined, mark, t
 from ..outcome import Fact
 from ..registry import NotTried, check
+from .access import strangers
 
 ERRORS = """
 select name as place, error from pg_file_settings where error is not null
@@ -92,7 +91,7 @@ def synchronous(cluster: AnyCluster) -> Iterable[Fact]:
     """Compares the server with `cluster.json`: a commit that nobody confirms waits for ever."""
     primary, wanted = cluster.primary, promised(cluster.topology.synchronous)
     found = seen(db.row(primary.address, COMMITS))
-    if others := _strangers(cluster):
+    if others := _confirming_strangers(cluster):
         told = [t(STRANGER, address=r["address"], name=r["name"]) for r in others]
         yield Fact(primary.name, wanted, joined("; ", [found, *told]), t(NO_STRANGERS))
     else:
@@ -112,28 +111,10 @@ def _way_back(cluster: AnyCluster) -> str:
     return cluster.addressed(t(FEW, count=len(direct), primary=primary, more=more))
 
 
-def _strangers(cluster: AnyCluster) -> list[dict[str, Any]]:
-    """The standbys that commits wait for and that are none of ours; each with name and address.
-
-    With `trust` any user may answer, and a name proves nothing. Ours is the one that uses the slot
-    of the replica of that name, while that replica says that it receives through it: a slot serves
-    one connection at a time.
-    """
-    ours = {replica.application_name: replica for replica in cluster.replicas}
-    found = db.rows(cluster.primary.address, STANDBYS)
-    return [r for r in found if not _is(ours.get(r["name"]), r["slot"])]
-
-
-def _is(replica: Server | None, slot: str | None) -> bool:
-    """Whether this replica of ours receives through this slot of the primary."""
-    if replica is None or slot != replica.slot:
-        return False
-    cluster, at = replica.cluster, replica.address
-    host, port = cluster.engine.upstream(cluster.topology.primary)
-    try:
-        return db.row(at, RECEIVES) == {"slot": slot, "sender": f"{host}:{port}"}
-    except (psycopg.Error, OSError):
-        return False
+def _confirming_strangers(cluster: AnyCluster) -> list[dict[str, Any]]:
+    """The standbys that commits wait for and that are none of ours."""
+    found = db.rows(cluster.primary.address, FOLLOWERS)
+    return strangers(cluster.primary, [r for r in found if r["sync"] in WAITED_FOR])
 
 
 @check("tablespaces", mark("Each instance has all its data for itself"), mark("move it there"))

@@ -13,18 +13,16 @@ from ...cluster.server import Server
 from ...doors import db
 from ...engine.secret import look
 from ...postgres import tls
+from ...postgres.confirmation import FOLLOWERS
 from ...words.text import mark, t
+from ..claims.access import strangers
 from ..outcome import Fact
-from ..registry import NotTried, security
+from ..registry import NotTried, of_running, running, security
 from .impostor import impersonating
 
 SECURE = mark("`pgrepl secure` turns TLS on")
 WITHOUT_TLS = mark("tls is off; `pgrepl secure` turns it on")
 PLAIN_REFUSED = "SQLSTATE 28000"
-FOLLOWERS = """
-select r.application_name as name, coalesce(host(r.client_addr), '') as address,
-       coalesce(s.slot_name, '') as slot
-from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid order by 1"""
 STREAMS = """
 select r.application_name as name, concat_ws(', ', s.version, s.bits) as seen,
        s.ssl and s.version >= 'TLSv1.2' and s.bits >= 128 as strong
@@ -37,25 +35,18 @@ def require_tls(cluster: AnyCluster, expected: str) -> None:
         raise NotTried(expected, t(WITHOUT_TLS))
 
 
-def running(cluster: AnyCluster) -> list[Server]:
-    """The instances that run; the others let nobody in."""
-    return [cluster.instance(n) for n in cluster.topology.names if cluster.engine.running(n)]
-
-
 @security(
     "followers-ours",
     mark("Whoever receives WAL is a replica of this cluster, through its own slot"),
     mark("somebody else copies the data: end it (pg_terminate_backend), then change the password"),
     "PostgreSQL manual, 27.2; CIS PostgreSQL 17, 7.5",
 )
-def followers_ours(cluster: AnyCluster) -> Iterable[Fact]:
-    """A name proves nothing; a slot serves one connection at a time."""
-    for server in running(cluster):
-        ours = {r.application_name: r.slot for r in cluster.replicas if r.upstream == server}
-        found = db.rows(server.address, FOLLOWERS)
-        strangers = [r for r in found if ours.get(r["name"]) != r["slot"]]
-        told = ", ".join("{name} ({address})".format(**r) for r in strangers)
-        yield Fact(server.name, t("nobody else"), told or t("nobody else"))
+@of_running
+def followers_ours(server: Server) -> tuple[str, str]:
+    """A name proves nothing (`access.strangers`)."""
+    found = strangers(server, db.rows(server.address, FOLLOWERS))
+    told = ", ".join("{name} ({address})".format(**r) for r in found)
+    return t("nobody else"), told or t("nobody else")
 
 
 @security(
@@ -78,20 +69,19 @@ def no_database(cluster: AnyCluster) -> Iterable[Fact]:
 @security(
     "wrong-password",
     mark("With a wrong password nobody replicates"),
-    mark("the rule says trust: make the cluster anew with auth_method scram-sha-256"),
+    mark("the rule says trust: `pgrepl run --auth-method scram-sha-256` ends that"),
     "CIS PostgreSQL 17, 5.4",
 )
-def wrong_password(cluster: AnyCluster) -> Iterable[Fact]:
+@of_running
+def wrong_password(server: Server) -> tuple[str, str]:
     """With the certificate that a replica has, so that only the password is wrong."""
-    user, folder = cluster.params.replication_user, cluster.folder / "secrets"
-    for server in running(cluster):
-        at = server.address
-        other = db.Address(at.host, at.port, user, secrets.token_hex(16), at.sslmode)
-        words = {"replication": "true"}
-        if cluster.params.tls == tls.ON:
-            words["sslcert"] = str(folder / f"{server.name}.crt")
-            words["sslkey"] = str(folder / f"{server.name}.key")
-        yield Fact(server.name, t("refused"), _answer(other, **words))
+    params, folder, at = server.cluster.params, server.cluster.folder / "secrets", server.address
+    other = db.Address(at.host, at.port, params.replication_user, secrets.token_hex(16), at.sslmode)
+    words = {"replication": "true"}
+    if params.tls == tls.ON:
+        words["sslcert"] = str(folder / f"{server.name}.crt")
+        words["sslkey"] = str(folder / f"{server.name}.key")
+    return t("refused"), _answer(other, **words)
 
 
 @security(

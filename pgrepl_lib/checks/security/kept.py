@@ -21,8 +21,8 @@ from ...logins import certificates
 from ...postgres import tls
 from ...words.text import joined, mark, t
 from ..outcome import Fact
-from ..registry import NotTried, security
-from .comers import require_tls, running
+from ..registry import NotTried, running, security
+from .comers import require_tls
 
 LEFT = timedelta(days=30)
 MOST = 32 * 1024**2  # bytes of a file that are looked through

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from psycopg.conninfo import make_conninfo
 
 from ...cluster.members import AnyCluster
+from ...cluster.server import Server
 from ...doors import db
 from ...logins import public
 from ...words.text import joined, mark, t
 from ..outcome import Fact
-from ..registry import security
-from .comers import running
+from ..registry import of_running, running, security
 
 RIGHTS = """
 select rolname as name, concat_ws(', ', case when rolsuper then 'SUPERUSER' end,
@@ -80,11 +80,11 @@ def as_strict(cluster: AnyCluster) -> Iterable[Fact]:
     mark("stop all, then pg_checksums --enable for each; a new cluster: initdb --data-checksums"),
     "PostgreSQL manual, 30.2",
 )
-def checksums(cluster: AnyCluster) -> Iterable[Fact]:
+@of_running
+def checksums(server: Server) -> tuple[str, str]:
     """Data checksums; their use is decided for each data folder."""
-    for server in running(cluster):
-        seen = db.row(server.address, "show data_checksums")["data_checksums"]
-        yield Fact(server.name, "data_checksums on", f"data_checksums {seen}")
+    seen = db.row(server.address, "show data_checksums")["data_checksums"]
+    return "data_checksums on", f"data_checksums {seen}"
 
 
 @security(
@@ -93,12 +93,13 @@ def checksums(cluster: AnyCluster) -> Iterable[Fact]:
     mark("`pgrepl secure` bounds it, or the setting max_slot_wal_keep_size"),
     "PostgreSQL manual, 20.6.1",
 )
-def slots_bounded(cluster: AnyCluster) -> Iterable[Fact]:
+@of_running
+def slots_bounded(server: Server) -> tuple[str, str]:
     """The WAL that slots may keep has a limit, on whoever may be the primary."""
-    for server in running(cluster):
-        seen = db.row(server.address, "show max_slot_wal_keep_size")["max_slot_wal_keep_size"]
-        limit = t("a limit")
-        yield Fact(server.name, limit, limit if seen != "-1" else "max_slot_wal_keep_size -1")
+    limit = t("a limit")
+    if db.row(server.address, "show max_slot_wal_keep_size")["max_slot_wal_keep_size"] == "-1":
+        return limit, "max_slot_wal_keep_size -1"
+    return limit, limit
 
 
 @security(

@@ -168,9 +168,8 @@ class Folders(Programs):
 
     def archive(self, name: str, target: Path) -> Command:
         place = self.folder / self._data(name)
-        return into_file(
-            ("tar", "-chv", f"--directory={place}", "."), target
-        )  # pg_wal may be a link
+        follow = "-chv"  # pg_wal may be a link
+        return into_file(("tar", follow, f"--directory={place}", "."), target)
 
     def free_space(self, name: str) -> int:
         seen = os.statvfs(self.folder / "data")

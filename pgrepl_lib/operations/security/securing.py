@@ -8,11 +8,12 @@ from ...cluster import restarts
 from ...cluster.changes import outdated
 from ...doors import db
 from ...doors.wait import wait_until
-from ...engine.action import CONFIGURATION, Action, Tell, edit_action
+from ...engine.action import Action, Tell, edit_action
 from ...engine.edit import Edit
 from ...params import Params
-from ...postgres import conf, tls
+from ...postgres import tls
 from ...steps.actions.encrypting import settings_edit
+from ...steps.actions.rules import rules_edit
 from ...steps.actions.standby import standby_action
 from ...steps.refusals import refuse_without_openssl
 from ...words.text import t
@@ -76,9 +77,8 @@ def _record(cluster: Cluster, value: str) -> None:
 
 def _configured(cluster: Cluster) -> list[Instance]:
     """All that have their files, the primary first; one that stands takes them over later."""
-    topology = cluster.topology
-    names = [topology.primary, *(n for n in topology.names if n != topology.primary)]
-    return [i for i in map(cluster.instance, names) if i.has_configuration()]
+    instances = map(cluster.instance, cluster.topology.primary_first)
+    return [each for each in instances if each.has_configuration()]
 
 
 def _follow(cluster: Cluster) -> None:
@@ -115,20 +115,8 @@ def _following(replica: Instance) -> Action:
 def _admit(cluster: Cluster, params: Params) -> None:
     """Who is let in with these parameters: with TLS, only who comes with it."""
     for instance in _configured(cluster):
-        action = _edited(instance, _rules_edit(instance, params))
+        action = _edited(instance, rules_edit(instance, params))
         cluster.perform(t("Set the rules of {name}", name=instance.name), action)
-
-
-def _rules_edit(instance: Instance, params: Params) -> Edit:
-    cluster, (kind, method) = instance.cluster, tls.rule(params)
-    network = cluster.engine.rule_network()
-    how = (method, kind, params.databases)
-    replication = conf.hba_lines(params.replication_user, network, *how)
-    refused = None
-    if params.tls == tls.ON:
-        refused = tls.rules(conf.hba_user(params.replication_user), params.databases)
-    blocks = {"replication": replication, tls.RULES_BLOCK: refused}
-    return Edit(cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", blocks)
 
 
 def _edited(instance: Instance, edit: Edit) -> Action:

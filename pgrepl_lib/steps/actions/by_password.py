@@ -14,35 +14,25 @@ from ...cluster.server import Server
 from ...doors import ahead, db
 from ...doors.command import Command
 from ...engine.action import CONFIGURATION, NOTHING, Action, Tell, edit_action
-from ...engine.edit import Edit
 from ...errors import StepFailed
 from ...logins import logins
-from ...postgres import conf, tls
+from ...postgres import conf
 from ...words.text import joined, mark, t
 from . import replication_user
+from .rules import ADMITS, rule_edit
 from .standby import standby_action
 
-RULE = "replication"  # the block of pg_hba.conf
 ENDS = "select pg_terminate_backend(pid, 5000) from pg_stat_replication"
 WRITTEN = "select pg_current_wal_flush_lsn()::text as lsn"
 REPLAY_SECONDS = 60
 REFUSED = mark("Replicas could not log in by password; those that are connected stay so.")
 
 
-def rule_edit(instance: Server) -> Edit:
-    """The rule that lets the replication user in; first, for the first one decides."""
-    params, network = instance.cluster.params, instance.cluster.engine.rule_network()
-    kind, method = tls.rule(params)
-    how = (method, kind, params.databases)
-    lines = conf.hba_lines(params.replication_user, network, *how)
-    return Edit(instance.cluster.folder, f"{instance.name}/{CONFIGURATION[1]}", {RULE: lines})
-
-
 def needed(primary: Server) -> bool:
     """Whether a password is asked for, and a rule of an instance still lets everybody in."""
     if primary.cluster.params.auth_method == "trust":
         return False
-    return any(conf.method_of_block(_rules(each), RULE) == "trust" for each in _all(primary))
+    return any(conf.method_of_block(_rules(each), ADMITS) == "trust" for each in _all(primary))
 
 
 def action(primary: Server) -> Action:
@@ -62,8 +52,7 @@ def action(primary: Server) -> Action:
 
 def _all(primary: Server) -> list[Server]:
     """The primary first: a leaf's rule is the last that says `trust`."""
-    others = [n for n in primary.cluster.topology.names if n != primary.name]
-    return [primary, *map(primary.other, others)]
+    return [primary.other(name) for name in primary.cluster.topology.primary_first]
 
 
 def _login(replica: Server) -> Action:

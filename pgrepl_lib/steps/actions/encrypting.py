@@ -15,6 +15,7 @@ from ...postgres import conf, tls
 from ...words.quoted import LOG, quoted
 from ...words.text import t
 from .handing import handed_action
+from .rules import refusing_edit
 
 ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
 
@@ -24,7 +25,7 @@ def encrypting_action(instance: Server) -> Action:
 
     In this order, for a server without a usable key would refuse everybody.
     """
-    speaks, refuses = settings_edit(instance), _rules_edit(instance)
+    speaks, refuses = settings_edit(instance), refusing_edit(instance)
     if not instance.cluster.engine.running(instance.name):
         return Action.sequence([edit_action(speaks), edit_action(refuses)])
     handed = handed_action(instance, follows=instance.is_replica)
@@ -44,14 +45,6 @@ def encrypting_action(instance: Server) -> Action:
     if instance.is_replica:  # which is encrypted before it starts
         anew = (speaks, refuses)
     return Action(commands, do, done, anew, handed.leaves)
-
-
-def _rules_edit(instance: Server) -> Edit:
-    """The block of its `pg_hba.conf`."""
-    cluster, params = instance.cluster, instance.cluster.params
-    rules = tls.rules(conf.hba_user(params.replication_user), params.databases)
-    name = f"{instance.name}/{CONFIGURATION[1]}"
-    return Edit(cluster.folder, name, {tls.RULES_BLOCK: rules})
 
 
 def settings_edit(instance: Server, *, on: bool = True) -> Edit:
