@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib import Cluster
-from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.cli.examination import asked_for
 from pgrepl_lib.doors import db, files
 from pgrepl_lib.doors.wait import wait_until
@@ -326,7 +325,7 @@ def test_what_is_really_the_primary_is_named_and_not_thrown_away(
     told = pgrepl("status", of_cluster(cluster)).stdout
     ways = commands_in(told)
     assert "replica accepts writes, not primary" in told and len(ways) == 2, told
-    made = [CHECKS[name](reopen()) for name in asked_for()]
+    made = [claim(reopen()) for claim in asked_for()]
     assert {c.hint for c in made if not c.passed} == {told.splitlines()[1]}
     assert told.splitlines()[1] in pgrepl("lag", of_cluster(cluster)).stdout
     code, said = run_again(cluster)
