@@ -39,7 +39,7 @@ def by_copy(instance: Instance) -> Action:
     if not engine.has_data(instance.name):
         return Action(whole.commands, do, leaves=belongs)
     edits = (*_opens(instance).commands, *standby_action(instance, primary).commands)
-    commands = (*slot.commands, *copy.commands, *edits, *start_commands(instance))
+    commands = (*slot.commands, *copy.commands, *edits, *start_commands(instance, handed=True))
     return Action(commands, do, leaves=belongs)
 
 

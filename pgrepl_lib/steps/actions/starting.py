@@ -32,7 +32,7 @@ def whole_action(replica: Server) -> Action:
     def done() -> bool:
         return replica.prepared() and copied[-1].done() and started().done()
 
-    back, start = undo.settings_action(replica).commands, start_commands(replica)
+    back, start = undo.settings_action(replica).commands, start_commands(replica, handed=True)
     return Action((*commands, *back, *start), do, done, anew=(*commands, *start))
 
 
@@ -63,17 +63,21 @@ def start_action(instance: Server) -> Action:
     return Action(start_commands(instance), do, done, anew=start_commands(instance, anew=True))
 
 
-def start_commands(instance: Server, *, anew: bool = False) -> tuple[Shown, ...]:
+def start_commands(
+    instance: Server, *, anew: bool = False, handed: bool = False
+) -> tuple[Shown, ...]:
     """What a person would type to start it and to wait until it answers or streams.
 
-    anew: for a cluster that is built from nothing.
+    anew: for a cluster that is built from nothing. handed: whether it has what it needs by then.
     """
     engine = instance.cluster.engine
     first = instance.name == PRIMARY and (anew or _is_first(instance))
     start = engine.start(instance.name, initialise=first)
     if first:
         return start.commands
-    commands = (*_handed(instance).commands, *start.commands)
+    commands = start.commands
+    if not handed:
+        commands = (*_handed(instance).commands, *commands)
     if not instance.is_replica:
         return commands
     name = instance.application_name
