@@ -22,7 +22,7 @@ from ..postgres.recovery import POSITION, RECEIVES, REPLAYED
 from ..words.text import joined, mark, t
 from . import spaces
 from .changes import left, outdated
-from .changes.unanswered import Patience
+from .changes.unanswered import Patience, awaited
 from .topology import application_name, slot_of
 
 if TYPE_CHECKING:
@@ -175,8 +175,10 @@ class Server:
         try:
             self._wait_streaming()
         except WaitTimeout as error:
-            real = outdated.told(engine, self.cluster.topology)
+            real = outdated.told(engine, topology := self.cluster.topology)
             error.remedy = real or error.remedy
+            if silent := awaited(engine, topology, name, self.upstream.name):
+                raise silent from None
             raise
 
     def require_recovery(self) -> None:

@@ -30,6 +30,9 @@ ATTEMPT = 0.02  # seconds between two attempts to find the primary
 OWN = ("dbname", "connect_timeout")  # of the string's words: as our door has them
 
 
+WRITING: dict[str, Writer] = {}  # by project, since their table has one name
+
+
 @dataclass
 class Report:
     """What became of a writer's rows.
@@ -74,6 +77,10 @@ class Writer:
     @ahead.measured
     def start(self) -> Writer:
         """Make the table anew and begin; returns once the first row is confirmed."""
+        self.cluster.require_primary()
+        if earlier := WRITING.pop(self.cluster.params.project, None):
+            earlier.end()  # else both would number rows of one table
+        WRITING[self.cluster.params.project] = self
         at = self.cluster.primary.address
         db.rows(at, f"drop table if exists {TABLE}")
         db.rows(at, f"create table {TABLE} (id bigint, at timestamptz default clock_timestamp())")
@@ -100,13 +107,17 @@ class Writer:
 
         A commit that still waits for a replica is given up: it is in doubt, and not confirmed.
         """
+        self.end()
+        return self.report()
+
+    def end(self) -> None:
+        """Write no more."""
         self._stop.set()
         self._thread.join(5)
         if self._thread.is_alive() and self._connection:
             with suppress(psycopg.Error):
                 self._connection.cancel_safe(timeout=2)
         self._thread.join(90)
-        return self.report()
 
     def report(self) -> Report:
         """Compare what was confirmed so far with what the primary has."""

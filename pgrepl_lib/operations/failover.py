@@ -20,7 +20,7 @@ from ..postgres.recovery import Replay
 from ..steps.actions.standby import standby_action
 from ..steps.replicas import move_action
 from ..words.text import Text, joined, mark, t
-from . import fencing, promoting
+from . import fencing, order, promoting
 from .choosing import answer_of, choice_is_open, chosen, earlier
 from .hindrances import refuse
 from .rejoin.partial import let_follow
@@ -125,6 +125,7 @@ class Failover(RoleChange):
         """
         if self.resumed:
             return
+        order.require_current(self)
         if not self.force:
             self._require_reached()
             self._require_lost()
@@ -199,13 +200,16 @@ class Failover(RoleChange):
             if self.gives_up:
                 promotion.give_up(self.cluster.engine, self.cluster.topology, silently)
             self.begin()
-            return self.cluster.perform(self.title("fence"), fencing.action(self.old, self.new))
+            outcome = self.cluster.perform(self.title("fence"), fencing.action(self.old, self.new))
+            self.fenced = True
+            return outcome
 
     def promote(self) -> str:
         """Step: as for every change of roles.
 
         Who has most is known for sure only now that the old primary is fenced.
         """
+        order.require(self, "promote")
         self._choose_again()
         return super().promote()
 

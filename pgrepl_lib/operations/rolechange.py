@@ -22,7 +22,7 @@ from ..steps.actions.copying import slot_action
 from ..steps.planning import changes, only_planned
 from ..steps.replicas import move_action
 from ..words.text import Text, t
-from . import losses, promoting, taking_back
+from . import losses, order, promoting, taking_back
 
 if TYPE_CHECKING:
     from ..cluster.topology import Topology
@@ -41,6 +41,7 @@ class RoleChange:
 
     kind: str = ""
     TITLES: ClassVar[dict[str, str]] = {}  # of its steps in their order, by the method's name
+    fenced = False  # whether this one has seen to it that the old primary can write no more
 
     def __init__(self, cluster: Cluster, old: Instance, new: Instance) -> None:
         self.cluster, self.old, self.new = cluster, old, new
@@ -119,6 +120,7 @@ class RoleChange:
 
     def promote(self) -> str:
         """Step: from here on the new primary accepts writes."""
+        order.require(self, "promote")
         return self.cluster.perform(self.title("promote"), self.promote_action())
 
     def cancel(self) -> str:
@@ -136,6 +138,7 @@ class RoleChange:
 
     def follow(self) -> None:
         """Steps: the others follow the new primary; no new copy is needed."""
+        order.require(self, "follow")
         if renewal.begun(self.cluster):  # by now, they may have a password that it does not know
             told = replication_user.action(self.new)
             self.cluster.perform(t("Tell the primary the new password"), told)
@@ -144,6 +147,7 @@ class RoleChange:
 
     def tidy(self) -> str:
         """Step: the new primary's files and the slots say what is true; the change has ended."""
+        order.require(self, "tidy")
         with self.cluster.holding():
             outcome = self.cluster.perform(self.title("tidy"), self.tidy_action())
             self.cluster.end()

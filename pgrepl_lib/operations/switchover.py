@@ -25,7 +25,7 @@ from ..steps import bystanders
 from ..steps.actions.standby import standby_action
 from ..steps.actions.starting import start_action
 from ..words.text import joined, mark, t
-from . import hindrances, promoting
+from . import hindrances, order, promoting
 from .choosing import candidate
 from .hindrances import Hindrance, refuse, refuse_all
 from .rolechange import RoleChange, Step
@@ -71,6 +71,7 @@ class Switchover(RoleChange):
         """
         if self.resumed:
             return
+        order.require_current(self)
         self._require_answer()
         refuse_all(self.kind, self.new.name, list(self._hindrances()))
         self._announce()
@@ -117,9 +118,12 @@ class Switchover(RoleChange):
 
         What does not end in time is taken back: raises `StepFailed`, and the old primary writes.
         """
+        order.require(self, "stop_writes")
         with self.cluster.holding(), self._taken_back_by_cancel():
             try:
-                return self.cluster.perform(self.title("stop_writes"), self._stop_action())
+                outcome = self.cluster.perform(self.title("stop_writes"), self._stop_action())
+                self.fenced = True
+                return outcome
             except KeyboardInterrupt:
                 raise
             except PgreplError as error:

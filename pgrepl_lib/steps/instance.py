@@ -98,18 +98,15 @@ class Instance(Server):
         needed = limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
         lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit(CONFIGURATION[0], "settings", lines, SETTINGS[self.is_replica])
+        return self._edit(self._block("settings", lines), SETTINGS[self.is_replica])
 
     def allow_replication(self) -> str:
         """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
-        edit = rule_edit(self)
-        said = t(RULES[self.is_replica], file=edit.name)
-        action = needs.after(edit_action(edit), self, [needs.file(self, CONFIGURATION[1])])
-        return self.cluster.perform(said, action)
+        return self._edit(rule_edit(self), RULES[self.is_replica])
 
     def follow(self, upstream: Server) -> str:
         """Step: what makes it follow, in its `postgresql.conf` (document, last section)."""
-        return self._edit(CONFIGURATION[0], "standby", standby_lines(self, upstream), ACCESS)
+        return self._edit(self._block("standby", standby_lines(self, upstream)), ACCESS)
 
     def encrypt(self) -> str:
         """Step: with the parameter `tls`, its key, settings and rule; else nothing is shown."""
@@ -228,7 +225,11 @@ class Instance(Server):
 
         return Action((leaving(client(self.name, "psql", "-c", statement), then),), do, done)
 
-    def _edit(self, file: str, block: str, lines: Sequence[str], title: str) -> str:
-        edit = Edit(self.cluster.folder, f"{self.name}/{file}", {block: lines})
-        action = needs.after(edit_action(edit), self, [needs.file(self, file)])
-        return self.cluster.perform(t(title, file=f"{self.name}/{file}"), action)
+    def _block(self, block: str, lines: Sequence[str]) -> Edit:
+        """Of its `postgresql.conf`."""
+        return Edit(self.cluster.folder, f"{self.name}/{CONFIGURATION[0]}", {block: lines})
+
+    def _edit(self, edit: Edit, title: str) -> str:
+        """A step that is one edit of a file that is there."""
+        action = needs.after(edit_action(edit), self, [needs.file(self, edit.path.name)])
+        return self.cluster.perform(t(title, file=edit.name), action)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 
 from pgrepl_lib import Cluster
-from pgrepl_lib.errors import StepFailed
+from pgrepl_lib.drills.workload import Writer
+from pgrepl_lib.errors import ParameterError, StepFailed
 from pgrepl_lib.journal.chapter import ALL, cells
+from pgrepl_lib.operations.failover import Failover
+from pgrepl_lib.operations.rejoin.rejoin import Rejoin
+from pgrepl_lib.operations.rolechange import RoleChange
+from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.postgres import conf
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
-from .operated import failed_checks
+from .operated import again, bring_home, failed_checks, make
 
 # Each step on a cluster of which nothing is there, by the cell that it names first.
 BEFORE: dict[str, tuple[Callable[[Cluster], object], str]] = {
@@ -142,3 +148,103 @@ def test_an_empty_folder_in_the_data_s_place_is_no_hindrance(open_with: MakeClus
     (made.folder / "data/replica").mkdir()
     set_up_replica(made)
     assert failed_checks(made) == {}
+
+
+# --- the steps of a change of roles --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(open_with: MakeCluster) -> Cluster:
+    return make(open_with, "local")
+
+
+def refuses(change: RoleChange | Rejoin, first: str, *steps: str) -> None:
+    """None of these is done before the one that is named; the cluster is as it was."""
+    before = deepcopy(change.cluster.topology)
+    for step in steps:
+        with pytest.raises(StepFailed, match="nothing was changed") as caught:
+            getattr(change, step)()
+        assert f".{first}()`" in caught.value.remedy
+    assert change.cluster.topology == before
+
+
+def test_nobody_is_promoted_before_writes_have_stopped(
+    three: Cluster, open_with: MakeCluster
+) -> None:
+    change = Switchover(three, "replica")
+    refuses(change, "prepare", "stop_writes", "promote", "follow", "tidy")
+    assert failed_checks(again(three, open_with)) == {}
+    change.prepare()
+    refuses(change, "stop_writes", "promote", "follow", "tidy")
+    change.stop_writes()
+    refuses(change, "promote", "follow", "tidy")
+    change.run()
+    assert failed_checks(again(three, open_with)) == {}
+    bring_home(again(three, open_with))
+
+
+def test_nobody_is_promoted_beside_a_primary_that_is_not_fenced(
+    three: Cluster, open_with: MakeCluster
+) -> None:
+    """Nor by one that was planned before roles changed; and no row is thrown away that nobody looked for."""
+    cluster = again(three, open_with)
+    change = Failover(cluster)
+    refuses(change, "fence", "promote", "follow", "tidy")
+    cluster.primary.kill()
+    refuses(change, "fence", "promote", "follow", "tidy")
+    change.fence()
+    refuses(change, "promote", "follow", "tidy")
+    change.run()
+    back = Rejoin(cluster, "primary")
+    refuses(back, "diverged", "come_back")
+    back.inspect()
+    refuses(back, "diverged", "come_back")
+    back.run()
+    assert failed_checks(again(three, open_with)) == {}
+    bring_home(again(three, open_with))
+    late = again(three, open_with)
+    stale = Failover(late)
+    Switchover(late, "replica-2").run()
+    Switchover(late, "replica").run()
+    with pytest.raises(StepFailed, match="is not the primary any more"):
+        stale.fence()
+    bring_home(again(three, open_with))
+
+
+def test_a_second_writer_ends_the_first(three: Cluster, open_with: MakeCluster) -> None:
+    """As where its cell is executed twice: else both would number the rows of one table."""
+    cluster = again(three, open_with)
+    first = Writer(cluster).start()
+    first.wait_rows(20)
+    second = Writer(cluster).start()
+    second.wait_rows(20)
+    report = second.stop()
+    assert (report.lost, report.doubled, report.in_doubt) == (0, 0, 0)
+    second.forget()
+
+
+def test_a_replica_whose_primary_is_down_says_so(three: Cluster, open_with: MakeCluster) -> None:
+    """And does not send its reader to its own log."""
+    cluster = again(three, open_with)
+    cluster.primary.stop()
+    cluster.replica.stop()
+    with pytest.raises(StepFailed, match="replica waits for primary: it gives no answer") as caught:
+        cluster.replica.start()
+    assert "pgrepl run" in caught.value.remedy and "log" not in str(caught.value)
+    with pytest.raises(StepFailed, match="a running primary is missing"):
+        cluster.primary.query("select 1")
+    cluster.primary.start()
+    cluster.replica.start()
+
+
+def test_a_replica_that_there_is_not_is_told(three: Cluster) -> None:
+    with pytest.raises(StepFailed, match="has no replica number") as caught:
+        three.replicas[2]
+    assert "pgrepl replica add" in caught.value.remedy
+    assert [r.name for r in three.replicas[:5]] == ["replica", "replica-2"]
+
+
+def test_a_check_that_there_is_not_is_told(three: Cluster) -> None:
+    with pytest.raises(ParameterError, match="No check 'slto'") as caught:
+        three.check("slto")
+    assert "slot" in str(caught.value)

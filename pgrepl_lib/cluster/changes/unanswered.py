@@ -67,6 +67,17 @@ def ways_on(engine: Engine, topology: Topology, also: Iterable[str] = ()) -> str
     return addressed(joined("; ", dict.fromkeys(found)), engine.params)
 
 
+def awaited(engine: Engine, topology: Topology, name: str, upstream: str) -> StepFailed | None:
+    """A replica that cannot stream, since its upstream gives no answer; None where it does."""
+    seen = look(engine.address(upstream), "select 1")
+    if not isinstance(seen, Answer):
+        return None
+    cause = t("{name} waits for {upstream}: it gives no answer.", name=name, upstream=upstream)
+    primary, life = upstream == topology.primary, engine.life(upstream)
+    remedy = way(upstream, life, seen, engine.params, primary=primary)
+    return StepFailed(cause, looked_at=[joined(" ", [upstream, seen.told])], remedy=remedy)
+
+
 def way(name: str, life: Life, seen: Answer, params: Params, *, primary: bool) -> str:
     """What leads on from one that does not answer.
 

@@ -49,10 +49,20 @@ def require_ours(instance: Instance) -> None:
     raise StepFailed(cause, looked_at=[seen], remedy=remedy)
 
 
+def not_looked(instance: Instance) -> StepFailed:
+    """Nobody has looked yet for what only it has."""
+    cause = mark("What only {name} has is not known, nor kept; nothing was changed.")
+    way = mark(
+        "first execute the cell with `volta.diverged()`; or all of it: `pgrepl rejoin {name}`"
+    )
+    remedy = instance.cluster.addressed(t(way, name=instance.name))
+    return StepFailed(t(cause, name=instance.name), remedy=remedy)
+
+
 def silent(instance: Instance) -> StepFailed:
     """It does not answer."""
     cause = mark("{name} does not answer: what only it has is not known; nothing was changed.")
-    remedy = t("`pgrepl rejoin {name}` starts it", name=instance.name)
+    remedy = t("`pgrepl rejoin {name}` starts it (`volta.inspect()`)", name=instance.name)
     return StepFailed(t(cause, name=instance.name), remedy=instance.cluster.addressed(remedy))
 
 

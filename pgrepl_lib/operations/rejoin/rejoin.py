@@ -18,6 +18,7 @@ import pandas
 from ...cluster import roles
 from ...cluster.changes import outdated
 from ...doors import ahead, files, show
+from ...doors.program import nothing
 from ...drift import recorded
 from ...engine.action import NOTHING, Action, Tell
 from ...errors import CommandFailed, PgreplError
@@ -49,10 +50,6 @@ OPEN = mark(
 )
 
 
-def _nobody_is_asked() -> None:
-    """As in a notebook, where its reader decides."""
-
-
 class Rejoin:
     """The way back of one former primary.
 
@@ -71,6 +68,7 @@ class Rejoin:
     ) -> None:
         self.cluster, self.instance, self.full_copy = cluster, cluster.instance(name), full_copy
         self.keep_data, self.discard, self.found = keep_data, discard, Found()
+        self.looked = False  # for what only it has
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -130,8 +128,9 @@ class Rejoin:
         What cannot be kept is counted and told (`found`); raises `StepFailed` where that are rows,
         without discard.
         """
-        if not (self.resumed or self.keep_data) and self._whole():
+        if self._has_rows():
             self.found = self._own_rows()
+        self.looked = True
         return pandas.DataFrame(self.found.kept, columns=["database", "table", "rows"])
 
     @cached_property
@@ -176,6 +175,8 @@ class Rejoin:
         self.require()
         if self.finished:
             return self.cluster.perform(self._title(), self._start_again())
+        if self._has_rows() and not (self.looked or ahead.looking()):
+            raise refusals.not_looked(self.instance)
         if self._keeps_data():
             keeping.require_room(self.cluster.engine, self.instance.name, self.kept_data)
         way, why = self.way()
@@ -196,11 +197,15 @@ class Rejoin:
             return NOTHING
         return start_action(self.instance)
 
+    def _has_rows(self) -> bool:
+        """Whether what only it has is looked for, row by row."""
+        return not (self.resumed or self.keep_data) and self._whole()
+
     def _keeps_data(self) -> bool:
         """Whether its whole data folder is to be kept, while it is still its own."""
         return self.keep_data and not self.resumed and self._whole()
 
-    def run(self, agree: Callable[[], object] = _nobody_is_asked) -> pandas.DataFrame:
+    def run(self, agree: Callable[[], object] = nothing) -> pandas.DataFrame:
         """All steps; returns what was thrown away.
 
         agree: asks once that is known, and raises for a no.

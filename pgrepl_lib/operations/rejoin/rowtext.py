@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...doors import ahead
+from ...errors import StepFailed
+from ...words.text import t
 
 # Where Python has another name than PostgreSQL (manual, 24.3.1 Supported Character Sets).
 CODECS = {"KOI8R": "koi8_r", "KOI8U": "koi8_u", "SQL_ASCII": "utf_8"}
@@ -36,7 +38,10 @@ def line(database: str, table: str, row: bytes, encoding: str) -> bytes:
 
 @ahead.measured
 def rows(kept: Path, table: str) -> list[dict[str, Any]]:
-    """The rows of a table in a file of such lines."""
+    """The rows of a table in a file of such lines; raises `StepFailed` where there is none."""
+    if not kept.exists():
+        cause = t("{file} does not exist: no rows were kept.", file=kept)
+        raise StepFailed(cause, remedy=t("first execute the cell with `volta.diverged()`"))
     found = map(json.loads, kept.read_text("utf-8").splitlines())
     return [each["row"] for each in found if each["table"] == table and "row" in each]
 
