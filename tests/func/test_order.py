@@ -237,11 +237,12 @@ def test_a_replica_whose_primary_is_down_says_so(three: Cluster, open_with: Make
     cluster.replica.start()
 
 
-def test_a_replica_that_there_is_not_is_told(three: Cluster) -> None:
-    with pytest.raises(StepFailed, match="has no replica number") as caught:
-        three.replicas[2]
+def test_a_replica_that_there_is_not_is_told(three: Cluster, open_with: MakeCluster) -> None:
+    cluster = again(three, open_with)
+    with pytest.raises(StepFailed, match="has no replica number 3") as caught:
+        cluster.replicas[2]
     assert "pgrepl replica add" in caught.value.remedy
-    assert [r.name for r in three.replicas[:5]] == ["replica", "replica-2"]
+    assert [r.name for r in cluster.replicas[:5]] == ["replica", "replica-2"]
 
 
 def test_a_check_that_there_is_not_is_told(three: Cluster) -> None:
