@@ -20,7 +20,8 @@ from ..postgres.recovery import Replay
 from ..steps.actions.standby import standby_action
 from ..steps.replicas import move_action
 from ..words.text import Text, joined, mark, t
-from . import fencing, order, promoting
+from . import fencing, promoting
+from .before import order
 from .choosing import answer_of, choice_is_open, chosen, earlier
 from .hindrances import refuse
 from .rejoin.partial import let_follow

@@ -22,7 +22,8 @@ from ..steps.actions.copying import slot_action
 from ..steps.planning import changes, only_planned
 from ..steps.replicas import move_action
 from ..words.text import Text, t
-from . import losses, order, promoting, taking_back
+from . import promoting, taking_back
+from .before import losses, order
 
 if TYPE_CHECKING:
     from ..cluster.topology import Topology

@@ -25,7 +25,8 @@ from ..steps import bystanders
 from ..steps.actions.standby import standby_action
 from ..steps.actions.starting import start_action
 from ..words.text import joined, mark, t
-from . import hindrances, order, promoting
+from . import hindrances, promoting
+from .before import order
 from .choosing import candidate
 from .hindrances import Hindrance, refuse, refuse_all
 from .rolechange import RoleChange, Step

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ..doors import ahead
-from ..errors import StepFailed
-from ..words.text import mark, t
+from ...doors import ahead
+from ...errors import StepFailed
+from ...words.text import mark, t
 
 if TYPE_CHECKING:
-    from ..steps.cluster import Cluster
-    from ..steps.instance import Instance
+    from ...steps.cluster import Cluster
+    from ...steps.instance import Instance
 
 TOO_EARLY = mark("Another step of the {kind} comes first; nothing was changed.")
 FIRST = mark(

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import psycopg
 
-from ..checks.claims import alike
-from ..cluster.server import Server
-from ..doors import db
-from ..drift import recorded
-from ..postgres import conf
-from ..words.legible import in_a_line
-from ..words.text import Text, joined, mark, t
+from ...checks.claims import alike
+from ...cluster.server import Server
+from ...doors import db
+from ...drift import recorded
+from ...postgres import conf
+from ...words.legible import in_a_line
+from ...words.text import Text, joined, mark, t
 
 LOGICAL = (
     "select slot_name as n from pg_replication_slots where slot_type = 'logical' and not temporary"
