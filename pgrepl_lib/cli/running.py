@@ -62,7 +62,7 @@ def run(
     last: str,
     **how: Any,
 ) -> None:
-    """Execute the chapters in order: preparation, primary, replica, verification; with --to 08 also
+    """Execute the chapters in order: preparation, primary, replica, verification; with --to 09 also
     the operation."""
     if plan:
         task = _task(given, first, last, resume)
@@ -134,7 +134,7 @@ def plan(
     last: str,
     as_json: bool,
 ) -> None:
-    """Say what `run` would change on the cluster as it is, step by step, with diffs; with --to 08
+    """Say what `run` would change on the cluster as it is, step by step, with diffs; with --to 09
     also the operation. Nothing is touched."""
     from ..runner.task import fresh
 

@@ -12,7 +12,14 @@ from ..doors.resources import NOTEBOOKS
 from ..words.text import t
 
 SET_UP = ("00-preparacao", "01-instancia-primaria", "02-instancia-replica", "03-verificacao")
-OPERATE = ("04-monitoramento", "05-falhas", "06-switchover", "07-failover", "08-sincrona")
+OPERATE = (
+    "04-monitoramento",
+    "05-falhas",
+    "06-switchover",
+    "07-failover",
+    "08-sincrona",
+    "09-seguranca",
+)
 LAST = "99-limpeza"
 ALL = (*SET_UP, *OPERATE, LAST)
 

@@ -244,7 +244,7 @@ def test_every_chapter_runs_as_in_the_document(
     if engine == "docker":
         request.getfixturevalue("docker_ready")
     values |= {"engine": engine, "image": IMAGE, **DOCUMENT}
-    done = pgrepl("run --to 08", values, timeout=1200)
+    done = pgrepl("run --to 09", values, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "checks passed, 0 failed" in done.stdout
     left = run_folder(values)

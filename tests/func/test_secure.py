@@ -21,6 +21,8 @@ from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import again, failed_checks, make
 
 PROVES = "select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver"
+STREAM = """
+select ssl from pg_stat_replication join pg_stat_ssl using (pid) where application_name = %s"""
 
 
 class Stopped(Exception):
@@ -49,6 +51,7 @@ def assert_secured(cluster: Cluster, on: bool, quiet: bool = True) -> None:
     assert cluster.params.tls == ("on" if on else "off")
     for replica in cluster.replicas:
         assert db.row(replica.address, PROVES) == {"proves": on}
+        assert db.row(replica.upstream.address, STREAM, [replica.application_name]) == {"ssl": on}
     at = vars(cluster.primary.address) | {"dbname": "postgres", "sslmode": "disable"}
     if not on:
         psycopg.connect(**at).close()

@@ -12,7 +12,8 @@ from ...cluster.changes import outdated
 from ...engine.action import Action, Tell
 from ...errors import ParameterError
 from ...logins import renewal
-from ...steps.actions import by_password, replication_user
+from ...steps.actions import replication_user
+from ...steps.actions.connecting import answers, connect_anew, ends_command
 from ...steps.actions.handing import handed_action
 from ...words.text import mark, t
 
@@ -46,15 +47,15 @@ def password(cluster: Cluster) -> None:
 
 def _anew(cluster: Cluster) -> Action:
     """Every connection of a replica is made anew; with that, the change has ended."""
-    sources = [i for i in (cluster.primary, *cluster.replicas) if by_password.answers(i)]
+    sources = [i for i in (cluster.primary, *cluster.replicas) if answers(i)]
 
     def do(tell: Tell) -> None:
         for each in sources:
-            by_password.connect_anew(each)
+            connect_anew(each)
         renewal.forget(cluster)
 
     def done() -> bool:
         return not renewal.begun(cluster)
 
-    ends = (by_password.ends_command(each) for each in sources)
+    ends = (ends_command(each) for each in sources)
     return Action((*ends, renewal.FORGOTTEN), do, done)

@@ -12,6 +12,7 @@ from ...engine.action import Action, Tell, edit_action
 from ...engine.edit import Edit
 from ...params import Params
 from ...postgres import tls
+from ...steps.actions.connecting import answers, connect_anew
 from ...steps.actions.encrypting import settings_edit
 from ...steps.actions.rules import rules_edit
 from ...steps.actions.standby import standby_action
@@ -59,8 +60,8 @@ def undo(cluster: Cluster) -> None:
         _record(cluster, tls.OFF)
         _follow(cluster)
         for instance in _configured(cluster):
-            action = _edited(instance, settings_edit(instance, on=False))
-            cluster.perform(t("Let {name} speak no TLS any more", name=instance.name), action)
+            title = t("Let {name} speak no TLS any more", name=instance.name)
+            cluster.perform(title, _silenced(instance))
 
 
 def _require(cluster: Cluster) -> None:
@@ -117,6 +118,18 @@ def _admit(cluster: Cluster, params: Params) -> None:
     for instance in _configured(cluster):
         action = _edited(instance, rules_edit(instance, params))
         cluster.perform(t("Set the rules of {name}", name=instance.name), action)
+
+
+def _silenced(instance: Instance) -> Action:
+    """No TLS any more; streams that began with it begin anew."""
+    action = _edited(instance, settings_edit(instance, on=False))
+
+    def do(tell: Tell) -> None:
+        action.do(tell)
+        if answers(instance):
+            connect_anew(instance)
+
+    return Action(action.commands, do, action.done)
 
 
 def _edited(instance: Instance, edit: Edit) -> Action:

@@ -1,0 +1,54 @@
+"""Streams that begin anew, for what a login needs by now: a password, or no TLS any more."""
+
+from __future__ import annotations
+
+from ...cluster.server import Server
+from ...doors import db
+from ...doors.command import Command
+from ...errors import StepFailed
+from ...logins import logins
+from ...words.text import joined, mark, t
+
+ENDS = "select pg_terminate_backend(pid, 5000) from pg_stat_replication"
+WRITTEN = "select pg_current_wal_flush_lsn()::text as lsn"
+REPLAY_SECONDS = 60
+REFUSED = mark("Replicas could not log in by password; those that are connected stay so.")
+
+
+def connect_anew(instance: Server) -> None:
+    """Who follows it connects anew: ours can, which is seen before, and nobody else.
+
+    Raises `StepFailed` for those that would be refused; they stay connected.
+    """
+    names = instance.cluster.topology.followers(instance.name)
+    followers = [f for f in map(instance.other, names) if answers(f)]
+    primary = instance.other(instance.cluster.topology.primary)
+    if instance.is_replica and answers(primary):  # whose password it must know, too
+        instance.wait_replayed(db.row(primary.address, WRITTEN)["lsn"], REPLAY_SECONDS)
+    _require_admitted(followers)
+    db.rows(instance.address, ENDS)
+    for each in followers:
+        each.wait_streaming()
+
+
+def ends_command(instance: Server) -> Command:
+    """What a person would type for that."""
+    return instance.cluster.engine.client(instance.name, "psql", "-c", f"{ENDS};")
+
+
+def _require_admitted(followers: list[Server]) -> None:
+    """Raise `StepFailed` for those that their upstream would refuse from now on."""
+    refused: list[str] = []
+    for each in followers:
+        conninfo = each.conninfo(each.upstream)
+        said = logins.of_replica(each.cluster.engine, each.name, conninfo)
+        if said != logins.ADMITTED:
+            refused.append(joined(": ", [each.name, said]))
+    if refused:
+        remedy = followers[0].cluster.addressed(t("`pgrepl run` gives them what they need"))
+        raise StepFailed(t(REFUSED), looked_at=refused, remedy=remedy)
+
+
+def answers(instance: Server) -> bool:
+    """Whether it runs and answers."""
+    return instance.cluster.engine.running(instance.name) and instance.answers()[0]
