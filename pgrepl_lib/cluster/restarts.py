@@ -34,6 +34,7 @@ LIMITS = ["max_connections", "max_worker_processes", "max_wal_senders"]
 LIMITS += ["max_prepared_transactions", "max_locks_per_transaction"]
 BLOCK = "limits"
 IN_USE = "select name, setting::int as value from pg_settings where name = any(%s)"
+LOADED = "select pg_conf_load_time()::text as at"
 # What stands last in the files counts, also while it cannot be applied without a restart.
 COMING = r"""
 select s.name, coalesce((
@@ -116,15 +117,23 @@ def take_over(instance: Server) -> None:
     for path in instance.files():
         if path.stat().st_mtime > now:  # the machine's clock was set back since the edit
             os.utime(path, (now, now))
+    reload(instance)
+    if db.rows(instance.address, "select name from pg_settings where pending_restart"):
+        restart(instance)
+
+
+def reload(instance: Server) -> None:
+    """Let a server read its files and keys, and wait until it has.
+
+    A file that is edited while it still reads would count as read (`Server.unread`).
+    """
+    before = db.row(instance.address, LOADED)["at"]
     db.row(instance.address, "select pg_reload_conf()")
 
     def probe() -> tuple[bool, str]:
-        unread = instance.unread()
-        return not unread, t("{files} not read yet", files=", ".join(unread))
+        return db.row(instance.address, LOADED)["at"] != before, t("old configuration")
 
     wait_until(t("{name} to read its files", name=instance.name), probe, seconds=10)
-    if db.rows(instance.address, "select name from pg_settings where pending_restart"):
-        restart(instance)
 
 
 def reload_action(instance: Server) -> Action:

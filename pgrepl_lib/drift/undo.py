@@ -13,7 +13,6 @@ from ..cluster import restarts
 from ..cluster.project import Project
 from ..cluster.server import Server
 from ..doors import db, show
-from ..doors.wait import wait_until
 from ..engine.action import Action, Shown, Tell
 from ..errors import EnvironmentLacking, PgreplError
 from ..postgres.conf import masked
@@ -114,7 +113,7 @@ def settings_action(instance: Server) -> Action:
         statements, restart = _astray(instance)
         for statement in statements:
             db.rows(instance.address, statement)
-        _reload(instance)
+        restarts.reload(instance)
         if restart:
             restarts.restart(instance)
         restarts.take_over(instance)
@@ -165,18 +164,6 @@ def _masked(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
 def settable(name: str) -> bool:
     """Whether ALTER SYSTEM takes its recorded value: not a list, nor what is masked."""
     return not name.endswith(LISTS) and masked(name, "x") == "x"
-
-
-def _reload(instance: Server) -> None:
-    """Let the server read its files, and wait until it has."""
-    query = "select pg_conf_load_time()::text as t"
-    before = db.row(instance.address, query)["t"]
-    db.row(instance.address, "select pg_reload_conf()")
-
-    def probe() -> tuple[bool, str]:
-        return db.row(instance.address, query)["t"] != before, t("old configuration")
-
-    wait_until(t("{name} to read its files", name=instance.name), probe, seconds=10)
 
 
 def _name(setting: str) -> sql.Identifier:

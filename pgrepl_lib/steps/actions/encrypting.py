@@ -60,7 +60,7 @@ def _hand(instance: Server, handed: Action) -> None:
     """A server reads its key and certificate with its settings."""
     if not handed.done():
         handed.do(silently)
-        db.row(instance.address, "select pg_reload_conf()")
+        restarts.reload(instance)
 
 
 def _require_encrypted(instance: Server) -> None:
