@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..doors import terminal
-from ..engine.secret import SUPERUSER
+from ..engine.action import SUPERUSER
 from ..errors import first_line
 from ..postgres.dsn import FORMATS
 from ..words.text import mark, t

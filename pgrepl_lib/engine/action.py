@@ -13,6 +13,7 @@ PRIMARY, REPLICA = "primary", "replica"
 TEMPORARY_PRIMARY, TEMPORARY_REPLICA = "pg_temp", "repl_temp"  # the document's names
 SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual, 27.2.4)
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
+SUPERUSER = "postgres"  # that every server is made with
 PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
 # Takes out of a file what `--write-recovery-conf` wrote (corrections 4 and 5).
 ONE_OWNER = ("sed", "-i.basebackup", "/^primary_/d")

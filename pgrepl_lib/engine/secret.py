@@ -15,8 +15,8 @@ from ..postgres import tls
 from ..words.commands import addressed
 from ..words.redact import register
 from ..words.text import mark, t
+from .action import SUPERUSER
 
-SUPERUSER = "postgres"
 AUTHORITY = "ca.crt"  # of `secrets/`: the certificate by which the instances are known
 LINE = re.compile(rf"^\*:\*:\*:{SUPERUSER}:(.+)$", re.MULTILINE)
 MISSING, EMPTY = mark("is missing"), mark("is empty")

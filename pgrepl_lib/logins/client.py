@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..cluster.project import Project
 from ..doors import ahead, db
-from ..engine.secret import AUTHORITY, SUPERUSER
+from ..engine.action import SUPERUSER
+from ..engine.secret import AUTHORITY
 from ..postgres import dsn, tls
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from ..doors import db, files
 from ..engine import secret
+from ..engine.action import SUPERUSER
 from ..engine.protocol import Engine
 from ..errors import StepFailed
 from ..postgres.sessions import OURS, UNLOGGED
@@ -52,8 +53,8 @@ def _tell(engine: Engine, primary: str, before: str) -> None:
         refusal = _refusal(old)
     if refusal:
         raise _not_told(engine, refusal)
-    verifier = db.scram_verifier(old, new.password, secret.SUPERUSER)
-    change = sql.SQL("alter role {} password {}").format(sql.Identifier(secret.SUPERUSER), verifier)
+    verifier = db.scram_verifier(old, new.password, SUPERUSER)
+    change = sql.SQL("alter role {} password {}").format(sql.Identifier(SUPERUSER), verifier)
     db.rows(old, change, settings={**OURS, **UNLOGGED})
 
 

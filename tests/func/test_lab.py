@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,13 @@ class Lab:
         lines = self.log.read_text("utf-8").splitlines()
         found = [line.split()[-1] for line in lines if " http://127.0.0.1:" in line]
         return found[0].partition("/lab")[0] if found else ""
+
+    def answers(self) -> bool:
+        """It says where it is a moment before it listens there."""
+        try:
+            return bool(self.url and self.ask("api/status"))
+        except urllib.error.URLError:
+            return False
 
     def ask(self, path: str, method: str = "GET") -> Any:
         request = urllib.request.Request(f"{self.url}/{path}", method=method)
@@ -114,7 +122,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             stderr=log,
         )
     try:
-        wait_until("JupyterLab", lambda: (bool(found.url), "it starts"), seconds=SECONDS)
+        wait_until("JupyterLab", lambda: (found.answers(), "it starts"), seconds=SECONDS)
         yield found
     finally:
         process.send_signal(signal.SIGTERM)

@@ -175,7 +175,7 @@ def test_nothing_asked_for_leaves_the_parameters_as_they_are(
     lab()
     folder = tmp_path / "pgrepl" / resources.COPIES
     assert values(folder / FIRST) == values(NOTEBOOKS / FIRST)
-    assert not [name for name in opened[0][1] if name.startswith("PGREPL_") and "LANG" not in name]
+    assert not {opening.variable(name) for name in Params.model_fields} & opened[0][1].keys()
 
 
 def test_the_terminal_finds_pgrepl_and_speaks_portuguese_unless_asked_otherwise(
