@@ -30,20 +30,25 @@ class Claim:
     """A check that can be made.
 
     title, hint: English, as they stand in the catalogues. look: gives a fact for each instance.
-    source: who asks for it, beside us.
+    manual, cis: the sections of PostgreSQL's manual and of the CIS PostgreSQL 17 Benchmark that
+    ask for it, where some do.
     """
 
     name: str
     title: str
     hint: str
     look: Look
-    source: str = ""
+    manual: str = ""
+    cis: str = ""
 
     def said(self) -> Text:
         """What it claims, and who asks for it, for people."""
-        if self.source:
-            return joined(" ", [t(self.title), f"({self.source})"])
-        return t(self.title)
+        sources: list[str] = []
+        if self.manual:
+            sources.append(t("PostgreSQL manual {sections}", sections=self.manual))
+        if self.cis:
+            sources.append(f"CIS PostgreSQL 17 {self.cis}")
+        return joined(" · ", [t(self.title), *sources])
 
     def __call__(self, cluster: AnyCluster, hung: str = "") -> Check:
         """Make it. hung: who hangs, where that is known: then nobody is asked."""
@@ -84,11 +89,13 @@ def check(name: str, title: str, hint: str) -> Callable[[Look], Claim]:
     return register
 
 
-def security(name: str, title: str, hint: str, source: str) -> Callable[[Look], Claim]:
-    """The same for a claim about who may come in. source: who asks for it."""
+def security(
+    name: str, title: str, hint: str, *, manual: str = "", cis: str = ""
+) -> Callable[[Look], Claim]:
+    """The same for a claim about who may come in. manual, cis: who asks for it (`Claim`)."""
 
     def register(look: Look) -> Claim:
-        SECURITY[name] = Claim(name, title, hint, look, source)
+        SECURITY[name] = Claim(name, title, hint, look, manual, cis)
         return SECURITY[name]
 
     return register

@@ -39,7 +39,8 @@ def require_tls(cluster: AnyCluster, expected: str) -> None:
     "followers-ours",
     mark("Whoever receives WAL is a replica of this cluster, through its own slot"),
     mark("somebody else copies the data: end it (pg_terminate_backend), then change the password"),
-    "PostgreSQL manual, 27.2; CIS PostgreSQL 17, 7.5",
+    manual="27.2",
+    cis="7.5",
 )
 @of_running
 def followers_ours(server: Server) -> tuple[str, str]:
@@ -53,7 +54,7 @@ def followers_ours(server: Server) -> tuple[str, str]:
     "no-database",
     mark("The replication user cannot open a database"),
     mark("`pgrepl secure` refuses it; or a rule of your own in pg_hba.conf"),
-    "CIS PostgreSQL 17, 7.1",
+    cis="7.1",
 )
 def no_database(cluster: AnyCluster) -> Iterable[Fact]:
     """With its own password, from this machine."""
@@ -70,7 +71,7 @@ def no_database(cluster: AnyCluster) -> Iterable[Fact]:
     "wrong-password",
     mark("With a wrong password nobody replicates"),
     mark("the rule says trust: `pgrepl run --auth-method scram-sha-256` ends that"),
-    "CIS PostgreSQL 17, 5.4",
+    cis="5.4",
 )
 @of_running
 def wrong_password(server: Server) -> tuple[str, str]:
@@ -88,7 +89,7 @@ def wrong_password(server: Server) -> tuple[str, str]:
     "plain-refused",
     mark("Who comes without TLS is refused"),
     SECURE,
-    "CIS PostgreSQL 17, 6.8",
+    cis="6.8",
 )
 def plain_refused(cluster: AnyCluster) -> Iterable[Fact]:
     """As superuser and as replication user; before any password is asked for."""
@@ -105,7 +106,7 @@ def plain_refused(cluster: AnyCluster) -> Iterable[Fact]:
     "impostor-refused",
     mark("A replica does not follow a server that another authority has certified"),
     SECURE,
-    "PostgreSQL manual, 34.19.1",
+    manual="34.19.1",
 )
 def impostor_refused(cluster: AnyCluster) -> Iterable[Fact]:
     """A server of our own on this machine, to which libpq is sent with the replica's own words."""
@@ -122,7 +123,7 @@ def impostor_refused(cluster: AnyCluster) -> Iterable[Fact]:
     "tls-strong",
     mark("Each stream is encrypted with TLS 1.2 or newer, and a strong cipher"),
     SECURE,
-    "CIS PostgreSQL 17, 6.8 to 6.10",
+    cis="6.8-6.10",
 )
 def tls_strong(cluster: AnyCluster) -> Iterable[Fact]:
     """`pg_stat_ssl` (manual, 28.2.8)."""

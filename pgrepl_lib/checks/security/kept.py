@@ -33,7 +33,7 @@ DATA_MODE = "select current_setting('data_directory_mode') as mode"
     "no-password-shown",
     mark("No password stands in a setting, a process, a log, the journal or a notebook"),
     mark("change the password that was seen, and take it away there"),
-    "CIS PostgreSQL 17, 1.7, 2.4 and 5.1",
+    cis="1.7, 2.4, 5.1",
 )
 def no_password_shown(cluster: AnyCluster) -> Iterable[Fact]:
     """Looked for are the passwords of `secrets/`, word by word."""
@@ -49,7 +49,7 @@ def no_password_shown(cluster: AnyCluster) -> Iterable[Fact]:
     "modes",
     mark("Data, passwords and keys can be read by their server alone"),
     mark("`pgrepl run` gives them their mode and owner back"),
-    "PostgreSQL manual, 19.9.1 and 34.16",
+    manual="19.9.1, 34.16",
 )
 def modes(cluster: AnyCluster) -> Iterable[Fact]:
     """Data folder 0700 or 0750, files 0600; also what each server was handed, and is its own."""
@@ -70,7 +70,7 @@ def modes(cluster: AnyCluster) -> Iterable[Fact]:
     "listening",
     mark("The servers listen for this machine alone"),
     mark("give it 127.0.0.1 as its address: docker-compose.yaml, or listen_addresses"),
-    "CIS PostgreSQL 17, 5.2",
+    cis="5.2",
 )
 def listening(cluster: AnyCluster) -> Iterable[Fact]:
     """The ports of the instances on this machine."""
@@ -91,7 +91,7 @@ def listening(cluster: AnyCluster) -> Iterable[Fact]:
     "certificates",
     mark("Each certificate is the authority's, for its instance, and valid for 30 days more"),
     mark("take NAME.crt out of secrets/; `pgrepl secure` makes a new one"),
-    "PostgreSQL manual, 19.9",
+    manual="19.9",
 )
 def valid_certificates(cluster: AnyCluster) -> Iterable[Fact]:
     """Those that the servers show to whoever comes, and the authority's own."""

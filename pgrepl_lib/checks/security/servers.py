@@ -37,7 +37,7 @@ LOGGED = "received replication command: "
     "replication-role",
     mark("One role alone may replicate, and may do nothing else"),
     mark("take the right away: ALTER ROLE … NOREPLICATION, or what else it may do"),
-    "CIS PostgreSQL 17, 7.1 and 4.3",
+    cis="7.1, 4.3",
 )
 def replication_role(cluster: AnyCluster) -> Iterable[Fact]:
     """Beside the superuser that the cluster was made with."""
@@ -51,7 +51,7 @@ def replication_role(cluster: AnyCluster) -> Iterable[Fact]:
     "verifiers",
     mark("Passwords are stored as SCRAM verifiers"),
     mark("set these passwords anew: password_encryption is scram-sha-256"),
-    "CIS PostgreSQL 17, 4.10 and 5.4",
+    cis="4.10, 5.4",
 )
 def verifiers(cluster: AnyCluster) -> Iterable[Fact]:
     """Not as MD5, which whoever reads it can log in with."""
@@ -63,7 +63,7 @@ def verifiers(cluster: AnyCluster) -> Iterable[Fact]:
     "as-strict",
     mark("Each replica lets in whom the primary lets in, and nobody else"),
     mark("`pgrepl run` puts its rules and settings back"),
-    "PostgreSQL manual, 21.1",
+    manual="21.1",
 )
 def as_strict(cluster: AnyCluster) -> Iterable[Fact]:
     """Rules and settings: whoever may not read the primary may read its copy no more."""
@@ -78,7 +78,7 @@ def as_strict(cluster: AnyCluster) -> Iterable[Fact]:
     "checksums",
     mark("Damaged pages are noticed"),
     mark("stop all, then pg_checksums --enable for each; a new cluster: initdb --data-checksums"),
-    "PostgreSQL manual, 30.2",
+    manual="30.2",
 )
 @of_running
 def checksums(server: Server) -> tuple[str, str]:
@@ -91,7 +91,7 @@ def checksums(server: Server) -> tuple[str, str]:
     "slots-bounded",
     mark("A slot that nobody uses cannot fill the disk"),
     mark("`pgrepl secure` bounds it, or the setting max_slot_wal_keep_size"),
-    "PostgreSQL manual, 20.6.1",
+    manual="20.6.1",
 )
 @of_running
 def slots_bounded(server: Server) -> tuple[str, str]:
@@ -106,7 +106,8 @@ def slots_bounded(server: Server) -> tuple[str, str]:
     "public-closed",
     mark("Not everybody may create objects in the schema public"),
     mark("`pgrepl secure` closes it, or REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
-    "PostgreSQL manual, 5.9.6; CIS PostgreSQL 17, 4.3",
+    manual="5.9.6",
+    cis="4.3",
 )
 def public_closed(cluster: AnyCluster) -> Iterable[Fact]:
     """In each database; up to 14 it is open by default."""
@@ -118,7 +119,7 @@ def public_closed(cluster: AnyCluster) -> Iterable[Fact]:
     "replication-logged",
     mark("Who replicates is logged"),
     mark("`pgrepl secure` turns it on, or the setting log_replication_commands"),
-    "CIS PostgreSQL 17, 7.2",
+    cis="7.2",
 )
 def replication_logged(cluster: AnyCluster) -> Iterable[Fact]:
     """A replica asks its upstream for a setting that nobody has: its name is in the log."""
