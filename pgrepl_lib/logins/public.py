@@ -9,6 +9,7 @@ OPEN = """
 select exists (
     select from pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a
     where nspname = 'public' and a.grantee = 0 and a.privilege_type = 'CREATE') as open"""
+OPEN_AT_FIRST = {14: ["postgres", "template1"]}  # by major, in a new cluster
 CLOSE = "revoke create on schema public from public"
 
 

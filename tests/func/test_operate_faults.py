@@ -658,7 +658,7 @@ def test_while_a_switchover_is_unfinished_nothing_else_is_done(
     late = Switchover(elsewhere, "replica-2")
     begun = Switchover(cluster, "replica")
     begun.prepare()
-    for overtaken in (late.run, late.stop_writes, lambda: set_synchronous(elsewhere, "ANY 1")):
+    for overtaken in (late.run, late.prepare, lambda: set_synchronous(elsewhere, "ANY 1")):
         with refused(cluster, "was changed by another process", ProjectBusy):
             overtaken()
     remedy = (
