@@ -19,6 +19,7 @@ from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.steps.planning import changes, only_planned
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 from tests.func.operated import again, failed_checks, make
+from tests.func.relay import row_in_clear
 
 PROVES = "select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver"
 STREAM = """
@@ -70,8 +71,10 @@ def test_it_is_brought_there_and_back_under_a_writer(made: Cluster, open_with: M
     assert steps_of(again(made, open_with), securing.secure) == []
     Switchover(again(made, open_with), "replica").run()
     assert_secured(cluster := again(made, open_with), on=True, quiet=False)
+    assert not row_in_clear(cluster)
     assert steps_of(cluster, securing.undo)
     assert_secured(cluster, on=False, quiet=False)
+    assert row_in_clear(cluster)
     Switchover(again(made, open_with), "primary").run()
     writer.wait_rows(20)
     report = writer.stop()
