@@ -30,7 +30,7 @@ from ..words.text import mark, t
 from .actions import copying, needs, replication_user
 from .actions.encrypting import encrypting_action
 from .actions.rules import rule_edit
-from .actions.standby import standby_lines
+from .actions.standby import configuration_action, standby_lines
 from .actions.starting import start_action
 from .steps import Outcome, Steps
 
@@ -57,21 +57,24 @@ class Instance(Server):
     # --- configuration files ----------------------------------------------------------------------
 
     def copy_configuration(self, file: str) -> str:
-        """Step: copy `postgresql.conf` or `pg_hba.conf` out of the temporary instance."""
+        """Step: copy `postgresql.conf` or `pg_hba.conf` out of the temporary instance.
+
+        A replica whose temporary instance has gone without them takes the primary's files.
+        """
         target = self.cluster.folder / self.name / file
-        temporary = TEMPORARY_PRIMARY
+        temporary, ready = TEMPORARY_PRIMARY, [needs.temporary(self)]
         if self.is_replica:
             temporary = temporary_of(self.name)
+            ready.append(needs.backup(self))
         action = self.cluster.engine.copy_out(temporary, file, target)
+        if self.is_replica and self.prepared():
+            action, ready = configuration_action(self), []
 
         def done() -> bool:
             return self.has_file(file)
 
         leaves = partial(files.write_atomic, target, "", 0o600)
         once = Action(action.commands, action.do, done, leaves=leaves)
-        ready = [needs.temporary(self)]
-        if self.is_replica:
-            ready.append(needs.backup(self))
         title = t("Copy the file {file}", file=file)
         return self.cluster.perform(title, needs.after(once, self, ready))
 

@@ -118,6 +118,25 @@ def test_files_that_are_our_part_alone_become_whole(
         assert conf.is_whole(text) and "# CONNECTIONS AND AUTHENTICATION" in text
 
 
+def test_a_replica_whose_temporary_instance_ends_before_its_files_are_copied_comes_back(
+    engine_name: str, open_with: MakeCluster
+) -> None:
+    made = open_with(engine_name)
+    set_up_primary(made)
+    replica = made.replica
+    for step in (
+        replica.start_temporary,
+        replica.base_backup,
+        replica.forget_recovery_settings,
+        replica.remove_temporary,
+    ):
+        step()
+    assert replica.copy_configuration("postgresql.conf") == "changed"
+    set_up_replica(made)
+    assert failed_checks(made) == {}
+    assert set(set_up_replica(made)) == {"unchanged"}
+
+
 def test_a_base_backup_needs_user_rule_and_slot(engine_name: str, open_with: MakeCluster) -> None:
     made = open_with(engine_name)
     set_up_primary(made)
