@@ -246,11 +246,11 @@ def test_a_replication_user_that_needs_quoting_works(
 @pytest.fixture
 def fresh_docker(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Docker's answers are asked for again in this test, and again after it."""
-    for known in (docker_host.client, docker_host.compose):
+    for known in (docker_host.client, docker_host.ask_version):
         known.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    for known in (docker_host.client, docker_host.compose):
+    for known in (docker_host.client, docker_host.ask_version):
         known.cache_clear()
 
 

@@ -26,7 +26,7 @@ from pgrepl_lib.doors.command import Command, Completed, run
 from pgrepl_lib.doors.resources import COMPOSE_FILE
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.engine.action import CONFIGURATION
-from pgrepl_lib.engine.docker.host import client, compose
+from pgrepl_lib.engine.docker.host import ask_version, client, compose
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, StepFailed
 from pgrepl_lib.params import Params
 
@@ -539,11 +539,11 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
             spelling == "docker-compose" and plug_in
         ):  # installed for all users, so it can only be taken with docker
             (programs / "docker").unlink()
-        compose.cache_clear()
+        ask_version.cache_clear()
 
     yield restrict
     monkeypatch.undo()
-    compose.cache_clear()
+    ask_version.cache_clear()
 
 
 def answers(*program: str) -> bool:

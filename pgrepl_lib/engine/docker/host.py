@@ -82,13 +82,14 @@ def _endpoint() -> str:
     return docker_context.variables().get(docker_context.HOST, "unix:///var/run/docker.sock")
 
 
-@cache
+PLUG_IN = ("docker", "compose")
+_asking = Lock()
+
+
 def compose() -> tuple[str, ...]:
     """`docker compose`, or `docker-compose` where only version 1 exists (correction 11)."""
-    plug_in = ("docker", "compose")
-    asked = Command((*plug_in, "version"))
-    if shutil.which("docker") and not command.run(asked, cwd=Path("/"), check=False).code:
-        return plug_in
+    if _version(PLUG_IN):
+        return PLUG_IN
     if shutil.which("docker-compose"):
         return ("docker-compose",)
     raise EnvironmentLacking(
@@ -98,19 +99,23 @@ def compose() -> tuple[str, ...]:
     )
 
 
-_asking = Lock()
-
-
 def compose_version() -> str:
-    """What Compose says its version is; asked once, since version 1 takes half a second."""
-    with _asking:
-        return _compose_version()
+    """What Compose says its version is."""
+    return _version(compose())
+
+
+def _version(words: tuple[str, ...]) -> str:
+    with _asking:  # of two threads that want to know, one asks
+        return ask_version(words)
 
 
 @cache
-def _compose_version() -> str:
-    asked = Command((*compose(), "version", "--short"))
-    return command.run(asked, cwd=Path("/"), check=False).out.strip()
+def ask_version(words: tuple[str, ...]) -> str:
+    """What this Compose says its version is; empty where it is missing."""
+    if not shutil.which(words[0]):
+        return ""
+    asked = command.run(Command((*words, "version", "--short")), cwd=Path("/"), check=False)
+    return "" if asked.code else asked.out.strip()
 
 
 def why_not(params: Params) -> str:
