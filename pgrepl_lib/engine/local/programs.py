@@ -14,7 +14,7 @@ from ...postgres import tls
 from .. import processes
 from ..commands import Commands
 from ..life import Life
-from . import binaries
+from . import binaries, packages
 
 HOST = "127.0.0.1"
 # Not there: else libpq looks in a home folder that the server's user may not enter.
@@ -38,7 +38,7 @@ class Programs(Commands):
         """The programs; fetched when they are not here yet."""
         if found := binaries.find(self.params.pg_version):
             return found
-        binaries.fetch(self.params.pg_version)
+        packages.fetch(self.params.pg_version)
         found = binaries.find(self.params.pg_version)
         assert found, "fetch either succeeds or raises"
         return found
