@@ -12,7 +12,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from pgrepl_lib.engine.local import binaries, packages
 
@@ -54,7 +57,8 @@ def gather(folder: Path, majors: list[int], image: str) -> None:
     subprocess.run(["tar", "x"], input=archive.stdout, cwd=folder, check=True)
     say("Python packages")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder / "wheels")]
-    subprocess.run([*pip, "--no-deps", "-r", str(ROOT / "requirements.txt")], check=True)
+    for wanted in map(sorted, requirements()):
+        subprocess.run([*pip, "--no-deps", *wanted], check=True)
     subprocess.run([*pip, *BUILD], check=True)
     programs = folder / "programs"
     programs.mkdir()
@@ -65,6 +69,21 @@ def gather(folder: Path, majors: list[int], image: str) -> None:
         say(image)
         save = ["docker", "image", "save", "--output", str(folder / "image.tar"), image]
         subprocess.run(save, check=True)
+
+
+def requirements() -> Iterator[set[str]]:
+    """The exact versions for this Python: for its first patch release, then what its last one has instead."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    exact = [Requirement(line) for line in lines if line[:1].isalnum()]
+    minor = "{}.{}".format(*sys.version_info)
+    seen: set[str] = set()
+    for release in (f"{minor}.0", f"{minor}.99"):
+        there = {"python_full_version": release}
+        wanted = {
+            f"{r.name}{r.specifier}" for r in exact if not r.marker or r.marker.evaluate(there)
+        }
+        yield wanted - seen
+        seen |= wanted
 
 
 def say(what: str) -> None:
