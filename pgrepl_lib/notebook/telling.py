@@ -72,7 +72,8 @@ def _mistake(
         cause = t("Line {number} cannot be read: `{code}`", number=error.lineno or 1, code=code)
         return ParameterError(cause, looked_at=[_said(error)], remedy=t(QUOTES))
     places = list(_places(trace))
-    if any(module.partition(".")[0] == OURS for module, _ in places):
+    known = [m for m, _ in places if m == CELL or m.partition(".")[0] == OURS]
+    if known and known[-1] != CELL:  # not even what a cell has handed to us
         return None
     if isinstance(error, NameError) and places[-1][0] == CELL:
         return _unknown(shell, error)

@@ -33,6 +33,8 @@ MISTAKES = {
     "[][1]": "A linha 1 da célula não pôde ser executada",
     "1/0": "ZeroDivisionError",
     "import pandas\npandas.DataFrame()['nada']": "A linha 2 da célula",
+    "from pgrepl_lib.doors.wait import wait_until\nwait_until('', lambda: rebuild(), seconds=1)": "import rebuild` (seção",
+    "from pgrepl_lib.doors.wait import wait_until\nwait_until('', lambda: [][1], seconds=1)": "A linha 2 da célula",
 }
 
 
