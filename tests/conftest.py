@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
+from filelock import FileLock, Timeout
 from xdist.scheduler import LoadFileScheduling
 
 from benchmarks.setup import SETTINGS as DOCUMENT_SETTINGS
@@ -29,6 +30,7 @@ REQUIRE_DOCKER = os.environ.get("PGREPL_REQUIRE_DOCKER") == "1"
 PATIENCE = float(
     os.environ.get("PGREPL_PATIENCE", "1")
 )  # by which limits are longer, on a busy machine
+PORTS_EACH, PORTS_END = 500, 32000  # below those of outgoing connections
 DOCUMENT = {"auth_method": "trust"}  # the document to the letter, where we do otherwise
 MakeCluster = Callable[..., Cluster]
 NewProject = Callable[..., AbstractContextManager[dict[str, str]]]
@@ -112,13 +114,21 @@ def free_network() -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """The first of ten ports in a row that no other worker or test session takes, below those of outgoing connections."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    start = crc32(session.encode()) % 10 * 300
-    tens = (20000 + worker % 4 * 3000 + (start + 10 * n) % 3000 for n in range(300))
-    return (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
+def free_port() -> Iterator[Callable[[], int]]:
+    """The first of ten ports in a row, of those that no other worker or test session has, whether used or not."""
+    with ExitStack() as held:
+        start = next(s for s in range(20000, PORTS_END, PORTS_EACH) if reserved(s, held))
+        tens = itertools.cycle(range(start, start + PORTS_EACH, 10))
+        yield (first for first in tens if all(map(ports.free, range(first, first + 10)))).__next__
+
+
+def reserved(start: int, held: ExitStack) -> bool:
+    """Whether the ports from here on are this worker's from now on."""
+    lock = FileLock(Path(tempfile.gettempdir()) / f"pgrepl-tests-ports-{start}", blocking=False)
+    with suppress(Timeout, PermissionError):  # another one's, or another user's
+        held.enter_context(lock)
+        return True
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,10 @@ def set_up(values: Values, number: int, *, kernel: bool = False) -> None:
 
 
 def operate(values: Values, number: int, *, kernel: bool = True) -> None:
-    """One of the later chapters on a cluster that is set up; then a run, and who was fenced comes back."""
+    """One or two of the later chapters on a cluster that is set up; then a run, and who was fenced comes back."""
     drawn = random.Random(f"operate {number}")
-    reader = read(values, number, drawn, [drawn.choice(OPERATE)], kernel=kernel)
+    chapters = drawn.sample(OPERATE, drawn.choice([1, 2]))
+    reader = read(values, number, drawn, chapters, kernel=kernel)
     back(values)
     verify(values, reader)
     for name in list(open_cluster("", **values).topology.fenced):
