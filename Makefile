@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint words install down requirements parameters outputs bench operations soak evidence crowded journal bundle clean
+.PHONY: help run test long lab lint words install down requirements parameters exercises outputs bench operations soak evidence crowded journal bundle clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from 
 
 parameters: $(READY) ## Make each chapter's cell of parameters anew from pgrepl_lib/params.py
 	@$(BIN)/python tests/notebooks/parameters.py
+
+exercises: $(READY) ## Make the exercises' notebooks anew from pgrepl_lib/exercises/chapters
+	@$(BIN)/python tests/notebooks/exercises.py
 
 outputs: $(READY) ## Execute the notebooks and store their outputs in them
 	@$(BIN)/python tests/notebooks/store_outputs.py $(ARGS)

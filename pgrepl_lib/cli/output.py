@@ -42,6 +42,12 @@ HEADS = (  # of tables; the others are PostgreSQL's own words, or stand in other
     mark("engine"),
     mark("primary"),
     mark("replicas"),
+    mark("exercise"),
+    mark("chapter"),
+    mark("title"),
+    mark("hints"),
+    mark("minutes"),
+    mark("seconds"),
 )
 
 

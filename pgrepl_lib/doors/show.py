@@ -20,6 +20,8 @@ WIDTH = 92
 WORD = re.compile(r"[A-Za-z]{3}")
 OUTCOMES = (mark("changed"), mark("unchanged"), mark("failed"), mark("interrupted"))
 VERDICTS = {"passed": "✔", "failed": "✘", "not tried": "○"}
+Step = tuple[str, str, Sequence[object], str]  # title, outcome, commands, diff
+_kept: list[list[Step]] = []  # where steps go that are not shown; the last one counts
 
 
 def markdown(text: str) -> None:
@@ -30,6 +32,8 @@ def markdown(text: str) -> None:
 
 def note(text: str) -> None:
     """A sentence to know before it goes on; outside a notebook on standard error."""
+    if _kept:
+        return
     if in_notebook():
         markdown(text)
     else:
@@ -42,6 +46,9 @@ def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -
     commands: what a person would type. Outside a notebook it is told on standard error: progress,
     not a result.
     """
+    if _kept:
+        _kept[-1].append((title, outcome, commands, diff))
+        return
     said = t(outcome)
     if not in_notebook():
         terminal.tell(f"{said:>9}  {title}")
@@ -57,6 +64,8 @@ def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table of short facts."""
+    if _kept:
+        return
     if not in_notebook():
         for row in rows:
             terminal.give("  ".join(str(c) for c in row))
@@ -66,6 +75,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def notice(text: str) -> None:
     """Something that a person should know on the way; outside a notebook on standard error."""
+    if _kept:
+        return
     if in_notebook():
         markdown(f"**{text}**")
     else:
@@ -85,7 +96,7 @@ def png(content: bytes, alt: str) -> None:
 
 def _display(data: dict[str, str], **more: Any) -> Any:
     """One output of a cell in several forms, of which its reader takes the best."""
-    if in_notebook():
+    if in_notebook() and not _kept:
         from IPython.display import display
 
         return display(data, raw=True, **more)
@@ -117,6 +128,9 @@ def check(title: str, verdict: str, expected: str, seen: str, hint: str) -> None
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str], None]]:
     """A line that says how far long work is, and is gone afterwards."""
+    if _kept:
+        yield silently
+        return
     if not in_notebook():
         tell = _terminal_progress(title)
         with telling(tell):
@@ -130,6 +144,27 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
             yield line.tell
     finally:
         line.tell_more("")
+
+
+@contextmanager
+def kept() -> Iterator[list[Step]]:
+    """Show nothing of what the block does; the list that it gives holds its steps."""
+    steps: list[Step] = []
+    _kept.append(steps)
+    try:
+        with telling(silently):
+            yield steps
+    finally:
+        _kept.pop()
+
+
+@contextmanager
+def hidden(title: str) -> Iterator[None]:
+    """The same, where nobody shall see how it is done; meanwhile a line says that it goes on."""
+    with progress(title) as tell:
+        tell("…")
+        with kept():
+            yield
 
 
 class _Line:

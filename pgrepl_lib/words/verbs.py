@@ -29,6 +29,10 @@ VERBS = (
     "sync",
     "secure",
     "rotate password",
+    *(
+        f"exercise {verb}"
+        for verb in ("list", "start", "check", "hint", "answer", "solve", "reset", "test")
+    ),
 )
 COMMAND = re.compile(rf"\bpgrepl ({'|'.join(VERBS)})\b(?!-)")
 ADDRESS = re.compile(r"\s(--project|--engine|-p workdir)\b")

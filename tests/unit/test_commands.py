@@ -22,6 +22,7 @@ ODD = Params.parse({"project": "demo", "workdir": "/tmp/my öffice", "engine": "
 OPTIONS = "--project demo -p workdir '/tmp/my öffice' --engine local"
 # These hand their texts on to a check, whose texts are addressed where its outcome is made.
 DOORS = {"addressed", "check", "security", "NotTried", "Difference"}
+DOORS |= {"exercise", "Found", "answered", "claim", "streams", "all_stream"}  # of an exercise
 # What stands in place of a value in the library's texts; else an instance's name.
 PLACE = re.compile(r"\{(\w+)\}")
 VALUES = {"begun['kind']": "switchover", "kind": "switchover", "count": "3", "lag": "3"}

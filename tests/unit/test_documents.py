@@ -21,6 +21,7 @@ PAIRS = {
     "docs/automation.md": "docs/automacao.md",
     "docs/benchmarks.md": "docs/desempenho.md",
     "docs/evidence.md": "docs/evidencias.md",
+    "docs/exercises.md": "docs/exercicios.md",
     "docs/installation.md": "docs/instalacao.md",
     "docs/operations.md": "docs/operacao.md",
     "docs/reference.md": "docs/referencia.md",
@@ -31,7 +32,7 @@ PAIRS = {
 ALONE = ("docs/guia.md", "docs/predicate-run-v1.md", "CONTRIBUTING.md", "CHANGELOG.md")
 PAGES = {n: (ROOT / n).read_text("utf-8") for n in (*PAIRS, *PAIRS.values(), *ALONE)}
 REFERENCE = ("docs/reference.md", "docs/referencia.md")
-PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE"}
+PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE", "RESPOSTA": "ANSWER"}
 COMMON = {
     *(f"--{name.replace('_', '-')}" for name in Params.model_fields),
     *("--parameter", "-p", "--json", "-q"),

@@ -35,9 +35,9 @@ def renew(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _chapters(values: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The files to hand out: the chapters, and the index that they lead to."""
-    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        yield path.name, _copy(json.loads(path.read_text("utf-8")), values)
+    """The files to hand out: the chapters, the exercises, and the index that they lead to."""
+    for path in sorted(NOTEBOOKS.glob("**/[0-9]*.ipynb")):
+        yield str(path.relative_to(NOTEBOOKS)), _copy(json.loads(path.read_text("utf-8")), values)
     index = NOTEBOOKS / "README.md"
     yield index.name, index.read_bytes()
 

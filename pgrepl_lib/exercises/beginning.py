@@ -1,0 +1,150 @@
+"""Where every exercise begins: a healthy cluster, whatever was done to it before.
+
+A primary called `primary`, two replicas that follow it, no promise to them, and nothing left of
+other exercises: all that these make is called `exercicio…` or stands in the drills' blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from psycopg import sql
+
+from ..cluster import restarts, state
+from ..cluster.dropping import drop_slot
+from ..doors import db
+from ..doors.program import silently
+from ..drift import undo
+from ..drills import drills
+from ..engine.action import CONFIGURATION, PRIMARY
+from ..engine.edit import Edit
+from ..errors import StepFailed
+from ..operations.failover import Failover
+from ..operations.rejoin.rejoin import Rejoin
+from ..operations.switchover import Switchover
+from ..operations.synchronous import set_synchronous
+from ..steps.cluster import Cluster
+from ..steps.instance import Instance
+from ..steps.replicas import add, follow, prepare_all, rebuild
+from ..words.text import t
+from .faults import SCHEMA, SETTINGS
+
+SLOTS = f"select slot_name as name from pg_replication_slots where slot_name like '{SCHEMA}%'"
+ROLES = f"select rolname as name from pg_roles where rolname like '{SCHEMA}%'"
+LEFT = f"""
+select exists (select from pg_namespace where nspname = '{SCHEMA}')
+    or to_regclass('pgrepl_drill') is not null as left"""
+STATUS = "select wal_status as status from pg_replication_slots where slot_name = %s"
+CHANGED = """
+select split_part(line, ' = ', 1) as name from
+    regexp_split_to_table(pg_read_file('postgresql.auto.conf'), '\n') line"""
+
+
+def make(cluster: Cluster, known: Mapping[str, Any]) -> None:
+    """Steps: whatever is left to do for that.
+
+    known: of the exercise that was begun last. Raises `StepFailed` for a cluster that is not set up
+    yet; what else hinders it says so itself.
+    """
+    require_set_up(cluster)
+    _end_change(cluster)
+    with cluster.working():
+        _files(cluster)
+        _running(cluster)
+        if cluster.topology.synchronous:
+            set_synchronous(cluster, "")
+        _things(cluster)
+        _throw_away(cluster, known)
+        for name in list(cluster.topology.fenced):
+            Rejoin(cluster, name).run()
+        _following(cluster)
+    if cluster.primary.name != PRIMARY:
+        Switchover(cluster, to=PRIMARY).run()
+
+
+def require_set_up(cluster: Cluster) -> None:
+    """Raise `StepFailed` unless there is a cluster with a replica."""
+    made = (cluster.folder / state.FILE).exists()
+    if made and all(map(cluster.engine.has_data, cluster.topology.names[:2])):
+        return
+    raise StepFailed(
+        t("The cluster of project {project} is not there.", project=cluster.params.project),
+        remedy=cluster.addressed(t("`pgrepl run` sets it up; then start the exercise again")),
+    )
+
+
+def _end_change(cluster: Cluster) -> None:
+    """One that was begun and left is gone on with."""
+    if begun := cluster.topology.operation:
+        kind = {Switchover.kind: Switchover, Failover.kind: Failover}[begun["kind"]]
+        kind(cluster, begun["to"]).run()
+
+
+def _files(cluster: Cluster) -> None:
+    """As recorded, without the drills' blocks, and with the rule that lets replicas in."""
+    cluster.restore()
+    for name in cluster.topology.names:
+        for file in CONFIGURATION:
+            Edit(cluster.folder, f"{name}/{file}", {drills.BLOCK: None}).write()
+        cluster.instance(name).allow_replication()
+
+
+def _running(cluster: Cluster) -> None:
+    """All that are not fenced run with what their files say, and with no setting but those."""
+    names = [n for n in cluster.topology.names if n not in cluster.topology.fenced]
+    for name in names:
+        instance = cluster.instance(name)
+        if not (cluster.engine.running(name) and instance.answers()[0]):
+            drills.start(cluster, name)
+        undo.settings_action(instance).do(silently)
+        if statements := list(_resets(instance)):
+            for statement in statements:
+                db.rows(instance.address, statement)
+            restarts.reload(instance)
+        restarts.take_over(instance)
+
+
+def _resets(instance: Instance) -> Iterator[sql.Composed]:
+    """Without a record, what exercises are known to change goes."""
+    changed = {row["name"].strip() for row in db.rows(instance.address, CHANGED)}
+    for name in sorted(changed & set(SETTINGS)):
+        yield sql.SQL("alter system reset {}").format(sql.Identifier(name))
+
+
+def _things(cluster: Cluster) -> None:
+    """Tables, slots and roles that exercises have made, and the rights of the replication user."""
+    primary = cluster.primary
+    for row in db.rows(primary.address, SLOTS):
+        drop_slot(primary, row["name"]).do(silently)
+    if db.row(primary.address, LEFT)["left"]:
+        db.rows(primary.address, f"drop schema if exists {SCHEMA} cascade")
+        drills.forget(cluster)
+    for row in db.rows(primary.address, ROLES):
+        db.rows(primary.address, sql.SQL("drop role {}").format(sql.Identifier(row["name"])))
+    right = sql.SQL("alter role {} nosuperuser replication login")
+    db.rows(primary.address, right.format(sql.Identifier(cluster.params.replication_user)))
+    primary.create_replication_user()
+
+
+def _throw_away(cluster: Cluster, known: Mapping[str, Any]) -> None:
+    """A replica that the last exercise promoted is made anew."""
+    promoted = known.get("promoted")
+    if promoted in cluster.topology.replicas and not cluster.instance(promoted).in_recovery():
+        rebuild(cluster, promoted, discard=True)
+
+
+def _following(cluster: Cluster) -> None:
+    """Two replicas at least, which follow the primary itself and replay."""
+    primary = cluster.primary
+    prepare_all(cluster)
+    for replica in cluster.replicas:
+        if replica.upstream.name != primary.name:
+            follow(cluster, replica.name, primary.name)
+        restarts.resume(replica)
+        if db.row(primary.address, STATUS, [replica.slot]).get("status") == "lost":
+            rebuild(cluster, replica.name)
+        primary.create_slot(replica.slot)
+        replica.wait_streaming()
+    while len(cluster.topology.replicas) < 2:
+        add(cluster)

@@ -1,0 +1,23 @@
+"""All exercises by name, in the order of the chapters."""
+
+from difflib import get_close_matches
+from operator import attrgetter
+
+from ...errors import ParameterError
+from ...steps.cluster import Cluster
+from ...words.text import mark, t
+from ..registry import EXERCISES, Exercise
+from . import monitoring, primary  # noqa: F401 - they register themselves
+
+ALL = {each.name: each for each in sorted(EXERCISES.values(), key=attrgetter("chapter", "number"))}
+UNKNOWN = mark("There is no exercise {name}.")
+
+
+def find(cluster: Cluster, name: str) -> Exercise:
+    """The exercise of this name; raises `ParameterError` where there is none."""
+    if name in ALL:
+        return ALL[name]
+    remedy = t("`pgrepl exercise list` shows all")
+    if similar := get_close_matches(name, ALL, n=1):
+        remedy = t("{name} is meant? `pgrepl exercise list` shows all", name=similar[0])
+    raise ParameterError(t(UNKNOWN, name=repr(name)), remedy=cluster.addressed(remedy))

@@ -1,0 +1,163 @@
+"""Exercises on a running cluster: each begins, is not right yet, refuses wrong answers, is solved, and is right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.cluster import restarts
+from pgrepl_lib.doors import db
+from pgrepl_lib.drills import drills
+from pgrepl_lib.engine.action import CONFIGURATION
+from pgrepl_lib.engine.edit import Edit
+from pgrepl_lib.errors import ParameterError, ProjectBusy, StepFailed
+from pgrepl_lib.exercises import workshop
+from pgrepl_lib.exercises.chapters.all import ALL
+from pgrepl_lib.journal.lock import step_lock
+from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+
+pytestmark = pytest.mark.long_on_docker
+Wrong = tuple[Callable[[Cluster], object], set[str]]  # what is done, and what the check then lacks
+
+
+@pytest.fixture(scope="module")
+def trained(engine_name: str, open_with: MakeCluster) -> Cluster:
+    """A cluster that no run has recorded; the first exercise gives it a second replica."""
+    made = open_with(engine_name)
+    set_up_primary(made)
+    set_up_replica(made)
+    return made
+
+
+def sql(name: str, statement: str) -> Callable[[Cluster], object]:
+    """Typed on one of the instances, by whoever is asked to solve it."""
+    return lambda cluster: db.rows(cluster.instance(name).address, statement)
+
+
+def says(name: str, words: str) -> Callable[[Cluster], object]:
+    return lambda cluster: workshop.answer(cluster, name, words)
+
+
+def rule(line: str, *, read: bool = True) -> Callable[[Cluster], object]:
+    """A line at the beginning of the primary's pg_hba.conf."""
+
+    def write(cluster: Cluster) -> None:
+        name = cluster.primary.name
+        line_of = line.format(
+            network=cluster.engine.rule_network(), user=cluster.params.replication_user
+        )
+        Edit(cluster.folder, f"{name}/{CONFIGURATION[1]}", {drills.BLOCK: [line_of]}).write()
+        if read:
+            restarts.reload(cluster.primary)
+
+    return write
+
+
+WRONG: dict[str, list[Wrong]] = {
+    "missing-rule": [
+        (
+            rule("host replication {user} {network} scram-sha-256", read=False),
+            {"read", "login", "streaming"},
+        ),
+        (rule("host replication postgres {network} scram-sha-256"), {"login", "streaming"}),
+        (rule("host replication all 0.0.0.0/0 trust"), {"rule-needed"}),
+    ],
+    "lagging-replica": [
+        (says("lagging-replica", "replica"), {"answer", "replays"}),
+        (says("lagging-replica", "replica-2"), {"replays"}),
+        (
+            lambda cluster: (
+                cluster.replicas[1].resume_replay(),
+                workshop.answer(cluster, "lagging-replica", "primary"),
+            ),
+            {"answer"},
+        ),
+    ],
+}
+
+
+def lacking(cluster: Cluster, name: str, wanted: set[str]) -> set[str]:
+    """What the check lacks; a replica needs a moment to come back."""
+    deadline = time.monotonic() + 15
+    while (found := set(workshop.check(cluster, name).facts["missing"])) != wanted:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_exercise_refuses_what_is_wrong_and_is_solved(trained: Cluster, name: str) -> None:
+    workshop.reset(trained, name)
+    first = workshop.check(trained, name)
+    assert not first.facts["right"], first.text()
+    for number, (act, wanted) in enumerate(WRONG[name], 1):
+        act(trained)
+        assert lacking(trained, name, wanted) == wanted, f"wrong answer {number}"
+    told = workshop.check(trained, name)
+    for found in told.facts["found"]:
+        assert found["holds"] or found["look"], "it says where to look"
+    workshop.solve(trained, name)
+    last = workshop.check(trained, name)
+    assert last.facts["right"], last.text()
+
+
+def test_each_exercise_has_three_wrong_answers_and_two_hints() -> None:
+    assert {name: len(wrong) for name, wrong in WRONG.items()} == dict.fromkeys(ALL, 3)
+    assert all(len(each.hints) >= 2 for each in ALL.values())
+
+
+def test_an_exercise_that_has_not_begun_or_whose_cluster_is_gone_says_so(
+    open_with: MakeCluster,
+) -> None:
+    absent = open_with("local")
+    for verb in (workshop.start, workshop.check, workshop.hint, workshop.solve, workshop.reset):
+        with pytest.raises(StepFailed, match="is not there") as failed:
+            verb(absent, "missing-rule")
+        assert "pgrepl run" in failed.value.remedy
+
+
+def test_what_became_of_an_exercise_is_in_the_journal(trained: Cluster) -> None:
+    name = "lagging-replica"
+    workshop.reset(trained, name)
+    assert "goes on" not in workshop.reset(trained, name).title
+    assert "goes on" in workshop.start(trained, name).title
+    told = [workshop.hint(trained, name) for _ in range(4)]
+    assert [each.facts["hint"] for each in told] == [1, 2, 3, 3]
+    workshop.check(trained, name)
+    with pytest.raises(ParameterError, match="asks for no answer"):
+        workshop.answer(trained, "missing-rule", "x")
+    workshop.solve(trained, name)
+    workshop.check(trained, name)
+    entries = [e for e in trained.journal.entries() if e["kind"] == "exercise"]
+    events = [(e["event"], e.get("passed")) for e in entries if e["name"] == name][-8:]
+    hints = [("hint", None)] * 4
+    assert events == [
+        ("reset", None),
+        *hints,
+        ("checked", False),
+        ("solved", None),
+        ("checked", True),
+    ]
+    (row,) = [row for row in workshop.listing(trained) if row["exercise"] == name]
+    assert (row["status"], row["checks"], row["hints"]) == ("solved", 2, 4)
+    assert 0 <= row["minutes"] < 2
+
+
+def test_another_process_at_work_is_named_and_waited_for_by_nobody(trained: Cluster) -> None:
+    other = open_cluster("", **trained.params.plain())
+    with step_lock(trained.folder), pytest.raises(ProjectBusy, match="in use"):
+        workshop.start(other, "missing-rule")
+
+
+def test_another_clusters_beginning_does_not_count(trained: Cluster) -> None:
+    """As after `pgrepl down` and `pgrepl run`: the journal stays, the fault does not."""
+    workshop.reset(trained, "lagging-replica")
+    other = open_cluster("", **trained.params.plain())
+    other.engine.id = "another"
+    with pytest.raises(StepFailed, match="has not begun"):
+        workshop.check(other, "lagging-replica")
+    workshop.end(trained)
