@@ -51,7 +51,7 @@ down: $(READY) ## Remove the cluster (the runs' evidence stays)
 requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url \
-		--extra lab --extra dev --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+		--extra lab --extra hub --extra dev --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
 
 parameters: $(READY) ## Make each chapter's cell of parameters anew from pgrepl_lib/params.py
 	@$(BIN)/python tests/notebooks/parameters.py

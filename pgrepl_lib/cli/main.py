@@ -9,6 +9,7 @@ import atexit
 import gc
 
 from . import looking, operate, replica, review, running  # noqa: F401 - they add their commands
+from .classroom import commands  # noqa: F401 - it adds its commands
 from .group import main
 from .lab import opening  # noqa: F401 - it adds its command
 from .security import rotate, secure  # noqa: F401 - the same

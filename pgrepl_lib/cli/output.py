@@ -48,6 +48,13 @@ HEADS = (  # of tables; the others are PostgreSQL's own words, or stand in other
     mark("hints"),
     mark("minutes"),
     mark("seconds"),
+    mark("login"),
+    mark("password"),
+    mark("ports"),
+    mark("notebooks"),
+    mark("instances"),
+    mark("memory (MB)"),
+    mark("processes"),
 )
 
 

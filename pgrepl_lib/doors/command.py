@@ -21,7 +21,7 @@ from ..errors import CommandFailed, EnvironmentLacking, first_line
 from ..words.quoted import PROGRAM, quoted
 from ..words.redact import redact
 from ..words.text import t
-from . import docker_context
+from . import docker_context, files
 from .program import Heard, Waiting, nothing, silently
 
 # Tells every command's process whose it is: those of a killed runner go on alone.
@@ -191,6 +191,20 @@ def replace_process(command: Command, *, cwd: Path) -> None:
 def become(argv: Sequence[str], variables: Mapping[str, str]) -> None:
     """Become a program that is its user's own and no command of ours: only these variables."""
     os.execve(argv[0], [*argv], variables)
+
+
+def start_alone(command: Command, *, cwd: Path, log: Path) -> int:
+    """Start a program that goes on by itself, with what it says in a file; its process's number."""
+    with files.appending(log) as said:
+        return subprocess.Popen(
+            command.argv,
+            cwd=cwd,
+            env=environment(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        ).pid
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -92,6 +92,18 @@ def replacing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterato
             raise
 
 
+@contextmanager
+def appending(path: Path) -> Iterator[BinaryIO]:
+    """A file at whose end somebody writes what he says."""
+    with writing(path), path.open("ab") as stream:
+        yield stream
+
+
+def set_value(path: Path, value: str) -> None:
+    """Write into a file that is no file: the system takes a setting there (as sysfs, cgroups)."""
+    path.write_text(value)
+
+
 def remove_parts(folder: Path) -> None:
     """Remove what a killed process had not finished writing, in a folder and the folders in it."""
     for part in [*folder.glob(f".*{PART}"), *folder.glob(f"*/.*{PART}")]:

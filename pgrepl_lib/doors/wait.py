@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import time
 from collections.abc import Callable, Iterator
@@ -143,3 +144,8 @@ def repeat(act: Callable[[], None], *, every: float) -> None:
     while True:
         act()
         time.sleep(every)
+
+
+async def pause(seconds: float) -> None:
+    """Let so much time pass, while others go on."""
+    await asyncio.sleep(seconds)

@@ -197,6 +197,7 @@ def local(workdir: Path, port: int, **more: Any) -> dict[str, Any]:
 def test_without_the_programs_nothing_is_fetched(
     workdir: Path, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(binaries, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(binaries.find, "__defaults__", ((),))  # none is installed
     found = plan(local(workdir, free_port(), replicas=16, settings={"work_mem": "8MB"}), SET_UP)

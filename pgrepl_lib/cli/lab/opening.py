@@ -30,6 +30,8 @@ CONFIGURATION = Path(__file__).parent / "jupyter"
 KERNEL = ".jupyter/kernels/python3/kernel.json"  # in the folder of the copies
 EXTENSION = "--IPKernelApp.extra_extensions=['pgrepl_lib']"
 FIRST = "00-preparacao.ipynb"
+ACTIVITY = {"pgrepl_lib.classroom.activity": True}
+OF_A_HUB = "JUPYTERHUB_SERVICE_URL"  # what the Hub says to a server that it starts
 LACKING = mark("install it beside pgrepl: {command}")
 PACKAGES = ("jupyterlab>=4.4", "jupyterlab-language-pack-pt-BR>=4.3.post1")
 CHANGED = mark("{name} is another one now; yours, which you changed or executed, is {kept}")
@@ -103,12 +105,19 @@ def _jupyterlab(params: Params, options: Iterable[str]) -> list[str]:
     shell = {"shell_command": [os.environ.get("SHELL") or "/bin/sh"]}
     as_root = ["--allow-root"] * (os.geteuid() == 0)
     return [
-        *(sys.executable, "-P", "-m", "jupyterlab", *as_root),
+        *(sys.executable, "-P", "-m", *_program(), *as_root),
         f"--ServerApp.root_dir={params.folder}",
         f"--ServerApp.terminado_settings={shell}",
         f"--LabApp.default_url=/lab/tree/{COPIES}/{FIRST}",
         *options,
     ]
+
+
+def _program() -> tuple[str, ...]:
+    """JupyterLab; for a participant of a class the same, as its Hub starts it."""
+    if OF_A_HUB in os.environ:
+        return ("jupyterhub.singleuser", f"--ServerApp.jpserver_extensions={ACTIVITY}")
+    return ("jupyterlab",)
 
 
 def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:

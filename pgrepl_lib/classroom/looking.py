@@ -1,0 +1,66 @@
+"""What can be seen of a class from outside: what each participant runs, and what it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from . import roster, serving, users
+from .roster import PORTS_EACH, Class, Person
+
+MEGABYTE = 1024**2
+NOTEBOOKS = "jupyterhub.singleuser"  # in the command of a participant's notebook server
+
+
+def look(made: Class) -> dict[str, Any]:
+    """The class and its people, fit for JSON."""
+    known = roster.passwords(made)
+    return {
+        "class": made.name,
+        "address": serving.address(made),
+        "fingerprint": fingerprint(made),
+        "running": serving.process(made) is not None,
+        "answers": serving.answers(made),
+        "complete": made.complete,
+        "people": [_person(made, p, known.get(p.name)) for p in made.people.values()],
+    }
+
+
+def fingerprint(made: Class) -> str:
+    """The certificate's, as browsers show it (SHA-256); empty before there is one."""
+    with suppress(OSError, ValueError):
+        text = (made.hub / "hub.crt").read_text("ascii").partition("-----END CERTIFICATE-----")
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert("".join(text[:2]))).hexdigest().upper()
+    return ""
+
+
+def _person(made: Class, person: Person, password: str | None) -> dict[str, Any]:
+    entry = users.ours(made, made.login(person))
+    there = users.of_user(entry.pw_uid) if entry else []
+    return {
+        "name": person.name,
+        "login": made.login(person),
+        "password": password,
+        "ports": f"{person.port}-{person.port + PORTS_EACH - 1}",
+        "notebooks": any(map(_is_notebooks, there)),
+        "instances": sum(map(users.is_postmaster, there)),
+        "memory (MB)": round(sum(map(_memory, there)) / MEGABYTE),
+        "processes": len(there),
+    }
+
+
+def _is_notebooks(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return NOTEBOOKS in process.cmdline()
+    return False
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes; what several share counts for each as its part."""
+    with suppress(psutil.Error):
+        return int(process.memory_full_info().pss)
+    return 0
