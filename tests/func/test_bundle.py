@@ -1,4 +1,4 @@
-"""The bundle on a machine with no network: a namespace with loopback alone, an ordinary user, nothing fetched before."""
+"""The bundle where there is no network: on a machine of its kind, and as Binder and dev containers prepare it."""
 
 from __future__ import annotations
 
@@ -17,46 +17,82 @@ from .running import do
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 USER = "nobody"
+READER = 1000  # the user's number in such containers
+IMAGE = "pgrepl-tests-plain"
+DOWN = "trap 'make down ARGS=--yes' EXIT"
 SET_UP = "make run ARGS='--engine local'"
-LAB = """
-.venv/bin/pgrepl lab -- --no-browser --port=8899 --IdentityProvider.token=t & lab=$!
-for _ in $(seq 60); do
-    .venv/bin/python -c 'from urllib.request import urlopen as u; u("http://127.0.0.1:8899/api/status?token=t")' \
-        2>/dev/null && break
+LAB = ".venv/bin/pgrepl lab -- --no-browser"
+STARTED = ".binder/start jupyter lab"
+# What follows starts JupyterLab, asks it for its page and for chapter 00, and ends it.
+ASKED = """
+asked() {
+    .venv/bin/python -c '
+import sys, urllib.request
+print(sys.argv[1], urllib.request.urlopen(f"http://127.0.0.1:8899{sys.argv[1]}?token=t").status)' "$1"
+}
+%s --port=8899 --IdentityProvider.token=t & lab=$!
+for _ in $(seq 90); do
+    asked /api/status 2>/dev/null && break
     kill -0 $lab
     sleep 1
 done
-.venv/bin/python -c 'from urllib.request import urlopen as u; print("lab:", u("http://127.0.0.1:8899/lab?token=t").status)'
+asked /lab/tree/chapters/00-preparacao.ipynb
+asked /api/contents/chapters/00-preparacao.ipynb
 kill $lab
 """
-DOWN = "trap 'make down ARGS=--yes' EXIT"
+CLEAN = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8"]
 
 
 @pytest.fixture(scope="module")
-def there() -> Iterator[Path]:
-    """The bundle, unpacked in a folder of that user's."""
-    assert os.geteuid() == 0, "a network namespace needs root: run this test as root"
+def bundle() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pgrepl-tests-bundle-"))
     folder.chmod(0o755)
-    bundle = folder / "bundle.tar"
-    do(sys.executable, "-m", "offline.bundle", bundle, cwd=ROOT)
-    home = folder / "pasta é"
-    home.mkdir()
-    do("tar", "xf", bundle, cwd=home)
-    do("chown", "-R", USER, home)
-    yield home / "pgrepl"
+    do(sys.executable, "-m", "offline.bundle", folder / "bundle.tar", cwd=ROOT)
+    yield folder / "bundle.tar"
     shutil.rmtree(folder)
 
 
-def without_network(script: str, folder: Path) -> str:
-    user = pwd.getpwnam(USER)
+def unpacked(bundle: Path, name: str, owner: str) -> Path:
+    home = bundle.parent / name
+    home.mkdir()
+    do("tar", "xf", bundle, cwd=home)
+    do("chown", "-R", owner, home)
+    return home / "pgrepl"
+
+
+def test_everything_is_installed_set_up_and_shown_with_no_network(bundle: Path) -> None:
+    assert os.geteuid() == 0, "a network namespace needs root: run this test as root"
+    folder, user = unpacked(bundle, "pasta é", USER), pwd.getpwnam(USER)
+    loopback = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
     ordinary = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    clean = ["env", "-i", f"HOME={folder.parent}", "PATH=/usr/bin:/bin", "LANG=C.UTF-8"]
-    inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "-", *ordinary, *clean]
-    return do("unshare", "--net", *inside, "bash", "-ec", script, cwd=folder)
-
-
-def test_everything_is_installed_set_up_and_shown_with_no_network(there: Path) -> None:
-    done = without_network("\n".join([DOWN, SET_UP, LAB]), there)
+    script = "\n".join([DOWN, SET_UP, ASKED % LAB])
+    home = f"HOME={folder.parent}"
+    done = do(*loopback, *ordinary, *CLEAN, home, "bash", "-ec", script, cwd=folder)
     assert "13 checks passed, 0 failed" in done
-    assert "lab: 200" in done
+    assert "/lab/tree/chapters/00-preparacao.ipynb 200" in done
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with a system, Python and make, and a user; nothing else."""
+    root = tmp_path_factory.mktemp("plain")
+    mirror = do(ROOT / "tests/docker/engine", "mirror").strip()
+    system = ["--variant=minbase", "--include=python3-venv,make", "bookworm", root, mirror]
+    do("debootstrap", *system)
+    do("chroot", root, "useradd", "--create-home", "--uid", READER, "reader")
+    do("sh", "-c", f'tar -C "{root}" -c . | docker import - {IMAGE}')
+    return IMAGE
+
+
+def test_the_chapters_run_as_binder_and_dev_containers_prepare_them(
+    bundle: Path, plain: str
+) -> None:
+    """Not root, 2 GB of memory, no Docker; and no network, which they would have."""
+    folder = unpacked(bundle, "reader", str(READER))
+    script = "\n".join([".binder/postBuild", ASKED % STARTED, ".venv/bin/pgrepl run --to 08"])
+    limits = ["--network=none", "--memory=2g", "--memory-swap=2g", f"--user={READER}", "--init"]
+    inside = ["--volume", f"{folder}:/home/reader/pgrepl", "--workdir=/home/reader/pgrepl"]
+    command = ["docker", "container", "run", "--rm", *limits, *inside, plain]
+    done = do(*command, *CLEAN, "HOME=/home/reader", "bash", "-ec", script)
+    assert "/lab/tree/chapters/00-preparacao.ipynb 200" in done
+    assert "0 failed" in done and "completed:" in done
