@@ -108,6 +108,14 @@ def _ending_told(as_json: bool, quiet: bool) -> Iterator[list[Path]]:
         show_run(folders[0], as_json)
 
 
+def execute_up_to(given: Mapping[str, Any], last: str) -> None:
+    """The chapters from the first to this one; nothing is printed while all is well."""
+    from ..runner.task import fresh
+
+    with _ending_told(as_json=False, quiet=True) as folders:
+        _execute(fresh(dict(given), "", last), folders, quiet=True, ask=False, key=None)
+
+
 def _execute(task: Task, folders: list[Path], quiet: bool, *, ask: bool, key: Path | None) -> None:
     from ..runner.kernel import begun
     from ..steps.ask import asking

@@ -41,10 +41,10 @@ select split_part(line, ' = ', 1) as name from
     regexp_split_to_table(pg_read_file('postgresql.auto.conf'), '\n') line"""
 
 
-def make(cluster: Cluster, known: Mapping[str, Any]) -> None:
+def make(cluster: Cluster, known: Mapping[str, Any], replicas: int = 2) -> None:
     """Steps: whatever is left to do for that.
 
-    known: of the exercise that was begun last. Raises `StepFailed` for a cluster that is not set up
+    known: of the exercise that was begun last. replicas: at least so many. Raises `StepFailed` for a cluster that is not set up
     yet; what else hinders it says so itself.
     """
     require_set_up(cluster)
@@ -58,15 +58,20 @@ def make(cluster: Cluster, known: Mapping[str, Any]) -> None:
         _throw_away(cluster, known)
         for name in list(cluster.topology.fenced):
             Rejoin(cluster, name).run()
-        _following(cluster)
+        _following(cluster, replicas)
     if cluster.primary.name != PRIMARY:
         Switchover(cluster, to=PRIMARY).run()
 
 
+def is_set_up(cluster: Cluster) -> bool:
+    """Whether there is a cluster with a replica."""
+    made = (cluster.folder / state.FILE).exists()
+    return made and all(map(cluster.engine.has_data, cluster.topology.names[:2]))
+
+
 def require_set_up(cluster: Cluster) -> None:
     """Raise `StepFailed` unless there is a cluster with a replica."""
-    made = (cluster.folder / state.FILE).exists()
-    if made and all(map(cluster.engine.has_data, cluster.topology.names[:2])):
+    if is_set_up(cluster):
         return
     raise StepFailed(
         t("The cluster of project {project} is not there.", project=cluster.params.project),
@@ -134,8 +139,8 @@ def _throw_away(cluster: Cluster, known: Mapping[str, Any]) -> None:
         rebuild(cluster, promoted, discard=True)
 
 
-def _following(cluster: Cluster) -> None:
-    """Two replicas at least, which follow the primary itself and replay."""
+def _following(cluster: Cluster, count: int) -> None:
+    """So many replicas at least, which follow the primary itself and replay."""
     primary = cluster.primary
     prepare_all(cluster)
     for replica in cluster.replicas:
@@ -146,5 +151,5 @@ def _following(cluster: Cluster) -> None:
             rebuild(cluster, replica.name)
         primary.create_slot(replica.slot)
         replica.wait_streaming()
-    while len(cluster.topology.replicas) < 2:
+    while len(cluster.topology.replicas) < count:
         add(cluster)

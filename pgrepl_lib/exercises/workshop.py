@@ -13,6 +13,7 @@ import psycopg
 from ..doors import show
 from ..errors import ParameterError, PgreplError, StepFailed, first_line
 from ..steps.cluster import Cluster
+from ..steps.replicas import remove
 from ..words.text import mark, t
 from . import beginning, progress
 from .chapters.all import ALL, find
@@ -187,12 +188,14 @@ def _told_solved(found: Exercise, words: str, commands: list[str]) -> Told:
     return Told(t("Solved"), facts, lines, [f"$ {command}" for command in commands])
 
 
-def end(cluster: Cluster) -> Told:
-    """Leave the exercises: the cluster is healthy, and nothing of them is left."""
+def end(cluster: Cluster, replicas: int = 1) -> Told:
+    """Leave the exercises: the cluster is healthy, has so many replicas, and nothing else is left."""
     cluster.look_again()
     beginning.require_set_up(cluster)
     with cluster.holding(), show.hidden(t("Putting the cluster back")):
-        beginning.make(cluster, _last(cluster).known)
+        beginning.make(cluster, _last(cluster).known, replicas)
+        for name in cluster.topology.replicas[replicas:]:
+            remove(cluster, name, confirm=True)
     return Told(t("The cluster is as before the exercises"))
 
 

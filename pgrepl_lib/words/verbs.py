@@ -29,6 +29,8 @@ VERBS = (
     "sync",
     "secure",
     "rotate password",
+    "goto",
+    "reset",
     *(
         f"exercise {verb}"
         for verb in ("list", "start", "check", "hint", "answer", "solve", "reset", "test")

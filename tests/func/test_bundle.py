@@ -93,6 +93,6 @@ def test_the_chapters_run_as_binder_and_dev_containers_prepare_them(
     limits = ["--network=none", "--memory=2g", "--memory-swap=2g", f"--user={READER}", "--init"]
     inside = ["--volume", f"{folder}:/home/reader/pgrepl", "--workdir=/home/reader/pgrepl"]
     command = ["docker", "container", "run", "--rm", *limits, *inside, plain]
-    done = do(*command, *CLEAN, "HOME=/home/reader", "bash", "-ec", script)
+    done = do(*command, *CLEAN, "HOME=/home/reader", "bash", "-ec", script, timeout=1700)
     assert "/lab/tree/chapters/00-preparacao.ipynb 200" in done
     assert "0 failed" in done and "completed:" in done

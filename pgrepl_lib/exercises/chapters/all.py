@@ -10,6 +10,7 @@ from ..registry import EXERCISES, Exercise
 from . import monitoring, primary  # noqa: F401 - they register themselves
 
 ALL = {each.name: each for each in sorted(EXERCISES.values(), key=attrgetter("chapter", "number"))}
+LIST = mark("`pgrepl exercise list` shows all")
 UNKNOWN = mark("There is no exercise {name}.")
 
 
@@ -17,7 +18,16 @@ def find(cluster: Cluster, name: str) -> Exercise:
     """The exercise of this name; raises `ParameterError` where there is none."""
     if name in ALL:
         return ALL[name]
-    remedy = t("`pgrepl exercise list` shows all")
+    remedy = t(LIST)
     if similar := get_close_matches(name, ALL, n=1):
         remedy = t("{name} is meant? `pgrepl exercise list` shows all", name=similar[0])
     raise ParameterError(t(UNKNOWN, name=repr(name)), remedy=cluster.addressed(remedy))
+
+
+def numbered(cluster: Cluster, chapter: str, number: int) -> Exercise:
+    """The exercise of this number in a chapter (such as "06"); raises `ParameterError`."""
+    for each in ALL.values():
+        if (each.chapter, each.number) == (chapter, number):
+            return each
+    cause = t("Chapter {chapter} has no exercise {number}.", chapter=chapter, number=number)
+    raise ParameterError(cause, remedy=cluster.addressed(t(LIST)))
