@@ -44,8 +44,8 @@ select split_part(line, ' = ', 1) as name from
 def make(cluster: Cluster, known: Mapping[str, Any], replicas: int = 2) -> None:
     """Steps: whatever is left to do for that.
 
-    known: of the exercise that was begun last. replicas: at least so many. Raises `StepFailed` for a cluster that is not set up
-    yet; what else hinders it says so itself.
+    known: of the exercise that was begun last. replicas: at least so many. Raises `StepFailed` for
+    a cluster that is not set up yet; what else hinders it says so itself.
     """
     require_set_up(cluster)
     _end_change(cluster)

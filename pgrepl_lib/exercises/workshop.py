@@ -189,7 +189,7 @@ def _told_solved(found: Exercise, words: str, commands: list[str]) -> Told:
 
 
 def end(cluster: Cluster, replicas: int = 1) -> Told:
-    """Leave the exercises: the cluster is healthy, has so many replicas, and nothing else is left."""
+    """Leave the exercises: the cluster is healthy, has so many replicas, nothing else is left."""
     cluster.look_again()
     beginning.require_set_up(cluster)
     with cluster.holding(), show.hidden(t("Putting the cluster back")):

@@ -129,7 +129,7 @@ def _whole(given: Given, yes: bool, place: str) -> None:
 
 
 def _led_back(cluster: Cluster, replicas: int) -> None:
-    """Without losing what the primary has; raises `PgreplError` where it does not become healthy."""
+    """Without losing what the primary has; raises `PgreplError` if it does not become healthy."""
     from ...checks.checks import SET_UP
     from ...exercises import workshop
     from ...steps.checking import examine, failure
