@@ -26,13 +26,18 @@ fi
 
 settings() {
     printf "\nwal_level = replica\nmax_wal_senders = 10\nwal_keep_size = '1GB'\nwal_compression = on\nwal_log_hints = on
-wal_retrieve_retry_interval = '100ms'\n" >>"$1/postgresql.conf"
-    sed -i "0,/^[^#[:space:]]/s||host replication repl $2 scram-sha-256\\n&|" "$1/pg_hba.conf"
+wal_retrieve_retry_interval = '100ms'\nlog_replication_commands = on\nmax_slot_wal_keep_size = '10GB'\n" >>"$1/postgresql.conf"
+    sed -i "0,/^[^#[:space:]]/s||host replication repl $2 scram-sha-256\nhost all repl all reject\nhost all postgres samehost scram-sha-256\n\
+host all postgres $2 scram-sha-256\nhost all postgres all reject\n&|" "$1/pg_hba.conf"
 }
 sql() { # INSTANCE STATEMENT
     local p=$port
     [ "$1" = primary ] || p=$replica_port
     "${as[@]}" psql --no-psqlrc --quiet --tuples-only --no-align --host=127.0.0.1 --port="$p" --username=postgres -c "$2"
+}
+close_public() { # in 14 it is everybody's
+    local database
+    for database in postgres template1; do PGDATABASE=$database sql primary "revoke create on schema public from public"; done
 }
 inside() { # COMMAND…: on the primary's own machine
     if [ "$engine" = local ]; then "$@"; else docker container exec -u postgres "$(docker container ls -q --filter "name=${project}.primary")" "$@"; fi
@@ -51,7 +56,7 @@ serve() { # INSTANCE PORT
 }
 initialise() {
     "${as[@]}" initdb --pgdata="$1" --username=postgres --encoding=UTF8 --locale=C --auth=scram-sha-256 \
-        --pwfile=secrets/superuser >/dev/null
+        --pwfile=secrets/superuser --data-checksums >/dev/null
 }
 backup_options=(--format=p --write-recovery-conf --checkpoint=fast --label=replica-1 --progress --username=repl
     --no-password --slot=replica_1_slot)
@@ -65,6 +70,7 @@ if [ "$engine" = local ]; then
     settings primary 127.0.0.1/32
     initialise data/primary
     serve primary "$port"
+    close_public
     "${as[@]}" createuser --host=127.0.0.1 --port="$port" --username=postgres --replication repl
     "${as[@]}" psql --quiet --host=127.0.0.1 --port="$port" --username=postgres <secrets/replication.sql
     sql primary "$make_slot" >/dev/null
@@ -79,7 +85,7 @@ else
     compose=(docker-compose)
     if docker compose version >/dev/null 2>&1; then compose=(docker compose); fi
     cp "$here/docker-compose.yaml" .
-    printf 'PGREPL_ID=floor\nCOMPOSE_PROJECT_NAME=%s\nPGREPL_IMAGE=%s\nPGREPL_NETWORK=%s\nPGREPL_PRIMARY_PORT=%s\nPGREPL_REPLICA_PORT=%s\n' \
+    printf 'PGREPL_ID=floor\nCOMPOSE_PROJECT_NAME=%s\nPGREPL_IMAGE=%s\nPGREPL_NETWORK=%s\nPGREPL_PRIMARY_PORT=%s\nPGREPL_REPLICA_PORT=%s\nPGREPL_INITDB_ARGS=--data-checksums\n' \
         "$project" "$image" "$network" "$port" "$replica_port" >.env
     docker container run --name "${project}_pg_temp" -d --env POSTGRES_PASSWORD_FILE=/run/secrets/superuser \
         --volume "$folder/secrets/superuser:/run/secrets/superuser:ro" "$image" >/dev/null
@@ -91,6 +97,7 @@ else
     settings primary "$network"
     "${compose[@]}" up -d primary >/dev/null 2>&1
     until_true primary "select true"
+    close_public
     "${compose[@]}" exec -T -u postgres primary createuser --replication repl
     "${compose[@]}" exec -T -u postgres primary psql --quiet <secrets/replication.sql
     "${compose[@]}" exec -T -u postgres primary psql -c "$make_slot" >/dev/null

@@ -225,20 +225,20 @@ def scram_verifier(at: Address, password: str, user: str) -> str:
         return connection.pgconn.encrypt_password(*words).decode()
 
 
-def ask_to_replicate(
-    host: str, port: int, user: str, source: str, rule: IPv4Network, sslmode: str = PLAIN
+def ask_from(
+    outside: tuple[str, int, str], words: Mapping[str, str], rule: IPv4Network, sslmode: str = PLAIN
 ) -> str:
-    """The server's answer to a replication start-up packet sent from the address `source`.
+    """The server's answer to a start-up packet (`start_up`) that is sent from another address.
 
-    rule: the network that it is not to come from. sslmode: as in `Address`. Returns the SQLSTATE of
-    the refusal, or "accepted" (also when it goes on to ask for a password). libpq cannot choose its
-    source address, hence the packet. Raises `OSError` where this machine cannot send from that
-    address, or what it sends arrives from another one inside the rule.
+    outside: host, port and that address. rule: the network that it is not to come from. sslmode: as
+    in `Address`. Returns the SQLSTATE of the refusal, or "accepted" (also when it goes on to ask
+    for a password). libpq cannot choose its source address, hence the packet. Raises `OSError`
+    where this machine cannot send from there, or it arrives from another one inside the rule.
     """
+    host, port, source = outside
     seen = _seen_as(host, port, source)
     if seen and IPv4Address(seen) in rule:
         raise OSError(t("it arrives from {address}", address=seen))
-    words = {"user": user, "replication": "true"}
     answer = start_up(host, port, words, source=source, sslmode=sslmode)
     return refusal(answer).get("C", "accepted")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..doors import db
+from ..doors.command import Command
+from ..engine.protocol import Engine
 
 DATABASES = "select datname as name from pg_database where datallowconn order by 1"
 OPEN = """
@@ -22,6 +24,11 @@ def close_in(at: db.Address, database: str) -> None:
     """From now on only who is allowed to."""
     with db.connect(at, dbname=database) as connection:
         connection.execute(CLOSE)
+
+
+def close_command(engine: Engine, name: str, database: str) -> Command:
+    """What a person would type on an instance for that."""
+    return engine.client(name, "psql", "-d", database, "-c", f"{CLOSE};")
 
 
 def _is_open(at: db.Address, database: str) -> bool:

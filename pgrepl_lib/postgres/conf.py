@@ -91,11 +91,16 @@ def hba_lines(
 
     databases: with whatever else than `replication` it may connect to, a rule each.
     """
-    rules = [(kind, database, hba_user(user), str(network), method) for database in databases]
+    who, where = hba_user(user), str(network)
     return [
         "# TYPE  DATABASE        USER            ADDRESS                 METHOD",
-        *("{:7} {:15} {:15} {:23} {}".format(*columns) for columns in rules),
+        *(hba_line(kind, database, who, where, method) for database in databases),
     ]
+
+
+def hba_line(kind: str, database: str, user: str, address: str, method: str) -> str:
+    """A rule, in the columns of the file's own; user: as the file takes it."""
+    return f"{kind:7} {database:15} {user:15} {address:23} {method}"
 
 
 def hba_user(name: str) -> str:

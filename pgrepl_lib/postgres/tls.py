@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 OFF, ON = "off", "on"
@@ -22,24 +22,7 @@ SETTINGS = {
     "ssl_ca_file": ROOT,
     "ssl_min_protocol_version": "TLSv1.2",
 }
-# Beside TLS itself; what a user has given is his.
-BESIDES = {"log_replication_commands": "on", "max_slot_wal_keep_size": "10GB"}
-
-
-def settings(given: Mapping[str, str]) -> dict[str, str]:
-    """What a server with TLS has in its `postgresql.conf`. given: by its user."""
-    return SETTINGS | {name: value for name, value in BESIDES.items() if name not in given}
-
-
-def rules(user: str, databases: Sequence[str]) -> list[str]:
-    """Before any other rule: who comes without TLS is refused, and who replicates, elsewhere.
-
-    user: the replication user, as `pg_hba.conf` takes it. databases: what it connects to.
-    """
-    refused = ["hostnossl all,replication all all reject"]
-    if not databases[1:]:
-        refused.append(f"host all {user} all reject")
-    return refused
+REFUSED = "hostnossl all,replication all all reject"  # before any other rule
 
 
 class Asked(Protocol):

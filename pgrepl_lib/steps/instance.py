@@ -24,7 +24,7 @@ from ..engine.action import (
     temporary_of,
 )
 from ..engine.edit import Edit
-from ..postgres import conf, tls
+from ..postgres import conf, guards, tls
 from ..postgres.limits import limits
 from ..words.text import mark, t
 from .actions import copying, needs, replication_user
@@ -96,15 +96,20 @@ class Instance(Server):
     def configure(self, settings: Mapping[str, Any]) -> str:
         """Step: these settings, and the parameter `settings`, as a block of `postgresql.conf`.
 
-        Limits that the number of replicas needs are raised, and so shown with the rest.
+        Limits that the number of replicas needs are raised, and so shown with the rest, as is what
+        guards the cluster (correction 14).
         """
-        needed = limits(len(self.cluster.topology.names) - 1)
+        params, needed = self.cluster.params, limits(len(self.cluster.topology.names) - 1)
         raised = {n: max(v, int(settings.get(n, 0))) for n, v in needed.items()}
-        lines = conf.setting_lines({**settings, **raised, **self.cluster.params.settings})
-        return self._edit(self._block("settings", lines), SETTINGS[self.is_replica])
+        all_of_them = guards.settings({**settings, **raised, **params.settings}, params)
+        edit = self._block("settings", conf.setting_lines(all_of_them))
+        return self._edit(edit, SETTINGS[self.is_replica])
 
     def allow_replication(self) -> str:
-        """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides."""
+        """Step: the `pg_hba.conf` rule for the replication user; first, for the first decides.
+
+        And those that refuse it, and the superuser, all else (correction 14).
+        """
         return self._edit(rule_edit(self), RULES[self.is_replica])
 
     def follow(self, upstream: Server) -> str:
@@ -122,7 +127,10 @@ class Instance(Server):
     # --- primary ----------------------------------------------------------------------------------
 
     def create_replication_user(self) -> str:
-        """Step: `createuser --replication`; with SCRAM the server gets its verifier only."""
+        """Step: `createuser --replication`; with SCRAM the server gets its verifier only.
+
+        Before it, nobody else may create objects in the schema `public` of 14 (correction 14).
+        """
         action = needs.after(replication_user.action(self), self, [needs.running(self)])
         return self.cluster.perform(t("Create the replication user"), action)
 

@@ -17,6 +17,7 @@ from pgrepl_lib.checks.checks import CHECKS
 from pgrepl_lib.checks.claims import data
 from pgrepl_lib.checks.outcome import Check
 from pgrepl_lib.checks.registry import Claim
+from pgrepl_lib.checks.security.all import SECURITY
 from pgrepl_lib.cli.examination import asked_for, examine
 from pgrepl_lib.cli.options import existing_cluster
 from pgrepl_lib.doors import db
@@ -100,6 +101,14 @@ def test_a_check_passes_and_leaves_nothing(cluster: Cluster, name: str) -> None:
         result.expected == result.seen if result.tried else result.seen.startswith("not tried, ")
     )
     assert leftovers(cluster) == []
+
+
+def test_a_default_cluster_passes_all_security_checks(cluster: Cluster) -> None:
+    """What only TLS can show is told as not tried."""
+    made = [claim(cluster) for claim in SECURITY.values()]
+    assert [c for c in made if not c.passed] == []
+    with_tls = {"impostor-refused", "tls-strong", "plain-refused", "certificates"}
+    assert {c.name for c in made if not c.tried} == with_tls
 
 
 def test_what_cannot_be_tried_here_is_told_as_such(

@@ -1,4 +1,4 @@
-"""The twelve corrections: what the document says, done as it is written and seen to fail, then the corrected step.
+"""The corrections: what the document says, done as it is written and seen to fail, then the corrected step.
 
 The numbers are those of the callouts in the notebooks. What Docker itself does is tested with Docker, what
 PostgreSQL does with processes on this machine.
@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from pgrepl_lib import Cluster
+from pgrepl_lib.checks.security.all import SECURITY
 from pgrepl_lib.doors import db, files
 from pgrepl_lib.doors.command import Command, Completed, run
 from pgrepl_lib.doors.resources import COMPOSE_FILE
@@ -133,6 +134,15 @@ def newer_programs() -> Path:
 def local_cluster(open_with: MakeCluster) -> Cluster:
     """Primary and replica on this machine. Tests may prepare the replica anew; the last state is a correct one."""
     made = open_with("local", **DOCUMENT)
+    set_up_primary(made)
+    set_up_replica(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def guarded(open_with: MakeCluster) -> Cluster:
+    """The same, as we set it up where nothing else is asked for."""
+    made = open_with("local")
     set_up_primary(made)
     set_up_replica(made)
     return made
@@ -611,9 +621,20 @@ REWINDER = Path(
 )
 def test_13_a_lost_primary_can_come_back(open_with: MakeCluster, hints: str, answer: str) -> None:
     """13: with the document's settings `pg_rewind` refuses, whatever was lost; with `wal_log_hints` it does its work."""
-    cluster = open_with("local", pg_version=15, settings={"wal_log_hints": hints})
+    cluster = open_with("local", pg_version=15, settings={"wal_log_hints": hints}, **DOCUMENT)
     set_up_primary(cluster)
     cluster.primary.stop()
     same = ("--target-pgdata=data/primary", "--source-pgdata=data/primary", "--dry-run")
     done = cluster.engine.run(cluster.engine._tool("pg_rewind", *same), check=False)
     assert answer in done.err + done.out, done.err
+
+
+@pytest.mark.parametrize(
+    "name", ["slots-bounded", "replication-logged", "checksums", "public-closed"]
+)
+def test_14_what_replication_does_not_use_is_closed(
+    local_cluster: Cluster, guarded: Cluster, name: str
+) -> None:
+    """14: each fails on the document's cluster, and holds on ours."""
+    assert SECURITY[name](local_cluster).verdict == "failed"
+    assert SECURITY[name](guarded).verdict == "passed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,13 +20,13 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.operations.security.securing import secure
 from pgrepl_lib.postgres import conf
 from pgrepl_lib.steps.instance import Instance
-from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.conftest import DOCUMENT, MakeCluster, set_up_primary, set_up_replica
 from tests.func.running import of_cluster, pgrepl
 from tests.func.test_checks import altered, edited
 
 Break = Callable[[Cluster, pytest.MonkeyPatch], AbstractContextManager[Any]]
 WITH_TLS = {"impostor-refused", "tls-strong", "plain-refused", "certificates"}
-UNPREPARED = {"no-database", "slots-bounded", "public-closed", "replication-logged"}
+UNGUARDED = {"slots-bounded", "public-closed", "replication-logged", "checksums"}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,7 @@ def soon_over(cluster: Cluster, patch: pytest.MonkeyPatch) -> Iterator[None]:
 BREAKS: dict[str, Break] = {
     "followers-ours": somebody_copies,
     "no-database": rule("hostssl all repl all scram-sha-256"),
+    "superuser-near": rule("hostssl all postgres all scram-sha-256"),
     "wrong-password": rule("hostssl replication repl all trust"),
     "plain-refused": rule("host all all all scram-sha-256"),
     "impostor-refused": conninfo(
@@ -186,23 +188,36 @@ def test_a_stream_in_clear_is_seen(victim: Cluster, monkeypatch: pytest.MonkeyPa
     assert SECURITY["tls-strong"](victim).verdict == "passed"
 
 
-def test_checksums_are_told_as_they_are(victim: Cluster) -> None:
-    seen = db.row(victim.primary.address, "show data_checksums")["data_checksums"]
-    assert SECURITY["checksums"](victim).verdict == ("passed" if seen == "on" else "failed")
-
-
 def test_the_command_makes_them_and_says_their_sources(victim: Cluster) -> None:
     done = pgrepl("check --security --json", of_cluster(victim))
     found = {c["name"]: c for c in json.loads(done.stdout)}
     assert set(found) == set(SECURITY)
-    assert {n for n, c in found.items() if not c["passed"]} <= {"checksums"}
+    assert {n for n, c in found.items() if not c["passed"]} == set()
     assert "CIS PostgreSQL 17 7.2" in found["replication-logged"]["title"]
 
 
-def test_what_a_cluster_without_tls_cannot_show_is_not_tried(open_with: MakeCluster) -> None:
-    made = open_with("local", auth_method="scram-sha-256")
-    set_up_primary(made)
-    set_up_replica(made)
-    found = {name: claim(made) for name, claim in SECURITY.items()}
-    assert {n for n, c in found.items() if not c.tried} == WITH_TLS
-    assert {n for n, c in found.items() if not c.passed} <= UNPREPARED | {"checksums"}
+def test_the_document_to_the_letter_has_no_guards_and_a_cluster_made_so_is_taken_over(
+    open_with: MakeCluster,
+) -> None:
+    """What its data decide stays as it was made: checksums, and what applications may live by."""
+
+    def verdicts(cluster: Cluster) -> dict[str, set[str]]:
+        set_up_primary(cluster)
+        set_up_replica(cluster)
+        found: dict[str, set[str]] = {"passed": set(), "failed": set(), "not tried": set()}
+        for name, claim in SECURITY.items():
+            found[claim(cluster).verdict].add(name)
+        return found
+
+    made = open_with("local", **DOCUMENT)
+    found = verdicts(made)
+    assert found["not tried"] == WITH_TLS
+    assert found["failed"] == {"wrong-password", *UNGUARDED}
+    taken_over = open_with("local", made.params.project, auth_method="scram-sha-256")
+    taken_over.prepare()
+    found = verdicts(taken_over)
+    assert found["failed"] == {"checksums", "public-closed"}
+    hint = SECURITY["public-closed"](taken_over).hint
+    for command in re.findall(r"`pgrepl ([^`]*)`", hint):
+        assert pgrepl(command, {}).returncode == 0
+    assert SECURITY["public-closed"](taken_over).passed

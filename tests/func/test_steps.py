@@ -258,10 +258,15 @@ def test_a_base_backup_that_was_killed_is_made_again(scram: tuple[Cluster, dict[
 def test_all_checks_pass_with_a_password(scram: tuple[Cluster, dict[str, Any]]) -> None:
     made, _ = scram
     assert failed_checks(made) == {}
-    rule = "select auth_method from pg_hba_file_rules where 'repl' = any(user_name)"
-    assert [
-        r["auth_method"] for i in (made.primary, made.replica) for r in db.rows(i.address, rule)
-    ] == ["scram-sha-256"] * 2
+    rules = (
+        "select database, auth_method from pg_hba_file_rules where 'repl' = any(user_name) "
+        "order by line_number"
+    )
+    for instance in (made.primary, made.replica):
+        assert [tuple(r.values()) for r in db.rows(instance.address, rules)] == [
+            (["replication"], "scram-sha-256"),
+            (["all"], "reject"),
+        ]
     stored = db.row(
         made.primary.address, "select rolpassword from pg_authid where rolname = 'repl'"
     )["rolpassword"]

@@ -141,9 +141,9 @@ def test_each_correction_stands_in_its_place_once_and_in_the_index() -> None:
         for chapter in CHAPTERS
         for n in re.findall(r"^> \*\*Correção (\d+)\.\*\*", prose(chapter), re.M)
     ]
-    assert sorted(callouts) == list(range(1, 14))
+    assert sorted(callouts) == list(range(1, 15))
     index = (NOTEBOOKS / "README.md").read_text("utf-8")
-    assert [int(n) for n in re.findall(r"^\| (\d+) \|", index, re.M)] == list(range(1, 14))
+    assert [int(n) for n in re.findall(r"^\| (\d+) \|", index, re.M)] == list(range(1, 15))
 
 
 def test_headings_are_those_of_the_document_in_its_order() -> None:

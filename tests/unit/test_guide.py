@@ -41,7 +41,7 @@ def test_every_step_of_the_chapters_is_in_the_guide_and_nothing_of_the_notebooks
 
 def test_every_correction_is_in_the_guide_and_every_link_leads_somewhere() -> None:
     text = guide.text()
-    assert {int(n) for n in re.findall(r"\*\*Correção (\d+)\.\*\*", text)} == set(range(1, 14))
+    assert {int(n) for n in re.findall(r"\*\*Correção (\d+)\.\*\*", text)} == set(range(1, 15))
     links = re.findall(r"\]\(([^)h][^)]*)\)", text)
     assert links and all((GUIDE.parent / link).exists() for link in links)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -58,24 +58,28 @@ def rule_needed(cluster: AnyCluster) -> Iterable[Fact]:
 
     Where there is no second address to try from (macOS, Docker Desktop, rootless), that is said.
     """
-    primary, user = cluster.primary, cluster.params.replication_user
-    at = primary.address
+    words = {"user": cluster.params.replication_user, "replication": "true"}
+    yield refused_outside(cluster.primary, words)
+
+
+def refused_outside(server: Server, words: Mapping[str, str]) -> Fact:
+    """What it answers who comes from an address outside the rule; raises `NotTried`.
+
+    words: of its start-up packet.
+    """
+    at, engine = server.address, server.cluster.engine
     db.row(at, "select 1")  # one that does not answer refuses nobody
-    host, port, source = cluster.engine.outside_the_rule(primary.name)
+    outside = engine.outside_the_rule(server.name)
     try:
-        rule = cluster.engine.rule_network()
-        answer = db.ask_to_replicate(host, port, user, source, rule, at.sslmode)
+        answer = db.ask_from(outside, words, engine.rule_network(), at.sslmode)
     except OSError as error:
-        why = t(
-            "this machine cannot send from {source}: {error}",
-            source=source,
-            error=first_line(error),
-        )
+        cannot = mark("this machine cannot send from {source}: {error}")
+        why = t(cannot, source=outside[-1], error=first_line(error))
         raise NotTried(REFUSED, why) from error
     seen: str = t("accepted")
     if answer != "accepted":
         seen = f"SQLSTATE {answer}"
-    yield Fact(primary.name, REFUSED, seen)
+    return Fact(server.name, REFUSED, seen)
 
 
 def strangers(upstream: Server, followers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

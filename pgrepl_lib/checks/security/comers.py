@@ -15,14 +15,13 @@ from ...engine.secret import look
 from ...postgres import tls
 from ...postgres.confirmation import FOLLOWERS
 from ...words.text import mark, t
-from ..claims.access import strangers
+from ..claims.access import REFUSED, refused_outside, strangers
 from ..outcome import Fact
 from ..registry import NotTried, of_running, running, security
 from .impostor import impersonating
 
 SECURE = mark("`pgrepl secure` turns TLS on")
 WITHOUT_TLS = mark("tls is off; `pgrepl secure` turns it on")
-PLAIN_REFUSED = "SQLSTATE 28000"
 STREAMS = """
 select r.application_name as name, concat_ws(', ', s.version, s.bits) as seen,
        s.ssl and s.version >= 'TLSv1.2' and s.bits >= 128 as strong
@@ -53,7 +52,7 @@ def followers_ours(server: Server) -> tuple[str, str]:
 @security(
     "no-database",
     mark("The replication user cannot open a database"),
-    mark("`pgrepl secure` refuses it; or a rule of your own in pg_hba.conf"),
+    mark("`pgrepl run --auth-method scram-sha-256`, or a rule of your own in pg_hba.conf"),
     cis="7.1",
 )
 def no_database(cluster: AnyCluster) -> Iterable[Fact]:
@@ -65,6 +64,18 @@ def no_database(cluster: AnyCluster) -> Iterable[Fact]:
         at = server.address
         mine = db.Address(at.host, at.port, user, known.text.strip(), at.sslmode)
         yield Fact(server.name, t("refused"), _answer(mine))
+
+
+@security(
+    "superuser-near",
+    mark("The superuser comes from the cluster's own network alone"),
+    mark("`pgrepl run --auth-method scram-sha-256`, or a rule of your own in pg_hba.conf"),
+    manual="21.1",
+)
+def superuser_near(cluster: AnyCluster) -> Iterable[Fact]:
+    """From another address he is refused, before any password is asked for."""
+    for server in running(cluster):
+        yield refused_outside(server, {"user": server.address.user, "database": "postgres"})
 
 
 @security(
@@ -93,13 +104,13 @@ def wrong_password(server: Server) -> tuple[str, str]:
 )
 def plain_refused(cluster: AnyCluster) -> Iterable[Fact]:
     """As superuser and as replication user; before any password is asked for."""
-    require_tls(cluster, PLAIN_REFUSED)
+    require_tls(cluster, REFUSED)
     replicates = {"user": cluster.params.replication_user, "replication": "true"}
     for server in running(cluster):
         at = server.address
         for words in ({"user": at.user, "database": "postgres"}, replicates):
             said = db.refusal(db.start_up(at.host, at.port, words)).get("C", "")
-            yield Fact(server.name, PLAIN_REFUSED, f"SQLSTATE {said}" if said else t("accepted"))
+            yield Fact(server.name, REFUSED, f"SQLSTATE {said}" if said else t("accepted"))
 
 
 @security(

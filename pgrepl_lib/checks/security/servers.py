@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from shlex import quote
 
 from psycopg.conninfo import make_conninfo
 
@@ -31,6 +32,7 @@ select string_agg(concat_ws(' ', type, database, user_name, address, netmask, au
                   E'\\n' order by line_number) as seen from pg_hba_file_rules"""
 STRICT = ("ssl", "ssl_min_protocol_version", "password_encryption", "log_replication_commands")
 LOGGED = "received replication command: "
+CLOSED = mark("{commands}; then GRANT it to who needs it")
 
 
 @security(
@@ -90,7 +92,7 @@ def checksums(server: Server) -> tuple[str, str]:
 @security(
     "slots-bounded",
     mark("A slot that nobody uses cannot fill the disk"),
-    mark("`pgrepl secure` bounds it, or the setting max_slot_wal_keep_size"),
+    mark("`pgrepl run --auth-method scram-sha-256`, or the setting max_slot_wal_keep_size"),
     manual="20.6.1",
 )
 @of_running
@@ -105,20 +107,23 @@ def slots_bounded(server: Server) -> tuple[str, str]:
 @security(
     "public-closed",
     mark("Not everybody may create objects in the schema public"),
-    mark("`pgrepl secure` closes it, or REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+    mark("REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
     manual="5.9.6",
     cis="4.3",
 )
 def public_closed(cluster: AnyCluster) -> Iterable[Fact]:
     """In each database; up to 14 it is open by default."""
-    found = ", ".join(public.open_in(cluster.primary.address))
-    yield Fact(cluster.primary.name, t("closed"), found or t("closed"))
+    primary, found = cluster.primary.name, public.open_in(cluster.primary.address)
+    psql = f"`pgrepl psql {primary} -- -d {{}} -c '{public.CLOSE}'`"
+    remedy = t(CLOSED, commands="; ".join(psql.format(quote(name)) for name in found))
+    seen = ", ".join(found) or t("closed")
+    yield Fact(primary, t("closed"), seen, cluster.addressed(remedy))
 
 
 @security(
     "replication-logged",
     mark("Who replicates is logged"),
-    mark("`pgrepl secure` turns it on, or the setting log_replication_commands"),
+    mark("`pgrepl run --auth-method scram-sha-256`, or the setting log_replication_commands"),
     cis="7.2",
 )
 def replication_logged(cluster: AnyCluster) -> Iterable[Fact]:

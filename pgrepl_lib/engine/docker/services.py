@@ -10,6 +10,7 @@ from typing import Any
 
 from ...doors.resources import COMPOSE_FILE
 from ...params import Params
+from ...postgres import guards
 from ..action import PRIMARY, REPLICA
 from .owner import FOLDER, ID, USER
 
@@ -28,6 +29,7 @@ def compose_files(
         "PGREPL_NETWORK": params.network,
         "PGREPL_PGDATA": pgdata,
         "PGREPL_DATA_MOUNT": data_mount,
+        "PGREPL_INITDB_ARGS": " ".join(guards.initdb_options(params)),
         **{f"PGREPL_{name.upper().replace('-', '_')}_PORT": port for name, port in ports.items()},
     }
     more = more_replicas([name for name in ports if name not in (PRIMARY, REPLICA)])

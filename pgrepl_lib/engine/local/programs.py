@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from ...doors import ahead, command
 from ...doors.command import Command
 from ...params import Params
-from ...postgres import tls
+from ...postgres import guards, tls
 from .. import processes
 from ..commands import Commands
 from ..life import Life
@@ -79,7 +79,8 @@ class Programs(Commands):
 
     def _initdb(self, target: str) -> Command:
         where = (f"--pgdata={target}", "--username=postgres", "--pwfile=secrets/superuser")
-        return self._tool("initdb", *where, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256")
+        how = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256")
+        return self._tool("initdb", *where, *how, *guards.initdb_options(self.params))
 
     def _owner(self) -> tuple[int, int] | None:
         if not self.user:

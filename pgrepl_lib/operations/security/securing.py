@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from ...cluster import restarts
 from ...cluster.changes import outdated
-from ...doors import db
+from ...doors import db, files
 from ...doors.wait import wait_until
-from ...engine.action import Action, Tell, edit_action
+from ...engine.action import CONFIGURATION, Action, Tell, edit_action
 from ...engine.edit import Edit
 from ...params import Params
-from ...postgres import tls
+from ...postgres import conf, guards, tls
 from ...steps.actions.connecting import answers, connect_anew
 from ...steps.actions.encrypting import settings_edit
 from ...steps.actions.rules import rules_edit
 from ...steps.actions.standby import standby_action
+from ...steps.instance import SETTINGS
 from ...steps.refusals import refuse_without_openssl
 from ...words.text import t
-from . import public
 
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
@@ -43,14 +43,16 @@ def secure(cluster: Cluster) -> None:
         _record(cluster, tls.ON)
         cluster.make_certificates()
         for instance in _configured(cluster):
+            guarded = _guarded(instance)
+            title = t(SETTINGS[instance.is_replica], file=guarded.name)
+            cluster.perform(title, _edited(instance, guarded))
             instance.encrypt()
         _follow(cluster)
         _admit(cluster, cluster.params)
-        public.close(cluster)
 
 
 def undo(cluster: Cluster) -> None:
-    """Steps: the same backwards; the certificates stay in `secrets/`, and `public` stays closed.
+    """Steps: the same backwards; the certificates stay in `secrets/`, and what guards stays.
 
     It is recorded once nobody is refused without TLS any more: we would be, too.
     """
@@ -80,6 +82,14 @@ def _configured(cluster: Cluster) -> list[Instance]:
     """All that have their files, the primary first; one that stands takes them over later."""
     instances = map(cluster.instance, cluster.topology.primary_first)
     return [each for each in instances if each.has_configuration()]
+
+
+def _guarded(instance: Instance) -> Edit:
+    """What chapter 01 configures, with what guards a cluster; one made earlier may lack that."""
+    folder, name = instance.cluster.folder, f"{instance.name}/{CONFIGURATION[0]}"
+    had = conf.settings_of_block(files.text(folder / name), "settings")
+    lines = conf.setting_lines(guards.settings(had, instance.cluster.params))
+    return Edit(folder, name, {"settings": lines})
 
 
 def _follow(cluster: Cluster) -> None:

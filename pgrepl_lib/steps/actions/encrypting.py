@@ -51,7 +51,7 @@ def settings_edit(instance: Server, *, on: bool = True) -> Edit:
     """The block of its `postgresql.conf`. on: whether it is to be there."""
     lines: Sequence[str] | None = None
     if on:
-        lines = conf.setting_lines(tls.settings(instance.cluster.params.settings))
+        lines = conf.setting_lines(tls.SETTINGS)
     name = f"{instance.name}/{CONFIGURATION[0]}"
     return Edit(instance.cluster.folder, name, {tls.SETTINGS_BLOCK: lines})
 

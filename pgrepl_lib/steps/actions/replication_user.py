@@ -15,7 +15,8 @@ from ...doors.command import Command
 from ...drift import recorded, snapshot, undo
 from ...engine.action import Action, Shown, Tell
 from ...errors import EnvironmentLacking, StepFailed
-from ...logins import logins
+from ...logins import logins, public
+from ...postgres import guards
 from ...words.text import t
 
 NOT_ASKED = (psycopg.Error, OSError, EnvironmentLacking)
@@ -40,6 +41,8 @@ class _User:
         """The role, its rights and its password, each where it is not so yet."""
         found = self._found()
         if not found:
+            for name in self._opened():
+                public.close_in(self.primary.address, name)
             self.engine.run(self._create())
         elif statement := undo.rights_back(self.cluster, found):
             db.rows(self.primary.address, statement)
@@ -70,9 +73,8 @@ class _User:
 
     def anew(self) -> tuple[Shown, ...]:
         """What a person would type for a new cluster."""
-        if not self.scram:
-            return (self._create(),)
-        return (self._create(), logins.statement_command(self.name), self._password())
+        opened = (public.close_command(self.engine, self.primary.name, n) for n in self._opened())
+        return (*opened, self._create(), *self._known())
 
     def commands(self) -> tuple[Shown, ...]:
         """The same for this one: it may have the role already, with other rights."""
@@ -80,7 +82,7 @@ class _User:
         if back is None:
             return self.anew()
         text = f"{back.as_string()};"
-        return (self.engine.client(self.primary.name, "psql", "-c", text), *self.anew()[1:])
+        return (self.engine.client(self.primary.name, "psql", "-c", text), *self._known())
 
     def _found(self) -> dict[str, Any]:
         return db.row(self.primary.address, snapshot.USER, [self.name])
@@ -93,6 +95,21 @@ class _User:
         if not found:
             return None
         return undo.rights_back(self.cluster, found)
+
+    def _opened(self) -> list[str]:
+        """Where everybody may create objects, of the databases that a new cluster has.
+
+        Those of a cluster that is in use stay as they are: it may live by that.
+        """
+        if not guards.wanted(self.cluster.params):
+            return []
+        return public.OPEN_AT_FIRST.get(self.cluster.params.pg_version, [])
+
+    def _known(self) -> tuple[Shown, ...]:
+        """How the server comes to know its password."""
+        if not self.scram:
+            return ()
+        return (logins.statement_command(self.name), self._password())
 
     def _create(self) -> Command:
         return self.engine.tool(self.primary.name, "createuser", "--replication", self.name)

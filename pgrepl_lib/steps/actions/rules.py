@@ -1,4 +1,4 @@
-"""The rules of `pg_hba.conf`: who is let in to replicate, and with TLS, who is refused."""
+"""The rules of `pg_hba.conf`: who is let in to replicate, and who is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...cluster.server import Server
 from ...engine.action import CONFIGURATION
 from ...engine.edit import Edit
 from ...params import Params
-from ...postgres import conf, tls
+from ...postgres import conf, guards, tls
 
 ADMITS, REFUSES = "replication", tls.RULES_BLOCK  # the blocks
 
@@ -20,23 +20,32 @@ def rule_edit(instance: Server) -> Edit:
 
 def refusing_edit(instance: Server) -> Edit:
     """With TLS: who comes without it is refused."""
-    return _edit(instance, {REFUSES: _refusing(instance.cluster.params)})
+    return _edit(instance, {REFUSES: _refusing(instance, instance.cluster.params)})
 
 
 def rules_edit(instance: Server, params: Params) -> Edit:
     """Both, as these parameters ask for them."""
-    refused = _refusing(params) if params.tls == tls.ON else None
+    refused = _refusing(instance, params) if params.tls == tls.ON else None
     return _edit(instance, {ADMITS: _admitting(instance, params), REFUSES: refused})
 
 
 def _admitting(instance: Server, params: Params) -> list[str]:
     kind, method = tls.rule(params)
     network = instance.cluster.engine.rule_network()
-    return conf.hba_lines(params.replication_user, network, method, kind, params.databases)
+    lines = conf.hba_lines(params.replication_user, network, method, kind, params.databases)
+    if params.tls == tls.OFF and guards.wanted(params):
+        lines += _guarding(instance, params)
+    return lines
 
 
-def _refusing(params: Params) -> list[str]:
-    return tls.rules(conf.hba_user(params.replication_user), params.databases)
+def _refusing(instance: Server, params: Params) -> list[str]:
+    """Who comes without TLS, then whom the guards refuse: in a block that is taken over at once."""
+    return [tls.REFUSED, *_guarding(instance, params)]
+
+
+def _guarding(instance: Server, params: Params) -> list[str]:
+    user, network = conf.hba_user(params.replication_user), instance.cluster.engine.rule_network()
+    return guards.rules(user, params.databases, network)
 
 
 def _edit(instance: Server, blocks: dict[str, Sequence[str] | None]) -> Edit:
