@@ -18,6 +18,7 @@ from ..engine.action import Action, Tell
 from ..errors import ParameterError, StepFailed
 from ..postgres.confirmation import COMMITS, seen, waited_for
 from ..postgres.sessions import CONFIRMED
+from ..steps.actions import needs
 from ..words.text import Text, counted, mark, t
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def try_commit(cluster: Cluster, seconds: float = 2) -> str:
     It changes no table. A wait that is given up does not undo the commit: the primary has it
     (manual, 27.2.8.3), and warns of it.
     """
+    needs.require(cluster.primary, [needs.running(cluster.primary)])
     warned: list[Any] = []
     at, limit = cluster.primary.address, seconds + PATIENCE
     with (
