@@ -37,12 +37,20 @@ NewProject = Callable[..., AbstractContextManager[dict[str, str]]]
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What need not run on both engines in `make test` is `long` on docker; what may take longest begins first."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     for item in items:
         if item.get_closest_marker("long_on_docker") and engine_of(item.nodeid) == "docker":
             item.add_marker("long")
+        item.add_marker(pytest.mark.timeout(limit(item, config) * PATIENCE), append=False)
+
+
+def limit(item: pytest.Item, config: pytest.Config) -> float:
+    """A test's own, or everybody's."""
+    if own := item.get_closest_marker("timeout"):
+        return float(own.args[0])
+    return float(config.getoption("timeout") or config.getini("timeout"))
 
 
 def engine_of(nodeid: str) -> str:

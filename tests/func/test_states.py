@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from hypothesis.strategies import integers
 
 from pgrepl_lib import Cluster
-from tests.conftest import PATIENCE, MakeCluster
+from tests.conftest import MakeCluster
 
 from .disks import disk_of_its_own, mounted
 from .operated import again, make
@@ -104,7 +104,7 @@ def test_some_steps(engine_name: str, cluster: Cluster, open_with: MakeCluster) 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * 3600 * PATIENCE)
+@pytest.mark.timeout(4 * 3600)
 def test_whatever_happens_there_is_one_primary_and_a_way_out(
     engine_name: str, cluster: Cluster, open_with: MakeCluster
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pgrepl_lib import open_cluster
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
-from tests.conftest import PATIENCE, NewProject
+from tests.conftest import NewProject
 
 from ..func.operated import failed_checks
 from ..func.running import Values, pgrepl
@@ -78,7 +78,7 @@ def test_some_orders(new_project: NewProject) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * 3600 * PATIENCE)
+@pytest.mark.timeout(4 * 3600)
 def test_any_order_of_the_chapters_that_set_up(new_project: NewProject) -> None:
     for number in range(SEED, SEED + SEEDS):
         with new_project() as values:
@@ -86,7 +86,7 @@ def test_any_order_of_the_chapters_that_set_up(new_project: NewProject) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(4 * 3600 * PATIENCE)
+@pytest.mark.timeout(4 * 3600)
 def test_any_order_of_the_chapters_that_operate(new_project: NewProject) -> None:
     with new_project(replicas="2") as values:
         back(values)
