@@ -27,9 +27,9 @@ def add(made: Class, names: Iterable[str]) -> list[Person]:
         )
     with roster.held(made.name):
         roster.with_people(made, wanted)
-        making.require(made)
-        made.write()
         people = [made.people[name] for name in wanted]
+        making.require(made, people)
+        made.write()
         for person in people:
             making.admit(made, person)
     return people

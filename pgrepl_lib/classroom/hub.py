@@ -16,14 +16,28 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Unicode
 
+from ..doors import files
 from ..doors.resources import COPIES
 from ..doors.wait import pause
 from ..params import variable
+from ..words import language
+from ..words.text import mark, t
 from . import limits, passwords, roster
 from .roster import Class, Person
 
 FIRST = f"{COPIES}/00-preparacao.ipynb"
+TEMPLATES = Path(__file__).parent / "templates/hub"
+WORDS = {
+    "sign_in": mark("Sign in"),
+    "login": mark("login"),
+    "password": mark("password"),
+    "refused": mark("This login and this password do not belong together; both stand on the card."),
+    "starting": mark("Your notebooks are being opened; this page goes on by itself."),
+    "ended": mark("Your notebooks were closed; what you did is still there"),
+    "open": mark("Open them again"),
+}
 PATH = "/usr/local/bin:/usr/bin:/bin"  # not root's own
+LOG = "notebooks.log"  # in a participant's home: what his notebook server says
 SLOW = 300  # seconds: all may begin at once
 OURSELVES = "pgrepl"  # by this name we ask the Hub
 PYTHON = (sys.executable, "-P", "-m")
@@ -57,7 +71,7 @@ class Passwords(Authenticator):
         """Asked at the Hub's start for all it remembers: who has gone since is forgotten."""
         super().add_user(user)
         person = present(self.folder).who(user.name)
-        created = user.orm_user.created
+        created = user.created
         if not person or (created and created.replace(tzinfo=UTC) < person.since):
             raise ValueError(f"no participant of today's: {user.name}")
 
@@ -71,10 +85,12 @@ class Servers(LocalProcessSpawner):
         made = present(self.folder)
         enter = limits.entering(name, made.memory, made.tasks)
         become = super().make_preexec_fn(name)
+        log = made.home(self._person()) / LOG
 
         def begin() -> None:
             enter()
             become()
+            files.hears(log)
 
         return begin
 
@@ -118,6 +134,7 @@ def configure(c: Any, folder: str) -> None:
     c.Authenticator.delete_invalid_users = True
     _servers(c)
     _services(c, made)
+    _pages(c)
 
 
 def proxy_command(hub: Path) -> list[str]:
@@ -133,9 +150,17 @@ def proxy_command(hub: Path) -> list[str]:
 
 def _servers(c: Any) -> None:
     c.Spawner.cmd = [*PYTHON, "pgrepl_lib", "lab", "--"]
-    c.Spawner.environment = {"PATH": PATH, "LANG": "C.UTF-8"}
+    c.Spawner.environment = {"PATH": PATH, "LANG": "C.UTF-8", "JUPYTERHUB_ACTIVITY_INTERVAL": "60"}
     c.Spawner.default_url = f"/lab/tree/{FIRST}"
     c.Spawner.start_timeout = c.Spawner.http_timeout = SLOW
+
+
+def _pages(c: Any) -> None:
+    """What participants meet before JupyterLab: in the chapters' language, as that is."""
+    c.JupyterHub.template_paths = [str(TEMPLATES)]
+    with language.speaking(language.PORTUGUESE):
+        words = {name: t(message) for name, message in WORDS.items()}
+    c.JupyterHub.template_vars = {"words": words}
 
 
 def _services(c: Any, made: Class) -> None:

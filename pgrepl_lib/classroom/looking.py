@@ -23,6 +23,7 @@ def look(made: Class) -> dict[str, Any]:
         "class": made.name,
         "address": serving.address(made),
         "fingerprint": fingerprint(made),
+        "own_certificate": made.own_certificate,
         "running": serving.process(made) is not None,
         "answers": serving.answers(made),
         "complete": made.complete,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..doors import files
 from ..doors.resources import PACKAGE
 from ..engine import ports
 from ..engine.local import binaries, packages
-from ..errors import EnvironmentLacking, ParameterError
+from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params
 from ..words.text import Text, t
 from . import limits, passwords, roster, serving, users
@@ -38,6 +39,24 @@ def require_root() -> None:
         )
 
 
+def _require_pair(certificate: Path | None, key: Path | None) -> None:
+    """Raise `ParameterError` unless they belong together, or neither is given."""
+    if not (certificate or key):
+        return
+    why: str = t("--certificate and --key go together")
+    if certificate and key:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+            return
+        except (OSError, ValueError) as error:
+            why = first_line(error)
+    raise ParameterError(
+        t("The certificate is not usable; nothing was touched."),
+        looked_at=[why],
+        remedy=t("give both as PEM, a key without a password, or neither"),
+    )
+
+
 def require_complete(made: Class) -> None:
     """Raise `EnvironmentLacking` where making it was interrupted."""
     if not made.complete:
@@ -49,8 +68,10 @@ def require_complete(made: Class) -> None:
 
 def create(wanted: Class, tell: Tell, certificate: Path | None, key: Path | None) -> Class:
     """Make the class, or go on where making it was interrupted."""
+    _require_pair(certificate, key)
     made = _begun(wanted)
-    require(made)
+    made.own_certificate = certificate is None
+    require(made, made.people.values())
     with roster.held(made.name):
         made.write()
         tell(t("PostgreSQL's programs, once for all"))
@@ -102,9 +123,10 @@ def renew_password(made: Class, person: Person) -> str:
     return word
 
 
-def require(made: Class) -> None:
+def require(made: Class, people: Iterable[Person]) -> None:
     """Raise `EnvironmentLacking` that names all that stands in the way, before anything is made."""
-    looks = (_packages(), _programs(), _users(made), _ports(made), _space(made))
+    new = list(people)
+    looks = (_packages(), _programs(), _users(made, new), _ports(made), _space(made, len(new)))
     found = [each for look in looks for each in look]
     if not found:
         return
@@ -139,8 +161,8 @@ def _programs() -> Found:
             )
 
 
-def _users(made: Class) -> Found:
-    for login in users.strangers(made, made.people.values()):
+def _users(made: Class, people: Iterable[Person]) -> Found:
+    for login in users.strangers(made, people):
         way = t("take another name for the class or for this participant")
         yield t("the user {login} exists and is not this class's", login=login), way
 
@@ -154,9 +176,9 @@ def _ports(made: Class) -> Found:
             yield seen, t("choose another, of which the next two are free, too: --port")
 
 
-def _space(made: Class) -> Found:
+def _space(made: Class, people: int) -> Found:
     folder = next(p for p in (made.folder, *made.folder.parents) if p.exists())
-    free, needed = shutil.disk_usage(folder).free, SPACE_EACH * len(made.people)
+    free, needed = shutil.disk_usage(folder).free, SPACE_EACH * people
     if free < needed:
         seen = t("{space:.1f} GB free in {folder}", space=free / 1e9, folder=folder)
         yield (

@@ -44,7 +44,8 @@ class Class(BaseModel):
     """A class. id: by which its users are known as ours; port: of the Hub, two more follow it.
 
     memory: megabytes for all processes of a participant; tasks: how many; idle: minutes after which
-    a notebook server without work is ended; token: for our own requests to the Hub.
+    a notebook server without work is ended; token: for our own requests to the Hub;
+    own_certificate: whether the class has made it, and nobody else has signed it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Class(BaseModel):
     tasks: int = 1024
     idle: int = 60
     token: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    own_certificate: bool = True
     complete: bool = False
     people: dict[str, Person] = {}
 

@@ -22,6 +22,7 @@ from .roster import Class
 
 CONFIGURATION = "jupyterhub_config.py"
 PROXY = Path(__file__).parent / "proxy"  # which proxy, with the digests of all that it is made of
+PROGRAMS = ("jupyterhub", "configurable-http-proxy")  # by their modules and scripts
 PID, LOG = "hub.pid", "hub.log"
 SECONDS = 90
 
@@ -92,6 +93,7 @@ def process(made: Class) -> psutil.Process | None:
 def start(made: Class) -> None:
     """Start the Hub, which goes on by itself, and wait until it answers."""
     if not process(made):
+        stop(made)  # what a Hub that was killed has left
         argv = (sys.executable, "-P", "-m", "jupyterhub", "-f", str(made.hub / CONFIGURATION))
         number = command.start_alone(Command(argv), cwd=made.hub, log=made.hub / LOG)
         files.write_atomic(made.hub / PID, f"{number}\n", 0o600)
@@ -105,7 +107,7 @@ def start(made: Class) -> None:
     def ready() -> tuple[bool, str]:
         return answers(made), t("no answer on port {port}", port=made.port)
 
-    wait_until(t("the Hub"), ready, seconds=SECONDS, alive=alive, log=log)
+    wait_until(t("the Hub"), ready, seconds=SECONDS, alive=alive, log=log, every=0.5)
 
 
 def answers(made: Class) -> bool:
@@ -126,17 +128,23 @@ def _of_class(made: Class) -> ssl.SSLContext:
 
 
 def stop(made: Class) -> None:
-    """End the Hub and its proxy; participants' notebook servers go on."""
-    if not (hub := process(made)):
-        return
-    there = [hub, *hub.children(recursive=True)]
-    kept = [p for p in there if p.uids().real == 0]
-    hub.terminate()
-    _, left = psutil.wait_procs(kept, timeout=15)
-    for each in left:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
+    """End the Hub, its proxy and its services; participants' notebook servers go on."""
+    left = [p for p in psutil.process_iter() if _is_of_hub(p, made)]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for each in left:
+            with suppress(psutil.NoSuchProcess):
+                end(each)
+        _, left = psutil.wait_procs(left, timeout=15)
     files.remove(made.hub / PID)
+
+
+def _is_of_hub(process: psutil.Process, made: Class) -> bool:
+    """Whether it is a program of this Hub: what it had started goes on where it was killed."""
+    with suppress(psutil.Error):
+        inside = process.uids().real == 0 and process.cwd() == str(made.hub)
+        words = [Path(word).name for word in process.cmdline()]
+        return inside and any(word.startswith(PROGRAMS) for word in words)
+    return False
 
 
 def ask(made: Class, method: str, path: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..doors import command, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
 from ..engine.processes import SERVER
-from ..errors import EnvironmentLacking
+from ..errors import EnvironmentLacking, WaitTimeout
 from ..words.text import t
 from .roster import Class, Person
 
@@ -87,15 +88,13 @@ def end(login: str) -> None:
     """End all that a user runs: PostgreSQL as by its fast shutdown, the rest as it likes to be."""
     if not (entry := found(login)):
         return
-    there = of_user(entry.pw_uid)
-    for process in there:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
-            if is_postmaster(process):
-                process.send_signal(2)  # SIGINT: the fast shutdown
-            elif process.name() not in SERVER:
-                process.terminate()
-    psutil.wait_procs(there, timeout=SECONDS)
+    _ask_to_end(of_user(entry.pw_uid))
+
+    def stopped() -> tuple[bool, str]:
+        return not any(map(is_postmaster, of_user(entry.pw_uid))), "PostgreSQL"
+
+    with suppress(WaitTimeout):  # what hangs is killed
+        wait_until("PostgreSQL", stopped, seconds=SECONDS)
 
     def gone() -> tuple[bool, str]:
         left = of_user(entry.pw_uid)
@@ -105,6 +104,17 @@ def end(login: str) -> None:
         return not left, t("processes {pids}", pids=", ".join(str(p.pid) for p in left))
 
     wait_until(t("the end of every process of {name}", name=login), gone, seconds=SECONDS)
+
+
+def _ask_to_end(there: list[psutil.Process]) -> None:
+    servers = list(filter(is_postmaster, there))
+    for process in there:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+            if process in servers:
+                process.send_signal(signal.SIGINT)  # the fast shutdown
+            elif process.name() not in SERVER:
+                process.terminate()
 
 
 def of_user(uid: int) -> list[psutil.Process]:
@@ -132,8 +142,8 @@ def remove(made: Class, person: Person) -> None:
     if not (entry := ours(made, login)):
         return
     end(login)
-    for place in map(Path, SHARED):
-        for path in [p for p in place.glob("*") if _is_his(p, entry.pw_uid)]:
+    for place in filter(Path.exists, map(Path, SHARED)):
+        for path in [p for p in place.iterdir() if _is_his(p, entry.pw_uid)]:
             files.remove(path)
     command.run(Command(("userdel", login)), cwd=ROOT)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..errors import CommandFailed, EnvironmentLacking, first_line
@@ -195,16 +196,14 @@ def become(argv: Sequence[str], variables: Mapping[str, str]) -> None:
 
 def start_alone(command: Command, *, cwd: Path, log: Path) -> int:
     """Start a program that goes on by itself, with what it says in a file; its process's number."""
-    with files.appending(log) as said:
-        return subprocess.Popen(
-            command.argv,
-            cwd=cwd,
-            env=environment(command.env),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        ).pid
+    return subprocess.Popen(
+        command.argv,
+        cwd=cwd,
+        env=environment(command.env),
+        stdin=subprocess.DEVNULL,
+        preexec_fn=partial(files.hears, log),
+        start_new_session=True,
+    ).pid
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -53,7 +53,8 @@ class Participant:
         answer = self.browser.request(
             method, url, headers=headers, json={}, timeout=SECONDS, allow_redirects=False
         )
-        answer.raise_for_status()
+        if answer.status_code >= 300:  # also to where one signs in
+            raise requests.HTTPError(answer.status_code, response=answer)
         return answer.json()
 
     def typed(self, command: str) -> str:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
+import requests
 
-from pgrepl_lib.classroom import roster
+from pgrepl_lib.classroom import roster, users
+from pgrepl_lib.doors.wait import wait_until
 from tests.conftest import PATIENCE
 from tests.everyone import python_for_all
 
 from .participant import Participant
 
-pytest.importorskip("jupyterhub")
+pytest.importorskip("jupyterhub", reason="a class needs pgrepl[hub]")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a class has system users: only root")
 NAMES = ("ana", "bia")
+Completed = subprocess.CompletedProcess[str]
 
 
 class Room:
-    """A class that has been made, and the commands by which its leader works."""
+    """A class, and the commands by which its leader works."""
 
     def __init__(self, python: str, variables: dict[str, str], port: int) -> None:
         self.name, self.port = f"t{uuid4().hex[:6]}", port
@@ -31,11 +39,16 @@ class Room:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "XDG_"))}
         self.variables = {**kept, **variables}
 
-    def answers(self, verb: str, *more: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def folder(self) -> Path:
+        return roster.CLASSES / self.name
+
+    def answers(self, verb: str, *more: str, name: str = "", user: int = 0) -> Completed:
         return subprocess.run(
-            [*self.program, verb, self.name, *more],
+            [*self.program, verb, name or self.name, *more],
             env=self.variables,
             cwd="/",
+            user=user,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,6 +70,9 @@ class Room:
         found.wait_for_server()
         return found
 
+    def processes(self, name: str) -> list[psutil.Process]:
+        return users.of_user(pwd.getpwnam(f"{self.name}-{name}").pw_uid)
+
 
 @pytest.fixture(scope="module")
 def room(free_port: Any) -> Iterator[Room]:
@@ -66,22 +82,225 @@ def room(free_port: Any) -> Iterator[Room]:
             made.does("create", "--names", ",".join(NAMES), "--port", str(made.port))
             yield made
         finally:
-            print((roster.CLASSES / made.name / "hub/hub.log").read_text()[-6000:])
+            print((made.folder / "hub/hub.log").read_text()[-6000:])
+            numbers = [e.pw_uid for e in pwd.getpwall() if e.pw_name.startswith(f"{made.name}-")]
             made.does("destroy", "--yes")
-
-
-@pytest.fixture(scope="module")
-def ana(room: Room) -> Participant:
-    return room.signed_in("ana")
+            assert not made.folder.exists() and not any(map(users.of_user, numbers))
+            assert not [e for e in pwd.getpwall() if e.pw_name.startswith(f"{made.name}-")]
 
 
 @pytest.fixture(scope="module")
 def bia(room: Room) -> Participant:
-    return room.signed_in("bia")
-
-
-def test_a_participant_signs_in_and_makes_a_verified_replica(ana: Participant) -> None:
-    code = "import os, pgrepl_lib; print(os.environ['PGREPL_PROJECT'], os.getuid() != 0)"
-    assert "ana True" in ana.executed(code, "ana True")
-    told = ana.typed("pgrepl run && pgrepl status")
+    """She has a cluster that works."""
+    found = room.signed_in("bia")
+    told = found.typed("pgrepl run && pgrepl status")
     assert "concluído" in told.encode().decode("unicode_escape"), told
+    return found
+
+
+@pytest.fixture(scope="module")
+def ana(room: Room, bia: Participant) -> Participant:
+    return room.signed_in("ana")
+
+
+def test_a_participant_signs_in_and_makes_a_verified_replica(room: Room, bia: Participant) -> None:
+    person = room.people()["bia"]
+    assert (person["instances"], person["notebooks"]) == (2, True)
+    assert 0 < person["memory (MB)"] < 2048
+    first = bia.ask("api/contents/chapters/00-preparacao.ipynb")["content"]["cells"]
+    assert 'project = "bia"' in str(first) and not any(c.get("outputs") for c in first)
+    assert {p.username() for p in room.processes("bia")} == {bia.login}
+
+
+def test_a_wrong_password_opens_nothing(room: Room, ana: Participant) -> None:
+    stranger = Participant(room.port, ana.login)
+    for password in ("", "wrong", room.people()["bia"]["password"]):
+        assert stranger.sign_in(password) == 403
+    nobody = Participant(room.port, f"{room.name}-nobody")
+    assert nobody.sign_in("x") == 403 and Participant(room.port, "root").sign_in("x") == 403
+
+
+# What somebody tries who wants to see more than his own: each line names how it ended.
+TRIES = """
+import os, pathlib, socket, urllib.request, urllib.error, psycopg, resource
+def tried(what, act):
+    try:
+        print(f"<{what}: {act()!r:.40}>")
+    except urllib.error.HTTPError as error:
+        print(f"<{what}: {error.code}>")
+    except Exception as error:
+        print(f"<{what}: {type(error).__name__}>")
+people = pathlib.Path.home().parent
+tried("home", lambda: os.listdir(people / "bia"))
+tried("write", lambda: (people / "bia" / "x").write_text("x"))
+tried("names", lambda: os.listdir(people))
+tried("passwords", lambda: (people.parent / "passwords.json").read_text())
+tried("class", lambda: (people.parent / "class.json").read_text())
+tried("hub", lambda: os.listdir(people.parent / "hub"))
+tried("program", lambda: open(psycopg.__file__, "a"))
+tried("kill", lambda: os.kill(PID, 0))
+tried("environment", lambda: open("/proc/PID/environ").read())
+tried("server", lambda: urllib.request.urlopen("http://127.0.0.1:SERVER/user/LOGIN/api/contents"))
+tried("hub's API", lambda: urllib.request.urlopen("http://127.0.0.1:HUB/hub/api/users"))
+tried("database", lambda: psycopg.connect(host="127.0.0.1", port=DATABASE, user="postgres", password="x"))
+tried("replication", lambda: psycopg.connect(host="127.0.0.1", port=DATABASE, user="repl"))
+tried("docker", lambda: socket.socket(socket.AF_UNIX).connect("/var/run/docker.sock"))
+tried("tasks", lambda: resource.getrlimit(resource.RLIMIT_NPROC))
+tried("memory", lambda: bytearray(3 * 1024**3))
+print("that was " + "all")
+"""
+REFUSED = {
+    "home": "PermissionError",
+    "write": "PermissionError",
+    "names": "PermissionError",
+    "passwords": "PermissionError",
+    "class": "PermissionError",
+    "hub": "PermissionError",
+    "program": "PermissionError",
+    "kill": "PermissionError",
+    "environment": "PermissionError",
+    "server": "403",
+    "hub's API": "403",
+    "database": "OperationalError",
+    "replication": "OperationalError",
+    "tasks": "(1024, 1024)",
+    "memory": "MemoryError",
+}
+
+
+def test_nobody_reaches_what_is_another_ones(
+    room: Room, ana: Participant, bia: Participant
+) -> None:
+    notebooks = next(p for p in room.processes("bia") if "jupyterhub.singleuser" in p.cmdline())
+    (server,) = [c.laddr.port for c in notebooks.net_connections() if c.status == "LISTEN"][:1]
+    values = {
+        "PID": notebooks.pid,
+        "SERVER": server,
+        "LOGIN": bia.login,
+        "HUB": room.port + 1,
+        "DATABASE": room.people()["bia"]["ports"].partition("-")[0],
+    }
+    code = TRIES
+    for name, value in values.items():
+        code = code.replace(name, str(value))
+    told = ana.executed(code, "that was all")
+    found = {what: how for what, how in REFUSED.items() if f"<{what}: {how}" in told}
+    assert found == REFUSED, told
+    assert "<docker: None>" not in told
+    with pytest.raises(requests.HTTPError) as refused:
+        ana.ask("api/contents", of=bia.login)
+    assert refused.value.response.status_code in (403, 404)
+
+
+def test_a_hub_that_is_killed_takes_nothing_with_it(room: Room, bia: Participant) -> None:
+    before = {p.pid for p in room.processes("bia")}
+    hub = psutil.Process(int((room.folder / "hub/hub.pid").read_text()))
+    hub.kill()
+    psutil.wait_procs([hub], timeout=10)
+    assert not room.does("status")["answers"]
+    assert room.does("start")["answers"]
+    left = {p.pid for p in room.processes("bia")}
+    assert len(before & left) > 5 and room.people()["bia"]["instances"] == 2
+    bia.wait_for_server()  # signed in as before
+    assert bia.ask("api/status")["kernels"] == 0
+
+
+def test_people_come_begin_anew_and_go(room: Room, ana: Participant) -> None:
+    old = room.people()["ana"]["password"]
+    assert len(room.does("add", "caio")["people"]) == 3
+    new = room.does("reset", "ana", "--password")["password"]
+    with pytest.raises(requests.HTTPError):
+        ana.ask("api/status")
+    again = Participant(room.port, ana.login)
+    assert (again.sign_in(old), again.sign_in(new)) == (403, 200)
+    kept = Path(room.does("reset", "bia")["kept"])
+    assert list(kept.glob(".local/share/pgrepl/bia/runs/*")), "what was done is kept"
+    assert room.people()["bia"]["instances"] == 0 and not list(
+        (room.folder / "people/bia").iterdir()
+    )
+    refused = room.answers("remove", "caio")
+    assert refused.returncode == 2 and "--yes" in refused.stderr
+    assert {p["name"] for p in room.does("remove", "caio", "--yes")["people"]} == {"ana", "bia"}
+    assert not users.found(f"{room.name}-caio")
+
+
+def test_what_cannot_be_is_told_before_anything_is_touched(room: Room) -> None:
+    other = f"{room.name}x"
+    subprocess.run(["useradd", "--no-create-home", f"{other}-ana"], check=True)
+    try:
+        entry = pwd.getpwnam(f"{other}-ana")
+        with socket.socket() as taker:
+            taker.bind(("127.0.0.1", room.port + 8))
+            taker.listen()
+            asked = ("--names", "ana", "--port", str(room.port + 7))
+            refused = room.answers("create", *asked, name=other)
+        assert refused.returncode == 3, refused.stderr
+        assert f"{other}-ana exists" in refused.stderr
+        assert f"port {room.port + 8} is held by process {os.getpid()}" in refused.stderr
+        assert not (roster.CLASSES / other).exists() and pwd.getpwnam(f"{other}-ana") == entry
+    finally:
+        subprocess.run(["userdel", f"{other}-ana"], check=True)
+    again = room.answers("create", "--participants", "2")
+    assert again.returncode == 2 and "There is a class" in again.stderr
+    wrong = room.answers("create", "--names", "Ána,bia", name=other)
+    assert wrong.returncode == 2 and "given: Ána" in wrong.stderr
+    alone = room.answers("create", "--names", "ana", "--key", "/etc/hostname", name=other)
+    assert alone.returncode == 2 and "go together" in alone.stderr
+    by_nobody = room.answers("create", "--participants", "2", name=other, user=65534)
+    assert by_nobody.returncode == 3 and "only root" in by_nobody.stderr
+    unknown = room.answers("status", name=other)
+    assert unknown.returncode == 2 and room.name in unknown.stderr
+
+
+def test_the_page_shows_each_login_to_its_owner_alone(room: Room, tmp_path: Path) -> None:
+    page = tmp_path / "cards.html"
+    assert room.answers("list", "--page", str(page)).returncode == 0
+    text = page.read_text("utf-8")
+    assert all(p["login"] in text and p["password"] in text for p in room.people().values())
+    assert page.stat().st_mode & 0o777 == 0o600 and str(room.port) in text
+
+
+@pytest.mark.long
+def test_an_interrupted_creation_is_finished_by_running_it_again(
+    room: Room, free_port: Any
+) -> None:
+    other = Room(room.program[0], {}, free_port())
+    other.variables = room.variables
+    asked = ("--participants", "3", "--port", str(other.port))
+    words = [*other.program, "create", other.name, *asked]
+    begun = subprocess.Popen(words, env=other.variables, cwd="/", stderr=subprocess.PIPE, text=True)
+    assert begun.stderr
+    while f"{other.name}-p02" not in begun.stderr.readline():
+        assert begun.poll() is None
+    begun.send_signal(signal.SIGKILL)
+    begun.wait()
+    try:
+        assert "interrupted" in other.answers("start").stderr
+        assert len(other.does("create", *asked)["people"]) == 3
+        assert other.does("stop") and not other.does("status")["running"]
+        assert other.does("start")["answers"]
+    finally:
+        other.does("destroy", "--yes")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_notebook_server_is_ended_when_nobody_uses_it_but_never_at_work(free_port: Any) -> None:
+    with python_for_all() as (python, variables):
+        made = Room(python, variables, free_port())
+        names = ("--names", "ana,bia", "--idle", "1")
+        try:
+            made.does("create", *names, "--port", str(made.port))
+            ana, _ = made.signed_in("ana"), made.signed_in("bia")
+            code = "import time; print('it be' + 'gins', flush=True); time.sleep(400)"
+            ana.executed(code, "it begins")
+            wait_until(
+                "the end of the idle one", lambda: (not notebooks(made)["bia"], "runs"), seconds=300
+            )
+            assert notebooks(made)["ana"]
+        finally:
+            made.does("destroy", "--yes")
+
+
+def notebooks(room: Room) -> dict[str, bool]:
+    return {name: person["notebooks"] for name, person in room.people().items()}

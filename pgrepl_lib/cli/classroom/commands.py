@@ -33,6 +33,7 @@ def classroom() -> None:
 @option("--names", default="", help="Their names instead, with commas: ana,bia,caio.")
 @option("--port", default=8000, show_default=True, help="The class's; the next two are taken, too.")
 @option("--memory", default=2048, show_default=True, help="Megabytes for each participant.")
+@option("--idle", default=60, show_default=True, help="Minutes until an idle notebook server ends.")
 @option("--certificate", type=FILE, help="For TLS, in PEM, with --key. [default: a new one]")
 @option("--key", type=FILE, help="The certificate's key, in PEM.")
 @JSON
