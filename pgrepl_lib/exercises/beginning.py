@@ -11,6 +11,7 @@ from typing import Any
 
 from psycopg import sql
 
+from ..checks import slots
 from ..cluster import restarts, state
 from ..cluster.dropping import drop_slot
 from ..doors import db
@@ -102,7 +103,9 @@ def _running(cluster: Cluster) -> None:
         instance = cluster.instance(name)
         if not (cluster.engine.running(name) and instance.answers()[0]):
             drills.start(cluster, name)
-        undo.settings_action(instance).do(silently)
+        back = undo.settings_action(instance)
+        if not back.done():
+            back.do(silently)
         if statements := list(_resets(instance)):
             for statement in statements:
                 db.rows(instance.address, statement)
@@ -142,7 +145,8 @@ def _throw_away(cluster: Cluster, known: Mapping[str, Any]) -> None:
 def _following(cluster: Cluster, count: int) -> None:
     """So many replicas at least, which follow the primary itself and replay."""
     primary = cluster.primary
-    prepare_all(cluster)
+    if unfinished := [r.name for r in cluster.replicas if not r.prepared()]:
+        prepare_all(cluster, unfinished)
     for replica in cluster.replicas:
         if replica.upstream.name != primary.name:
             follow(cluster, replica.name, primary.name)
@@ -153,3 +157,4 @@ def _following(cluster: Cluster, count: int) -> None:
         replica.wait_streaming()
     while len(cluster.topology.replicas) < count:
         add(cluster)
+    slots.drops(cluster, cluster.topology).do(silently)

@@ -10,10 +10,12 @@ from psycopg import sql
 from ..cluster import restarts
 from ..cluster.server import Server
 from ..doors import db
+from ..doors.wait import wait_until
 from ..engine.action import Action, Tell, leaving
 from ..steps.cluster import Cluster
 from ..words.text import t
 
+ACTIVE = "select active from pg_replication_slots where slot_name = %s"
 SCHEMA = "exercicio"  # of tables; slots and roles of exercises begin with it
 # What exercises change by ALTER SYSTEM.
 SETTINGS = (
@@ -22,6 +24,8 @@ SETTINGS = (
     "primary_conninfo",
     "primary_slot_name",
     "recovery_min_apply_delay",
+    "synchronous_commit",
+    "synchronous_standby_names",
 )
 
 
@@ -64,6 +68,26 @@ def read_files(cluster: Cluster, instance: Server) -> str:
     """Step: a server takes over its edited files."""
     title = t("Let {instance} read its files", instance=instance.name)
     return cluster.perform(title, restarts.reload_action(instance))
+
+
+def wait_gone(replica: Server) -> None:
+    """Wait until a replica does not stream any more."""
+
+    def probe() -> tuple[bool, str]:
+        streams, state = replica.streams()
+        return not streams, state
+
+    wait_until(t("{name} to end its stream", name=replica.name), probe, seconds=30)
+
+
+def wait_used(instance: Server, slot: str, *, used: bool = True) -> None:
+    """Wait until a slot is used, or is not any more."""
+
+    def probe() -> tuple[bool, str]:
+        active = bool(db.row(instance.address, ACTIVE, [slot]).get("active"))
+        return active == used, str(active)
+
+    wait_until(t("the slot {slot} to change", slot=slot), probe, seconds=30)
 
 
 def table(cluster: Cluster, columns: str, rows: str) -> None:

@@ -11,6 +11,14 @@ from ..words.text import t
 from .registry import Found, Known
 
 
+def read(instance: Instance) -> Found:
+    """Whether a server has read its edited files."""
+    unread = ", ".join(instance.unread())
+    claim = t("{name} has read its files", name=instance.name)
+    where = t("pg_conf_load_time() on {name}", name=instance.name)
+    return Found("read", claim, not unread, unread, where)
+
+
 def claim(cluster: Cluster, name: str, look: str) -> Found:
     """A check of the checks' room. look: where to look, instead of its own advice."""
     made = CHECKS[name](cluster)

@@ -20,6 +20,7 @@ from .chapters.all import ALL, find
 from .progress import Attempt
 from .registry import Exercise, Found, Known
 
+NO_WAY = (PgreplError, psycopg.Error, OSError)
 NOT_BEGUN = mark("The exercise {name} has not begun on this cluster.")
 GOES_ON = mark("“{title}” had begun already, and goes on")
 NO_MORE = mark("That was the last hint. `pgrepl exercise solve {name}` solves it and shows how.")
@@ -107,7 +108,7 @@ def _look(cluster: Cluster, found: Exercise, known: Known) -> list[Found]:
     looked: list[Found] = []
     try:
         looked.extend(found.does.check(cluster, known))
-    except (PgreplError, psycopg.Error, OSError) as error:
+    except NO_WAY as error:
         where = t("`pgrepl status` says who answers")
         looked.append(Found("answers", t("the servers answer"), False, first_line(error), where))
     return looked
@@ -157,7 +158,7 @@ def solve(cluster: Cluster, name: str) -> Told:
     with cluster.holding(), show.progress(t("Solving “{title}”", title=t(found.title))):
         try:
             words, steps = _solution(cluster, found, known)
-        except PgreplError:
+        except NO_WAY:
             known = _prepare(cluster, found)
             words, steps = _solution(cluster, found, known)
     progress.note(cluster, name, "solved", facts={**known, "answer": words})

@@ -7,7 +7,17 @@ from ...errors import ParameterError
 from ...steps.cluster import Cluster
 from ...words.text import mark, t
 from ..registry import EXERCISES, Exercise
-from . import monitoring, primary  # noqa: F401 - they register themselves
+from . import (  # noqa: F401 - they register themselves
+    failover,
+    failures,
+    monitoring,
+    primary,
+    replica,
+    security,
+    switchover,
+    synchronous,
+    verification,
+)
 
 ALL = {each.name: each for each in sorted(EXERCISES.values(), key=attrgetter("chapter", "number"))}
 LIST = mark("`pgrepl exercise list` shows all")
