@@ -14,7 +14,9 @@ from .. import looks
 from ..registry import Found, Known, exercise
 
 STATUS = "select wal_status as status from pg_replication_slots where slot_name = %s"
-LIMIT = "select current_setting('max_slot_wal_keep_size') as now"
+LIMIT = """
+select current_setting(name) as now, setting::int = -1 or setting::int >= 1024 as enough
+from pg_settings where name = 'max_slot_wal_keep_size'"""
 FORGOTTEN = "exercicio_esquecido"
 MAKE = f"select pg_create_physical_replication_slot('{FORGOTTEN}', true)"
 UNUSED = """
@@ -58,11 +60,10 @@ class LostSlot:
         fine = status in ("reserved", "extended")
         yield Found("slot", t("{slot} holds what is needed", slot=slot), fine, status, where)
         yield from looks.all_stream(cluster, t("`pgrepl status`, and the log of replica-2"))
-        now = str(db.row(primary.address, LIMIT)["now"])
+        limit = db.row(primary.address, LIMIT)
         where = t("max_slot_wal_keep_size on the primary, and where it comes from")
-        yield Found(
-            "limit", t("slots hold what they need, without a limit"), now == "-1", now, where
-        )
+        claim = t("a slot may hold what a long pause needs")
+        yield Found("limit", claim, bool(limit["enough"]), str(limit["now"]), where)
 
     def solve(self, cluster: Cluster, known: Known) -> str:
         drills.limit_slots(cluster, "")
