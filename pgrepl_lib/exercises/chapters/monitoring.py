@@ -112,7 +112,7 @@ class DelayedReplica:
     ),
     why=mark("A monitoring system reads the code. Who does not stream is worse than who lags."),
     hints=(
-        mark("`pgrepl lag; echo $?` shows the code; `pgrepl status` shows who is stopped."),
+        mark("After `pgrepl lag`, `echo $?` shows its code; `pgrepl status` shows who is stopped."),
         mark(
             "0 is OK, 1 a warning, 2 critical. `cluster.replicas[1].start()` starts the second one."
         ),
