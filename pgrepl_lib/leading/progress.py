@@ -1,0 +1,172 @@
+"""How far each participant is, and who is stuck, as one journal or many of them tell it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..exercises import progress
+from ..exercises.chapters.all import ALL
+from ..exercises.progress import Attempt
+from ..journal import records, timeline
+from ..journal.audit import Journal, said
+from ..words.text import mark, t
+
+LAST = 8  # steps and checks that are shown of each
+USUAL = 8.0  # minutes for an exercise that nobody has done yet
+MOST = 0.75  # of the room are done by the predicted end
+FAILED = ("failed", "interrupted")
+TRYING, STUCK = mark("trying"), mark("stuck")
+RIGHT, SOLVED, NEW = mark("right"), mark("solved"), mark("new")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One exercise of one participant.
+
+    state: new, trying, stuck, right, or solved (the solution was shown). minutes: what it took, or
+    what it has taken so far; None before it begins.
+    """
+
+    exercise: str
+    state: str
+    minutes: float | None = None
+    hints: int = 0
+    checks: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A participant. error: the last one, in a line. steps: the last ones, the newest first."""
+
+    name: str
+    cells: Sequence[Cell]
+    chapter: str = ""
+    seen: datetime | None = None
+    error: str = ""
+    steps: Sequence[str] = ()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether an exercise has taken longer than was asked for."""
+        return any(cell.state == STUCK for cell in self.cells)
+
+    def plain(self) -> dict[str, Any]:
+        """For programs."""
+        cells = {cell.exercise: {**vars(cell)} for cell in self.cells}
+        seen = self.seen.isoformat() if self.seen else None
+        return {**vars(self), "cells": cells, "seen": seen, "steps": list(self.steps)}
+
+
+def look(folders: Mapping[str, Path], stuck: float, now: datetime | None = None) -> list[Row]:
+    """All participants, by name, with the folders of their projects.
+
+    stuck: minutes after which an exercise that is not right counts as such. A folder without a
+    journal is that of somebody who has not begun.
+    """
+    moment = now or datetime.now(UTC)
+    return [_row(name, folder, stuck, moment) for name, folder in folders.items()]
+
+
+def _row(name: str, folder: Path, stuck: float, now: datetime) -> Row:
+    attempts = progress.attempts(folder)
+    cells = [_cell(each, attempts.get(each, Attempt()), stuck, now) for each in ALL]
+    entries = list(_entries(folder))
+    chapters = [e["chapter"] for e in entries if str(e.get("chapter", ""))[:1].isdigit()]
+    times = [found for e in entries if (found := timeline.moment(e.get("time")))]
+    lines = [line for e in entries if (line := _line(e))]
+    errors = [_line(e) for e in entries if _failed(e)]
+    return Row(
+        name,
+        cells,
+        next(reversed(chapters), ""),
+        max(times, default=None),
+        next(reversed(errors), ""),
+        lines[: -LAST - 1 : -1],
+    )
+
+
+def _cell(name: str, attempt: Attempt, stuck: float, now: datetime) -> Cell:
+    taken, state = attempt.minutes, NEW
+    begun = timeline.moment(attempt.began)
+    if begun and not attempt.right:
+        taken = round((now - begun) / timedelta(minutes=1), 1)
+        state = STUCK if taken > stuck else TRYING
+    elif attempt.right:
+        state = SOLVED if attempt.solved else RIGHT
+    return Cell(name, state, taken, attempt.hints, attempt.checks)
+
+
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the project's journal tells, as far as it can be read."""
+    journal = Journal.of_project(folder)
+    if journal.path.exists():
+        found, _ = records.read(journal)
+        yield from found
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """A step or a check, in one line."""
+    if entry["kind"] == "step":
+        outcome = t(str(entry.get("outcome", "")))
+    elif entry["kind"] == "check":
+        outcome = t(records.check_verdict(entry))
+    else:
+        return ""
+    return f"{said(entry, 'title')}: {outcome}"
+
+
+def _failed(entry: Mapping[str, Any]) -> bool:
+    if entry["kind"] == "check":
+        return records.check_verdict(entry) == "failed"
+    return entry["kind"] == "step" and entry.get("outcome") in FAILED
+
+
+def end_of(chapter: str, rows: Iterable[Row], now: datetime | None = None) -> datetime | None:
+    """When most of the room will have done the exercises of a chapter (such as "06").
+
+    An exercise is expected to take whoever has it before him as long as it took the others, in the
+    median. None where nobody has anything left to do.
+    """
+    room = list(rows)
+    names = [name for name, exercise in ALL.items() if exercise.chapter == chapter]
+    usual = {name: _median(name, room) for name in names}
+    left = sorted(sum(_left(c, usual[c.exercise]) for c in _those(r, names)) for r in room)
+    if not left or not left[-1]:
+        return None
+    minutes = left[min(len(left) - 1, int(len(left) * MOST))]
+    return (now or datetime.now(UTC)) + timedelta(minutes=minutes)
+
+
+def _those(row: Row, names: Sequence[str]) -> list[Cell]:
+    return [cell for cell in row.cells if cell.exercise in names]
+
+
+def _median(name: str, room: Iterable[Row]) -> float:
+    cells = (cell for row in room for cell in row.cells)
+    taken = [c.minutes for c in cells if c.exercise == name and c.state == RIGHT and c.minutes]
+    return statistics.median(taken) if taken else USUAL
+
+
+def _left(cell: Cell, usual: float) -> float:
+    """Minutes; who is longer at it than others were is expected to need half of that again."""
+    if cell.state in (RIGHT, SOLVED):
+        return 0.0
+    if cell.minutes is None:
+        return usual
+    return max(usual - cell.minutes, usual / 2)
+
+
+def chapter_of(rows: Iterable[Row]) -> str:
+    """The chapter, such as "06", whose exercises most are at; empty before anybody has begun."""
+    begun = [
+        ALL[cell.exercise].chapter
+        for row in rows
+        for cell in row.cells
+        if cell.state in (TRYING, STUCK)
+    ]
+    return statistics.mode(begun) if begun else ""
