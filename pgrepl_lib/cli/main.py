@@ -12,6 +12,7 @@ from . import looking, operate, replica, review, running  # noqa: F401 - they ad
 from .classroom import commands  # noqa: F401 - it adds its commands
 from .group import main
 from .lab import opening  # noqa: F401 - it adds its command
+from .leading import room  # noqa: F401 - the same
 from .security import rotate, secure  # noqa: F401 - the same
 from .workshop import exercise, goto  # noqa: F401 - the same
 

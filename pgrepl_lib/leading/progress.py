@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,9 +73,10 @@ def look(folders: Mapping[str, Path], stuck: float, now: datetime | None = None)
 
 
 def _row(name: str, folder: Path, stuck: float, now: datetime) -> Row:
-    attempts = progress.attempts(folder)
+    attempts, entries = dict[str, Attempt](), list[dict[str, Any]]()
+    if Journal.of_project(folder).path.is_file():  # and no pipe, which would keep us waiting
+        attempts, entries = progress.attempts(folder), _entries(folder)
     cells = [_cell(each, attempts.get(each, Attempt()), stuck, now) for each in ALL]
-    entries = list(_entries(folder))
     chapters = [e["chapter"] for e in entries if str(e.get("chapter", ""))[:1].isdigit()]
     times = [found for e in entries if (found := timeline.moment(e.get("time")))]
     lines = [line for e in entries if (line := _line(e))]
@@ -101,12 +102,9 @@ def _cell(name: str, attempt: Attempt, stuck: float, now: datetime) -> Cell:
     return Cell(name, state, taken, attempt.hints, attempt.checks)
 
 
-def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+def _entries(folder: Path) -> list[dict[str, Any]]:
     """What the project's journal tells, as far as it can be read."""
-    journal = Journal.of_project(folder)
-    if journal.path.exists():
-        found, _ = records.read(journal)
-        yield from found
+    return records.read(Journal.of_project(folder))[0]
 
 
 def _line(entry: Mapping[str, Any]) -> str:

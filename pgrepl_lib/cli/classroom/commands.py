@@ -69,19 +69,6 @@ def listed(name: str, page: Path | None, as_json: bool) -> None:
 
 @classroom.command(epilog=EPILOG)
 @NAME
-@JSON
-def status(name: str, as_json: bool) -> None:
-    """Whether the Hub answers, and what each participant runs."""
-    from ...classroom import looking
-
-    seen = looking.look(_existing(name))
-    for person in seen["people"]:
-        del person["password"]
-    _give(seen, as_json)
-
-
-@classroom.command(epilog=EPILOG)
-@NAME
 @PERSON
 @JSON
 def add(name: str, person: str, as_json: bool) -> None:
