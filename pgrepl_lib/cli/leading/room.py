@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from ..output import give, print_table
 
 EMPTY = mark("{folder} holds no participant's folder.")
 LAYOUT = mark(
-    "give each participant a folder in it, named after him, with the journal.jsonl of his cluster's "
-    "folder: {example}"
+    "give each participant a folder in it, named after him, with the journal.jsonl of his "
+    "cluster's folder: {example}"
 )
 
 
@@ -67,38 +67,42 @@ def collect(folder: Path, **how: Any) -> None:
 
 
 def _show(
+    title: str, folders: Mapping[str, Path], *, watch: bool, interval: float, **how: Any
+) -> None:
+    from ...doors.wait import repeat
+
+    every = max(1.0, interval)
+    again = round(every) if watch else 0
+    once = partial(_once, title, folders, again=again, **how)
+    once()
+    if how["page"]:
+        terminal.tell(t("written: {file}", file=how["page"]))
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            repeat(once, every=every)
+
+
+def _once(
     title: str,
     folders: Mapping[str, Path],
     *,
     stuck: float,
     page: Path | None,
-    watch: bool,
-    interval: float,
     as_json: bool,
+    again: int,
 ) -> None:
-    from ...doors.wait import repeat
+    """again: seconds after which it is done again; 0 for never."""
     from ...leading import pages, progress
 
-    every = max(1.0, interval)
-
-    def once() -> None:
-        rows = progress.look(folders, stuck)
-        if page:
-            pages.write(page, title, rows, again=round(every) if watch else 0)
-        elif as_json:
-            give(True, [row.plain() for row in rows], "")
-        else:
-            if watch:
-                click.clear()
-            _print(title, rows)
-
-    once()
+    rows = progress.look(folders, stuck)
     if page:
-        terminal.tell(t("written: {file}", file=page))
-    if not watch:
-        return
-    with contextlib.suppress(KeyboardInterrupt):
-        repeat(once, every=every)
+        pages.write(page, title, rows, again=again)
+    elif as_json:
+        give(True, [row.plain() for row in rows], "")
+    else:
+        if again:
+            click.clear()
+        _print(title, rows)
 
 
 def _print(title: str, rows: list[Any]) -> None:
