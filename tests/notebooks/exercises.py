@@ -27,7 +27,8 @@ Aqui você faz. Cada exercício tem um começo, uma tarefa e uma verificação q
 resolva como preferir, em uma célula, no `psql` ou no terminal. Travou? Peça uma dica; há mais de uma. A solução também
 está aqui, com os comandos: pular é permitido, e o exercício seguinte começa do mesmo jeito.
 
-Antes: o capítulo [{number}](../{chapter}.ipynb). Um exercício com 🔧 começa **quebrado de propósito**.
+Antes: os capítulos de 00 a 03, que montam o cluster, e o [{number}](../{chapter}.ipynb). Um exercício com 🔧 começa **quebrado
+de propósito**.
 
 No terminal, `pgrepl exercise list` mostra todos, e em que ponto você está. Com outro projeto, acrescente `--project NOME` a
 cada comando `pgrepl`; com outra pasta de trabalho, também `-p workdir PASTA`."""

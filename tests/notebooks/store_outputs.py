@@ -1,4 +1,4 @@
-"""`make outputs`: execute the chapters on a new cluster and store what they show in the notebooks.
+"""`make outputs`: execute the chapters, and their exercises, on a new cluster and store what they show in the notebooks.
 
 Usage: store_outputs.py [NAME=VALUE …]; the parameters are those of the chapters, such as engine=docker image=NAME.
 """
@@ -16,11 +16,13 @@ import papermill
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from pgrepl_lib import open_cluster
 from tests.notebooks.chapters import CHAPTERS, NOTEBOOKS
+from tests.notebooks.exercises import FOLDER
 
 
 def main(parameters: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as name:
-        for chapter in CHAPTERS:
+        Path(name, FOLDER.name).mkdir()
+        for chapter in (*CHAPTERS[:-1], *exercises(), CHAPTERS[-1]):
             executed = Path(name) / f"{chapter}.ipynb"
             papermill.execute_notebook(
                 NOTEBOOKS / f"{chapter}.ipynb", executed, parameters, progress_bar=False
@@ -28,6 +30,11 @@ def main(parameters: dict[str, str]) -> None:
             store(chapter, nbformat.read(executed, 4))
             print(f"stored {chapter}")
     open_cluster("", **parameters).remove(confirm=True)
+
+
+def exercises() -> list[str]:
+    """Their notebooks, in the order of the chapters."""
+    return [f"{FOLDER.name}/{path.stem}" for path in sorted(FOLDER.glob("*.ipynb"))]
 
 
 def store(chapter: str, executed: nbformat.NotebookNode) -> None:

@@ -10,6 +10,7 @@ import nbformat
 from mypy import api
 
 from .chapters import CHAPTERS, NOTEBOOKS
+from .exercises import FOLDER
 
 PYPROJECT = NOTEBOOKS.parent / "pyproject.toml"
 CACHE = NOTEBOOKS.parent / ".mypy_cache"  # of `make lint`: the library is read once
@@ -45,10 +46,11 @@ def as_module(chapter: str) -> tuple[str, int]:
 
 def test_what_the_prose_says_to_type_can_be_typed(tmp_path: Path) -> None:
     found, files = 0, []
-    for chapter in CHAPTERS:
+    exercises = [f"{FOLDER.name}/{path.stem}" for path in sorted(FOLDER.glob("*.ipynb"))]
+    for number, chapter in enumerate([*CHAPTERS, *exercises]):
         module, several = as_module(chapter)
         found += several
-        files.append(tmp_path / f"chapter_{chapter[:2]}.py")
+        files.append(tmp_path / f"notebook_{number}.py")
         files[-1].write_text(module, "utf-8")
     said, wrong, code = api.run(
         ["--config-file", str(PYPROJECT), "--cache-dir", str(CACHE), *map(str, files)]
