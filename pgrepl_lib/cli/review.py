@@ -143,10 +143,12 @@ def guide(output: Path | None) -> None:
 @JSON
 def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
     """Check the signature, the journal and every file of RUN, a run's name or folder (else the last
-    run), offline."""
+    run), offline; or a participant's statement of completion, a file."""
     from ..evidence.signing import verification
     from ..journal.runs import Run
 
+    if run and Path(run).is_file():
+        _verify_completion(Path(run), key, as_json)
     folder = Params.parse(values(given)).folder
     if run and Path(run).is_dir():
         found = verification.verify(Run(Path(run).absolute()), key)
@@ -155,6 +157,14 @@ def verify(given: Given, run: str, key: Path | None, as_json: bool) -> None:
     told = {"verified": found.ok, **vars(found), "findings": [vars(f) for f in found.findings]}
     give(as_json, told, str(found))
     sys.exit(int(not found.ok))
+
+
+def _verify_completion(file: Path, key: Path | None, as_json: bool) -> None:
+    from ..leading import completion
+
+    found = completion.verify(file, key)
+    give(as_json, completion.plain(found), str(found))
+    sys.exit(int(not found.verified))
 
 
 @main.command(epilog=EPILOG)

@@ -30,7 +30,13 @@ PAIRS = {
     "docs/states.md": "docs/estados.md",
     "docs/verification.md": "docs/verificacao.md",
 }
-ALONE = ("docs/guia.md", "docs/predicate-run-v1.md", "CONTRIBUTING.md", "CHANGELOG.md")
+ALONE = (
+    "docs/guia.md",
+    "docs/predicate-run-v1.md",
+    "docs/predicate-completion-v1.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 PAGES = {n: (ROOT / n).read_text("utf-8") for n in (*PAIRS, *PAIRS.values(), *ALONE)}
 REFERENCE = ("docs/reference.md", "docs/referencia.md")
 PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE", "RESPOSTA": "ANSWER"}

@@ -7,14 +7,27 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pgrepl_lib.cli.main import main
+from pgrepl_lib.evidence.signing import keys
 from pgrepl_lib.exercises.chapters.all import ALL
 from pgrepl_lib.journal.audit import Journal
-from pgrepl_lib.leading import pages, progress
+from pgrepl_lib.leading import completion, pages, progress
 
 FIRST = next(iter(ALL.values()))
+
+
+def typed(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def new_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
 
 
 def record(folder: Path, *events: str, name: str = FIRST.name) -> None:
@@ -101,3 +114,33 @@ def test_journals_that_were_collected(tmp_path: Path) -> None:
         == 0
     )
     assert page.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_statement_of_completion_is_signed_and_says_what_the_journal_tells(
+    tmp_path: Path,
+) -> None:
+    room, out, key = tmp_path / "room", tmp_path / "out", tmp_path / "key.pem"
+    record(room / "ana", "started", "hint", "right")
+    key.write_bytes(new_key())
+    key.chmod(0o600)
+    made = typed("class", "certify", room, "--out", out, "--key", key)
+    assert made.exit_code == 0, made.output
+    file, public = out / f"ana{completion.SUFFIX}", out / "signer.pub"
+    seen = typed("verify", file, "--key", public)
+    assert seen.exit_code == 0 and "ana" in seen.stdout and "1 of" in seen.stdout
+    found = completion.verify(file, public).completion
+    assert found and found["exercises"][0]["hints"] == 1
+
+    changed = tmp_path / "ana.json"
+    changed.write_text(file.read_text().replace('"sig": "', '"sig": "A', 1))
+    assert typed("verify", changed, "--key", public).exit_code == 1
+    (tmp_path / "other.pub").write_text(keys.pem(keys.signer(None).public_key))
+    assert typed("verify", file, "--key", tmp_path / "other.pub").exit_code == 1
+
+
+def test_a_journal_that_was_changed_is_not_certified(tmp_path: Path) -> None:
+    record(tmp_path / "ana", "started", "wrong", "wrong")
+    journal = tmp_path / "ana/journal.jsonl"
+    journal.write_text(journal.read_text().replace("false", "true", 1))
+    done = typed("class", "certify", tmp_path, "--out", tmp_path / "out")
+    assert done.exit_code == 1 and "ana" in done.output and not (tmp_path / "out").exists()

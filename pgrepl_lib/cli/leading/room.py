@@ -45,12 +45,7 @@ def how_shown(command: Callable[..., None]) -> Callable[..., None]:
 @how_shown
 def status(name: str, **how: Any) -> None:
     """Who is how far with the exercises, who is stuck, and when most will be done."""
-    from ...classroom import making, roster
-
-    making.require_root()
-    made = roster.existing(name)
-    folders = {p.name: made.home(p) / ".local/share/pgrepl" / p.name for p in made.people.values()}
-    _show(t("Class {name}", name=name), folders, **how)
+    _show(t("Class {name}", name=name), _of_class(name), **how)
 
 
 @classroom.command(epilog=EPILOG)
@@ -58,12 +53,40 @@ def status(name: str, **how: Any) -> None:
 @how_shown
 def collect(folder: Path, **how: Any) -> None:
     """The same of a class without a common machine, from the journals in FOLDER/PARTICIPANT."""
-    folders = {each.parent.name: each.parent for each in sorted(folder.glob("*/journal.jsonl"))}
-    if not folders:
-        example = folder / "ana" / "journal.jsonl"
-        remedy = t(LAYOUT, example=example)
-        raise ParameterError(t(EMPTY, folder=folder), remedy=remedy)
-    _show(folder.name, folders, **how)
+    _show(folder.name, _collected(folder), **how)
+
+
+@classroom.command(epilog=EPILOG)
+@click.argument("source", metavar="NAME|FOLDER")
+@option("--out", type=FILE, default=Path("completions"), show_default=True, help="Where to.")
+@option("--key", type=FILE, help="Sign with this Ed25519 key (PEM). [default: your own]")
+@JSON
+def certify(source: str, out: Path, key: Path | None, as_json: bool) -> None:
+    """Sign for each participant which exercises are done: of the class NAME, or of the journals in
+    FOLDER/PARTICIPANT."""
+    from ...evidence.signing import keys
+    from ...leading import completion
+
+    folders = _collected(Path(source)) if Path(source).is_dir() else _of_class(source)
+    written = completion.certify(folders, out, keys.signer(key))
+    give(as_json, {"written": [str(file) for file in written]}, "\n".join(map(str, written)))
+
+
+def _of_class(name: str) -> dict[str, Path]:
+    """The folders of the participants' projects, by their names; for root alone."""
+    from ...classroom import making, roster
+
+    making.require_root()
+    made = roster.existing(name)
+    return {p.name: made.home(p) / ".local/share/pgrepl" / p.name for p in made.people.values()}
+
+
+def _collected(folder: Path) -> dict[str, Path]:
+    """The folders with a journal in this one, by their names; raises `ParameterError` for none."""
+    if found := sorted(folder.glob("*/journal.jsonl")):
+        return {each.parent.name: each.parent for each in found}
+    remedy = t(LAYOUT, example=folder / "ana" / "journal.jsonl")
+    raise ParameterError(t(EMPTY, folder=folder), remedy=remedy)
 
 
 def _show(
