@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from ..doors import files
-from ..errors import ParameterError
-from ..journal.lock import run_lock
+from ..errors import ParameterError, ProjectBusy
 from ..params import MAX_REPLICAS
 from ..words.text import mark, t
 
@@ -180,11 +180,20 @@ def with_people(found: Class, names: Iterable[str]) -> None:
 
 @contextmanager
 def held(name: str) -> Iterator[None]:
-    """Nobody else changes the class meanwhile."""
-    files.make_folder(CLASSES, 0o755)
-    files.make_folder(CLASSES / name, 0o711)
-    with run_lock(CLASSES / name):
-        yield
+    """Nobody else changes the class meanwhile; raises `ProjectBusy`.
+
+    The lock lies where participants may not enter: they could hold it, too.
+    """
+    for folder, mode in ((CLASSES, 0o755), (CLASSES / name, 0o711), (CLASSES / name / HUB, 0o700)):
+        files.make_folder(folder, mode)
+    try:
+        with FileLock(CLASSES / name / HUB / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ProjectBusy(
+            t("Another command is at work on the class {name}.", name=name),
+            remedy=t("wait until it ends, then do this again"),
+        ) from None
 
 
 def passwords(found: Class) -> dict[str, str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.classroom import activity, limits, pages, passwords, roster, users
+from pgrepl_lib.classroom import activity, limits, making, pages, passwords, roster, users
 from pgrepl_lib.classroom.roster import Class
-from pgrepl_lib.errors import ParameterError
+from pgrepl_lib.errors import EnvironmentLacking, ParameterError, ProjectBusy
 from pgrepl_lib.journal.lock import run_lock
 
 PROXY = Path(limits.__file__).parent / "proxy"
@@ -85,6 +85,24 @@ def test_a_password_is_kept_as_its_digest_alone(classes: Path) -> None:
     assert word not in kept and passwords.digest(word) != kept
     assert passwords.fits(word, kept) and not passwords.fits(words.pop(), kept)
     assert not passwords.fits("", "") and not passwords.fits(word, "")
+
+
+def test_two_commands_do_not_change_a_class_at_once(classes: Path) -> None:
+    with roster.held("turma"):
+        with pytest.raises(ProjectBusy, match="Another command"), roster.held("turma"):
+            pass
+        lock = classes / "turma" / roster.HUB
+        assert lock.stat().st_mode & 0o777 == 0o700, "no participant can hold it"
+    with roster.held("turma"):
+        pass
+
+
+def test_too_little_space_is_told(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "SPACE_EACH", 10**18)
+    found = made("turma", "ana")
+    with pytest.raises(EnvironmentLacking, match="GB free in") as refused:
+        making.require(found, found.people.values())
+    assert "nothing was touched" in str(refused.value)
 
 
 def test_what_is_written_is_for_root_alone(classes: Path) -> None:
