@@ -32,6 +32,7 @@ PAIRS = {
 }
 ALONE = (
     "docs/guia.md",
+    "docs/oficina.md",
     "docs/predicate-run-v1.md",
     "docs/predicate-completion-v1.md",
     "CONTRIBUTING.md",
