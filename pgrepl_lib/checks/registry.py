@@ -95,7 +95,13 @@ def security(
     """The same for a claim about who may come in. manual, cis: who asks for it (`Claim`)."""
 
     def register(look: Look) -> Claim:
-        SECURITY[name] = Claim(name, title, hint, look, manual, cis)
+        def seen(cluster: AnyCluster) -> Iterable[Fact]:
+            facts = tuple(look(cluster))
+            if not facts:  # nobody is let in, which proves nothing
+                raise NotTried(t("an answer"), t("no instance runs that could show it"))
+            return facts
+
+        SECURITY[name] = Claim(name, title, hint, seen, manual, cis)
         return SECURITY[name]
 
     return register

@@ -15,6 +15,8 @@ SIGNAL = "standby.signal"  # with this file a server starts in recovery (manual,
 CONFIGURATION = ("postgresql.conf", "pg_hba.conf")
 SUPERUSER = "postgres"  # that every server is made with
 PASSFILE = "replication.pgpass"  # the replication user's password as libpq reads it (manual, 34.16)
+# The role that `pg_rewind` logs in as, for a moment, and its password as libpq reads it.
+REWINDER, REWINDER_PASSFILE = "pgrepl_rewind", "rewind.pgpass"
 # Takes out of a file what `--write-recovery-conf` wrote (corrections 4 and 5).
 ONE_OWNER = ("sed", "-i.basebackup", "/^primary_/d")
 SILENCE = 3600.0  # seconds: a copy is flushed to the disk without a word, however large it is
@@ -31,7 +33,7 @@ def temporary_of(name: str) -> str:
 
 def rewind_words(data: str, host: str, port: int, more: Mapping[str, str]) -> tuple[str, ...]:
     """`pg_rewind` of these data from a running server. more: words of the connection string."""
-    words = {"host": host, "port": port, "user": "postgres", "dbname": "postgres", **more}
+    words = {"host": host, "port": port, "user": REWINDER, "dbname": "postgres", **more}
     server = " ".join(f"{name}={value}" for name, value in words.items())
     both = (f"--target-pgdata={data}", f"--source-server={server}")
     return "pg_rewind", *both, "--write-recovery-conf", "--progress"

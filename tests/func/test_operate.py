@@ -347,6 +347,12 @@ def test_where_pg_rewind_is_at_hand_no_copy_is_made(open_with: MakeCluster) -> N
     ]
     assert newest("alone", made, lost) == 0 and newest("kept", made, lost) == 1
     assert db.row(made.instance(lost).address, modified) == before, "not a copy"
+    steps = [e for e in made.journal.entries() if e["kind"] == "step"]
+    typed = [c["command"] for s in steps for c in s["commands"]]
+    assert any("user=pgrepl_rewind" in command for command in typed), "no superuser"
+    left = "select 1 from pg_roles where rolname = 'pgrepl_rewind'"
+    assert db.rows(made.primary.address, left) == []
+    assert not (made.folder / "secrets/rewind.pgpass").exists()
     assert failed_checks(made) == {}
     Switchover(made, lost).run()
     assert failed_checks(made, "one-primary", "streaming", "slot", "tables") == {}

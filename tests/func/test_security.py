@@ -188,6 +188,15 @@ def test_a_stream_in_clear_is_seen(victim: Cluster, monkeypatch: pytest.MonkeyPa
     assert SECURITY["tls-strong"](victim).verdict == "passed"
 
 
+def test_what_no_running_instance_could_show_is_not_tried(
+    victim: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(victim.engine, "running", lambda name: False)
+    assert {SECURITY[n](victim).verdict for n in ("checksums", "replication-logged")} == {
+        "not tried"
+    }
+
+
 def test_the_command_makes_them_and_says_their_sources(victim: Cluster) -> None:
     done = pgrepl("check --security --json", of_cluster(victim))
     found = {c["name"]: c for c in json.loads(done.stdout)}

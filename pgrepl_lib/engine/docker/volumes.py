@@ -15,7 +15,16 @@ from docker.errors import ImageNotFound
 from ...doors import ahead
 from ...doors.command import Command, into_file
 from ...postgres import tls
-from ..action import ONE_OWNER, SIGNAL, Action, Tell, leaving, rewind_words, temporary_of
+from ..action import (
+    ONE_OWNER,
+    REWINDER_PASSFILE,
+    SIGNAL,
+    Action,
+    Tell,
+    leaving,
+    rewind_words,
+    temporary_of,
+)
 from . import owner
 from .contents import read_file, write_file
 from .host import client
@@ -178,7 +187,7 @@ class Volumes(Temporaries):
         more = tls.conninfo_words(self.params, partial(self.protected, name))
         words = rewind_words(self.pgdata, *self.upstream(source), more)
         passed = self._alone(name, "sh", "-c", WITH_PASSWORD, "-", *words)
-        rewind = replace(passed, stdin=Path("secrets/pgpass"))
+        rewind = replace(passed, stdin=Path("secrets") / REWINDER_PASSFILE)
         return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ...doors import ahead, files, show
@@ -15,6 +16,7 @@ from .. import processes
 from ..action import (
     NOTHING,
     ONE_OWNER,
+    REWINDER_PASSFILE,
     SIGNAL,
     TEMPORARY_PRIMARY,
     Action,
@@ -187,7 +189,10 @@ class Folders(Programs):
         if not (self.binaries.server / "pg_rewind").exists():
             return ()
         more = tls.conninfo_words(self.params, secret_of(name))
-        rewind = self._tool(*rewind_words(self._data(name), *self.upstream(source), more))
+        made = self._tool(*rewind_words(self._data(name), *self.upstream(source), more))
+        passfile = f"secrets/{REWINDER_PASSFILE}"
+        env = {**made.env, "PGPASSFILE": str(self.folder / passfile)}
+        rewind = replace(made, env=env, shown=f"env PGPASSFILE={passfile} {made.shown}")
         return rewind, self.forget_recovery_settings(name, temporary=False)
 
     def forget_recovery_settings(self, name: str, *, temporary: bool = True) -> Command:

@@ -10,6 +10,7 @@ from ...doors import db, files
 from ...doors.program import silently
 from ...engine.action import CONFIGURATION, Action, Shown, Tell
 from ...engine.edit import Edit
+from ...logins import rewinder
 from ...postgres import conf
 from ...steps.actions import replacing
 from ...steps.actions.copying import replacing_action, slot_action
@@ -57,17 +58,19 @@ def by_itself(instance: Instance) -> Action:
 def by_rewind(instance: Instance) -> Action:
     """With its own data, rewound to where they have diverged."""
     cluster, name = instance.cluster, instance.name
-    commands = cluster.engine.rewind(name, cluster.primary.name)
+    engine, source = cluster.engine, cluster.primary.name
+    commands = engine.rewind(name, source)
 
     def rewind(tell: Tell) -> None:
         """It reads the new timeline from the control file; half rewound data serve for nothing."""
         db.checkpoint(cluster.primary.address)
-        files.write_atomic(cluster.mark(name), "")
-        for each in commands:
-            cluster.engine.run(each, tell, source=cluster.primary.name)
+        with rewinder.let_in(engine, source):
+            files.write_atomic(cluster.mark(name), "")
+            for each in commands:
+                engine.run(each, tell, source=source)
         files.remove(cluster.mark(name))
 
-    return _following(instance, Action(commands, rewind))
+    return _following(instance, Action(rewinder.around(engine, source, commands), rewind))
 
 
 def _following(instance: Instance, first: Action) -> Action:

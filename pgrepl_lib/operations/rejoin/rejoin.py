@@ -23,6 +23,7 @@ from ...drift import recorded
 from ...engine.action import NOTHING, Action, Tell
 from ...errors import CommandFailed, PgreplError
 from ...journal import audit
+from ...logins import rewinder
 from ...postgres.control import ControlFile
 from ...steps.actions.starting import start_action
 from ...words.kept import not_compared, to_be_thrown_away
@@ -260,6 +261,7 @@ class Rejoin:
             keep.do(tell)
             parts.do(tell)
             coming_back.drop_old_slots(instance)
+            rewinder.forget(engine, self.cluster.primary.name)
             over()
 
         def over() -> None:
