@@ -34,7 +34,8 @@ MAKE = sql.SQL(
     f"create role {REWINDER} login password {{}}; comment on role {REWINDER} is {{}}; {GRANT}"
 )
 LEFT = """
-select true as there from pg_roles where rolname = %s and shobj_description(oid, 'pg_authid') = %s"""
+select true as there from pg_roles
+where rolname = %s and shobj_description(oid, 'pg_authid') = %s"""
 STATEMENT = Path("secrets/rewind.sql")
 PASSWORD = (
     f"(umask 077; P=$(openssl rand -hex 16); "
