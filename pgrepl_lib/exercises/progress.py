@@ -14,7 +14,7 @@ from ..steps.cluster import Cluster
 from ..words.text import mark
 
 KIND = "exercise"
-BEGINNINGS = ("started", "reset")
+BEGINNINGS, ENDED = ("started", "reset"), "ended"
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Attempt:
     cluster: the id of the cluster that it was begun on. known: what its check has to know. hints:
     how many were taken. solved: whether the solution was asked for. right: whether a check said so
     last. ever: whether one has ever said so. minutes: from the beginning to the first right check.
+    over: whether the cluster was brought elsewhere since: to another exercise, or to their end.
     """
 
     cluster: str = ""
@@ -35,6 +36,7 @@ class Attempt:
     right: bool = False
     ever: bool = False
     minutes: float | None = None
+    over: bool = False
 
     @property
     def status(self) -> str:
@@ -67,6 +69,9 @@ def attempts(folder: Path) -> dict[str, Attempt]:
     for entry in _entries(folder):
         name, event = str(entry.get("name")), entry.get("event")
         before = found.get(name, Attempt())
+        if event in (*BEGINNINGS, ENDED):
+            for each in found.values():
+                each.over = True
         if event in BEGINNINGS:
             found.pop(name, None)  # the last one that was begun stands last
             found[name] = _begun(entry, before)

@@ -22,6 +22,7 @@ from .registry import Exercise, Found, Known
 
 NO_WAY = (PgreplError, psycopg.Error, OSError)
 NOT_BEGUN = mark("The exercise {name} has not begun on this cluster.")
+OVER = mark("The exercise {name} does not go on: the cluster was brought elsewhere since.")
 GOES_ON = mark("“{title}” had begun already, and goes on")
 NO_MORE = mark("That was the last hint. `pgrepl exercise solve {name}` solves it and shows how.")
 TO_ANSWER = mark("Your answer ({form}): `pgrepl exercise answer {name} ANSWER`")
@@ -50,7 +51,7 @@ def start(cluster: Cluster, name: str) -> Told:
     found = find(cluster, name)
     cluster.look_again()
     before = _attempt(cluster, found)
-    if before.began and not before.right:
+    if before.began and not (before.right or before.over):
         return _told_begun(cluster, found, t(GOES_ON, title=t(found.title)))
     return _begin(cluster, found, "started")
 
@@ -189,14 +190,19 @@ def _told_solved(found: Exercise, words: str, commands: list[str]) -> Told:
     return Told(t("Solved"), facts, lines, [f"$ {command}" for command in commands])
 
 
-def end(cluster: Cluster, replicas: int = 1) -> Told:
-    """Leave the exercises: the cluster is healthy, has so many replicas, nothing else is left."""
+def end(cluster: Cluster, replicas: int = 0) -> Told:
+    """Leave the exercises: the cluster is healthy, and nothing of them is left.
+
+    replicas: how many it is to have; 0: those that it has.
+    """
     cluster.look_again()
     beginning.require_set_up(cluster)
     with cluster.holding(), show.hidden(t("Putting the cluster back")):
         beginning.make(cluster, _last(cluster).known, replicas)
-        for name in cluster.topology.replicas[replicas:]:
-            remove(cluster, name, confirm=True)
+        if replicas:
+            for name in cluster.topology.replicas[replicas:]:
+                remove(cluster, name, confirm=True)
+        progress.note(cluster, "", progress.ENDED)
     return Told(t("The cluster is as before the exercises"))
 
 
@@ -226,7 +232,9 @@ def _begun(cluster: Cluster, found: Exercise) -> Attempt:
     cluster.look_again()
     beginning.require_set_up(cluster)
     attempt = _attempt(cluster, found)
+    remedy = cluster.addressed(t("`pgrepl exercise start {name}`", name=found.name))
     if not attempt.began:
-        remedy = cluster.addressed(t("`pgrepl exercise start {name}`", name=found.name))
         raise StepFailed(t(NOT_BEGUN, name=found.name), remedy=remedy)
+    if attempt.over:
+        raise StepFailed(t(OVER, name=found.name), remedy=remedy)
     return attempt

@@ -130,4 +130,17 @@ def test_another_clusters_beginning_does_not_count(trained: Cluster) -> None:
     other.engine.id = "another"
     with pytest.raises(StepFailed, match="has not begun"):
         workshop.check(other, "lagging-replica")
+
+
+def test_what_was_left_for_another_exercise_or_for_their_end_is_not_judged_by_that(
+    trained: Cluster,
+) -> None:
+    workshop.reset(trained, "reserving-slot")
+    workshop.reset(trained, "refused-write")
+    with pytest.raises(StepFailed, match="brought elsewhere"):
+        workshop.check(trained, "reserving-slot")
     workshop.end(trained)
+    assert len(trained.replicas) == 2
+    with pytest.raises(StepFailed, match="brought elsewhere"):
+        workshop.check(trained, "refused-write")
+    assert "goes on" not in workshop.start(trained, "refused-write").title
