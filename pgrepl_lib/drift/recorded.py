@@ -221,16 +221,9 @@ def _other_modes(found: Iterable[tuple[Path, str | None, int]]) -> list[tuple[Pa
 
 
 def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
-    """Files that are not as they shall be, with the text (None: it stays) and the mode to have.
-
-    As recorded, but the promise to synchronous replicas is that of `cluster.json`, whatever else is
-    old or missing.
-    """
+    """Files that are not as they shall be, with the text (None: it stays) and the mode to have."""
     record = known(cluster)
-    texts = dict(record.texts) if record else {}
-    primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
-    if before := texts.get(primary) or cluster.text_of(cluster.folder / primary):
-        texts[primary] = promises.as_promised(cluster, before)
+    texts = _wanted(cluster, record)
     for key, recorded in texts.items():
         path = cluster.folder / key
         text = _foreseen(path, recorded)
@@ -245,6 +238,18 @@ def astray(cluster: AnyCluster) -> Iterator[tuple[Path, str | None, int]]:
         path, mode = cluster.folder / key, _mode_of(record, key)
         if path.exists() and _mode(path) != mode:
             yield path, None, mode
+
+
+def _wanted(cluster: AnyCluster, record: Record | None) -> dict[str, str]:
+    """As recorded, but without what a drill made, and with the promise of `cluster.json`."""
+    keys = (f"{name}/{file}" for name in cluster.topology.names for file in CONFIGURATION)
+    found = {key: text for key in keys if (text := cluster.text_of(cluster.folder / key))}
+    found |= record.texts if record else {}
+    texts = {key: conf.without_block(text, conf.DRILL) for key, text in found.items()}
+    primary = f"{cluster.topology.primary}/{CONFIGURATION[0]}"
+    if before := texts.get(primary):
+        texts[primary] = promises.as_promised(cluster, before)
+    return texts
 
 
 def _foreseen(path: Path, text: str) -> str:

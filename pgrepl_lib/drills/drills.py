@@ -27,7 +27,7 @@ from ..words.text import t
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
-BLOCK = "drill"
+BLOCK = conf.DRILL
 FILL = (
     "create table if not exists pgrepl_drill (id int, filler text)",
     "insert into pgrepl_drill select i, md5(i::text) from generate_series(1, 1000) i",

@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 
 from ..words.text import t
 
+DRILL = "drill"  # the block of a drill, which no run leaves
 FENCE = "fence"  # the block of a fenced primary's pg_hba.conf
 BARE_VALUE = re.compile(r"[a-z][a-z_]*|-?[0-9]+")
 BARE_NAME = re.compile(r"[a-z_][a-z0-9_]*")

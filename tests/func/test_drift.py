@@ -18,6 +18,7 @@ from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.drift import recorded
 from pgrepl_lib.drift.drift import notices
+from pgrepl_lib.drills import drills
 from pgrepl_lib.errors import StepFailed
 from pgrepl_lib.journal import audit
 from pgrepl_lib.journal.runs import of_project
@@ -250,6 +251,19 @@ def test_a_promoted_replica_is_named_and_never_overwritten(
         rebuild(cluster, "replica")
     rebuild(cluster, "replica", discard=True)
     assert seen(cluster).startswith(AS_RECORDED)
+
+
+@pytest.mark.long_on_docker
+def test_what_a_drill_left_is_taken_back_by_a_run(values: Values, cluster: Cluster) -> None:
+    """As where a reader did not execute the cell that heals it, or its chapter was interrupted."""
+    drills.limit_slots(cluster, "64MB")
+    drills.cut(cluster)
+    told = pgrepl("check", values)
+    assert told.returncode == 1 and copied(commands_in(told.stdout)[0]).returncode == 0, told.stdout
+    assert pgrepl("check", values).returncode == 0
+    assert show(cluster, "primary", "max_slot_wal_keep_size") == "10GB"
+    changed = "Desfazer o que foi mudado por fora"
+    assert changed_titles(cluster) == [changed, "Iniciar primary"]
 
 
 def test_another_manager_of_the_cluster_is_told(cluster: Cluster) -> None:
