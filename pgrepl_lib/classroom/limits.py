@@ -19,6 +19,12 @@ CONTROLLERS = "+memory +pids"
 MEGABYTE = 1024**2
 
 
+def for_all() -> bool:
+    """Whether the limits hold for all that a participant runs together; else for each process."""
+    known = (CGROUPS / "cgroup.controllers").exists()
+    return known and os.access(CGROUPS / "cgroup.subtree_control", os.W_OK)
+
+
 def group(login: str, memory: int, tasks: int) -> Path | None:
     """The participant's cgroup with its limits; None where the system gives us none.
 
@@ -26,7 +32,7 @@ def group(login: str, memory: int, tasks: int) -> Path | None:
     """
     parent = CGROUPS / OURS
     found = parent / login
-    if not (CGROUPS / "cgroup.controllers").exists():
+    if not for_all():
         return None
     try:
         found.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from . import roster, serving, users
+from . import limits, roster, serving, users
 from .roster import PORTS_EACH, Class, Person
 
 MEGABYTE = 1024**2
@@ -24,6 +24,8 @@ def look(made: Class) -> dict[str, Any]:
         "address": serving.address(made),
         "fingerprint": fingerprint(made),
         "own_certificate": made.own_certificate,
+        "memory": made.memory,
+        "limited together": limits.for_all(),
         "running": serving.process(made) is not None,
         "answers": serving.answers(made),
         "complete": made.complete,

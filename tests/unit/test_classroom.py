@@ -127,6 +127,7 @@ def test_limits_are_a_cgroup_where_there_is_one(
     monkeypatch.setattr(limits, "CGROUPS", tmp_path)
     assert limits.group("turma-ana", 512, 100) is None
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    (tmp_path / "cgroup.subtree_control").write_text("")
     found = limits.group("turma-ana", 512, 100)
     assert found == tmp_path / "pgrepl/turma-ana"
     told = {p.name: p.read_text() for p in found.iterdir()}

@@ -16,6 +16,10 @@ from ..output import give, print_table
 from ..question import agreed
 
 STARTED = mark("the class {name} is at {address}")
+LOOSE = mark(
+    "here the limit of {memory} MB holds for each process, not for all that a participant runs: "
+    "this system lets nobody limit more (cgroup v2)"
+)
 NOT_AGREED = mark("Nothing was removed: no confirmation.")
 RUNS = {True: "✔", False: ""}  # in a table
 NAME = click.argument("name")
@@ -184,6 +188,8 @@ def _give(seen: dict[str, Any], as_json: bool) -> None:
         give(True, seen, "")
         return
     terminal.give(t(STARTED, name=seen["class"], address=seen["address"]))
+    if not seen["limited together"]:
+        terminal.give(t(LOOSE, memory=seen["memory"]))
     if not seen["answers"]:
         command = f"pgrepl class start {seen['class']}"
         terminal.give(t("the Hub does not answer; to start it: `{command}`", command=command))
