@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
+from psycopg import OperationalError
+
 from ..checks.outcome import Check
 from ..checks.preflight import findings, ownership, require
 from ..cluster import identity, state
-from ..cluster.changes import outdated
+from ..cluster.changes import outdated, unanswered
 from ..doors import files, outside, show
 from ..engine.action import Action
 from ..engine.together import Result, attempt, together
@@ -54,7 +56,7 @@ class Doing:
 
         result = attempt(action, told)
         _record(cluster, title, action, result)
-        return _shown(title, result)
+        return _shown(cluster, title, result)
 
     def agree(self, cluster: AnySteps, title: str, action: Action) -> None:
         """A no is recorded, too."""
@@ -67,7 +69,7 @@ class Doing:
         question = attempt(action, confirm)
         if question.error:
             _record(cluster, title, action, question)
-            raise _explained(title, question.error)
+            raise _explained(cluster, title, question.error)
 
     def perform_all(
         self, cluster: AnySteps, steps: Sequence[tuple[str, Action]], at_once: int
@@ -84,7 +86,7 @@ class Doing:
                 _record(cluster, title, action, result)
         ended = [(title, r) for (title, _), r in zip(steps, results, strict=True)]
         ended.sort(key=_failed)  # those that were done are shown before the first failure is raised
-        return [_shown(title, result) for title, result in ended]
+        return [_shown(cluster, title, result) for title, result in ended]
 
     def make_ready(self, cluster: AnySteps) -> None:
         """Ports, the engine's files, the instances' folders; then who is what must be true."""
@@ -148,14 +150,14 @@ def _record(cluster: AnySteps, title: str, action: Action, result: Result) -> No
         adds=action.adds(),
         exit_code=_exit_code(result.error),
         seconds=round(result.seconds, 3),
-        **_more(title, action, result),
+        **_more(cluster, title, action, result),
     )
 
 
-def _shown(title: str, result: Result) -> Outcome:
+def _shown(cluster: AnySteps, title: str, result: Result) -> Outcome:
     """A step that is done, shown; raises the error of one that is not."""
     if result.error:
-        raise _explained(title, result.error)
+        raise _explained(cluster, title, result.error)
     show.step(title, result.outcome, result.shown, result.diff)
     return Outcome(result.outcome)
 
@@ -164,11 +166,13 @@ def _failed(ended: tuple[str, Result]) -> bool:
     return ended[1].error is not None
 
 
-def _explained(title: str, error: BaseException) -> BaseException:
+def _explained(cluster: AnySteps, title: str, error: BaseException) -> BaseException:
     """An error that nobody foresaw, with what to do."""
     if isinstance(error, PgreplError | KeyboardInterrupt):
         return error
     found = outside.told(error, title) or _fault(title, error)
+    if isinstance(error, OperationalError):  # of a server that may not run
+        found.remedy = unanswered.ways_on(cluster.engine, cluster.topology) or found.remedy
     found.__cause__ = error
     return found
 
@@ -191,7 +195,7 @@ def _exit_code(error: BaseException | None) -> int:
     return int(error is not None)
 
 
-def _more(title: str, action: Action, result: Result) -> dict[str, Any]:
+def _more(cluster: AnySteps, title: str, action: Action, result: Result) -> dict[str, Any]:
     """The commands that `replay.sh` takes for it, where they are others; and what went wrong."""
     found: dict[str, Any] = {}
     anew = result.commands
@@ -200,5 +204,5 @@ def _more(title: str, action: Action, result: Result) -> dict[str, Any]:
     if anew != result.shown:
         found["anew"] = [str(command) for command in anew]
     if result.error:
-        found["error"] = str(_explained(title, result.error))
+        found["error"] = str(_explained(cluster, title, result.error))
     return found

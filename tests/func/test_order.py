@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from pgrepl_lib import Cluster
+from pgrepl_lib.drills import drills
 from pgrepl_lib.drills.workload import Writer
 from pgrepl_lib.errors import ParameterError, StepFailed
 from pgrepl_lib.journal.chapter import ALL, cells
@@ -255,6 +256,9 @@ def test_a_replica_whose_primary_is_down_says_so(three: Cluster, open_with: Make
     for asks in (partial(cluster.primary.query, "select 1"), partial(try_commit, cluster)):
         with pytest.raises(StepFailed, match="a running primary is missing"):
             asks()
+    with pytest.raises(StepFailed, match="Write 16 MB of WAL") as caught:
+        drills.write_wal(cluster, 16)
+    assert "primary (stopped): `pgrepl run" in caught.value.remedy
     cluster.primary.start()
     cluster.replica.start()
 

@@ -115,7 +115,7 @@ class Reader:
             assert shown.error in OURS and not shown.framed(), where
             assert len(first) < LONG and len(rest) < LINES, where
             assert shown.error == "CheckFailed" or "o que fazer" in message, where
-            assert "Error)" not in first or "Connection refused" not in message, where
+            assert "corrija a causa" not in message or "Connection refused" not in message, where
             for hint, _, number in HINT.findall(message):
                 (named,) = [c for c in CHAPTERS if c.startswith(number or chapter)]
                 assert any(hint in source for source in cells(named, {}).values()), where
