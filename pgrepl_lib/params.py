@@ -39,6 +39,9 @@ RESERVED = mark("PostgreSQL reserves this name, or reads it as something else in
 MAINTENANCE = "postgres"  # the database that every server has
 MAX_REPLICAS = 16
 LAST_PORT = 65535 - MAX_REPLICAS
+FOLDER = mark(
+    "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
+)
 # What is allowed, in our words: pydantic's own are English.
 RULES = {
     "project": mark("1 to 40 characters of a-z, 0-9, '-' and '_', the first a letter or a digit"),
@@ -51,11 +54,10 @@ RULES = {
     "replication_user": mark("1 to 63 bytes without control characters or outer spaces"),
     "auth_method": mark("scram-sha-256 or trust"),
     "tls": mark("off or on"),
+    "certificates": FOLDER,
     "settings": mark('a mapping of names to values, as JSON: {"work_mem": "8MB"}'),
     "parameters": mark("names that are text in UTF-8"),
-    "workdir": mark(
-        "a folder's path that is text (LC_ALL=C.UTF-8 reads most), without control characters"
-    ),
+    "workdir": FOLDER,
 }
 MOST = {"replicas": {"most": MAX_REPLICAS}, "port": {"most": LAST_PORT}}
 
@@ -69,9 +71,11 @@ class Params(BaseModel):
     engine: Literal["auto", "docker", "local"] = Field(
         "auto", description="auto (docker where it can work, else local), docker, or local."
     )
-    pg_version: int = Field(14, description="PostgreSQL's major version, 14 to 18.")
+    pg_version: int = Field(14, ge=14, le=18, description="PostgreSQL's major version, 14 to 18.")
     image: str = Field("", description="Docker's image; empty means postgres:<pg_version>.")
-    replicas: int = Field(1, description="How many replicas at least, 1 to 16.")
+    replicas: int = Field(
+        1, ge=1, le=MAX_REPLICAS, description="How many replicas at least, 1 to 16."
+    )
     network: IPv4Network = Field(
         IPv4Network("192.168.55.0/24"), description="The cluster's network on Docker."
     )
@@ -83,6 +87,9 @@ class Params(BaseModel):
     )
     tls: Literal["off", "on"] = Field(
         "off", description="off, or on: TLS for all connections, with the cluster's own authority."
+    )
+    certificates: str = Field(
+        "", description="A folder with your own certificates; empty: the cluster makes them."
     )
     settings: dict[str, str] = Field(
         {}, description='Further entries for postgresql.conf, such as {"work_mem": "8MB"}.'
@@ -119,20 +126,6 @@ class Params(BaseModel):
     @classmethod
     def _whole_number(cls, value: Any) -> Any:
         if isinstance(value, (bool, float)):
-            raise ValueError
-        return value
-
-    @field_validator("pg_version")
-    @classmethod
-    def _pg_version(cls, value: int) -> int:
-        if not 14 <= value <= 18:
-            raise ValueError
-        return value
-
-    @field_validator("replicas")
-    @classmethod
-    def _replicas(cls, value: int) -> int:
-        if not 1 <= value <= MAX_REPLICAS:
             raise ValueError
         return value
 
@@ -177,6 +170,14 @@ class Params(BaseModel):
         if value.startswith(("pg_", "/", "-")) or value in ("postgres", "public", "none"):
             raise ValueError(t(RESERVED))
         return value
+
+    @field_validator("certificates")
+    @classmethod
+    def _certificates(cls, value: str) -> str:
+        folder = str(_real_folder(value)) if value else ""
+        if CONTROL.search(folder):
+            raise ValueError
+        return folder
 
     @field_validator("settings", mode="before")
     @classmethod

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import psycopg
 
+from ..cluster.changes import left
 from ..cluster.members import AnyCluster
 from ..cluster.server import Server
 from ..errors import PgreplError, first_line
+from ..logins.tls import refusing
 from ..words.text import Text, joined, mark, t
 from .outcome import Check, Fact
 
@@ -69,6 +71,8 @@ class Claim:
         if made.passed:
             return made
         remedies = [fact.remedy for fact in facts if fact.remedy and not fact.holds]
+        if self.name in (*left.CHECKS, "login"):
+            remedies.append(refusing.told(cluster))
         return Check(self.name, self.said(), facts, cluster.ways_on(self.name, remedies) or hint)
 
 

@@ -16,6 +16,7 @@ from ..cluster.topology import application_name
 from ..doors import ahead, db
 from ..doors.answer import SHOWN_SECONDS, Answer, ask_all
 from ..engine.life import Life
+from ..logins.tls import refusing
 from ..postgres import recovery
 from ..postgres.recovery import Recovery
 
@@ -57,6 +58,7 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
         "folder": str(cluster.folder),
         "operation": {**operation, "told": begun} if operation else None,
         "outdated": _outdated(cluster, instances) or None,
+        "certificates": refusing.told(cluster) or None,
         "instances": instances,
         "replication": rows,
     }

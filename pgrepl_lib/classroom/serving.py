@@ -16,7 +16,7 @@ import psutil
 from ..doors import command, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
-from ..logins import certificates
+from ..logins.tls import issuing
 from ..words.text import t
 from .roster import Class
 
@@ -45,10 +45,9 @@ def _certificate(hub: Path, certificate: Path | None, key: Path | None) -> None:
         files.write_atomic(hub / "hub.key", files.content(key), 0o600)
         files.write_atomic(hub / "hub.crt", files.content(certificate), 0o600)
     elif not (hub / "hub.crt").exists():
-        made = certificates.self_signed(host())
-        key_end = made.index(b"-----BEGIN CERTIFICATE")
-        files.write_atomic(hub / "hub.key", made[:key_end], 0o600)
-        files.write_atomic(hub / "hub.crt", made[key_end:], 0o600)
+        made = issuing.self_signed(host())
+        files.write_atomic(hub / "hub.key", made.key, 0o600)
+        files.write_atomic(hub / "hub.crt", made.certificate, 0o600)
 
 
 def _proxy(folder: Path) -> None:

@@ -99,11 +99,20 @@ def with_made(given: dict[str, Any], *, must_exist: bool = False) -> dict[str, A
     return {**made, **given, "project": params.project, "workdir": str(params.workdir)}
 
 
-def existing_cluster(typed: Given, *, must_exist: bool = True) -> Any:
-    """The cluster of a project, with the parameters that it has; others are refused."""
+def existing_cluster(typed: Given, *, must_exist: bool = True, but: str = "") -> Any:
+    """The cluster of a project, with the parameters that it has; others are refused.
+
+    but: a parameter that the command itself changes.
+    """
     from ..steps.cluster import open_cluster
 
-    return open_cluster("cli", **_unchanged(typed, must_exist=must_exist))
+    return open_cluster("cli", **_unchanged(typed, must_exist=must_exist, but=but))
+
+
+def asked(typed: Given, name: str) -> Any:
+    """What is asked for of a parameter, as the cluster will have it; None where nothing is."""
+    given = values(typed)
+    return getattr(Params.parse(given), name) if name in given else None
 
 
 def seen_cluster(typed: Given) -> AnyCluster:
@@ -113,9 +122,9 @@ def seen_cluster(typed: Given) -> AnyCluster:
     return look_at(Params.parse(_unchanged(typed, must_exist=True)))
 
 
-def _unchanged(typed: Given, *, must_exist: bool) -> dict[str, Any]:
+def _unchanged(typed: Given, *, must_exist: bool, but: str = "") -> dict[str, Any]:
     from ..cluster import state
 
-    given = values(typed)
+    given = {name: value for name, value in values(typed).items() if name != but}
     state.refuse_changes(given, state.read(Params.parse(given).folder))
     return with_made(given, must_exist=must_exist)

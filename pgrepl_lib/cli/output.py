@@ -93,8 +93,9 @@ def print_status(seen: dict[str, Any]) -> None:
     terminal.give(t(WHERE, **{name: seen[name] for name in names}))
     if seen["operation"]:
         terminal.give(seen["operation"]["told"])
-    if seen["outdated"]:
-        terminal.give(seen["outdated"])
+    for what in ("outdated", "certificates"):
+        if seen[what]:
+            terminal.give(seen[what])
     instances = [{**each} for each in seen["instances"]]
     for each in instances:
         if stands := replay.told(each.pop("replay")):

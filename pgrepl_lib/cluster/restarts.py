@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ..doors import ahead, db
+from ..doors.command import Command
 from ..doors.program import silently
 from ..doors.wait import wait_until
 from ..engine.action import CONFIGURATION, Action, Tell, edit_action, leaving
@@ -138,7 +139,6 @@ def reload(instance: Server) -> None:
 
 def reload_action(instance: Server) -> Action:
     """Let the running server read its edited files."""
-    client = instance.cluster.engine.client
 
     def do(tell: Tell) -> None:
         take_over(instance)
@@ -146,10 +146,14 @@ def reload_action(instance: Server) -> Action:
     def done() -> bool:
         return not instance.stale()
 
-    reload = client(instance.name, "psql", "-c", "select pg_reload_conf();")
-    return Action(
-        (leaving(reload, partial(ahead.note_read, instance.name, instance.files())),), do, done
-    )
+    return Action((reload_command(instance),), do, done)
+
+
+def reload_command(instance: Server) -> Command:
+    """What a person would type for it."""
+    client = instance.cluster.engine.client
+    typed = client(instance.name, "psql", "-c", "select pg_reload_conf();")
+    return leaving(typed, partial(ahead.note_read, instance.name, instance.files()))
 
 
 def edited(instance: Server, edit: Edit) -> Action:

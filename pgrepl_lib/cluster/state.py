@@ -33,7 +33,8 @@ MADE_OTHERWISE = mark(
 KNOWN = ".known"
 ENDS_TRUST = mark("`pgrepl run --auth-method scram-sha-256` ends trust (with --plan it says how)")
 # These cannot be changed on data that exists (chapter 00 can end trust); the rest converges.
-FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method", "tls")
+KEPT = ("tls", "certificates")  # asking for less takes nothing away
+FIXED = ("engine", "pg_version", "network", "replication_user", "auth_method", *KEPT)
 
 
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
@@ -155,10 +156,10 @@ def reserving(params: Params) -> Iterator[None]:
 
 
 def kept(params: Params, made: Mapping[str, Any]) -> Params:
-    """The parameters with what is never weakened by asking for less: TLS stays on."""
-    if made and made["params"]["tls"] == tls.ON:
-        return params.model_copy(update={"tls": tls.ON})
-    return params
+    """The parameters with what asking for less never takes away: TLS, and one's certificates."""
+    had = made.get("params", {})
+    less = [n for n in KEPT if getattr(params, n) in (tls.OFF, "") and n in had]
+    return params.model_copy(update={name: had[name] for name in less})
 
 
 def guard(params: Params, made: Mapping[str, Any], *, hardens: bool = False) -> None:
@@ -189,6 +190,8 @@ def guard(params: Params, made: Mapping[str, Any], *, hardens: bool = False) -> 
 
 def _remedy(had: Mapping[str, Any], asked: Mapping[str, Any], params: Params) -> str:
     remedy = t("use the first values, another project name, or remove it: `pgrepl down`")
+    if had["certificates"] != asked["certificates"]:
+        remedy = t("use the first values; `pgrepl rotate certificates` takes others")
     if had["tls"] != asked["tls"]:
         remedy = t("use the first values; `pgrepl secure` turns TLS on")
     if had["auth_method"] == "trust" != asked["auth_method"]:

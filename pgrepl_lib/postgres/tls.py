@@ -15,6 +15,7 @@ SETTINGS_BLOCK = RULES_BLOCK = "tls"  # in postgresql.conf, in pg_hba.conf
 # gets no key of the primary's.
 KEY = "pgsql_tmp_server.key"
 CERTIFICATE, ROOT = "server.crt", "root.crt"
+REVOKED = "root.crl"  # there once a certificate was revoked
 SETTINGS = {
     "ssl": "on",
     "ssl_cert_file": CERTIFICATE,
@@ -23,6 +24,16 @@ SETTINGS = {
     "ssl_min_protocol_version": "TLSv1.2",
 }
 REFUSED = "hostnossl all,replication all all reject"  # before any other rule
+
+
+def settings(*, revokes: bool) -> dict[str, str]:
+    """What a server with TLS has in its `postgresql.conf`.
+
+    revokes: whether there is a list of revoked certificates.
+    """
+    if revokes:
+        return {**SETTINGS, "ssl_crl_file": REVOKED}
+    return SETTINGS
 
 
 class Asked(Protocol):

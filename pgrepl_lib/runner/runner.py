@@ -20,6 +20,7 @@ from ..evidence.signing import keys
 from ..journal import audit, provenance
 from ..journal.lock import run_lock
 from ..journal.runs import Run
+from ..logins.tls.refusing import require_let_in
 from ..steps.cluster import Cluster, open_cluster
 from ..words.text import t
 from .execution import ChapterFailed, execute
@@ -45,6 +46,7 @@ def run(
     """
     signer, cluster = keys.signer(key), open_cluster(**values)
     require_none(cluster)
+    require_let_in(cluster)
     with run_lock(cluster.folder):
         session = RunSession(cluster, Path(os.environ[audit.RUN_FOLDER]), signer)
         session.begin(chapters, resumes)

@@ -21,7 +21,8 @@ from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..errors import ParameterError
 from ..journal import audit
 from ..journal.chapter import ALL, SET_UP
-from ..logins import certificates, passwords
+from ..logins import passwords
+from ..logins.tls import certificates
 from ..params import Params
 from ..postgres import tls
 from ..words.text import joined, mark, t
@@ -29,11 +30,10 @@ from . import checking
 from .actions import by_password, needs
 from .doing import Doing
 from .instance import Instance
-from .refusals import refuse_settings
+from .refusals import refuse_certificates, refuse_settings
 from .steps import Hands, Outcome, Steps
 
 HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # for each cluster
-
 
 TEMPORARY = mark("Start the temporary instance, and wait until it accepts connections")
 SECRETS = mark("Make the passwords, in protected files")
@@ -90,7 +90,6 @@ class Cluster(Steps[Instance]):
     def start_temporary(self) -> str:
         """Step: a server to copy its files from (document: pg_temp; corrections 1 and 2)."""
         action = self.engine.start_temporary()
-
         leaves = ahead.leaves(TEMPORARY_PRIMARY, temporary=True)
         has_files = self.primary.has_configuration
         made = Action(action.commands, action.do, has_files, leaves=leaves)
@@ -236,8 +235,10 @@ class Cluster(Steps[Instance]):
 
     def refuse_settings(self, made: Mapping[str, Any]) -> None:
         """Raise `ParameterError` for settings that it was not made with and that cannot work."""
-        replicas = len(self.topology.names) - 1
-        refuse = partial(refuse_settings, self.params, made, self.engine, replicas)
+        new = [name for name in self.topology.names if name not in made.get("ports", {})]
+        refuse_certificates(self, new, made.get("params", {}))
+        count = len(self.topology.names) - 1
+        refuse = partial(refuse_settings, self.params, made, self.engine, count)
         self.hands.refuse(self, refuse)
 
     # --- pieces -----------------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from ..cluster.project import Project
 from ..doors import db
 from ..engine.action import PRIMARY
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError, first_line
+from ..logins.tls import own
 from ..params import Params
 from ..postgres import conf, limits, tls
 from ..words.text import mark, t
@@ -21,6 +23,8 @@ UNUSABLE = mark("PostgreSQL {version} cannot work with these settings; nothing w
 WITHOUT_OPENSSL = mark(
     "PostgreSQL {version} here is a server without OpenSSL; nothing was touched."
 )
+UNUSED = mark("With tls off, nobody needs the parameter certificates; nothing was touched.")
+TLS_ON = mark("a new cluster: `pgrepl run -p tls on`; one that exists: `pgrepl secure`")
 OTHER_PROGRAMS = mark("leave the parameter tls off, or use programs or an image built with OpenSSL")
 
 
@@ -39,6 +43,14 @@ def refuse_settings(params: Params, made: Mapping[str, Any], engine: Engine, rep
         cause = t(UNUSABLE, version=params.pg_version)
         remedy = t("correct the parameter settings")
         raise ParameterError(cause, looked_at=complaints, remedy=remedy)
+
+
+def refuse_certificates(cluster: Project, names: Sequence[str], had: Mapping[str, Any]) -> None:
+    """The user's own certificates, of new instances. had: the parameters before."""
+    if cluster.params.tls == tls.ON:
+        own.require(cluster, names)
+    elif cluster.params.certificates not in ("", had.get("certificates")):
+        raise ParameterError(t(UNUSED), remedy=cluster.addressed(t(TLS_ON)))
 
 
 def refuse_without_openssl(params: Params, engine: Engine) -> None:

@@ -16,6 +16,7 @@ from ..doors.program import silently
 from ..drift import undo
 from ..engine.action import Action, Tell
 from ..errors import ParameterError, PgreplError, StepFailed
+from ..logins.tls import certificates
 from ..postgres.limits import PARALLEL, limits
 from ..words.text import mark, t
 from . import bystanders
@@ -23,6 +24,7 @@ from .actions import replacing
 from .actions.copying import replacing_action, slot_action
 from .actions.standby import configuration_action, standby_action
 from .actions.starting import start_action, start_commands, whole_action
+from .refusals import refuse_certificates
 from .removable import require_rebuildable, require_removable
 from .steps import Outcomes
 
@@ -88,6 +90,7 @@ def add(cluster: Cluster, upstream: str = "") -> Instance:
     unfinished = (r.name for r in cluster.replicas if not r.prepared())
     name = next(unfinished, cluster.topology.next_name())
     _require_room(cluster, [name])
+    refuse_certificates(cluster, [name], cluster.params.plain())
     source.require_copyable()
     with cluster.working():
         cluster.topology.upstreams.setdefault(name, source.name)
@@ -112,6 +115,7 @@ def remove(cluster: Cluster, name: str, confirm: bool = False) -> str:
     with cluster.working():
         outcome = cluster.perform(t("Remove {name}", name=name), Action.sequence(parts))
         files.remove_below(cluster.folder, name)
+        certificates.forget(cluster, name)
         cluster.topology.upstreams.pop(name, None)
         cluster.topology.fenced.pop(name, None)
         cluster.change_instances()

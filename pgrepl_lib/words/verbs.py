@@ -28,7 +28,9 @@ VERBS = (
     "rejoin",
     "sync",
     "secure",
+    "revoke",
     "rotate password",
+    "rotate certificates",
     "goto",
     "reset",
     *(

@@ -33,6 +33,7 @@ OTHERS = {
     "replication_user": "streamer",
     "auth_method": "trust",
     "tls": "on",
+    "certificates": "/nowhere",
     "settings": '{"work_mem": "8MB"}',
     "workdir": "/nowhere",
 }

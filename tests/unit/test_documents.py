@@ -40,7 +40,7 @@ ALONE = (
 )
 PAGES = {n: (ROOT / n).read_text("utf-8") for n in (*PAIRS, *PAIRS.values(), *ALONE)}
 REFERENCE = ("docs/reference.md", "docs/referencia.md")
-PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE", "RESPOSTA": "ANSWER"}
+PLACEHOLDERS = {"NOME": "NAME", "ARQUIVO": "FILE", "RESPOSTA": "ANSWER", "PASTA": "FOLDER"}
 COMMON = {
     *(f"--{name.replace('_', '-')}" for name in Params.model_fields),
     *("--parameter", "-p", "--json", "-q"),
@@ -154,7 +154,11 @@ def test_the_reference_has_every_parameter_with_its_default(name: str) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", PAGES[name], re.M))
     assert list(rows) == list(Params.model_fields)
     for parameter, field in Params.model_fields.items():
-        if parameter not in ("image", "workdir"):  # made of others, and of who asks
+        if parameter not in (
+            "image",
+            "workdir",
+            "certificates",
+        ):  # made of others, and of who asks; empty
             assert rows[parameter] == f"`{field.default}`"
 
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from ...doors import db, files
-from ...logins import certificates
+from ...logins.tls import issuing
 
 SECONDS = 5
 
@@ -69,7 +69,7 @@ class Impostor:
 def impersonating(folder: Path, name: str) -> Iterator[Impostor]:
     """In the block, somebody pretends to be this instance. folder: of the cluster."""
     path = folder / f".impostor-{name}.pem"
-    files.write_atomic(path, certificates.self_signed(name), 0o600)
+    files.write_atomic(path, "".join(issuing.self_signed(name)), 0o600)
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)

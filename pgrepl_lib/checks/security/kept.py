@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +15,7 @@ from ...cluster.members import AnyCluster
 from ...doors import db
 from ...engine.action import PASSFILE
 from ...engine.secret import AUTHORITY, files_of, look
-from ...logins import certificates
+from ...logins.tls import own, succession, verifying
 from ...postgres import tls
 from ...words.text import joined, mark, t
 from ..outcome import Fact
@@ -90,7 +88,7 @@ def listening(cluster: AnyCluster) -> Iterable[Fact]:
 @security(
     "certificates",
     mark("Each certificate is the authority's, for its instance, and valid for 30 days more"),
-    mark("take NAME.crt out of secrets/; `pgrepl secure` makes a new one"),
+    mark("`pgrepl rotate certificates` renews them; the authority's own: with --authority"),
     manual="19.9",
 )
 def valid_certificates(cluster: AnyCluster) -> Iterable[Fact]:
@@ -99,20 +97,20 @@ def valid_certificates(cluster: AnyCluster) -> Iterable[Fact]:
     require_tls(cluster, expected)
     authority = look(cluster.folder / "secrets" / AUTHORITY).text
     until = datetime.now(UTC) + LEFT
-    yield Fact("", expected, certificates.wrong(authority, authority, "", until) or expected)
+    wrong = verifying.over(authority, until)
+    if succession.begun(cluster):
+        wrong = t("the change to another authority has not ended")
+    yield Fact("", expected, wrong or expected)
     for server in running(cluster):
-        shown = _shown(server.address)
-        wrong = certificates.wrong(shown, authority, server.name, until)
+        shown = verifying.shown_by(server.address) + _between(cluster, server.name)
+        wrong = verifying.wrong(shown, authority, own.hosts(cluster, server.name), until)
         yield Fact(server.name, expected, wrong or expected)
 
 
-def _shown(at: db.Address) -> str:
-    """The certificate (PEM) that a server shows to whoever comes; empty where it has no TLS."""
-    with socket.create_connection((at.host, at.port), 5) as opened:
-        inside, found = db.encrypted(opened), None
-        if isinstance(inside, ssl.SSLSocket):
-            found = inside.getpeercert(True)
-        return ssl.DER_cert_to_PEM_cert(found or b"")
+def _between(cluster: AnyCluster, name: str) -> str:
+    """What a server shows beside its certificate: what leads from there to the authority's."""
+    chain = verifying.read(look(cluster.folder / "secrets" / f"{name}.crt").text)
+    return verifying.pem(chain[1:])
 
 
 def _of_servers(cluster: AnyCluster) -> dict[str, str]:

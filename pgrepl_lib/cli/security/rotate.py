@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from ...words.text import mark, t
-from ..group import EPILOG, main
-from ..options import JSON, PLAN, Given, existing_cluster, parameters
+from ..group import EPILOG, main, option
+from ..options import JSON, PLAN, Given, asked, existing_cluster, parameters
 from ..output import give_change, give_planned
 
 ROTATED = mark("all replicas log in with a new password")
 FINISHED = mark("the change that had been interrupted is finished: all log in with its password")
+
+RENEWED = mark("all instances show new certificates, and replicas follow with them")
 
 
 @main.group()
@@ -36,3 +38,26 @@ def password(given: Given, plan: bool, as_json: bool) -> None:
         return
     work()
     give_change(cluster, as_json, told)
+
+
+@rotate.command(epilog=EPILOG)
+@parameters
+@option("--authority", is_flag=True, help="Another certificate authority, too.")
+@PLAN
+@JSON
+def certificates(given: Given, authority: bool, plan: bool, as_json: bool) -> None:
+    """Renew the certificates; an interrupted change of the authority is finished.
+
+    -p certificates FOLDER takes your own from then on, -p certificates '' those of the cluster's
+    own authority again.
+    """
+    from ...operations.security import renewing
+
+    cluster = existing_cluster(given, but="certificates")
+    folder = asked(given, "certificates")
+    work = partial(renewing.rotate, cluster, authority=authority, given=folder)
+    if plan:
+        give_planned(cluster, as_json, work)
+        return
+    work()
+    give_change(cluster, as_json, t(RENEWED))

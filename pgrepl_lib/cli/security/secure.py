@@ -6,7 +6,7 @@ from functools import partial
 
 from ...words.text import mark, t
 from ..group import EPILOG, main, option
-from ..options import JSON, PLAN, YES, Given, existing_cluster, parameters
+from ..options import JSON, PLAN, YES, Given, asked, existing_cluster, parameters
 from ..output import give_change, give_planned
 from ..question import agreed_on
 
@@ -23,11 +23,11 @@ WEAKER = mark("connections are not encrypted any more, and nobody proves who he 
 @JSON
 def secure(given: Given, undo: bool, plan: bool, yes: bool, as_json: bool) -> None:
     """Encrypt all connections of a running cluster, with an authority of its own; replication goes
-    on."""
+    on. -p certificates FOLDER takes your own certificates."""
     from ...operations.security import securing
 
-    cluster = existing_cluster(given)
-    work, told = partial(securing.secure, cluster), t(SECURED)
+    cluster = existing_cluster(given, but="certificates")
+    work, told = partial(securing.secure, cluster, asked(given, "certificates")), t(SECURED)
     if undo:
         work, told = partial(securing.undo, cluster), t(UNDONE)
     if plan:

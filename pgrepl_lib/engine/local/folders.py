@@ -227,4 +227,4 @@ class Folders(Programs):
         return True  # all are on this machine's own address
 
     def upstream(self, name: str) -> tuple[str, int]:
-        return HOST, self.ports[name]
+        return HOST, self.ports.get(name, 0)  # 0: it is not there yet

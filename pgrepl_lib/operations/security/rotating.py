@@ -6,12 +6,17 @@ each replica connect anew: that it can is seen before its connection is ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...cluster.changes import outdated
-from ...engine.action import Action, Tell
+from ...doors.program import nothing
+from ...engine.action import Action, Tell, never
 from ...errors import ParameterError
 from ...logins import renewal
+from ...logins.tls import revoking
 from ...steps.actions import replication_user
 from ...steps.actions.connecting import answers, connect_anew, ends_command
 from ...steps.actions.handing import handed_action
@@ -34,28 +39,39 @@ def password(cluster: Cluster) -> None:
     cluster.refuse_unfinished()
     outdated.require_none(cluster.engine, cluster.topology)
     cluster.require_primary()
+    out = revoking.revoked(cluster)  # these are not to know it
     with cluster.working():
         made = renewal.action(cluster)
         cluster.perform(t("Make a new replication password, in protected files"), made)
         told = replication_user.action(cluster.primary)
         cluster.perform(t("Tell the primary the new password"), told)
-        for replica in (r for r in cluster.replicas if r.prepared()):
+        for replica in (r for r in cluster.replicas if r.prepared() and r.name not in out):
             given = handed_action(replica, follows=True)
             cluster.perform(t("Give {name} the new password", name=replica.name), given)
         cluster.perform(t("Let each replica connect with the new password"), _anew(cluster))
 
 
-def _anew(cluster: Cluster) -> Action:
-    """Every connection of a replica is made anew; with that, the change has ended."""
-    sources = [i for i in (cluster.primary, *cluster.replicas) if answers(i)]
+def connecting_anew(
+    cluster: Cluster, last: Callable[[], object] = nothing, done: Callable[[], bool] = never
+) -> Action:
+    """Every connection of a replica is made anew; it was seen before that each can."""
+    out = revoking.revoked(cluster)
+    let_in = [i for i in (cluster.primary, *cluster.replicas) if i.name not in out]
+    sources = [i for i in let_in if answers(i)]
 
     def do(tell: Tell) -> None:
         for each in sources:
             connect_anew(each)
-        renewal.forget(cluster)
+        last()
+
+    return Action(tuple(ends_command(each) for each in sources), do, done)
+
+
+def _anew(cluster: Cluster) -> Action:
+    """With that, the change has ended."""
 
     def done() -> bool:
         return not renewal.begun(cluster)
 
-    ends = (ends_command(each) for each in sources)
-    return Action((*ends, renewal.FORGOTTEN), do, done)
+    action = connecting_anew(cluster, partial(renewal.forget, cluster), done)
+    return replace(action, commands=(*action.commands, renewal.FORGOTTEN))

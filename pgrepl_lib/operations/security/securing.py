@@ -10,6 +10,8 @@ from ...doors import db, files
 from ...doors.wait import wait_until
 from ...engine.action import CONFIGURATION, Action, Tell, edit_action
 from ...engine.edit import Edit
+from ...engine.secret import AUTHORITY
+from ...logins.tls import own, revoking
 from ...params import Params
 from ...postgres import conf, guards, tls
 from ...steps.actions.connecting import answers, connect_anew
@@ -19,6 +21,7 @@ from ...steps.actions.standby import standby_action
 from ...steps.instance import SETTINGS
 from ...steps.refusals import refuse_without_openssl
 from ...words.text import t
+from . import renewing
 
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
@@ -30,25 +33,29 @@ where status = 'streaming'"""
 WAIT_SECONDS = 30
 
 
-def secure(cluster: Cluster) -> None:
+def secure(cluster: Cluster, given: str | None = None) -> None:
     """Steps: certificates, servers that speak TLS, replicas that prove who they are, then rules.
 
-    It is recorded first: from then on whatever is done, also a run, goes on with it. Raises
-    `ParameterError` for a server without OpenSSL, before anything is touched.
+    It is recorded first: from then on whatever is done, also a run, goes on with it. given: the
+    user's folder of certificates. Raises `ParameterError` for what is in there and cannot be used,
+    and for a server without OpenSSL, before anything is touched.
     """
     _require(cluster)
+    wanted = cluster.params.certificates if given is None else given
     if cluster.params.tls == tls.OFF:
         refuse_without_openssl(cluster.params, cluster.engine)
+        own.require(cluster, cluster.topology.names, wanted)
     with cluster.working():
+        if not files.there(cluster.folder / "secrets" / AUTHORITY):
+            renewing.take(cluster, wanted)
         _record(cluster, tls.ON)
         cluster.make_certificates()
-        for instance in _configured(cluster):
-            guarded = _guarded(instance)
-            title = t(SETTINGS[instance.is_replica], file=guarded.name)
-            cluster.perform(title, _edited(instance, guarded))
-            instance.encrypt()
+        _encrypt(cluster)
         _follow(cluster)
         _admit(cluster, cluster.params)
+        renewing.finish(cluster)
+        if wanted != cluster.params.certificates:
+            renewing.rotate(cluster, given=wanted)
 
 
 def undo(cluster: Cluster) -> None:
@@ -84,6 +91,15 @@ def _configured(cluster: Cluster) -> list[Instance]:
     return [each for each in instances if each.has_configuration()]
 
 
+def _encrypt(cluster: Cluster) -> None:
+    """Each server speaks TLS, and has what guards a cluster."""
+    for instance in _configured(cluster):
+        guarded = _guarded(instance)
+        title = t(SETTINGS[instance.is_replica], file=guarded.name)
+        cluster.perform(title, _edited(instance, guarded))
+        instance.encrypt()
+
+
 def _guarded(instance: Instance) -> Edit:
     """What chapter 01 configures, with what guards a cluster; one made earlier may lack that."""
     folder, name = instance.cluster.folder, f"{instance.name}/{CONFIGURATION[0]}"
@@ -93,8 +109,9 @@ def _guarded(instance: Instance) -> Edit:
 
 
 def _follow(cluster: Cluster) -> None:
-    """The replicas, whose upstreams already do what is asked of them."""
-    for replica in (r for r in cluster.replicas if r.has_configuration()):
+    """The replicas, whose upstreams already do what is asked of them, but for revoked ones."""
+    let_in = [r for r in cluster.replicas if r.name not in revoking.revoked(cluster)]
+    for replica in (r for r in let_in if r.has_configuration()):
         title = t("Let {name} follow {upstream}", name=replica.name, upstream=replica.upstream.name)
         cluster.perform(title, _following(replica))
 

@@ -7,6 +7,7 @@ from ...doors import db
 from ...doors.command import Command
 from ...errors import StepFailed
 from ...logins import logins
+from ...logins.tls import revoking
 from ...words.text import joined, mark, t
 
 ENDS = "select pg_terminate_backend(pid, 5000) from pg_stat_replication"
@@ -18,11 +19,13 @@ REFUSED = mark("Replicas could not log in by password; those that are connected 
 def connect_anew(instance: Server) -> None:
     """Who follows it connects anew: ours can, which is seen before, and nobody else.
 
-    Raises `StepFailed` for those that would be refused; they stay connected.
+    Who was revoked is meant to be refused. Raises `StepFailed` for others that would be, too; these
+    stay connected.
     """
-    names = instance.cluster.topology.followers(instance.name)
-    followers = [f for f in map(instance.other, names) if answers(f)]
-    primary = instance.other(instance.cluster.topology.primary)
+    cluster, topology = instance.cluster, instance.cluster.topology
+    let_in = set(topology.followers(instance.name)) - set(revoking.revoked(cluster))
+    followers = [f for f in map(instance.other, sorted(let_in)) if answers(f)]
+    primary = instance.other(topology.primary)
     if instance.is_replica and answers(primary):  # whose password it must know, too
         instance.wait_replayed(db.row(primary.address, WRITTEN)["lsn"], REPLAY_SECONDS)
     _require_admitted(followers)
@@ -47,6 +50,21 @@ def _require_admitted(followers: list[Server]) -> None:
     if refused:
         remedy = followers[0].cluster.addressed(t("`pgrepl run` gives them what they need"))
         raise StepFailed(t(REFUSED), looked_at=refused, remedy=remedy)
+
+
+def end(follower: Server) -> None:
+    """End one's connection; it comes again at once."""
+    db.rows(follower.upstream.address, _end_of(follower))
+
+
+def end_command(follower: Server) -> Command:
+    """What a person would type for that."""
+    client = follower.cluster.engine.client
+    return client(follower.upstream.name, "psql", "-c", f"{_end_of(follower)};")
+
+
+def _end_of(follower: Server) -> str:
+    return f"{ENDS} where application_name = '{follower.application_name}'"
 
 
 def answers(instance: Server) -> bool:

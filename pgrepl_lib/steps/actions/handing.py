@@ -9,7 +9,7 @@ from ...cluster.server import Server
 from ...doors import ahead
 from ...engine.action import NOTHING, PASSFILE, Action
 from ...engine.secret import files_of
-from ...logins import certificates
+from ...logins.tls import certificates, revoking
 from ...postgres import tls
 
 
@@ -34,6 +34,8 @@ def handed_action(instance: Server, *, follows: bool) -> Action:
         given[PASSFILE] = PASSFILE
     if cluster.params.tls != tls.OFF:
         given |= files_of(instance.name)
+        if revoking.any_ever(cluster):
+            given[tls.REVOKED] = revoking.LIST
     if not given:
         return NOTHING
     found = [certified_action(instance), cluster.engine.give(instance.name, given)]
