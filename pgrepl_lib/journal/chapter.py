@@ -22,6 +22,8 @@ OPERATE = (
 )
 LAST = "99-limpeza"
 ALL = (*SET_UP, *OPERATE, LAST)
+EXERCISES = "exercicios"  # the folder with their notebooks, one for each of these chapters
+OURS = (*ALL, *(f"{EXERCISES}/{name}" for name in (*SET_UP[1:], *OPERATE)))
 
 
 def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
@@ -39,8 +41,8 @@ def chapters_between(first: str, last: str, known: Sequence[str]) -> list[str]:
 
 @cache
 def cells(chapter: str) -> list[dict[str, Any]]:
-    """The cells of a chapter as it is shipped; none where it is no chapter."""
-    if chapter not in ALL:
+    """The cells of a chapter, or of its exercises, as they are shipped; none of anything else."""
+    if chapter not in OURS:
         return []
     return list(json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"])
 

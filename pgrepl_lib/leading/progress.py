@@ -96,7 +96,9 @@ def _cell(name: str, attempt: Attempt, stuck: float, now: datetime) -> Cell:
     begun = timeline.moment(attempt.began)
     if begun and not attempt.right:
         taken = round((now - begun) / timedelta(minutes=1), 1)
-        state = STUCK if taken > stuck else TRYING
+        state = TRYING
+        if taken > stuck and not attempt.over:  # who does another one now is not stuck with this
+            state = STUCK
     elif attempt.right:
         state = SOLVED if attempt.solved else RIGHT
     return Cell(name, state, taken, attempt.hints, attempt.checks)

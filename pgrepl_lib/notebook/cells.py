@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..journal.chapter import ALL, cells
+from ..journal.chapter import OURS, cells
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def binding(chapter: str, source: str, name: str) -> Binding | None:
 
 def _chapters(chapter: str, source: str) -> list[str]:
     """This one; where it is unknown, first those that have a cell with this source."""
-    if chapter in ALL:
+    if chapter in OURS:
         return [chapter]
-    having = [each for each in ALL if _number(each, source) >= 0]
-    return [*having, *ALL]
+    having = [each for each in OURS if _number(each, source) >= 0]
+    return [*having, *OURS]
 
 
 def _number(chapter: str, source: str) -> int:

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..doors import outside
 from ..errors import ParameterError, PgreplError
-from ..journal.chapter import ALL
+from ..journal.chapter import EXERCISES
+from ..journal.chapter import OURS as NOTEBOOKS
 from ..words.quoted import PYTHON, line, quoted
 from ..words.text import Text, mark, t
 from .cells import binding
@@ -54,13 +55,16 @@ def _show(
 
 def _concerns_us(shell: Any) -> bool:
     """Whether the notebook is a chapter or has used us; others are not ours to speak in."""
-    return f"{OURS}.steps" in sys.modules or _chapter(shell) in ALL
+    return f"{OURS}.steps" in sys.modules or _chapter(shell) in NOTEBOOKS
 
 
 def _chapter(shell: Any) -> str:
     """The notebook's name, as Jupyter's server or VS Code says it."""
     told = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or ""
-    return Path(told).stem
+    path = Path(told)
+    if path.parent.name == EXERCISES:
+        return f"{EXERCISES}/{path.stem}"
+    return path.stem
 
 
 def _mistake(

@@ -20,7 +20,7 @@ from ..drift import recorded
 from ..engine.action import CONFIGURATION, TEMPORARY_PRIMARY, Action, Tell
 from ..errors import ParameterError
 from ..journal import audit
-from ..journal.chapter import ALL, SET_UP
+from ..journal.chapter import OURS, SET_UP
 from ..logins import passwords
 from ..logins.tls import certificates
 from ..params import Params
@@ -266,7 +266,7 @@ def open_cluster(
     """
     files.write_alone()
     named = {name: names[name] for name in Params.model_fields if name in names}
-    if names and chapter in ALL and "project" not in named | values:  # it would be another one
+    if names and chapter in OURS and "project" not in named | values:  # it would be another one
         raise ParameterError(t(NO_PARAMETERS), remedy=t(PARAMETERS_FIRST))
     params = Params.parse(named | values)
     first = chapter in ("", SET_UP[0])
@@ -285,7 +285,7 @@ def _tell(cluster: Cluster, *, made: bool) -> None:
     params, engine = cluster.params, cluster.engine.name
     names_of = {"project": params.project, "engine": engine, "folder": params.folder}
     show.markdown(t(OPENED, why=cluster.why, **names_of))
-    if cluster.chapter in ALL and audit.RUN_FOLDER not in os.environ:
+    if cluster.chapter in OURS and audit.RUN_FOLDER not in os.environ:
         _tell_of_terminals(cluster)
     if params.auth_method == "trust" and cluster.chapter in ("", SET_UP[1]):
         said: list[str] = [t(TRUST)]

@@ -40,6 +40,7 @@ OWN = "# O seu trabalho: aqui, no psql ou no terminal."
 AGAIN = (
     'Outra vez? `workshop.reset(cluster, "{name}")`, em uma célula nova, traz o começo de volta.'
 )
+NOT_COMPARED = "nbval-ignore-output"
 END = """## No fim
 
 A próxima célula deixa o cluster inteiro, sem nada dos exercícios."""
@@ -53,10 +54,8 @@ def chapter_of(number: str) -> str:
 def cells(number: str, exercises: list[Exercise]) -> Iterator[NotebookNode]:
     chapter = chapter_of(number)
     yield prose("titulo", HEAD.format(number=number, chapter=chapter))
-    given = code("parametros", parameters.source(chapter))
-    given.metadata["tags"] = ["parameters"]
-    yield given
-    yield code("abrir-cluster", OPEN.format(chapter=chapter))
+    yield tagged(code("parametros", parameters.source(chapter)), "parameters")
+    yield tagged(code("abrir-cluster", OPEN.format(chapter=chapter)), NOT_COMPARED)
     for exercise in exercises:
         yield from of_exercise(exercise)
     yield prose("fim", END)
@@ -75,7 +74,8 @@ def of_exercise(exercise: Exercise) -> Iterator[NotebookNode]:
     yield code(f"{name}-fazer", "\n".join(own))
     yield code(f"{name}-verificar", f'workshop.check(cluster, "{name}")')
     yield code(f"{name}-dica", f'workshop.hint(cluster, "{name}")')
-    yield code(f"{name}-solucao", f'workshop.solve(cluster, "{name}")')
+    solution = code(f"{name}-solucao", f'workshop.solve(cluster, "{name}")')
+    yield tagged(solution, NOT_COMPARED)  # each engine has commands of its own
     yield code(f"{name}-conferir", f'workshop.check(cluster, "{name}")')
     yield prose(f"{name}-de-novo", AGAIN.format(name=name))
 
@@ -86,6 +86,11 @@ def prose(cell_id: str, text: str) -> NotebookNode:
 
 def code(cell_id: str, text: str) -> NotebookNode:
     return new_code_cell(text, id=cell_id)
+
+
+def tagged(cell: NotebookNode, tag: str) -> NotebookNode:
+    cell.metadata["tags"] = [tag]
+    return cell
 
 
 def notebooks() -> dict[Path, NotebookNode]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.journal.chapter import ALL, cells
+from pgrepl_lib.journal.chapter import ALL, OURS, cells
 from pgrepl_lib.notebook.cells import binding
 from pgrepl_lib.params import Params
 
 from .chapters import CHAPTERS
+from .exercises import FOLDER
 from .kernels import Notebook, opened
 
 CHAPTER = "05-falhas"
@@ -86,8 +87,12 @@ def test_another_notebook_of_the_same_environment_is_left_alone(tmp_path: Path) 
             assert shown.error in ("NameError", "IndexError", "SyntaxError") and shown.framed()
 
 
-def test_all_chapters_are_known() -> None:
+def test_all_chapters_and_their_exercises_are_known() -> None:
     assert ALL == CHAPTERS
+    exercises = (f"{FOLDER.name}/{path.stem}" for path in sorted(FOLDER.glob("*.ipynb")))
+    assert (*CHAPTERS, *exercises) == OURS
+    found = binding("exercicios/04-monitoramento", "", "workshop")
+    assert found and found.code == "from pgrepl_lib.exercises import workshop"
 
 
 def test_the_nearest_cell_above_is_named() -> None:
