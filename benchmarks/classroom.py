@@ -100,7 +100,7 @@ def main(participants: int, port: int) -> None:
         with watched() as memory, ThreadPoolExecutor(participants) as pool:
             each = [pool.submit(takes_part, port, p["login"], p["password"]) for p in people]
             seconds = [one.result() for one in each]
-        seen, grown = leader(program, "status")["people"], used() - memory[0]
+        seen, grown = leader(program, "list")["people"], used() - memory[0]
     allowed = 60 * participants / (os.cpu_count() or 1) / 4
     print(f"{participants} participants on {os.cpu_count()} cores")
     print(f"the class is made in                         {made:14.1f} s")

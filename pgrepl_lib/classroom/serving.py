@@ -16,13 +16,16 @@ import psutil
 from ..doors import command, files
 from ..doors.command import Command
 from ..doors.wait import wait_until
+from ..engine import ports
+from ..errors import EnvironmentLacking
 from ..logins.tls import issuing
-from ..words.text import t
+from ..words.text import Text, t
 from .roster import Class
 
 CONFIGURATION = "jupyterhub_config.py"
 PROXY = Path(__file__).parent / "proxy"  # which proxy, with the digests of all that it is made of
 PROGRAMS = ("jupyterhub", "configurable-http-proxy")  # by their modules and scripts
+PORTS = 3  # the proxy's, for all; the Hub's, and the one by which it steers the proxy
 PID, LOG = "hub.pid", "hub.log"
 SECONDS = 90
 
@@ -93,6 +96,7 @@ def start(made: Class) -> None:
     """Start the Hub, which goes on by itself, and wait until it answers."""
     if not process(made):
         stop(made)  # what a Hub that was killed has left
+        _require_ports(made)
         argv = (sys.executable, "-P", "-m", "jupyterhub", "-f", str(made.hub / CONFIGURATION))
         number = command.start_alone(Command(argv), cwd=made.hub, log=made.hub / LOG)
         files.write_atomic(made.hub / PID, f"{number}\n", 0o600)
@@ -107,6 +111,24 @@ def start(made: Class) -> None:
         return answers(made), t("no answer on port {port}", port=made.port)
 
     wait_until(t("the Hub"), ready, seconds=SECONDS, alive=alive, log=log, every=0.5)
+
+
+def strangers(made: Class) -> list[Text]:
+    """Who holds the class's ports, and is not the class itself."""
+    if _of_hub(made):
+        return []
+    held = {port: ports.holder(port) for port in range(made.port, made.port + PORTS)}
+    told = {port: who for port, who in held.items() if who}
+    return [t("port {port} is held by {who}", port=port, who=who) for port, who in told.items()]
+
+
+def _require_ports(made: Class) -> None:
+    if seen := strangers(made):
+        raise EnvironmentLacking(
+            t("The Hub of the class {name} cannot start.", name=made.name),
+            looked_at=seen,
+            remedy=t("end what is there, then `pgrepl class start {name}`", name=made.name),
+        )
 
 
 def answers(made: Class) -> bool:
@@ -128,13 +150,17 @@ def _of_class(made: Class) -> ssl.SSLContext:
 
 def stop(made: Class) -> None:
     """End the Hub, its proxy and its services; participants' notebook servers go on."""
-    left = [p for p in psutil.process_iter() if _is_of_hub(p, made)]
+    left = _of_hub(made)
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for each in left:
             with suppress(psutil.NoSuchProcess):
                 end(each)
         _, left = psutil.wait_procs(left, timeout=15)
     files.remove(made.hub / PID)
+
+
+def _of_hub(made: Class) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter() if _is_of_hub(p, made)]
 
 
 def _is_of_hub(process: psutil.Process, made: Class) -> bool:
