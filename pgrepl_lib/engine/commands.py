@@ -48,11 +48,14 @@ class Commands:
         )
 
     def _hung(self, name: str) -> str:
-        """What is seen of an instance that hangs; empty for every other, and for no name."""
+        """What is seen of one that hangs or was cut off; empty for every other, and for no name.
+
+        Of one that was cut off in the middle, whoever reads from it hears nothing any more.
+        """
         if not name:
             return ""
         seen = ask(self.address(name))
-        if seen.kind is not Kind.HUNG:
+        if seen.kind not in (Kind.HUNG, Kind.NOBODY):
             return ""
         return joined(" ", [name, str(seen)])
 

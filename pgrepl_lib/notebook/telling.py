@@ -42,7 +42,17 @@ def told(shell: Any, error: BaseException, trace: TracebackType | None) -> BaseE
     """What is shown of an error of a cell: one of ours, or itself for what is a fault of ours."""
     if isinstance(error, PgreplError) or not _concerns_us(shell):
         return error
-    return outside.told(error) or _mistake(shell, error, trace) or error
+    return _from_outside(shell, error) or _mistake(shell, error, trace) or error
+
+
+def _from_outside(shell: Any, error: BaseException) -> PgreplError | None:
+    """What PostgreSQL, Docker or the system raised; with a cluster also what leads on."""
+    cluster = shell.user_ns.get("cluster")
+    if not hasattr(cluster, "topology"):
+        return outside.told(error)
+    from ..cluster.changes import unanswered  # a kernel that has only begun needs none of it
+
+    return unanswered.told(error, cluster.engine, cluster.topology)
 
 
 def _show(

@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from psycopg import OperationalError
-
 from ..checks.outcome import Check
 from ..checks.preflight import findings, ownership, require
 from ..cluster import identity, state
 from ..cluster.changes import outdated, unanswered
-from ..doors import files, outside, show
+from ..doors import files, show
 from ..engine.action import Action
 from ..engine.together import Result, attempt, together
 from ..errors import CommandFailed, PgreplError, StepFailed
@@ -170,9 +168,7 @@ def _explained(cluster: AnySteps, title: str, error: BaseException) -> BaseExcep
     """An error that nobody foresaw, with what to do."""
     if isinstance(error, PgreplError | KeyboardInterrupt):
         return error
-    found = outside.told(error, title) or _fault(title, error)
-    if isinstance(error, OperationalError):  # of a server that may not run
-        found.remedy = unanswered.ways_on(cluster.engine, cluster.topology) or found.remedy
+    found = unanswered.told(error, cluster.engine, cluster.topology, title) or _fault(title, error)
     found.__cause__ = error
     return found
 

@@ -22,6 +22,7 @@ from pgrepl_lib.operations.synchronous import try_commit
 from pgrepl_lib.postgres import conf
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
+from ..notebooks.kernels import in_this_process
 from .operated import again, bring_home, failed_checks, make
 
 # Each step on a cluster of which nothing is there, by the cell that it names first.
@@ -259,6 +260,10 @@ def test_a_replica_whose_primary_is_down_says_so(three: Cluster, open_with: Make
     with pytest.raises(StepFailed, match="Write 16 MB of WAL") as caught:
         drills.write_wal(cluster, 16)
     assert "primary (stopped): `pgrepl run" in caught.value.remedy
+    with in_this_process("05-falhas") as notebook:
+        notebook.names["cluster"] = cluster
+        shown = notebook.run("from pgrepl_lib.checks import lag\nlag.slots(cluster)")
+    assert "primary (parada): `pgrepl run" in shown.trace
     cluster.primary.start()
     cluster.replica.start()
 

@@ -114,7 +114,7 @@ class Namespace:
         self.chapter, self.names = chapter, {"__name__": telling.CELL}
 
     def run(self, source: str, seconds: float = 0) -> Shown:
-        user_ns = {"In": [source], "__vsc_ipynb_file__": f"{self.chapter}.ipynb"}
+        user_ns = {**self.names, "In": [source], "__vsc_ipynb_file__": f"{self.chapter}.ipynb"}
         with (
             language.speaking(PORTUGUESE),
             redirect_stdout(StringIO()) as out,

@@ -7,6 +7,7 @@ import os
 import pwd
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,9 @@ import pytest
 
 from pgrepl_lib.doors import command, program
 from pgrepl_lib.doors.command import Command, environment, run, transcript
+from pgrepl_lib.engine.commands import Commands
 from pgrepl_lib.errors import CommandFailed, EnvironmentLacking
+from pgrepl_lib.params import Params
 from pgrepl_lib.words.redact import MASK, register
 
 ROOT = os.geteuid() == 0
@@ -362,3 +365,17 @@ def test_what_reads_from_somebody_who_hangs_is_ended(
     ):
         command.run(Command(("sleep", "60")), cwd=tmp_path, hung=hung)
     assert len(asked) == 3 + program.HUNG_LOOKS
+
+
+def test_what_reads_from_somebody_who_was_cut_off_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a base backup, which hears nothing any more, and would wait for hours."""
+    monkeypatch.setattr(program, "LOOK_SECONDS", 0.05)
+    params = Params.parse({"project": "cut", "workdir": str(tmp_path)})
+    (params.folder / "secrets").mkdir(parents=True)
+    (params.folder / "secrets/superuser").write_text("a password of no server's\n")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        engine = Commands(params, {"replica": nobody.getsockname()[1]})
+    with pytest.raises(CommandFailed, match="replica nothing listens: what read from it was ended"):
+        engine.run(Command(("sleep", "60")), source="replica")

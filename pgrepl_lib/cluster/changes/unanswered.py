@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from psycopg import OperationalError
+
+from ...doors import outside
 from ...doors.answer import Answer, Kind, ask_all, look
 from ...engine.life import Life
 from ...engine.protocol import Engine
@@ -65,6 +68,16 @@ def ways_on(engine: Engine, topology: Topology, also: Iterable[str] = ()) -> str
 
     found = filter(None, [*ask_all(of_one, topology.names), *also])
     return addressed(joined("; ", dict.fromkeys(found)), engine.params)
+
+
+def told(
+    error: BaseException, engine: Engine, topology: Topology, what: str = ""
+) -> PgreplError | None:
+    """As `outside.told`; of a server that gives no answer also what leads on."""
+    found = outside.told(error, what)
+    if found and isinstance(error, OperationalError):
+        found.remedy = ways_on(engine, topology) or found.remedy
+    return found
 
 
 def awaited(engine: Engine, topology: Topology, name: str, upstream: str) -> StepFailed | None:
