@@ -256,10 +256,13 @@ def settings_of_block(text: str, name: str) -> dict[str, str]:
     return managed_settings("\n".join([marks(name)[0], *lines, marks(name)[1]]))
 
 
-def method_of_block(text: str, name: str) -> str:
-    """The method of the rule in the managed block `name` of a `pg_hba.conf`; empty without one."""
-    rules = (re.match(r"host.*/\d+\s+(\S+)", line) for line in _blocks(text).get(name, []))
-    return next((rule[1] for rule in rules if rule), "")
+def rule_of_block(text: str, name: str) -> tuple[str, str]:
+    """Type and method of the first rule in the managed block `name` of a `pg_hba.conf`.
+
+    Both are empty without one.
+    """
+    rules = (re.match(r"(host\w*).*/\d+\s+(\S+)", line) for line in _blocks(text).get(name, []))
+    return next(((rule[1], rule[2]) for rule in rules if rule), ("", ""))
 
 
 def managed_settings(text: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ BANNER = {
     "marcada abaixo (foi morto, ou faltou memória). Execute de novo (`pgrepl run --resume`) e ele "
     "continua de onde parou.",
 }
+INJECTED = "injected-parameters"  # the tag of papermill's own cell, and our id for it
 INTERRUPTED = mark("The run was interrupted.")
 AGAIN = mark("run again: it goes on where it stopped (`pgrepl run --resume`)")
 KILLED = mark(
@@ -152,6 +153,7 @@ class SharedKernelEngine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
         nb_man.now = _steady_clock(nb_man)
         nb_man.nb.metadata["pgrepl"] = {"status": "running"}
+        cls._name_parameters(nb_man.nb)
         killed = cls._execute(Client(nb_man, kernel_name))
         status = cls._status(nb_man.nb)
         nb_man.nb.metadata["pgrepl"] = {"status": status}
@@ -180,6 +182,13 @@ class SharedKernelEngine(NBClientEngine):
         finally:
             del client.nb_man.save
         return None
+
+    @staticmethod
+    def _name_parameters(notebook: Any) -> None:
+        """The cell has the same id in each run: papermill's would differ, and so would chapters."""
+        for cell in notebook.cells:
+            if INJECTED in cell.metadata.get("tags", []):
+                cell.id = INJECTED
 
     @staticmethod
     def _status(notebook: Any) -> str:

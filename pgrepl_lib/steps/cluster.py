@@ -27,7 +27,7 @@ from ..params import Params
 from ..postgres import tls
 from ..words.text import joined, mark, t
 from . import checking
-from .actions import by_password, needs
+from .actions import by_certificate, by_password, needs
 from .doing import Doing
 from .instance import Instance
 from .refusals import refuse_certificates, refuse_settings
@@ -36,8 +36,6 @@ from .steps import Hands, Outcome, Steps
 HANDS: ContextVar[Callable[[], Hands]] = ContextVar("HANDS", default=Doing)  # for each cluster
 
 TEMPORARY = mark("Start the temporary instance, and wait until it accepts connections")
-SECRETS = mark("Make the passwords, in protected files")
-BY_PASSWORD = mark("Let replicas log in by password, and nobody without one")
 CONFIRM = mark("notebook: confirmar = True; command line: `pgrepl down --yes`")
 NO_PARAMETERS = mark("The parameters are not known here; nothing was opened.")
 PARAMETERS_FIRST = mark("first execute the cell of parameters (`project = …`), then this one again")
@@ -78,7 +76,7 @@ class Cluster(Steps[Instance]):
 
     def make_secrets(self) -> str:
         """Step: random passwords in files that only their reader may read (correction 1)."""
-        return self.perform(t(SECRETS), passwords.action(self))
+        return self.perform(t(by_password.SECRETS), passwords.action(self))
 
     def make_certificates(self) -> str:
         """Step: with the parameter `tls`, an authority and certificates; else nothing is shown."""
@@ -113,7 +111,9 @@ class Cluster(Steps[Instance]):
 
         Of a cluster that was made with `trust` and is to ask for passwords also those.
         """
-        self._end_trust()
+        self.end_trust()
+        if by_certificate.needed(self.primary):
+            self.perform(t(by_certificate.GO_ON), by_certificate.action(self.primary))
         title = t("Prepare the cluster's folder")
         fresh = not (self.folder / state.FILE).exists()
         self.hands.agree(self, title, self._preparation(fresh))
@@ -121,16 +121,16 @@ class Cluster(Steps[Instance]):
             self.hands.make_ready(self)  # which may choose other ports than a moment ago
             return self.hands.do(self, title, self._preparation(fresh))
 
-    def _end_trust(self) -> None:
-        """The passwords come before anything is recorded: what needs them finds them."""
+    def end_trust(self) -> None:
+        """Step: where a password is asked for, nobody is let in or stays without one.
+
+        The passwords come before anything is recorded: what needs them finds them.
+        """
         if not by_password.needed(self.primary):
             return
         with self.working():
             self.refuse_unfinished()
-            for title, action in (
-                (t(SECRETS), passwords.action(self)),
-                (t(BY_PASSWORD), by_password.action(self.primary)),
-            ):
+            for title, action in by_password.steps(self.primary):
                 self.hands.agree(self, title, action)
                 self.hands.do(self, title, action)
                 self.hands.make_ready(self)

@@ -101,10 +101,21 @@ def test_a_run_finishes_it_as_well(open_with: MakeCluster, monkeypatch: pytest.M
         rotating.password(made)
     done = pgrepl("run", of_cluster(made))
     assert done.returncode == 0, done.stderr
+    new = made.folder / "secrets/replication.new"
+    assert_ended(made, open_with)
+    new.write_text("begun and not yet taken\n")
+    assert pgrepl("run", of_cluster(made), "--to", "00").returncode == 0
+    assert secret(made) == "begun and not yet taken"
+    assert_ended(made, open_with)
+
+
+def assert_ended(made: Cluster, open_with: MakeCluster) -> None:
     for name in made.topology.replicas:
         passfile = Path(made.engine.protected(name, PASSFILE))
         assert secret(made) in passfile.read_text()
+    log_in(made, secret(made))
     assert failed_checks(again(made, open_with)) == {}
+    assert not list(made.folder.glob("secrets/*.new"))
 
 
 def test_the_primary_is_lost_in_the_middle(

@@ -37,6 +37,11 @@ def run_folder(values: Values) -> Path:
     return sorted((Path(values["workdir"]) / values["project"] / "runs").iterdir())[-1]
 
 
+def cells_of(folder: Path) -> list[str]:
+    """The cells of its chapters, by what tells them apart when two runs are compared."""
+    return [c.id for p in sorted(folder.glob("*.ipynb")) for c in nbformat.read(p, 4).cells]
+
+
 @pytest.mark.parametrize("language", ["en", "pt"])
 def test_what_stops_a_chapter_before_its_first_step_is_told_in_the_commands_language(
     values: Values, language: str
@@ -89,6 +94,7 @@ def test_run_leaves_evidence_and_again_changes_nothing(values: Values, tmp_path:
     assert again.returncode == 0, again.stderr
     assert json.loads((run_folder(values) / "summary.json").read_text())["steps"]["changed"] == 0
     assert "0 steps changed" in again.stdout
+    assert cells_of(run_folder(values)) == cells_of(folder)
     assert started == [
         i.query("select pg_postmaster_start_time()::text as t").iloc[0, 0]
         for i in (cluster.primary, cluster.replica)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,22 +14,26 @@ from pgrepl_lib import Cluster
 from pgrepl_lib.checks.checks import SET_UP
 from pgrepl_lib.doors import db
 from pgrepl_lib.drills.workload import Writer
+from pgrepl_lib.engine.secret import look
 from pgrepl_lib.errors import ParameterError
 from pgrepl_lib.logins import public
 from pgrepl_lib.operations.security import securing
 from pgrepl_lib.operations.switchover import Switchover
 from pgrepl_lib.steps.planning import changes, only_planned
-from tests.conftest import MakeCluster, set_up_primary, set_up_replica
+from tests.conftest import OPENED, MakeCluster
+from tests.func.dying import Mortal, connect_anew, gets_in, is_out, replicates, watched
 from tests.func.operated import again, failed_checks, make
 from tests.func.relay import row_in_clear
 
 PROVES = "select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver"
+WORK = """
+from pgrepl_lib import open_cluster
+from pgrepl_lib.operations.security.securing import secure, undo
+from pgrepl_lib.steps.cluster import Cluster
+prepare = Cluster.prepare
+{work}(open_cluster("", **{values!r}))"""
 STREAM = """
 select ssl from pg_stat_replication join pg_stat_ssl using (pid) where application_name = %s"""
-
-
-class Stopped(Exception):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,6 @@ def assert_secured(cluster: Cluster, on: bool, quiet: bool = True) -> None:
         return
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         psycopg.connect(**at)
-    assert public.open_in(cluster.primary.address) == []
 
 
 def test_it_is_brought_there_and_back_under_a_writer(made: Cluster, open_with: MakeCluster) -> None:
@@ -68,6 +73,7 @@ def test_it_is_brought_there_and_back_under_a_writer(made: Cluster, open_with: M
     writer.wait_rows(20)
     assert steps_of(cluster, securing.secure)
     assert_secured(cluster, on=True, quiet=False)
+    assert public.open_in(cluster.primary.address) == []
     assert steps_of(again(made, open_with), securing.secure) == []
     Switchover(again(made, open_with), "replica").run()
     assert_secured(cluster := again(made, open_with), on=True, quiet=False)
@@ -83,54 +89,77 @@ def test_it_is_brought_there_and_back_under_a_writer(made: Cluster, open_with: M
     assert steps_of(again(made, open_with), securing.undo) == []
 
 
-@pytest.mark.parametrize("work", [securing.secure, securing.undo], ids=["secure", "undo"])
-def test_interrupted_after_any_step_it_is_finished_by_doing_it_again(
-    made: Cluster, open_with: MakeCluster, work: Callable[[Cluster], None], monkeypatch: Any
+@pytest.mark.long_on_docker
+@pytest.mark.parametrize("work", ["secure", "undo"])
+def test_killed_again_and_again_it_weakens_nothing_and_is_finished(
+    made: Cluster, open_with: MakeCluster, work: str
 ) -> None:
-    for most in range(1, 30):
-        cluster, done = again(made, open_with), [0]
-        perform = type(cluster).perform
-
-        def stopping(
-            self: Cluster,
-            *given: Any,
-            perform: Any = perform,
-            done: list[int] = done,
-            most: int = most,
-        ) -> Any:
-            outcome = perform(self, *given)
-            done[0] += outcome == "changed"
-            if done[0] >= most:
-                raise Stopped
-            return outcome
-
-        with monkeypatch.context() as patch:
-            patch.setattr(type(cluster), "perform", stopping)
-            try:
-                work(cluster)
+    """Later each time, from what it had left. Whoever is refused once stays so, or the other way round."""
+    primary, leaf = made.primary, made.instance("replica-2")
+    refused = {"strangers": partial(replicates, primary), "there": partial(replicates, leaf)}
+    in_clear = partial(gets_in, sslmode="disable")
+    clear = {"in clear": partial(in_clear, primary), "in clear there": partial(in_clear, leaf)}
+    ours = {"ours": partial(gets_in, primary, sslmode="prefer")}
+    with Mortal() as mortal, watched({**refused, **clear, **ours}) as seen:
+        for effects in range(12, 99, 7):
+            if not mortal.dies(effects, of(made, work)):
                 break
-            except Stopped:
-                pass
-        cluster = again(made, open_with)
-        assert all(r.streams()[0] for r in cluster.replicas)
-    assert 1 < most < 29
-    assert_secured(again(made, open_with), on=work is securing.secure)
+            connect_anew(again(made, open_with))
+    assert 12 < effects < 98
+    on = work == "secure"
+    assert seen == {
+        **{name: [False] for name in refused},
+        **{name: [on, not on] for name in clear},
+        "ours": [True],
+    }
+    assert_secured(again(made, open_with), on)
 
 
-def test_a_run_goes_on_with_what_has_begun(made: Cluster, open_with: MakeCluster) -> None:
-    cluster = again(made, open_with)
-    securing.undo(cluster)
-    securing._record(cluster, "on")
-    cluster = again(made, open_with)
-    set_up_primary(cluster)
-    set_up_replica(cluster)
-    for replica in cluster.replicas[1:]:
-        replica.encrypt()
-        replica.allow_replication()
-        replica.follow(replica.upstream)
-        replica.start()
-    assert_secured(again(made, open_with), on=True)
-    securing.undo(again(made, open_with))
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_killed_after_any_effect_it_is_finished_and_locks_nobody_out(
+    made: Cluster, open_with: MakeCluster
+) -> None:
+    """There and back each time; who streamed with the password alone is out once each needs a certificate."""
+    with Mortal() as mortal:
+        for effects in range(1, 150):
+            killed = False
+            for work, on in {"secure": True, "undo": False}.items():
+                with closing(with_the_password_alone(made)) if on else nullcontext() as stranger:
+                    killed |= mortal.dies(effects, of(made, work))
+                    connect_anew(again(made, open_with))
+                    mortal.finishes(of(made, "prepare" if effects % 2 else work))
+                    mortal.finishes(of(made, work))
+                    assert_secured(again(made, open_with), on)
+                    assert not stranger or is_out(stranger), effects
+            if not killed:
+                break
+    assert effects > 40
+
+
+@pytest.mark.long_on_docker
+def test_a_run_finishes_what_was_killed(made: Cluster, open_with: MakeCluster) -> None:
+    """As its first chapter does it, in the order of `secure`; killed there, too, it locks nobody out."""
+    with Mortal() as mortal, closing(with_the_password_alone(made)) as stranger:
+        for work, on in {"secure": True, "undo": False}.items():
+            assert mortal.dies(22, of(made, work))
+            assert again(made, open_with).params.tls == ("on" if on else "off")
+            while mortal.dies(12, of(made, "prepare")):
+                connect_anew(again(made, open_with))
+            assert_secured(again(made, open_with), on)
+            assert not on or is_out(stranger)
+
+
+def of(made: Cluster, work: str) -> str:
+    """As `pgrepl secure` does it."""
+    name = made.params.project
+    return WORK.format(work=work, values={**OPENED[name], "project": name})
+
+
+def with_the_password_alone(made: Cluster) -> psycopg.Connection[Any]:
+    at, password = made.primary.address, look(made.folder / "secrets/replication").text.strip()
+    words: dict[str, Any] = {"host": at.host, "port": at.port, "user": "repl", "password": password}
+    return psycopg.connect(**words, replication="true", autocommit=True)
 
 
 def test_a_parameter_alone_turns_nothing_on(made: Cluster, open_with: MakeCluster) -> None:

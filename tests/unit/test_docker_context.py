@@ -12,6 +12,7 @@ from pgrepl_lib.doors import docker_context
 from pgrepl_lib.doors.command import Command, run
 from pgrepl_lib.engine.docker import host
 from pgrepl_lib.errors import EnvironmentLacking
+from pgrepl_lib.params import Params
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +90,12 @@ def test_an_engine_on_another_machine_is_refused_before_it_is_asked(
     (contexts / "config.json").unlink()
     monkeypatch.setenv("DOCKER_HOST", endpoint)
     assert docker_context.elsewhere() == (endpoint if there else "")
+    asked: list[object] = []
+    monkeypatch.setattr(host, "ask_version", asked.append)  # Compose, which would go there by ssh
     if there:
         with pytest.raises(EnvironmentLacking, match="on another machine") as refused:
-            host.client.__wrapped__()
+            host.require(Params.parse({}))
+        assert asked == []
         assert refused.value.looked_at == (endpoint,) and "engine = local" in refused.value.remedy
 
 

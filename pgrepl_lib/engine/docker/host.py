@@ -132,6 +132,7 @@ def require(params: Params, *, made: bool = False) -> None:
 
     made: there is a cluster already; what runs is operated without the image.
     """
+    _require_here()  # before a program asks it, by ssh
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(compose)  # a program, which starts while the engine answers
         client()

@@ -14,10 +14,9 @@ from ...engine.action import NOTHING, Action, Tell
 from ...errors import ParameterError
 from ...logins.tls import certificates, own, revoking, succession
 from ...postgres import tls
-from ...steps.actions.connecting import answers
+from ...steps.actions.connecting import answers, connecting_anew
 from ...steps.actions.encrypting import presenting_action
 from ...words.text import mark, t
-from .rotating import connecting_anew
 
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
@@ -87,7 +86,7 @@ def renew(cluster: Cluster, *, another: bool) -> None:
         cluster.perform(title, given_new(each, due=each in due))
     if due or replaces:
         title = t("Let each replica connect with its new certificate")
-        cluster.perform(title, connecting_anew(cluster))
+        cluster.perform(title, connecting_anew([cluster.primary, *cluster.replicas]))
     if replaces:
         cluster.perform(t("Trust the new authority alone"), _alone(cluster, instances))
 

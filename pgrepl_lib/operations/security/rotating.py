@@ -6,19 +6,14 @@ each replica connect anew: that it can is seen before its connection is ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ...cluster.changes import outdated
-from ...doors.program import nothing
-from ...engine.action import Action, Tell, never
 from ...errors import ParameterError
 from ...logins import renewal
 from ...logins.tls import revoking
 from ...steps.actions import replication_user
-from ...steps.actions.connecting import answers, connect_anew, ends_command
+from ...steps.actions.connecting import password_known
 from ...steps.actions.handing import handed_action
 from ...words.text import mark, t
 
@@ -48,30 +43,5 @@ def password(cluster: Cluster) -> None:
         for replica in (r for r in cluster.replicas if r.prepared() and r.name not in out):
             given = handed_action(replica, follows=True)
             cluster.perform(t("Give {name} the new password", name=replica.name), given)
-        cluster.perform(t("Let each replica connect with the new password"), _anew(cluster))
-
-
-def connecting_anew(
-    cluster: Cluster, last: Callable[[], object] = nothing, done: Callable[[], bool] = never
-) -> Action:
-    """Every connection of a replica is made anew; it was seen before that each can."""
-    out = revoking.revoked(cluster)
-    let_in = [i for i in (cluster.primary, *cluster.replicas) if i.name not in out]
-    sources = [i for i in let_in if answers(i)]
-
-    def do(tell: Tell) -> None:
-        for each in sources:
-            connect_anew(each)
-        last()
-
-    return Action(tuple(ends_command(each) for each in sources), do, done)
-
-
-def _anew(cluster: Cluster) -> Action:
-    """With that, the change has ended."""
-
-    def done() -> bool:
-        return not renewal.begun(cluster)
-
-    action = connecting_anew(cluster, partial(renewal.forget, cluster), done)
-    return replace(action, commands=(*action.commands, renewal.FORGOTTEN))
+        anew = password_known([cluster.primary, *cluster.replicas])
+        cluster.perform(t("Let each replica connect with the new password"), anew)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...cluster import restarts
 from ...cluster.changes import outdated
-from ...doors import db, files
-from ...doors.wait import wait_until
-from ...engine.action import CONFIGURATION, Action, Tell, edit_action
+from ...doors import files
+from ...engine.action import CONFIGURATION
 from ...engine.edit import Edit
 from ...engine.secret import AUTHORITY
 from ...logins.tls import own, revoking
 from ...params import Params
 from ...postgres import conf, guards, tls
-from ...steps.actions.connecting import answers, connect_anew
-from ...steps.actions.encrypting import settings_edit
-from ...steps.actions.rules import rules_edit
-from ...steps.actions.standby import standby_action
+from ...steps.actions import by_certificate
 from ...steps.instance import SETTINGS
 from ...steps.refusals import refuse_without_openssl
 from ...words.text import t
@@ -26,11 +21,6 @@ from . import renewing
 if TYPE_CHECKING:
     from ...steps.cluster import Cluster
     from ...steps.instance import Instance
-
-CONNECTED = """
-select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver
-where status = 'streaming'"""
-WAIT_SECONDS = 30
 
 
 def secure(cluster: Cluster, given: str | None = None) -> None:
@@ -45,6 +35,7 @@ def secure(cluster: Cluster, given: str | None = None) -> None:
     if cluster.params.tls == tls.OFF:
         refuse_without_openssl(cluster.params, cluster.engine)
         own.require(cluster, cluster.topology.names, wanted)
+    cluster.end_trust()
     with cluster.working():
         if not files.there(cluster.folder / "secrets" / AUTHORITY):
             renewing.take(cluster, wanted)
@@ -70,7 +61,7 @@ def undo(cluster: Cluster) -> None:
         _follow(cluster)
         for instance in _configured(cluster):
             title = t("Let {name} speak no TLS any more", name=instance.name)
-            cluster.perform(title, _silenced(instance))
+            cluster.perform(title, by_certificate.silenced(instance))
 
 
 def _require(cluster: Cluster) -> None:
@@ -96,7 +87,7 @@ def _encrypt(cluster: Cluster) -> None:
     for instance in _configured(cluster):
         guarded = _guarded(instance)
         title = t(SETTINGS[instance.is_replica], file=guarded.name)
-        cluster.perform(title, _edited(instance, guarded))
+        cluster.perform(title, by_certificate.edited(instance, guarded))
         instance.encrypt()
 
 
@@ -113,54 +104,11 @@ def _follow(cluster: Cluster) -> None:
     let_in = [r for r in cluster.replicas if r.name not in revoking.revoked(cluster)]
     for replica in (r for r in let_in if r.has_configuration()):
         title = t("Let {name} follow {upstream}", name=replica.name, upstream=replica.upstream.name)
-        cluster.perform(title, _following(replica))
-
-
-def _following(replica: Instance) -> Action:
-    """It connects again, as its file now says; one that stands does so when it starts."""
-    follows = standby_action(replica, replica.upstream)
-    if not replica.cluster.engine.running(replica.name):
-        return follows
-    reload = restarts.reload_action(replica)
-    proves = replica.cluster.params.tls == tls.ON
-
-    def connected() -> tuple[bool, str]:
-        found = db.row(replica.address, CONNECTED)
-        return bool(found) and found["proves"] == proves, t("connected as before")
-
-    def do(tell: Tell) -> None:
-        follows.do(tell)
-        restarts.take_over(replica)
-        wait_until(t("{name} to connect again", name=replica.name), connected, seconds=WAIT_SECONDS)
-        replica.wait_streaming()
-
-    def done() -> bool:
-        return follows.done() and reload.done() and connected()[0]
-
-    return Action((*follows.commands, *reload.commands), do, done)
+        cluster.perform(title, by_certificate.following(replica))
 
 
 def _admit(cluster: Cluster, params: Params) -> None:
     """Who is let in with these parameters: with TLS, only who comes with it."""
     for instance in _configured(cluster):
-        action = _edited(instance, rules_edit(instance, params))
+        action = by_certificate.admitting(instance, params)
         cluster.perform(t("Set the rules of {name}", name=instance.name), action)
-
-
-def _silenced(instance: Instance) -> Action:
-    """No TLS any more; streams that began with it begin anew."""
-    action = _edited(instance, settings_edit(instance, on=False))
-
-    def do(tell: Tell) -> None:
-        action.do(tell)
-        if answers(instance):
-            connect_anew(instance)
-
-    return Action(action.commands, do, action.done)
-
-
-def _edited(instance: Instance, edit: Edit) -> Action:
-    """Its server takes the edit over at once, or when it starts."""
-    if instance.cluster.engine.running(instance.name):
-        return restarts.edited(instance, edit)
-    return edit_action(edit)

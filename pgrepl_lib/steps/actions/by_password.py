@@ -1,7 +1,8 @@
 """A cluster made with `trust` is taken over: its replicas log in by password, then all must.
 
 First what a replica needs to log in, then the rules: so nobody is locked out on the way, and who
-has no password is out at the end, also where a connection was open.
+has no password is out at the end, also where a connection was open. A change of the password that
+was interrupted ends in the same way.
 """
 
 from __future__ import annotations
@@ -9,31 +10,48 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...cluster import restarts
-from ...cluster.project import Project
 from ...cluster.server import Server
 from ...doors import ahead
-from ...engine.action import CONFIGURATION, NOTHING, Action, Tell, edit_action
-from ...postgres import conf
+from ...engine.action import NOTHING, Action, edit_action
+from ...logins import renewal
+from ...logins.tls import revoking
+from ...words.text import mark, t
 from . import replication_user
-from .connecting import answers, connect_anew, ends_command
-from .rules import ADMITS, rule_edit
-from .standby import standby_action
+from .connecting import answers, password_known
+from .handing import handed_action
+from .rules import admits, rule_edit
+from .standby import standby_edit
+
+SECRETS = mark("Make the passwords, in protected files")
+BY_PASSWORD = mark("Let replicas log in by password, and nobody without one")
 
 
 def needed(primary: Server) -> bool:
-    """Whether a password is asked for, and a rule of an instance still lets everybody in."""
+    """Whether a password is asked for that somebody need not have, or not know yet.
+
+    A rule lets him in without one, or who is connected has not been asked again.
+    """
     if primary.cluster.params.auth_method == "trust":
         return False
-    return any(conf.method_of_block(_rules(each), ADMITS) == "trust" for each in _all(primary))
+    return renewal.begun(primary.cluster) or any(
+        admits(each)[1] == "trust" for each in _all(primary)
+    )
+
+
+def steps(primary: Server) -> list[tuple[str, Action]]:
+    """What is done about it, with its titles; an interrupted change is gone on with."""
+    cluster = primary.cluster
+    return [(t(SECRETS), renewal.first_action(cluster)), (t(BY_PASSWORD), action(primary))]
 
 
 def action(primary: Server) -> Action:
-    """All of it; an interrupted one is gone on with."""
+    """The role, what replicas log in with, the rules, and the connections."""
     instances, parts = _all(primary), list[Action]()
     if answers(primary):
         parts.append(replication_user.action(primary))
     parts += [_login(each) for each in instances if each.is_replica and each.has_configuration()]
     parts += [_rule(each) for each in instances]
+    parts.append(password_known(instances))
 
     def done() -> bool:
         return not needed(primary)
@@ -43,36 +61,22 @@ def action(primary: Server) -> Action:
 
 
 def _all(primary: Server) -> list[Server]:
-    """The primary first: a leaf's rule is the last that says `trust`."""
+    """The primary first, whose rule decides for most."""
     return [primary.other(name) for name in primary.cluster.topology.primary_first]
 
 
 def _login(replica: Server) -> Action:
     """The password's file, and its path in the settings of a replica that may be fenced."""
-    if replica.name not in replica.cluster.topology.upstreams:
+    cluster = replica.cluster
+    if replica.name not in cluster.topology.upstreams or replica.name in revoking.revoked(cluster):
         return NOTHING
-    follows = standby_action(replica, replica.upstream)
-    return Action.sequence([follows, *([restarts.reload_action(replica)] * answers(replica))])
+    handed, follows = handed_action(replica, follows=True), standby_edit(replica, replica.upstream)
+    reload = [restarts.reload_action(replica)] * answers(replica)
+    return Action.sequence([handed, edit_action(follows), *reload])
 
 
 def _rule(instance: Server) -> Action:
-    """The rule; who is connected connects anew, which takes a moment and the password."""
     edit = rule_edit(instance)
     if not answers(instance):
         return edit_action(edit)
-
-    def do(tell: Tell) -> None:
-        edit.write()
-        restarts.take_over(instance)
-        connect_anew(instance)
-
-    def done() -> bool:
-        return edit.done() and not instance.stale()
-
-    reload = restarts.reload_action(instance).commands
-    return Action((edit, *reload, ends_command(instance)), do, done)
-
-
-def _rules(instance: Server) -> str:
-    cluster: Project = instance.cluster
-    return cluster.text_of(cluster.folder / instance.name / CONFIGURATION[1])
+    return restarts.edited(instance, edit)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
 from ...cluster.server import Server
 from ...doors import db
 from ...doors.command import Command
+from ...doors.program import nothing
+from ...engine.action import Action, Tell, never
 from ...errors import StepFailed
-from ...logins import logins
+from ...logins import logins, renewal
 from ...logins.tls import revoking
 from ...words.text import joined, mark, t
 
@@ -32,6 +38,35 @@ def connect_anew(instance: Server) -> None:
     db.rows(instance.address, ENDS)
     for each in followers:
         each.wait_streaming()
+
+
+def connecting_anew(
+    instances: Sequence[Server],
+    last: Callable[[], object] = nothing,
+    done: Callable[[], bool] = never,
+) -> Action:
+    """Every connection of a replica is made anew; it was seen before that each can."""
+    out = revoking.revoked(instances[0].cluster)
+    sources = [i for i in instances if i.name not in out and answers(i)]
+
+    def do(tell: Tell) -> None:
+        for each in sources:
+            connect_anew(each)
+        last()
+
+    return Action(tuple(ends_command(each) for each in sources), do, done)
+
+
+def password_known(instances: Sequence[Server]) -> Action:
+    """The same; with it, a change of the password has ended."""
+    cluster = instances[0].cluster
+    forget = partial(renewal.forget, cluster)
+
+    def done() -> bool:
+        return not renewal.begun(cluster)
+
+    action = connecting_anew(instances, forget, done)
+    return replace(action, commands=(*action.commands, renewal.FORGOTTEN), leaves=forget)
 
 
 def ends_command(instance: Server) -> Command:

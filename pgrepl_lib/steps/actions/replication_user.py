@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from ...cluster.server import Server
 from ...doors import ahead, db
@@ -78,23 +78,22 @@ class _User:
 
     def commands(self) -> tuple[Shown, ...]:
         """The same for this one: it may have the role already, with other rights."""
-        back = self._rights_back()
-        if back is None:
+        found = self._asked()
+        if not found:
             return self.anew()
+        if not (back := undo.rights_back(self.cluster, found)):
+            return self._known() or self.anew()
         text = f"{back.as_string()};"
         return (self.engine.client(self.primary.name, "psql", "-c", text), *self._known())
 
     def _found(self) -> dict[str, Any]:
         return db.row(self.primary.address, snapshot.USER, [self.name])
 
-    def _rights_back(self) -> sql.Composed | None:
-        try:
-            found = self._found()
-        except NOT_ASKED:
-            return None
-        if not found:
-            return None
-        return undo.rights_back(self.cluster, found)
+    def _asked(self) -> dict[str, Any]:
+        """The same; nothing where no server can be asked."""
+        with suppress(*NOT_ASKED):
+            return self._found()
+        return {}
 
     def _opened(self) -> list[str]:
         """Where everybody may create objects, of the databases that a new cluster has.

@@ -29,6 +29,14 @@ def rules_edit(instance: Server, params: Params) -> Edit:
     return _edit(instance, {ADMITS: _admitting(instance, params), REFUSES: refused})
 
 
+def admits(instance: Server) -> tuple[str, str]:
+    """Type and method of the rule that its file has now; both empty where it has none."""
+    cluster = instance.cluster
+    return conf.rule_of_block(
+        cluster.text_of(cluster.folder / instance.name / CONFIGURATION[1]), ADMITS
+    )
+
+
 def _admitting(instance: Server, params: Params) -> list[str]:
     kind, method = tls.rule(params)
     network = instance.cluster.engine.rule_network()
