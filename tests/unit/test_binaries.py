@@ -223,3 +223,16 @@ def test_the_wheel_that_has_the_clients_is_also_a_server_of_its_major(
     assert found and found.server == found.client == binaries.wheel_folder()
     assert binaries.search_path(major) == planned == str(binaries.wheel_folder())
     assert found.version().startswith(f"{major}.")
+
+
+def test_what_root_has_fetched_serves_every_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(binaries, "cache_folder", lambda: tmp_path / "own")
+    monkeypatch.setattr(binaries, "platform_key", lambda: "linux-x64")
+    own = binaries.cached(14)
+    assert own.parent == tmp_path / "own"
+    (tmp_path / "shared" / own.name).mkdir(parents=True)
+    assert binaries.cached(14) == tmp_path / "shared" / own.name
+    assert binaries.cached(15).parent == tmp_path / "own"

@@ -254,6 +254,19 @@ def test_its_kernels_tell_errors_as_chapters_do_from_their_first_cell_on(
     assert argv[0] == sys.executable and opening.EXTENSION in argv
 
 
+def test_a_hub_gets_the_same_as_one_of_its_servers(
+    opened: list[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ("-p", "workdir", str(tmp_path))
+    lab(*place)
+    monkeypatch.setenv(opening.OF_A_HUB, "http://127.0.0.1:1/user/ana/")
+    lab(*place)
+    (alone, _), (served, _) = opened
+    assert alone[3] == "jupyterlab" and served[3] == "jupyterhub.singleuser"
+    assert f"--ServerApp.jpserver_extensions={opening.ACTIVITY}" in served
+    assert [w for w in alone[4:] if w not in served] == []
+
+
 def test_a_machine_without_jupyterlab_is_told_how_to_get_it(
     opened: list[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ def remove(name: str, person: str, yes: bool, as_json: bool) -> None:
         remedy = f"`pgrepl class remove {name} {person} --yes`"
         raise ParameterError(t(NOT_AGREED), remedy=remedy)
     changing.remove(made, who)
-    _give_list(made, as_json)
+    _give_state(made, as_json)
 
 
 @classroom.command(epilog=EPILOG)
@@ -137,7 +137,7 @@ def start(name: str, as_json: bool) -> None:
     made = _existing(name)
     making.require_complete(made)
     serving.start(made)
-    _give_list(made, as_json)
+    _give_state(made, as_json)
 
 
 @classroom.command(epilog=EPILOG)
@@ -181,6 +181,16 @@ def _give_list(made: Any, as_json: bool) -> None:
     from ...classroom import looking
 
     _give(looking.look(made), as_json)
+
+
+def _give_state(made: Any, as_json: bool) -> None:
+    """The same without passwords: a leader's screen may be on the wall."""
+    from ...classroom import looking
+
+    seen = looking.look(made)
+    for person in seen["people"]:
+        del person["password"]
+    _give(seen, as_json)
 
 
 def _give(seen: dict[str, Any], as_json: bool) -> None:
