@@ -6,8 +6,7 @@ other exercises: all that these make is called `exercicio…` or stands in the d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from psycopg import sql
 
@@ -42,11 +41,12 @@ select split_part(line, ' = ', 1) as name from
     regexp_split_to_table(pg_read_file('postgresql.auto.conf'), '\n') line"""
 
 
-def make(cluster: Cluster, known: Mapping[str, Any], replicas: int = 2) -> None:
+def make(cluster: Cluster, practised: bool, replicas: int = 2) -> None:
     """Steps: whatever is left to do for that.
 
-    known: of the exercise that was begun last. replicas: at least so many. Raises `StepFailed` for
-    a cluster that is not set up yet; what else hinders it says so itself.
+    practised: whether an exercise goes on, which began with a healthy cluster: then a replica that
+    was promoted since is made anew. replicas: at least so many. Raises `StepFailed` for a cluster
+    that is not set up yet; what else hinders it says so itself.
     """
     require_set_up(cluster)
     _end_change(cluster)
@@ -56,7 +56,7 @@ def make(cluster: Cluster, known: Mapping[str, Any], replicas: int = 2) -> None:
         if cluster.topology.synchronous:
             set_synchronous(cluster, "")
         _things(cluster)
-        _throw_away(cluster, known)
+        _recovering(cluster, practised)
         for name in list(cluster.topology.fenced):
             Rejoin(cluster, name).run()
         _following(cluster, replicas)
@@ -135,11 +135,15 @@ def _things(cluster: Cluster) -> None:
     primary.create_replication_user()
 
 
-def _throw_away(cluster: Cluster, known: Mapping[str, Any]) -> None:
-    """A replica that the last exercise promoted is made anew."""
-    promoted = known.get("promoted")
-    if promoted in cluster.topology.replicas and not cluster.instance(promoted).in_recovery():
-        rebuild(cluster, promoted, discard=True)
+def _recovering(cluster: Cluster, practised: bool) -> None:
+    """No replica accepts writes; raises `StepFailed` where one may have rows that are no exercise.
+
+    practised: as for `make`.
+    """
+    for replica in cluster.replicas:
+        if practised and not replica.in_recovery():
+            rebuild(cluster, replica.name, discard=True)
+        replica.require_recovery()
 
 
 def _following(cluster: Cluster, count: int) -> None:

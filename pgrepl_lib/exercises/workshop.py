@@ -73,7 +73,7 @@ def _begin(cluster: Cluster, found: Exercise, event: str) -> Told:
 def _prepare(cluster: Cluster, found: Exercise) -> Known:
     """The exercise's beginning, and what its check has to know; nobody sees how."""
     with show.hidden(t("Preparing “{title}”", title=t(found.title))):
-        beginning.make(cluster, _last(cluster).known)
+        beginning.make(cluster, _goes_on(cluster))
         return found.does.start(cluster)
 
 
@@ -198,7 +198,7 @@ def end(cluster: Cluster, replicas: int = 0) -> Told:
     cluster.look_again()
     beginning.require_set_up(cluster)
     with cluster.holding(), show.hidden(t("Putting the cluster back")):
-        beginning.make(cluster, _last(cluster).known, replicas)
+        beginning.make(cluster, _goes_on(cluster), replicas)
         if replicas:
             for name in cluster.topology.replicas[replicas:]:
                 remove(cluster, name, confirm=True)
@@ -206,9 +206,10 @@ def end(cluster: Cluster, replicas: int = 0) -> Told:
     return Told(t("The cluster is as before the exercises"))
 
 
-def _last(cluster: Cluster) -> Attempt:
-    """The one that was begun last."""
-    return [Attempt(), *progress.attempts(cluster.folder).values()][-1]
+def _goes_on(cluster: Cluster) -> bool:
+    """Whether an exercise was begun on this cluster and not left since."""
+    last = [Attempt(), *progress.attempts(cluster.folder).values()][-1]
+    return last.cluster == cluster.engine.id and not last.over
 
 
 def listing(cluster: Cluster) -> list[dict[str, Any]]:

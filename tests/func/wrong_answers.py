@@ -186,7 +186,7 @@ WRONG: dict[str, tuple[Wrong, Wrong, Wrong]] = {
     "to-replica-2": (
         (lambda cluster: cluster.replica.stop(), {"primary", "streaming"}),
         (lambda cluster: cluster.replica.start(), {"primary"}),
-        (lambda cluster: Switchover(cluster, to="replica").run(), {"primary"}),
+        (sql("replica-2", "select pg_promote()"), {"primary", "one-primary", "streaming"}),
     ),
     "hindered-switchover": (
         (refused(lambda cluster: Switchover(cluster, to="replica-2").run()), {"primary"}),
