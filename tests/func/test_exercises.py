@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 
 import pytest
 
 from pgrepl_lib import Cluster, open_cluster
+from pgrepl_lib.cli.options import FINDING
 from pgrepl_lib.errors import ParameterError, ProjectBusy, StepFailed
 from pgrepl_lib.exercises import workshop
 from pgrepl_lib.exercises.chapters.all import ALL
 from pgrepl_lib.journal.lock import step_lock
 from tests.conftest import MakeCluster, set_up_primary, set_up_replica
 
+from .running import pgrepl
 from .wrong_answers import WRONG
 
 pytestmark = pytest.mark.long_on_docker
@@ -144,3 +147,18 @@ def test_what_was_left_for_another_exercise_or_for_their_end_is_not_judged_by_th
     with pytest.raises(StepFailed, match="brought elsewhere"):
         workshop.check(trained, "refused-write")
     assert "goes on" not in workshop.start(trained, "refused-write").title
+
+
+def test_the_command_answers_as_machines_read_it(trained: Cluster) -> None:
+    values = {n: str(v) for n, v in trained.params.plain().items() if n in FINDING}
+    tried = pgrepl("exercise test refused-write --json", values)
+    (row,) = json.loads(tried.stdout)
+    assert tried.returncode == 0 and row["outcome"] == "passed"
+    assert list(row["seconds"]) == ["start", "check", "solve", "check again"]
+    assert pgrepl("exercise reset refused-write", values).returncode == 0
+    checked = pgrepl("exercise check refused-write --json", values)
+    assert checked.returncode == 1 and json.loads(checked.stdout)["missing"] == ["answer"]
+    for command in ("exercise hint refused-writes", "exercise test refused-write nothing"):
+        unknown = pgrepl(command, values)
+        assert unknown.returncode == 2 and not unknown.stdout
+        assert "There is no exercise" in unknown.stderr and "pgrepl exercise list" in unknown.stderr
