@@ -49,7 +49,7 @@ def test_one_that_is_over_is_told_and_renewed(made: Cluster, open_with: MakeClus
     expiring.expire(cluster, "replica")
     assert refused(cluster, "certificate expired")
     (advice,) = told(cluster)
-    assert "the certificate of replica is valid until" in advice
+    assert "the certificate of replica is over (valid until 20" in advice
     assert f"`pgrepl rotate certificates --project {made.params.project}" in advice
     seen = pgrepl("status", of_cluster(made))
     assert "pgrepl rotate certificates" in seen.stdout

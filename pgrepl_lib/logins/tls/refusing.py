@@ -11,7 +11,10 @@ from ...postgres import tls
 from ...words.text import joined, mark, t
 from . import certificates, revoking, verifying
 
-OVER = mark("the certificate of {name} is {why}: `pgrepl rotate certificates`")
+AUTHORITY_OVER = mark(
+    "the authority's certificate is over ({why}): `pgrepl rotate certificates --authority`"
+)
+OVER = mark("the certificate of {name} is over ({why}): `pgrepl rotate certificates`")
 NOT_LET_IN = mark("A replica is not let in, for a certificate; nothing was changed.")
 REVOKED = mark("the certificate of {name} is revoked: `pgrepl revoke {name} --undo`")
 
@@ -21,6 +24,8 @@ def told(cluster: Project) -> str:
     if cluster.params.tls == tls.OFF:
         return ""
     found, now = list[str](), datetime.now(UTC)
+    if why := verifying.over(certificates.present(cluster, certificates.OWNER).certificate, now):
+        found.append(cluster.addressed(t(AUTHORITY_OVER, why=why)))
     for name in cluster.topology.names:
         if why := verifying.over(certificates.present(cluster, name).certificate, now):
             found.append(cluster.addressed(t(OVER, name=name, why=why)))

@@ -6,13 +6,14 @@ the old one until all do. An interrupted change is finished by doing it again, a
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ...cluster.changes import outdated
 from ...engine.action import NOTHING, Action, Tell
-from ...errors import ParameterError
-from ...logins.tls import certificates, own, revoking, succession
+from ...errors import ParameterError, StepFailed
+from ...logins.tls import certificates, own, revoking, succession, verifying
 from ...postgres import tls
 from ...steps.actions.connecting import answers, connecting_anew
 from ...steps.actions.encrypting import presenting_action
@@ -34,6 +35,8 @@ REVOKED = mark("The certificate of {names} is revoked; nothing was changed.")
 DECIDE = mark(
     "`pgrepl revoke {name} --undo` gives it another one, `pgrepl replica remove {name}` removes it"
 )
+OVER = mark("The authority's certificate is over ({why}); nothing was changed.")
+ANOTHER_TOO = mark("`pgrepl rotate certificates --authority` makes another one")
 LISTED = mark(
     "What the cluster's own authority has revoked would not be any more; nothing was changed."
 )
@@ -112,9 +115,16 @@ def _require_usable(cluster: Cluster, wanted: str, another: bool) -> None:
         raise ParameterError(t(LISTED), remedy=cluster.addressed(t(ANOTHER)))
     own.require(cluster, cluster.topology.names, wanted)
     if not (wanted or another or begun):
-        certificates.signer(cluster)
+        _require_signer(cluster)
     if wanted == had != "" and another and not succession.asked(cluster):
         raise ParameterError(t(THEIRS, folder=wanted), remedy=cluster.addressed(t(BRING)))
+
+
+def _require_signer(cluster: Cluster) -> None:
+    """What an authority signs that is over itself, nobody accepts."""
+    by = certificates.signer(cluster).certificate
+    if why := verifying.over(by, datetime.now(UTC)):
+        raise StepFailed(t(OVER, why=why), remedy=cluster.addressed(t(ANOTHER_TOO)))
 
 
 def _begin(cluster: Cluster) -> Action:
