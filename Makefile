@@ -15,7 +15,7 @@ or make it anew with one that all may run: make clean install PYTHON=/usr/bin/py
 endif
 endif
 endif
-.PHONY: help run test long lab lint words install down requirements parameters exercises outputs bench operations soak evidence crowded journal bundle clean
+.PHONY: help run test long lab lint words install down requirements parameters exercises outputs bench tls operations soak evidence crowded journal bundle clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ outputs: $(READY) ## Execute the notebooks and store their outputs in them
 
 bench: $(READY) ## Time `pgrepl run` against a plain shell script that does the same
 	@$(BIN)/python -m benchmarks.run_vs_shell $(ARGS)
+
+tls: $(READY) ## Time `pgrepl run` with TLS against one without it (ARGS='--engine docker')
+	@$(BIN)/python -m benchmarks.with_tls $(ARGS)
 
 operations: $(READY) ## Time replicas, switchover, failover and a large copy against plain commands (local engine)
 	@$(BIN)/python -m benchmarks.operate_vs_shell $(ARGS)
