@@ -151,14 +151,14 @@ def without_block(text: str, name: str) -> str:
 
 def is_whole(text: str) -> bool:
     """Whether there is more than our managed blocks: they were written into the server's file."""
-    for name in _blocks(text):
+    for name in blocks(text):
         text = without_block(text, name)
     return bool(text.strip())
 
 
 def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -> str:
     """The text, with the blocks that differ as in `new`; first: as in `with_block`."""
-    was, now = _blocks(old), _blocks(new)
+    was, now = blocks(old), blocks(new)
     for name in (n for n in {**was, **now} if was.get(n) != now.get(n)):
         if name not in now:
             text = without_block(text, name)
@@ -167,7 +167,8 @@ def with_changed_blocks(text: str, old: str, new: str, *, first: bool = False) -
     return text
 
 
-def _blocks(text: str) -> dict[str, list[str]]:
+def blocks(text: str) -> dict[str, list[str]]:
+    """The lines of each managed block, by its name."""
     found = re.findall(
         r"^# >>> pgrepl: ([^\n]*)\n(.*?)^# <<< pgrepl: ", text, re.DOTALL | re.MULTILINE
     )
@@ -192,7 +193,7 @@ def diff(old: str, new: str, path: str) -> str:
 
     Of what is not in the new text's managed blocks, and so may be anybody's, secrets are masked.
     """
-    ours = {line for lines in _blocks(new).values() for line in lines}
+    ours = {line for lines in blocks(new).values() for line in lines}
     found = difflib.unified_diff(_lines(old), _lines(new), path, path, n=1)
 
     def shown(line: str) -> str:
@@ -252,7 +253,7 @@ def _lines(text: str) -> list[str]:
 
 def settings_of_block(text: str, name: str) -> dict[str, str]:
     """The settings that the managed block `name` holds; none where there is no such block."""
-    lines = _blocks(text).get(name, [])
+    lines = blocks(text).get(name, [])
     return managed_settings("\n".join([marks(name)[0], *lines, marks(name)[1]]))
 
 
@@ -261,7 +262,7 @@ def rule_of_block(text: str, name: str) -> tuple[str, str]:
 
     Both are empty without one.
     """
-    rules = (re.match(r"(host\w*).*/\d+\s+(\S+)", line) for line in _blocks(text).get(name, []))
+    rules = (re.match(r"(host\w*).*/\d+\s+(\S+)", line) for line in blocks(text).get(name, []))
     return next(((rule[1], rule[2]) for rule in rules if rule), ("", ""))
 
 

@@ -67,7 +67,7 @@ class Instance(Server):
             temporary = temporary_of(self.name)
             ready.append(needs.backup(self))
         action = self.cluster.engine.copy_out(temporary, file, target)
-        if self.is_replica and self.prepared():
+        if self.is_replica and self.prepared() and not self.has_file(file):
             action, ready = configuration_action(self), []
 
         def done() -> bool:

@@ -40,7 +40,7 @@ def as_stranger(cluster: Cluster) -> psycopg.Connection[Any]:
 
 
 def rules(cluster: Cluster) -> set[str]:
-    """The methods that the instances' rules have for the replication user."""
+    """The methods of the instances' rules that let the replication user in."""
     found = (cluster.folder / n / "pg_hba.conf" for n in cluster.topology.names)
     lines = [line.split() for path in found for line in path.read_text("utf-8").splitlines()]
     return {words[-1] for words in lines if words[:3] == ["host", "replication", "repl"]}
@@ -80,6 +80,11 @@ def test_it_stays_as_it_is_unless_a_password_is_asked_for(trusting: Cluster) -> 
         as_stranger(trusting)
     after = with_password(trusting)
     assert rules(after) == {"scram-sha-256"} and failed_checks(after) == {}
+    kept = [
+        db.row(after.instance(n).address, "show max_slot_wal_keep_size")
+        for n in after.topology.names
+    ]
+    assert kept == [{"max_slot_wal_keep_size": "10GB"}] * 3, "the further replica has it, too"
     again = pgrepl("run", values)
     assert "0 steps changed" in again.stdout and "trust" not in again.stderr, again.stdout
     weaker = pgrepl("run --auth-method trust", values)

@@ -79,7 +79,7 @@ def as_strict(cluster: AnyCluster) -> Iterable[Fact]:
 @security(
     "checksums",
     mark("Damaged pages are noticed"),
-    mark("stop all, then pg_checksums --enable for each; a new cluster: initdb --data-checksums"),
+    mark("stop all, pg_checksums --enable for each, then `pgrepl run`; a new cluster has them"),
     manual="30.2",
 )
 @of_running

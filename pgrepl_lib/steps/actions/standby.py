@@ -12,10 +12,16 @@ from ...engine.action import CONFIGURATION, Action, Tell
 from ...engine.edit import Edit
 from ...postgres import conf
 from .handing import handed_action
+from .rules import ADMITS
+
+SAME = ("settings", ADMITS)  # the blocks that chapters 01 and 02 give each instance
 
 
 def configuration_action(instance: Server) -> Action:
-    """The primary's files, with the replica's own upstream and slot."""
+    """The primary's files, with the replica's own upstream and slot.
+
+    One that has its files takes over what was changed in the primary's since.
+    """
     folder, source = instance.cluster.folder, instance.cluster.topology.primary
     pairs = [(folder / source / file, folder / instance.name / file) for file in CONFIGURATION]
     words = ("cp", *(f"{source}/{file}" for file in CONFIGURATION), f"{instance.name}/")
@@ -31,12 +37,26 @@ def configuration_action(instance: Server) -> Action:
 
     def do(tell: Tell) -> None:
         copy()
+        for edit in _changed(instance):
+            edit.write()
         follows.do(tell)
 
     def done() -> bool:
-        return there() and follows.done()
+        return there() and not _changed(instance) and follows.done()
 
-    return Action((Command(words, leaves=copy), *follows.commands), do, done)
+    anew = (Command(words, leaves=copy), *follows.commands)
+    return Action((anew[0], *_changed(instance), *follows.commands), do, done, anew)
+
+
+def _changed(instance: Server) -> list[Edit]:
+    """What stands otherwise in the primary's files."""
+    folder, primary = instance.cluster.folder, instance.cluster.topology.primary
+    edits = []
+    for file in CONFIGURATION:
+        its = conf.blocks(files.text(folder / primary / file))
+        same = {name: its[name] for name in SAME if name in its}
+        edits.append(Edit(folder, f"{instance.name}/{file}", same))
+    return [edit for edit in edits if files.there(edit.path) and not edit.done()]
 
 
 def standby_action(instance: Server, upstream: Server, *, promises_on: bool = False) -> Action:

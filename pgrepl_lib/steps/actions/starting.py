@@ -33,7 +33,8 @@ def whole_action(replica: Server) -> Action:
         return replica.prepared() and copied[-1].done() and started().done()
 
     back, start = undo.settings_action(replica).commands, start_commands(replica, handed=True)
-    return Action((*commands, *back, *start), do, done, anew=(*commands, *start))
+    anew = (c for part in copied for c in part.anew or part.commands)
+    return Action((*commands, *back, *start), do, done, anew=(*anew, *start))
 
 
 def start_action(instance: Server) -> Action:
