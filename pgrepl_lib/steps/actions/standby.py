@@ -27,9 +27,6 @@ def configuration_action(instance: Server) -> Action:
     words = ("cp", *(f"{source}/{file}" for file in CONFIGURATION), f"{instance.name}/")
     follows = standby_action(instance, instance.upstream)
 
-    def there() -> bool:
-        return all(files.there(target) for _, target in pairs)
-
     def copy() -> None:
         for original, target in pairs:
             if not files.there(target):
@@ -42,7 +39,8 @@ def configuration_action(instance: Server) -> Action:
         follows.do(tell)
 
     def done() -> bool:
-        return there() and not _changed(instance) and follows.done()
+        there = all(files.there(target) for _, target in pairs)
+        return there and not _changed(instance) and follows.done()
 
     anew = (Command(words, leaves=copy), *follows.commands)
     return Action((anew[0], *_changed(instance), *follows.commands), do, done, anew)
