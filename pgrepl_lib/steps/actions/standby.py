@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
 
 from ...cluster import promises
 from ...cluster.server import Server
@@ -25,12 +27,7 @@ def configuration_action(instance: Server) -> Action:
     folder, source = instance.cluster.folder, instance.cluster.topology.primary
     pairs = [(folder / source / file, folder / instance.name / file) for file in CONFIGURATION]
     words = ("cp", *(f"{source}/{file}" for file in CONFIGURATION), f"{instance.name}/")
-    follows = standby_action(instance, instance.upstream)
-
-    def copy() -> None:
-        for original, target in pairs:
-            if not files.there(target):
-                files.write_atomic(target, files.text(original))
+    follows, copy = standby_action(instance, instance.upstream), partial(_copy, pairs)
 
     def do(tell: Tell) -> None:
         copy()
@@ -44,6 +41,13 @@ def configuration_action(instance: Server) -> Action:
 
     anew = (Command(words, leaves=copy), *follows.commands)
     return Action((anew[0], *_changed(instance), *follows.commands), do, done, anew)
+
+
+def _copy(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Each file where there is none yet."""
+    for original, target in pairs:
+        if not files.there(target):
+            files.write_atomic(target, files.text(original))
 
 
 def _changed(instance: Server) -> list[Edit]:
