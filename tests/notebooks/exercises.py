@@ -31,12 +31,17 @@ Antes: os capítulos de 00 a 03, que montam o cluster, e o [{number}](../{chapte
 de propósito**.
 
 No terminal, `pgrepl exercise list` mostra todos, e em que ponto você está. Com outro projeto, acrescente `--project NOME` a
-cada comando `pgrepl`; com outra pasta de trabalho, também `-p workdir PASTA`."""
+cada comando `pgrepl`; com outra pasta de trabalho, também `-p workdir PASTA`.
+
+**Onde fazer.** No terminal do JupyterLab, `pgrepl psql primary` (ou `replica`, `replica-2`) abre o psql. Os arquivos de cada instância, como
+`primary/pg_hba.conf`, estão na pasta do cluster, que `pgrepl status` mostra; os logs, em `logs/` dela, ou, com Docker, em
+`docker compose logs replica`. Um arquivo editado só vale depois de `select pg_reload_conf();`."""
 OPEN = """from pgrepl_lib import open_cluster
 from pgrepl_lib.exercises import workshop
 
 cluster = open_cluster("exercicios/{chapter}", globals())"""
 OWN = "# O seu trabalho: aqui, no psql ou no terminal."
+STOP = """**Pare aqui**, se ainda quer tentar: a próxima célula resolve o exercício e mostra os comandos."""
 AGAIN = (
     'Outra vez? `workshop.reset(cluster, "{name}")`, em uma célula nova, traz o começo de volta.'
 )
@@ -74,6 +79,7 @@ def of_exercise(exercise: Exercise) -> Iterator[NotebookNode]:
     yield code(f"{name}-fazer", "\n".join(own))
     yield code(f"{name}-verificar", f'workshop.check(cluster, "{name}")')
     yield code(f"{name}-dica", f'workshop.hint(cluster, "{name}")')
+    yield prose(f"{name}-pare", STOP)
     solution = code(f"{name}-solucao", f'workshop.solve(cluster, "{name}")')
     yield tagged(solution, NOT_COMPARED)  # each engine has commands of its own
     yield code(f"{name}-conferir", f'workshop.check(cluster, "{name}")')

@@ -27,6 +27,10 @@ AT = mark("project {project} is at the beginning of chapter {chapter} ({seconds}
 LOST = mark("all of it is removed, with its data, but for the runs' evidence")
 REFUSED = mark("Nothing was changed: the data would be lost, and that was not confirmed.")
 IN_THE_WAY = mark("the cluster as it is cannot be led back: {reason}")
+WAYS = mark(
+    "to have all of it removed, `pgrepl goto {chapter} --yes`; `pgrepl goto 03`, or a later chapter, "
+    "keeps the data"
+)
 NOWHERE = mark("No chapter of project {project} has been executed yet.")
 
 
@@ -147,6 +151,6 @@ def _removed(cluster: Cluster, yes: bool, place: str) -> None:
     if not there:
         return
     if not agreed_on(cluster, yes, *there, t(LOST)):
-        remedy = cluster.addressed(t("`pgrepl goto {chapter} --yes`", chapter=place))
+        remedy = cluster.addressed(t(WAYS, chapter=place))
         raise ParameterError(t(REFUSED), remedy=remedy)
     cluster.remove(confirm=True)
