@@ -33,9 +33,9 @@ de propósito**.
 No terminal, `pgrepl exercise list` mostra todos, e em que ponto você está. Com outro projeto, acrescente `--project NOME` a
 cada comando `pgrepl`; com outra pasta de trabalho, também `-p workdir PASTA`.
 
-**Onde fazer.** No terminal do JupyterLab, `pgrepl psql primary` (ou `replica`, `replica-2`) abre o psql. Os arquivos de cada instância, como
-`primary/pg_hba.conf`, estão na pasta do cluster, que `pgrepl status` mostra; os logs, em `logs/` dela, ou, com Docker, em
-`docker compose logs replica`. Um arquivo editado só vale depois de `select pg_reload_conf();`."""
+**Onde fazer.** No terminal do JupyterLab, `pgrepl psql primary` (ou `replica`, `replica-2`) abre o psql. Os arquivos de cada
+instância, como `primary/pg_hba.conf`, estão na pasta do cluster, que `pgrepl status` mostra; os logs, em `logs/` dela, ou, com
+Docker, em `docker compose logs replica`. Um arquivo editado só vale depois de `select pg_reload_conf();`."""
 OPEN = """from pgrepl_lib import open_cluster
 from pgrepl_lib.exercises import workshop
 
