@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from pgrepl_lib import Cluster
+from pgrepl_lib import Cluster, open_cluster
 from pgrepl_lib.checks.security import kept
 from pgrepl_lib.checks.security.all import SECURITY
 from pgrepl_lib.doors import db
 from pgrepl_lib.operations.security.securing import secure
 from pgrepl_lib.postgres import conf
 from pgrepl_lib.steps.instance import Instance
-from tests.conftest import DOCUMENT, MakeCluster, set_up_primary, set_up_replica
+from tests.conftest import DOCUMENT, OPENED, MakeCluster, set_up_primary, set_up_replica
 from tests.func.running import of_cluster, pgrepl
 from tests.func.test_checks import altered, edited
 
@@ -222,8 +222,10 @@ def test_the_document_to_the_letter_has_no_guards_and_a_cluster_made_so_is_taken
     found = verdicts(made)
     assert found["not tried"] == WITH_TLS
     assert found["failed"] == {"wrong-password", *UNGUARDED}
-    taken_over = open_with("local", made.params.project, auth_method="scram-sha-256")
+    given = OPENED[made.params.project] | {"auth_method": "scram-sha-256"}
+    taken_over = open_cluster("00-preparacao", project=made.params.project, **given)
     taken_over.prepare()
+    OPENED[made.params.project] = given
     found = verdicts(taken_over)
     assert found["failed"] == {"checksums", "public-closed"}
     hint = SECURITY["public-closed"](taken_over).hint
