@@ -54,6 +54,8 @@ def step(title: str, outcome: str, commands: Sequence[object], diff: str = "") -
         terminal.tell(f"{said:>9}  {title}")
         return
     parts = [f"`{said}` · **{title}**"]
+    if not diff:  # an edit that changes nothing has nothing to show
+        commands = [c for c in commands if not str(c).startswith("patch ")]
     if commands:
         shown = "\n".join(f"$ {wrapped(str(c))}" for c in commands)
         parts.append(f"```console\n{shown}\n```")

@@ -28,8 +28,8 @@ LOST = mark("all of it is removed, with its data, but for the runs' evidence")
 REFUSED = mark("Nothing was changed: the data would be lost, and that was not confirmed.")
 IN_THE_WAY = mark("the cluster as it is cannot be led back: {reason}")
 WAYS = mark(
-    "to have all of it removed, `pgrepl goto {chapter} --yes`; `pgrepl goto 03`, or a later chapter, "
-    "keeps the data"
+    "to have all of it removed, `pgrepl goto {chapter} --yes`; `pgrepl goto 03`, or a later "
+    "chapter, keeps the data"
 )
 NOWHERE = mark("No chapter of project {project} has been executed yet.")
 

@@ -90,7 +90,7 @@ class MissingRule:
     hints=(
         mark("The log of the primary says which right is missing."),
         mark("Compare the role with chapter 01: `\\du` in `pgrepl psql primary` shows its rights."),
-        mark("ALTER ROLE … REPLICATION. A superuser would be let in, too, and could do anything."),
+        mark("ALTER ROLE … REPLICATION. A superuser would get in, too, and could do anything."),
     ),
     broken=True,
 )
