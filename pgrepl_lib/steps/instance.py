@@ -67,6 +67,7 @@ class Instance(Server):
             temporary = temporary_of(self.name)
             ready.append(needs.backup(self))
         action = self.cluster.engine.copy_out(temporary, file, target)
+        anew = action.commands
         if self.is_replica and self.prepared() and not self.has_file(file):
             action, ready = configuration_action(self), []
 
@@ -74,7 +75,7 @@ class Instance(Server):
             return self.has_file(file)
 
         leaves = partial(files.write_atomic, target, "", 0o600)
-        once = Action(action.commands, action.do, done, leaves=leaves)
+        once = Action(action.commands, action.do, done, leaves=leaves, anew=anew)
         title = t("Copy the file {file}", file=file)
         return self.cluster.perform(title, needs.after(once, self, ready))
 
