@@ -15,13 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.cli.lab.opening import CONFIGURATION
 from pgrepl_lib.engine.local import binaries, packages
-from pgrepl_lib.evidence.template import TEMPLATES
 from pgrepl_lib.journal.chapter import OPERATE, SET_UP
 from pgrepl_lib.journal.runs import Run
 from pgrepl_lib.params import variable
-from pgrepl_lib.words.text import CATALOGUES
 
 from .running import do, pgrepl
 
@@ -73,18 +70,13 @@ def test_the_wheel_holds_chapters_templates_compose_file_and_licence(built: Path
     (wheel,) = built.glob("*.whl")
     held = content(wheel)
     data = [n for n in held if not n.endswith(".py") and ".dist-info/" not in n]
-    chapters = [f"pgrepl_lib/notebooks/{c}.ipynb" for c in (*SET_UP, *OPERATE, "99-limpeza")]
-    assert sorted(data) == sorted(
-        [
-            *chapters,
-            "pgrepl_lib/notebooks/README.md",
-            "pgrepl_lib/docker-compose.yaml",
-            "pgrepl_lib/engine/local/binaries.json",
-            *(str(path.relative_to(ROOT)) for path in TEMPLATES.iterdir()),
-            *(str(path.relative_to(ROOT)) for path in CATALOGUES.rglob("*.?o")),
-            *(str(path.relative_to(ROOT)) for path in CONFIGURATION.rglob("*.json")),
-        ]
-    )
+    tracked = do("git", "ls-files", "-z", "pgrepl_lib", "notebooks", cwd=ROOT).split("\0")[:-1]
+    wanted = {n for n in tracked if not n.endswith(".py")} | {"docker-compose.yaml"}
+    outside = ("notebooks", "docker-compose")
+    wanted = {f"pgrepl_lib/{n}" if n.startswith(outside) else n for n in wanted}
+    assert sorted(data) == sorted(wanted)
+    chapters = {f"pgrepl_lib/notebooks/{c}.ipynb" for c in (*SET_UP, *OPERATE, "99-limpeza")}
+    assert chapters < wanted
     for name in data:
         moved = name.startswith(("pgrepl_lib/notebooks", "pgrepl_lib/docker-compose"))
         original = name.partition("/")[2] if moved else name
