@@ -46,7 +46,7 @@ class Attempt:
             found = mark("begun")
         if self.right:
             found = mark("right")
-        if self.right and self.solved:
+        if self.solved:
             found = mark("solved")
         return found
 

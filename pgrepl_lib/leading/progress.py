@@ -94,13 +94,15 @@ def _row(name: str, folder: Path, stuck: float, now: datetime) -> Row:
 def _cell(name: str, attempt: Attempt, stuck: float, now: datetime) -> Cell:
     taken, state = attempt.minutes, NEW
     begun = timeline.moment(attempt.began)
-    if begun and not attempt.right:
+    if attempt.solved:
+        state = SOLVED
+    elif attempt.right:
+        state = RIGHT
+    elif begun:
         taken = round((now - begun) / timedelta(minutes=1), 1)
         state = TRYING
         if taken > stuck and not attempt.over:  # who does another one now is not stuck with this
             state = STUCK
-    elif attempt.right:
-        state = SOLVED if attempt.solved else RIGHT
     return Cell(name, state, taken, attempt.hints, attempt.checks)
 
 

@@ -51,7 +51,9 @@ def test_each_state_of_an_exercise(tmp_path: Path) -> None:
     assert cell(tmp_path, minutes=16).state == "stuck"
     record(tmp_path, "right")
     assert cell(tmp_path, minutes=16).state == "right"
-    record(tmp_path, "started", "solved", "right")
+    record(tmp_path, "started", "solved")
+    assert cell(tmp_path, minutes=16).state == "solved", "who skips it is not stuck"
+    record(tmp_path, "right")
     assert cell(tmp_path).state == "solved"
 
 
