@@ -86,8 +86,9 @@ def _encrypt(cluster: Cluster) -> None:
     """Each server speaks TLS, and has what guards a cluster."""
     for instance in _configured(cluster):
         guarded = _guarded(instance)
-        title = t(SETTINGS[instance.is_replica], file=guarded.name)
-        cluster.perform(title, by_certificate.edited(instance, guarded))
+        if not guarded.done():  # what is written and not yet read, the next step lets it read
+            title = t(SETTINGS[instance.is_replica], file=guarded.name)
+            cluster.perform(title, by_certificate.edited(instance, guarded))
         instance.encrypt()
 
 
