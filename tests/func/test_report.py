@@ -151,7 +151,7 @@ def test_the_report_of_a_run_is_made_of_its_journal_alone(
         "a signed copy of another name is not changed by it"
     )
     assert "só leituras" in html and "replica_2_slot" in html and html.count("✔ passou") == 13
-    assert re.findall(r"Correção (\d+)\"", html) == [str(n) for n in range(1, 14)]
+    assert re.findall(r"Correção (\d+)\"", html) == [str(n) for n in range(1, 15)]
     assert "A figura mostra o que foi pedido" not in html, "the state at the end is recorded"
     english = re.sub("<svg.*?</svg>", "", report.page(run, language.ENGLISH), flags=re.DOTALL)
     for title in (str(s["title"]) for s in run.of("step") if "said" not in s):
