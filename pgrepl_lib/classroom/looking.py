@@ -48,7 +48,7 @@ def _person(made: Class, person: Person, password: str | None) -> dict[str, Any]
         "name": person.name,
         "login": made.login(person),
         "password": password,
-        "ports": f"{person.port}-{person.port + PORTS_EACH - 1}",
+        "port range": f"{person.port}-{person.port + PORTS_EACH - 1}",
         "notebooks": any(map(_is_notebooks, there)),
         "instances": sum(map(users.is_postmaster, there)),
         "memory (MB)": round(sum(map(_memory, there)) / MEGABYTE),

@@ -50,7 +50,7 @@ HEADS = (  # of tables; the others are PostgreSQL's own words, or stand in other
     mark("seconds"),
     mark("login"),
     mark("password"),
-    mark("ports"),
+    mark("port range"),
     mark("notebooks"),
     mark("instances"),
     mark("memory (MB)"),

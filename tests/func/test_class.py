@@ -180,7 +180,7 @@ def test_nobody_reaches_what_is_another_ones(
         "SERVER": server,
         "LOGIN": bia.login,
         "HUB": room.port + 1,
-        "DATABASE": room.people()["bia"]["ports"].partition("-")[0],
+        "DATABASE": room.people()["bia"]["port range"].partition("-")[0],
     }
     code = TRIES
     for name, value in values.items():
