@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..journal import timeline
 from ..journal.audit import said
-from ..words import text
+from ..words import language, text
 from ..words.legible import legible
 from ..words.text import mark, t
 
@@ -69,6 +69,22 @@ def unescaped() -> Environment:
     made.filters["quote"] = shlex.quote
     made.globals["t"] = t
     return made
+
+
+def filled(template: Path, **words: Any) -> str:
+    """A page other than the report: its texts by `t`, everything in it made legible and escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(template.parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_legible,
+    )
+    made.globals |= {"t": t, "language": language.spoken().replace("_", "-")}
+    return made.get_template(template.name).render(words)
 
 
 def _legible(value: Any) -> Any:

@@ -7,29 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..doors import files
+from ..evidence.template import filled
 from ..exercises.chapters.all import ALL
-from ..words import language
-from ..words.legible import legible
-from ..words.text import t
 from .progress import Row, chapter_of, end_of
 
-TEMPLATES = Path(__file__).parent / "templates"
+ROOM = Path(__file__).parent / "templates/room.html.j2"
 SIGNS = {"new": "·", "trying": "…", "stuck": "!", "right": "✔", "solved": "○"}
 
 
 def page(title: str, rows: Sequence[Row], *, again: int = 0) -> str:
     """The page as HTML. again: seconds after which the browser asks for it again; 0 for never."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    made = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_legible,
-    )
-    made.globals |= {"t": t, "signs": SIGNS}
     chapter, now = chapter_of(rows), datetime.now(UTC)
     words = {
         "title": title,
@@ -39,9 +26,9 @@ def page(title: str, rows: Sequence[Row], *, again: int = 0) -> str:
         "end": _clock(end_of(chapter, rows)),
         "now": _clock(now),
         "again": again,
-        "language": language.spoken().replace("_", "-"),
+        "signs": SIGNS,
     }
-    return made.get_template("room.html.j2").render(words)
+    return filled(ROOM, **words)
 
 
 def write(file: Path, title: str, rows: Sequence[Row], *, again: int = 0) -> None:
@@ -52,7 +39,3 @@ def write(file: Path, title: str, rows: Sequence[Row], *, again: int = 0) -> Non
 def _clock(moment: datetime | None) -> str:
     """In this machine's zone; empty for none."""
     return f"{moment.astimezone():%H:%M}" if moment else ""
-
-
-def _legible(value: object) -> object:
-    return legible(value) if type(value) is str else value
