@@ -24,6 +24,11 @@ def exercise() -> None:
     """Do the exercises of a workshop: each is checked by a look at the cluster."""
 
 
+def of_one(command: Any) -> Any:
+    """A verb for one exercise, by its name."""
+    return exercise.command(epilog=EPILOG)(parameters(click.argument("name")(JSON(command))))
+
+
 @exercise.command("list", epilog=EPILOG)
 @parameters
 @JSON
@@ -38,10 +43,7 @@ def list_all(given: Given, as_json: bool) -> None:
     print_table([{name: row[name] for name in SHOWN} for row in rows])
 
 
-@exercise.command(epilog=EPILOG)
-@parameters
-@click.argument("name")
-@JSON
+@of_one
 def start(given: Given, name: str, as_json: bool) -> None:
     """Bring the cluster to the beginning of the exercise NAME, and show the task."""
     from ...exercises import workshop
@@ -49,10 +51,7 @@ def start(given: Given, name: str, as_json: bool) -> None:
     _give(as_json, workshop.start(existing_cluster(given), name))
 
 
-@exercise.command(epilog=EPILOG)
-@parameters
-@click.argument("name")
-@JSON
+@of_one
 def check(given: Given, name: str, as_json: bool) -> None:
     """Say what is right already, what is missing, and where to look; 0 where all is right."""
     from ...exercises import workshop
@@ -62,10 +61,7 @@ def check(given: Given, name: str, as_json: bool) -> None:
     sys.exit(int(not told.facts["right"]))
 
 
-@exercise.command(epilog=EPILOG)
-@parameters
-@click.argument("name")
-@JSON
+@of_one
 def hint(given: Given, name: str, as_json: bool) -> None:
     """Give the next hint."""
     from ...exercises import workshop
@@ -85,10 +81,7 @@ def answer(given: Given, name: str, answer: str, as_json: bool) -> None:
     _give(as_json, workshop.answer(existing_cluster(given), name, answer))
 
 
-@exercise.command(epilog=EPILOG)
-@parameters
-@click.argument("name")
-@JSON
+@of_one
 def solve(given: Given, name: str, as_json: bool) -> None:
     """Solve the exercise, and show by which commands."""
     from ...exercises import workshop
@@ -96,10 +89,7 @@ def solve(given: Given, name: str, as_json: bool) -> None:
     _give(as_json, workshop.solve(existing_cluster(given), name))
 
 
-@exercise.command(epilog=EPILOG)
-@parameters
-@click.argument("name")
-@JSON
+@of_one
 def reset(given: Given, name: str, as_json: bool) -> None:
     """Bring back the exercise's beginning, whatever was done since."""
     from ...exercises import workshop
