@@ -49,7 +49,7 @@ class LaggingReplica:
     def check(self, cluster: Cluster, known: Known) -> Iterator[Found]:
         yield looks.answered(known, str(known.get("replica")), t("`pgrepl lag`"))
         paused = [r.name for r in cluster.replicas if db.row(r.address, PAUSED)["paused"]]
-        seen = t("{names}: replay stands still", names=", ".join(paused))
+        seen = t("somewhere it stands still")
         where = t("the state of replay in `pgrepl status`")
         yield Found("replays", t("every replica replays"), not paused, seen, where)
         yield from looks.all_stream(cluster, t("pg_stat_replication on the primary"))

@@ -11,6 +11,7 @@ from ...cluster import restarts
 from ...doors import db
 from ...engine.action import CONFIGURATION
 from ...engine.edit import Edit
+from ...postgres import conf
 from ...steps.actions.rules import ADMITS
 from ...steps.cluster import Cluster
 from ...words.text import mark, t
@@ -46,7 +47,10 @@ END_STREAMS = "select pg_terminate_backend(pid) from pg_stat_replication"
             "Chapter 01 writes the rule in a block at the beginning of the file; pg_hba_file_rules "
             "shows what the server has read. A file that is edited has to be read: pg_reload_conf()"
         ),
-        mark("`pgrepl run` writes the rule again; so does `cluster.primary.allow_replication()`."),
+        mark(
+            "Before the other rules: host replication USER NETWORK METHOD. With the local engine, "
+            "NETWORK is 127.0.0.1/32."
+        ),
     ),
     broken=True,
 )
@@ -56,7 +60,9 @@ class MissingRule:
     def start(self, cluster: Cluster) -> Known:
         primary = cluster.primary
         file = f"{primary.name}/{CONFIGURATION[1]}"
-        without = Edit(cluster.folder, file, {ADMITS: None})
+        before = Edit(cluster.folder, file, {}).before()
+        rest = [line for line in conf.blocks(before).get(ADMITS, []) if not RULE.match(line)]
+        without = Edit(cluster.folder, file, {ADMITS: rest})  # what refuses others stays
         without.write()
         Edit(cluster.folder, file, {}, RULE.sub(r"# \g<0>", without.before())).write()
         restarts.reload(primary)
