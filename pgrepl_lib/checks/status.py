@@ -58,7 +58,7 @@ def status(cluster: AnyCluster) -> dict[str, Any]:
         "folder": str(cluster.folder),
         "operation": {**operation, "told": begun} if operation else None,
         "outdated": _outdated(cluster, instances) or None,
-        "certificates": refusing.told(cluster) or None,
+        "certificates": refusing.told(cluster) or refusing.unfinished(cluster) or None,
         "instances": instances,
         "replication": rows,
     }

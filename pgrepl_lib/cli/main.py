@@ -13,7 +13,7 @@ from .classroom import commands  # noqa: F401 - it adds its commands
 from .group import main
 from .lab import opening  # noqa: F401 - it adds its command
 from .leading import room  # noqa: F401 - the same
-from .security import revoke, rotate, secure  # noqa: F401 - the same
+from .security import monitoring, revoke, rotate, secure  # noqa: F401 - the same
 from .workshop import exercise, goto  # noqa: F401 - the same
 
 __all__ = ["main"]

@@ -9,6 +9,7 @@ from ..doors import ahead, db
 from ..engine.action import SUPERUSER
 from ..engine.secret import AUTHORITY
 from ..postgres import dsn, tls
+from . import monitoring
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +20,8 @@ HOST = "127.0.0.1"  # where this machine's clients find each instance, which cer
 def words(
     cluster: Project, *, reads: bool = False, user: str = SUPERUSER, dbname: str = "postgres"
 ) -> dict[str, str]:
-    """The words of the connection string. No password: a file has that of the superuser.
+    """The words of the connection string. No password: a file has that of the superuser,
+    and of the role for monitoring.
 
     reads: as in `dsn.words`; a fenced former primary, whose data are old, is left out then.
     """
@@ -29,6 +31,8 @@ def words(
     found = {**dsn.words(places, user, dbname, reads=reads), **encrypted}
     if user == SUPERUSER:
         found["passfile"] = str(cluster.folder / "secrets/pgpass")
+    if user == monitoring.ROLE:
+        found["passfile"] = str(monitoring.passfile(cluster.folder))
     return found
 
 
@@ -40,9 +44,9 @@ def tls_words(cluster: Project) -> dict[str, str]:
     return {"sslmode": "verify-full", "sslrootcert": authority, "channel_binding": "require"}
 
 
-def uri(cluster: Project, *, reads: bool = False) -> str:
+def uri(cluster: Project, *, reads: bool = False, user: str = SUPERUSER) -> str:
     """The connection string, for the client of a notebook."""
-    return dsn.uri(words(cluster, reads=reads), "")
+    return dsn.uri(words(cluster, reads=reads, user=user), "")
 
 
 @ahead.measured

@@ -29,6 +29,7 @@ VERBS = (
     "sync",
     "secure",
     "revoke",
+    "monitoring",
     "rotate password",
     "rotate certificates",
     "goto",

@@ -11,6 +11,7 @@ import pytest
 from pgrepl_lib import Cluster
 from pgrepl_lib.checks.checks import SET_UP
 from pgrepl_lib.checks.security.all import SECURITY
+from pgrepl_lib.checks.status import status
 from pgrepl_lib.cluster import restarts
 from pgrepl_lib.doors import files
 from pgrepl_lib.drills.workload import Writer
@@ -164,5 +165,6 @@ def test_other_commands_go_on_with_an_interrupted_one(
             assert failed_checks(again(made, open_with), "streaming", "login") == {}
             if command == "run":
                 assert succession.begun(made) and not SECURITY["certificates"](made).passed
+                assert "`pgrepl rotate certificates" in status(made)["certificates"]
     assert not succession.begun(made) and failed_checks(again(made, open_with)) == {}
     remove(again(made, open_with), "replica-3", confirm=True)

@@ -14,7 +14,9 @@ import psycopg
 import pytest
 
 from pgrepl_lib import Cluster
+from pgrepl_lib.doors import db
 from pgrepl_lib.doors.wait import wait_until
+from pgrepl_lib.logins import monitoring
 from pgrepl_lib.operations.failover import Failover
 from pgrepl_lib.operations.switchover import Switchover
 
@@ -166,3 +168,36 @@ def test_with_tls_it_trusts_the_clusters_own_authority_alone(
     stranger = str(other.folder / "secrets/ca.crt")
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
         psycopg.connect(text, sslrootcert=stranger)
+
+
+def test_a_monitoring_system_sees_who_replicates_and_no_row(cluster: Cluster) -> None:
+    values, user = of_cluster(cluster), "--user=pgrepl_monitoring"
+    db.rows(cluster.primary.address, "create table if not exists private as select 1 as n")
+    planned = pgrepl("monitoring --plan", values)
+    assert "pg_monitor" in planned.stdout and monitoring.is_there(cluster.primary) is False
+    for outcome in ("changed", "unchanged"):
+        done = pgrepl("monitoring", values)
+        assert done.returncode == 0 and outcome in done.stderr, done.stderr
+    password = (cluster.folder / "secrets/monitoring").read_text().strip()
+    assert password not in done.stdout + done.stderr + planned.stdout + planned.stderr
+    for conninfo in (dsn(cluster, user), dsn(cluster, user, "--read-only")):
+        with psycopg.connect(conninfo, autocommit=True) as client:
+            (found,) = client.execute("select pg_has_role('pg_monitor', 'usage')").fetchone() or ()
+            assert found
+            for refused in (
+                "table private",
+                "select pg_promote()",
+                "select pg_read_file('PG_VERSION')",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    client.execute(refused)
+    with psycopg.connect(dsn(cluster, user)) as client:
+        (states,) = (
+            client.execute("select array_agg(state) from pg_stat_replication").fetchone() or ()
+        )
+    assert states == ["streaming", "streaming"]
+    assert pgrepl("monitoring --undo", values).returncode == 0
+    db.rows(cluster.primary.address, "create role pgrepl_monitoring")
+    theirs = pgrepl("monitoring", values)
+    assert theirs.returncode and "has not made" in theirs.stderr and "rename" in theirs.stderr
+    db.rows(cluster.primary.address, "drop role pgrepl_monitoring; drop table private")

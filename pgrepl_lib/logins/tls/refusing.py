@@ -9,13 +9,16 @@ from ...cluster.project import Project
 from ...errors import StepFailed
 from ...postgres import tls
 from ...words.text import joined, mark, t
-from . import certificates, revoking, verifying
+from . import certificates, revoking, succession, verifying
 
 AUTHORITY_OVER = mark(
     "the authority's certificate is over ({why}): `pgrepl rotate certificates --authority`"
 )
 OVER = mark("the certificate of {name} is over ({why}): `pgrepl rotate certificates`")
 NOT_LET_IN = mark("A replica is not let in, for a certificate; nothing was changed.")
+UNFINISHED = mark(
+    "a change to another authority has begun and not ended: `pgrepl rotate certificates`"
+)
 REVOKED = mark("the certificate of {name} is revoked: `pgrepl revoke {name} --undo`")
 
 
@@ -31,6 +34,12 @@ def told(cluster: Project) -> str:
             found.append(cluster.addressed(t(OVER, name=name, why=why)))
     found += [cluster.addressed(t(REVOKED, name=name)) for name in revoking.revoked(cluster)]
     return joined("; ", found)
+
+
+def unfinished(cluster: Project) -> str:
+    """That both authorities are still trusted, and what ends that; else empty."""
+    begun = cluster.params.tls == tls.ON and succession.begun(cluster)
+    return cluster.addressed(t(UNFINISHED)) if begun else ""
 
 
 def require_let_in(cluster: AnyCluster) -> None:

@@ -1,0 +1,124 @@
+"""A role for a monitoring system: it sees statistics and settings, and no row of anybody's.
+
+(Manual, 22.5: `pg_monitor`.) The replicas get it with the WAL; it has a password of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from psycopg import sql
+
+from ..cluster.server import Server
+from ..doors import ahead, db, files
+from ..engine import secret
+from ..engine.action import Action, Tell
+from ..errors import StepFailed
+from ..postgres.sessions import OURS, UNLOGGED, statements
+from ..words.text import mark, t
+from . import logins
+
+ROLE = "pgrepl_monitoring"
+MARK = "pgrepl made this for a monitoring system"
+SECRET, PASSFILE, STATEMENT = "monitoring", "monitoring.pgpass", Path("secrets/monitoring.sql")
+FOUND = """
+select coalesce(shobj_description(oid, 'pg_authid') = %s, false) as ours from pg_roles
+where rolname = %s"""
+MAKE = sql.SQL(
+    f"create role {ROLE} login in role pg_monitor password {{}}; comment on role {ROLE} is {{}}"
+)
+AGAIN = sql.SQL(f"alter role {ROLE} password {{}}")
+DROP = f"drop role if exists {ROLE}"
+PASSWORD = (
+    f"[ -s secrets/{SECRET} ] || (umask 077; openssl rand -hex 16 > secrets/{SECRET})",
+    f'(umask 077; echo "*:*:*:{ROLE}:$(cat secrets/{SECRET})" > secrets/{PASSFILE})',
+)
+TYPED = (
+    f'(umask 077; echo "{statements(UNLOGGED)} create role {ROLE} login in role pg_monitor '
+    f"password '$(cat secrets/{SECRET})';\" > {STATEMENT})"
+)
+FORGOTTEN = f"rm -f secrets/{SECRET} secrets/{PASSFILE} {STATEMENT}"
+THEIRS = mark("There is a role {role} that pgrepl has not made; nothing was changed.")
+RENAME = mark("`alter role {role} rename to …` keeps it, then do this again")
+
+
+def passfile(folder: Path) -> Path:
+    """Where its password is, for a client of this machine. folder: the cluster's."""
+    return folder / "secrets" / PASSFILE
+
+
+def password_action(primary: Server) -> Action:
+    """Its password, in files that only their reader may read."""
+    cluster = primary.cluster
+    kept = cluster.folder / "secrets" / SECRET
+
+    def leaves() -> None:
+        if secret.look(kept).absent:
+            files.write_atomic(kept, f"{secrets.token_hex(16)}\n", 0o600)
+        files.write_atomic(passfile(cluster.folder), _line(kept), 0o600)
+
+    def do(tell: Tell) -> None:
+        leaves()
+        cluster.engine.prepare()  # hands them to the server's user
+
+    def done() -> bool:
+        file = passfile(cluster.folder)
+        return (
+            not secret.look(kept).absent and files.there(file) and files.text(file) == _line(kept)
+        )
+
+    return Action((*PASSWORD, *cluster.engine.hand_over("secrets")), do, done, leaves=leaves)
+
+
+def role_action(primary: Server) -> Action:
+    """The role, with that password. Raises `StepFailed` where somebody else has made one."""
+    cluster, at = primary.cluster, primary.address
+    kept = cluster.folder / "secrets" / SECRET
+
+    def do(tell: Tell) -> None:
+        there = is_there(primary)
+        verifier = db.scram_verifier(at, secret.password(kept), ROLE)
+        last = AGAIN.format(verifier) if there else MAKE.format(verifier, MARK)
+        db.rows(at, last, settings={**OURS, **UNLOGGED})
+
+    def is_done() -> bool:
+        return is_there(primary) and logins.fits(at, ROLE, kept)
+
+    def done() -> bool:
+        return ahead.fact("monitored", primary.name, is_done)
+
+    make = replace(cluster.engine.client(primary.name, "psql", "--quiet"), stdin=STATEMENT)
+    leaves = ahead.leaves(primary.name, monitored=True)
+    return Action((TYPED, make), do, done, leaves=leaves)
+
+
+def gone_action(primary: Server) -> Action:
+    """Neither the role nor its files; what it owns hinders that, and stays."""
+    cluster = primary.cluster
+    paths = [cluster.folder / "secrets" / SECRET, passfile(cluster.folder)]
+
+    def do(tell: Tell) -> None:
+        if is_there(primary):
+            db.rows(primary.address, DROP)
+        for path in paths:
+            files.remove(path)
+
+    def done() -> bool:
+        return not (is_there(primary) or any(map(files.there, paths)))
+
+    drop = cluster.engine.client(primary.name, "psql", "-c", f"{DROP};")
+    return Action((drop, FORGOTTEN), do, done)
+
+
+def is_there(primary: Server) -> bool:
+    """Whether we have made it. Raises `StepFailed` for one of somebody else's."""
+    found = db.row(primary.address, FOUND, [MARK, ROLE])
+    if found and not found["ours"]:
+        raise StepFailed(t(THEIRS, role=ROLE), remedy=t(RENAME, role=ROLE))
+    return bool(found)
+
+
+def _line(kept: Path) -> str:
+    return f"*:*:*:{ROLE}:{secret.password(kept)}\n"
