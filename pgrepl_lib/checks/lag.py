@@ -47,15 +47,16 @@ RECEIVER = """
 select status, sender_host, sender_port, slot_name, received_tli as timeline
 from pg_stat_wal_receiver"""
 # What a reader of the replica sees: the age of the last transaction replayed, 0 where there is
-# nothing to replay.
+# nothing to replay; nobody knows it where it has replayed none since it started.
 READER = """
 select case when pg_last_wal_replay_lsn() >= %s::pg_lsn then 0
-            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0)
+            else extract(epoch from now() - pg_last_xact_replay_timestamp())
        end::float as seconds,
        pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn())::bigint as bytes,
        pg_is_wal_replay_paused() as paused"""
 LOOK = f"select * from ({READER}) reader, ({recovery.QUERY}) recovery"
 SEEN = ("bytes", "seconds", "paused", "replay")
+UNKNOWN_VALUE = "U"  # of performance data
 LEVELS, CRITICAL = ("OK", "WARNING", "CRITICAL"), 2
 HERE = "select pg_current_wal_lsn()::text as lsn"
 SLOTS = """
@@ -250,7 +251,8 @@ def _level(lag: Mapping[str, Any], limits: Thresholds) -> int:
         "bytes": (limits.warning_bytes, limits.critical_bytes),
         "seconds": (limits.warning_seconds, limits.critical_seconds),
     }
-    return int(max(sum(lag[k] >= limit for limit in found[k]) for k in found))
+    known = [k for k in found if lag[k] is not None]
+    return int(max(sum(lag[k] >= limit for limit in found[k]) for k in known))
 
 
 def _fact(lag: Mapping[str, Any]) -> str:
@@ -259,8 +261,10 @@ def _fact(lag: Mapping[str, Any]) -> str:
     fact = ": ".join([lag["name"], t(state)]).replace("|", "/")
     if lag["bytes"] is None:
         return fact
-    stands = replay.told(lag.get("replay"))
-    return ", ".join(filter(None, [f"{fact}, {lag['bytes']} B, {lag['seconds']:.1f} s", stands]))
+    known, stands = [f"{lag['bytes']} B"], replay.told(lag.get("replay"))
+    if lag["seconds"] is not None:
+        known.append(f"{lag['seconds']:.1f} s")
+    return ", ".join(filter(None, [fact, *known, stands]))
 
 
 def _performance(lag: Mapping[str, Any], limits: Thresholds) -> Iterator[str]:
@@ -268,4 +272,7 @@ def _performance(lag: Mapping[str, Any], limits: Thresholds) -> Iterator[str]:
     sizes = f"{limits.warning_bytes};{limits.critical_bytes};0"
     ages = f"{limits.warning_seconds};{limits.critical_seconds};0"
     yield f"'{lag['name']}_bytes'={lag['bytes']}B;{sizes}"
-    yield f"'{lag['name']}_seconds'={lag['seconds']:.3f}s;{ages}"
+    known = UNKNOWN_VALUE
+    if lag["seconds"] is not None:
+        known = f"{lag['seconds']:.3f}s"
+    yield f"'{lag['name']}_seconds'={known};{ages}"

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
 LOOK = f"select * from ({ROLE}) role, ({recovery.QUERY}) recovery"
 # Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of
-# the last replayed commit, 0 where everything is replayed (manual, 28.2.4 and 9.27).
+# the last replayed commit, 0 where everything is replayed (manual, 28.2.4 and 9.27), else unknown.
 REPLICATION = """
 select application_name, state, sync_state, s.slot_name as slot,
        pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
                             else pg_current_wal_lsn() end, replay_lsn)::bigint as lag_bytes,
-       round(coalesce(extract(epoch from replay_lag), 0)::numeric, 3)::float as lag_seconds
+       case when not replay_lsn < sent_lsn then 0
+            else round(extract(epoch from replay_lag)::numeric, 3)::float end as lag_seconds
 from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
 order by application_name"""
 

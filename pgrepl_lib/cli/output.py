@@ -43,6 +43,7 @@ HEADS = (  # of tables; the others are PostgreSQL's own words, or stand in other
     mark("primary"),
     mark("replicas"),
     mark("exercise"),
+    mark("number"),
     mark("chapter"),
     mark("title"),
     mark("hints"),

@@ -58,6 +58,11 @@ class Exercise:
     asks: str = ""
     broken: bool = False
 
+    @property
+    def place(self) -> str:
+        """Chapter and number, such as "04.1"."""
+        return f"{self.chapter}.{self.number}"
+
 
 EXERCISES: dict[str, Exercise] = {}
 Kind = TypeVar("Kind", bound=Task)

@@ -92,7 +92,7 @@ def check(cluster: Cluster, name: str) -> Told:
     attempt = _begun(cluster, found)
     looked = _look(cluster, found, attempt.known)
     right, missing = all(f.holds for f in looked), [f.name for f in looked if not f.holds]
-    progress.note(cluster, name, "checked", passed=right, missing=missing)
+    progress.note(cluster, found.name, "checked", passed=right, missing=missing)
     title = t("Not yet")
     if right:
         title = t("Right!")
@@ -100,7 +100,7 @@ def check(cluster: Cluster, name: str) -> Told:
         {"name": f.name, "claim": f.claim, "holds": f.holds, "seen": f.seen, "look": f.look}
         for f in looked
     ]
-    facts = {"exercise": name, "right": right, "missing": missing, "found": plain}
+    facts = {"exercise": found.name, "right": right, "missing": missing, "found": plain}
     return Told(title, facts, [_line(cluster, each) for each in looked])
 
 
@@ -131,22 +131,22 @@ def hint(cluster: Cluster, name: str) -> Told:
     number = min(taken + 1, len(found.hints))
     lines = [cluster.addressed(t(found.hints[number - 1]))]
     if number == len(found.hints):
-        lines.append(cluster.addressed(t(NO_MORE, name=name)))
-    progress.note(cluster, name, "hint", number=number)
+        lines.append(cluster.addressed(t(NO_MORE, name=found.name)))
+    progress.note(cluster, found.name, "hint", number=number)
     title = t("Hint {number} of {count}", number=number, count=len(found.hints))
-    return Told(title, {"exercise": name, "hint": number, "of": len(found.hints)}, lines)
+    return Told(title, {"exercise": found.name, "hint": number, "of": len(found.hints)}, lines)
 
 
 def answer(cluster: Cluster, name: str, words: str) -> Told:
     """Leave an answer, which the check will look at; a later one counts instead."""
     found = find(cluster, name)
     if not found.asks:
-        cause = t("The exercise {name} asks for no answer.", name=name)
-        remedy = cluster.addressed(t("`pgrepl exercise check {name}`", name=name))
+        cause = t("The exercise {name} asks for no answer.", name=found.name)
+        remedy = cluster.addressed(t("`pgrepl exercise check {name}`", name=found.name))
         raise ParameterError(cause, remedy=remedy)
     _begun(cluster, found)
-    progress.note(cluster, name, "answered", answer=words)
-    return Told(t("Your answer is noted"), {"exercise": name, "answer": words}, [repr(words)])
+    progress.note(cluster, found.name, "answered", answer=words)
+    return Told(t("Your answer is noted"), {"exercise": found.name, "answer": words}, [repr(words)])
 
 
 def solve(cluster: Cluster, name: str) -> Told:
@@ -162,10 +162,10 @@ def solve(cluster: Cluster, name: str) -> Told:
         except NO_WAY:
             known = _prepare(cluster, found)
             words, steps = _solution(cluster, found, known)
-    progress.note(cluster, name, "solved", facts={**known, "answer": words})
+    progress.note(cluster, found.name, "solved", facts={**known, "answer": words})
     for each in steps:
         show.step(*each)
-    return _told_solved(found, words, [str(command) for each in steps for command in each[2]])
+    return _told_solved(found, words, steps)
 
 
 def _solution(cluster: Cluster, found: Exercise, known: Known) -> tuple[str, list[show.Step]]:
@@ -181,13 +181,16 @@ def _solution(cluster: Cluster, found: Exercise, known: Known) -> tuple[str, lis
     return words, steps
 
 
-def _told_solved(found: Exercise, words: str, commands: list[str]) -> Told:
-    facts: dict[str, Any] = {"exercise": found.name, "commands": commands}
-    lines: list[str] = []
+def _told_solved(found: Exercise, words: str, steps: list[show.Step]) -> Told:
+    facts: dict[str, Any] = {"exercise": found.name, "commands": []}
+    lines, typed = list[str](), list[str]()
+    for _, _, commands, diff in steps:
+        facts["commands"] += map(str, commands)
+        typed += [*(f"$ {command}" for command in commands), *diff.splitlines()]
     if found.asks:
         facts["answer"] = words
         lines.append(t("the answer: {answer}", answer=words))
-    return Told(t("Solved"), facts, lines, [f"$ {command}" for command in commands])
+    return Told(t("Solved"), facts, lines, typed)
 
 
 def end(cluster: Cluster, replicas: int = 0) -> Told:
@@ -215,7 +218,7 @@ def _goes_on(cluster: Cluster) -> bool:
 def listing(cluster: Cluster) -> list[dict[str, Any]]:
     """All exercises, and how far each is."""
     return [
-        {"exercise": e.name, "chapter": e.chapter, "title": t(e.title)}
+        {"exercise": e.name, "number": e.place, "chapter": e.chapter, "title": t(e.title)}
         | _attempt(cluster, e).plain()
         for e in ALL.values()
     ]

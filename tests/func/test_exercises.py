@@ -155,7 +155,7 @@ def test_the_command_answers_as_machines_read_it(trained: Cluster) -> None:
     (row,) = json.loads(tried.stdout)
     assert tried.returncode == 0 and row["outcome"] == "passed"
     assert list(row["seconds"]) == ["start", "check", "solve", "check again"]
-    assert pgrepl("exercise reset refused-write", values).returncode == 0
+    assert pgrepl("exercise reset 3.3", values).returncode == 0
     checked = pgrepl("exercise check refused-write --json", values)
     assert checked.returncode == 1 and json.loads(checked.stdout)["missing"] == ["answer"]
     for command in ("exercise hint refused-writes", "exercise test refused-write nothing"):

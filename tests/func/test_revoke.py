@@ -6,6 +6,7 @@ import pytest
 
 from pgrepl_lib import Cluster
 from pgrepl_lib.checks.checks import CHECKS
+from pgrepl_lib.checks.security.all import SECURITY
 from pgrepl_lib.checks.status import status
 from pgrepl_lib.doors import db
 from pgrepl_lib.drills import drills, expiring
@@ -74,6 +75,7 @@ def test_a_revoked_replica_receives_nothing_until_it_is_taken_back(
     assert refused(cluster, "certificate revoked")
     (advice,) = told(cluster)
     assert "the certificate of replica is revoked" in advice
+    assert SECURITY["replication-logged"](cluster).passed, "who is not let in asks nothing"
     back = pgrepl("revoke replica --undo", values)
     assert back.returncode == 0, back.stderr
     assert failed_checks(again(made, open_with)) == {}

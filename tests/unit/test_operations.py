@@ -175,6 +175,12 @@ def test_what_replay_stands_still_for_is_told(doing: str, told: str) -> None:
     assert told in judge([lag(name="other"), lag(bytes=9, replay=doing)], Thresholds())[1]
 
 
+def test_an_age_that_nobody_knows_is_not_zero() -> None:
+    unknown = judge([lag(bytes=9, seconds=None)], Thresholds(10, 100, 1, 5))
+    told = "REPLICATION OK - replica: streaming, 9 B | 'replica_bytes'=9B;10;100;0"
+    assert unknown == (0, f"{told} 'replica_seconds'=U;1;5;0")
+
+
 def test_no_replica_is_critical_and_says_so() -> None:
     assert judge([], Thresholds()) == (2, "REPLICATION CRITICAL - no replica")
 

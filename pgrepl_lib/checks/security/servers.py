@@ -134,7 +134,9 @@ def replication_logged(cluster: AnyCluster) -> Iterable[Fact]:
         words = make_conninfo(replica.conninfo(upstream), replication="true", connect_timeout=5)
         asked = f"SHOW pgrepl_{secrets.token_hex(4)}"
         ask = ("psql", "--no-password", "--dbname", words, "--command", asked)
-        cluster.engine.run(cluster.engine.inside(replica.name, *ask), check=False)
+        answer = cluster.engine.run(cluster.engine.inside(replica.name, *ask), check=False)
+        if asked.removeprefix("SHOW ") not in answer.err:
+            continue  # who is not let in asks nothing
         seen = f"{LOGGED}{asked}" in cluster.engine.log_tail(upstream.name)
         yield Fact(upstream.name, logged, logged if seen else t("not logged"))
 

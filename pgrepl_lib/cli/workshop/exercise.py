@@ -16,7 +16,7 @@ from ..output import give, print_table
 if TYPE_CHECKING:
     from ...exercises.workshop import Told
 
-SHOWN = ("exercise", "chapter", "title", "status", "hints", "minutes")
+SHOWN = ("number", "exercise", "title", "status", "hints", "minutes")
 
 
 @main.group()
@@ -25,7 +25,7 @@ def exercise() -> None:
 
 
 def of_one(command: Any) -> Any:
-    """A verb for one exercise, by its name."""
+    """A verb for one exercise, by its name or number."""
     return exercise.command(epilog=EPILOG)(parameters(click.argument("name")(JSON(command))))
 
 

@@ -25,9 +25,10 @@ UNKNOWN = mark("There is no exercise {name}.")
 
 
 def find(cluster: Cluster, name: str) -> Exercise:
-    """The exercise of this name; raises `ParameterError` where there is none."""
-    if name in ALL:
-        return ALL[name]
+    """The exercise of this name, or of this place ("04.1"); raises `ParameterError` for none."""
+    places = {each.place: each for each in ALL.values()}
+    if found := ALL.get(name) or places.get(name.zfill(len("04.1"))):
+        return found
     remedy = t(LIST)
     if similar := get_close_matches(name, ALL, n=1):
         remedy = t("{name} is meant? `pgrepl exercise list` shows all", name=similar[0])

@@ -40,7 +40,7 @@ class ChangedSetting:
         return {}
 
     def check(self, cluster: Cluster, known: Known) -> Iterator[Found]:
-        where = t("the sourcefile of each setting in pg_settings, on the primary")
+        where = t("what the last run recorded of the primary, and what it is now")
         yield looks.answered(known, LIMIT, where)
         yield _from_file(cluster, LIMIT, where)
 
@@ -53,7 +53,7 @@ def _from_file(cluster: Cluster, name: str, where: str) -> Found:
     """Whether a setting of the primary is not the one of ALTER SYSTEM."""
     astray = bool(db.row(cluster.primary.address, ASTRAY, [name])["a"])
     claim = t("the setting is the one of the file again")
-    return Found("setting", claim, not astray, t("ALTER SYSTEM still wins"), where)
+    return Found("setting", claim, not astray, look=where)
 
 
 @exercise(
