@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROLE = "select pg_is_in_recovery() as r, current_setting('server_version') as v"
 LOOK = f"select * from ({ROLE}) role, ({recovery.QUERY}) recovery"
 # Lag in bytes: WAL that the upstream has and the replica has not replayed. In seconds: the age of
-# the last replayed commit, 0 where everything is replayed (manual, 28.2.4 and 9.27), else unknown.
+# the last replayed commit, 0 where everything is replayed, else perhaps unknown (manual, 28.2.4).
 REPLICATION = """
 select application_name, state, sync_state, s.slot_name as slot,
        pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
