@@ -19,7 +19,7 @@ GONE = mark("{role} is there no more")
 @PLAN
 @JSON
 def monitoring(given: Given, undo: bool, plan: bool, as_json: bool) -> None:
-    """Make a role for a monitoring system: it sees statistics and settings, and no row of anybody's.
+    """Make a role for a monitoring system: it sees statistics and settings, and nobody's rows.
 
     Its password is in a file that `pgrepl dsn --user pgrepl_monitoring` names."""
     from ...logins.monitoring import ROLE
