@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import LocalProcessSpawner
+from tornado.web import HTTPError
 from traitlets import Unicode
 
 from ..doors import files
@@ -22,7 +23,7 @@ from ..doors.wait import pause
 from ..params import variable
 from ..words import language
 from ..words.text import mark, t
-from . import limits, passwords, roster
+from . import limits, passwords, room, roster, serving
 from .roster import Class, Person
 
 FIRST = f"{COPIES}/00-preparacao.ipynb"
@@ -40,6 +41,8 @@ PATH = "/usr/local/bin:/usr/bin:/bin"  # not root's own
 LOG = "notebooks.log"  # in a participant's home: what his notebook server says
 SLOW = 300  # seconds: all may begin at once
 OURSELVES = "pgrepl"  # by this name we ask the Hub
+LEADERS = "leaders"  # a group: who is in it may see the room
+SEES_ROOM = f"access:services!service={roster.LEADER}"
 PYTHON = (sys.executable, "-P", "-m")
 
 
@@ -55,17 +58,22 @@ class Passwords(Authenticator):
 
     folder = Unicode(help="The class's folder.").tag(config=True)
 
-    async def authenticate(self, handler: Any, data: Any) -> str | None:
+    async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The login, where the password is its own; else no answer for a moment."""
         login = data["username"]
         person = present(self.folder).who(login)
         if person and passwords.fits(data["password"], person.password):
-            return str(login)
+            return {"name": login, "groups": [LEADERS] * (login == roster.LEADER)}
         await pause(1)
         return None
 
     def check_allowed(self, username: str, authentication: Any = None) -> bool:
         return present(self.folder).who(username) is not None
+
+    def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """The leader sees the room; whoever wants to work takes part."""
+        if user.name == roster.LEADER:
+            raise HTTPError(403, t("The leader has no notebooks here."))
 
     def add_user(self, user: Any) -> None:
         """Asked at the Hub's start for all it remembers: who has gone since is forgotten."""
@@ -132,6 +140,7 @@ def configure(c: Any, folder: str) -> None:
     c.Passwords.folder = c.Servers.folder = folder
     c.Authenticator.allow_all = True  # who has a password
     c.Authenticator.delete_invalid_users = True
+    c.Authenticator.manage_groups = True
     _servers(c)
     _services(c, made)
     _pages(c)
@@ -155,8 +164,17 @@ def _servers(c: Any) -> None:
     c.Spawner.start_timeout = c.Spawner.http_timeout = SLOW
 
 
+def _first(handler: Any) -> str:
+    """Where somebody who signs in comes to: the leader to the room, all others to the notebooks."""
+    user = handler.current_user
+    if user and user.name == roster.LEADER:
+        return serving.ROOM
+    return ""
+
+
 def _pages(c: Any) -> None:
     """What participants meet before JupyterLab: in the chapters' language, as that is."""
+    c.JupyterHub.default_url = _first
     c.JupyterHub.template_paths = [str(TEMPLATES)]
     with language.speaking(language.PORTUGUESE):
         words = {name: t(message) for name, message in WORDS.items()}
@@ -164,14 +182,26 @@ def _pages(c: Any) -> None:
 
 
 def _services(c: Any, made: Class) -> None:
-    """Idle servers are ended, and we may ask the Hub to forget somebody."""
+    """Idle servers are ended, the leader sees the room, we may ask the Hub to forget somebody."""
     culler = [*PYTHON, "jupyterhub_idle_culler", f"--timeout={made.idle * 60}"]
     c.JupyterHub.services = [
         {"name": "idle-culler", "command": culler},
         {"name": OURSELVES, "api_token": made.token},
+        {
+            "name": roster.LEADER,
+            "command": [*room.reader(), *PYTHON, serving.SERVICE, str(made.folder)],
+            "url": f"http://127.0.0.1:{made.port + 3}",
+            "oauth_no_confirm": True,
+        },
     ]
+    _roles(c)
+
+
+def _roles(c: Any) -> None:
+    """What the services may ask the Hub for, and who may see the room."""
     ends = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
     c.JupyterHub.load_roles = [
         {"name": "idle-culler", "scopes": ends, "services": ["idle-culler"]},
         {"name": OURSELVES, "scopes": ["admin:users", "delete:servers"], "services": [OURSELVES]},
+        {"name": LEADERS, "scopes": [SEES_ROOM], "groups": [LEADERS]},
     ]

@@ -29,6 +29,11 @@ def look(made: Class) -> dict[str, Any]:
         "running": serving.process(made) is not None,
         "answers": serving.answers(made),
         "complete": made.complete,
+        "leader": {
+            "address": serving.address(made) + serving.ROOM,
+            "login": roster.LEADER,
+            "password": known.get(roster.LEADER),
+        },
         "people": [_person(made, p, known.get(p.name)) for p in made.people.values()],
     }
 

@@ -85,6 +85,8 @@ def create(wanted: Class, tell: Tell, certificate: Path | None, key: Path | None
         for person in made.people.values():
             tell(made.login(person))
             admit(made, person)
+        if not made.leader.password:
+            renew_password(made, made.leader)
         made.complete = True
         made.write()
     return made
@@ -182,7 +184,7 @@ def _users(made: Class, people: Iterable[Person]) -> Found:
 
 
 def _ports(made: Class) -> Found:
-    way = t("choose another, of which the next two are free, too: --port")
+    way = t("choose another, of which the next three are free, too: --port")
     return [(seen, way) for seen in serving.strangers(made)]
 
 

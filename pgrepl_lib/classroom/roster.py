@@ -22,6 +22,7 @@ from ..words.text import mark, t
 CLASSES = Path("/var/lib/pgrepl-classes")
 FILE = "class.json"
 PASSWORDS = "passwords.json"  # to print; the Hub knows digests alone
+LEADER = "lideranca"  # who signs in as this sees the room, and has no user, server or cluster
 PEOPLE, HUB = "people", "hub"  # folders: the homes, and what only root may see
 CLASS_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 PERSON_NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,14}")
@@ -29,15 +30,23 @@ PORTS_EACH = MAX_REPLICAS + 4  # the primary's, the replicas', and a few to try 
 FIRST_PORT = 12000  # below those that clusters without a class choose from
 NAME_RULE = mark("1 to 16 of a-z and 0-9, the first a letter; given: {name}")
 PERSON_RULE = mark("1 to 15 of a-z, 0-9 and single '-' inside; given: {name}")
+RESERVED = mark("{name} is the leader's login; take another name")
 
 
 class Person(BaseModel):
-    """A participant. port: the first of his; password: its digest; since: when it was made."""
+    """A participant, or the leader. password: its digest; since: when it was made.
+
+    port: the first of a participant's; 0 for the leader, who has none.
+    """
 
     name: str
-    port: int
+    port: int = 0
     password: str = ""
     since: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def _leader() -> Person:
+    return Person(name=LEADER)
 
 
 class Class(BaseModel):
@@ -58,6 +67,7 @@ class Class(BaseModel):
     own_certificate: bool = True
     complete: bool = False
     people: dict[str, Person] = {}
+    leader: Person = Field(default_factory=_leader)
 
     @property
     def folder(self) -> Path:
@@ -74,8 +84,15 @@ class Class(BaseModel):
         return self.folder / PEOPLE / person.name
 
     def login(self, person: Person) -> str:
-        """The system user's name, by which a participant also signs in."""
+        """By which he signs in; a participant's system user has the same name."""
+        if person is self.leader:
+            return LEADER
         return f"{self.name}-{person.name}"
+
+    @property
+    def projects(self) -> dict[str, Path]:
+        """The folders of the participants' projects, by their names."""
+        return {p.name: self.home(p) / ".local/share/pgrepl" / p.name for p in self.people.values()}
 
     @property
     def logins(self) -> list[str]:
@@ -84,6 +101,8 @@ class Class(BaseModel):
 
     def who(self, login: str) -> Person | None:
         """Whose login this is; None for nobody's of this class."""
+        if login == LEADER:
+            return self.leader
         name = login.removeprefix(f"{self.name}-")
         return self.people.get(name) if name != login else None
 
@@ -157,6 +176,8 @@ def names_of(given: str, participants: int) -> list[str]:
     for name in names:
         if not PERSON_NAME.fullmatch(name):
             raise wrong("--names", t(PERSON_RULE, name=name))
+    if LEADER in names:
+        raise wrong("--names", t(RESERVED, name=LEADER))
     if len(set(names)) < len(names) or participants not in (0, len(names)):
         raise wrong("--names", t("each name once, and as many as --participants says"))
     return names

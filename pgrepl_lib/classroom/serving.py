@@ -20,12 +20,16 @@ from ..engine import ports
 from ..errors import EnvironmentLacking
 from ..logins.tls import issuing
 from ..words.text import Text, t
+from . import roster
 from .roster import Class
 
 CONFIGURATION = "jupyterhub_config.py"
 PROXY = Path(__file__).parent / "proxy"  # which proxy, with the digests of all that it is made of
-PROGRAMS = ("jupyterhub", "configurable-http-proxy")  # by their modules and scripts
-PORTS = 3  # the proxy's, for all; the Hub's, and the one by which it steers the proxy
+SERVICE = "pgrepl_lib.classroom.room"  # the module that gives the leader's page
+ROOM = f"/services/{roster.LEADER}/"  # where
+PROGRAMS = ("jupyterhub", "configurable-http-proxy", SERVICE)  # by their modules and scripts
+# The proxy's, for all; the Hub's, the one by which it steers the proxy, and the leader's page's.
+PORTS = 4
 PID, LOG = "hub.pid", "hub.log"
 SECONDS = 90
 
@@ -166,7 +170,7 @@ def _of_hub(made: Class) -> list[psutil.Process]:
 def _is_of_hub(process: psutil.Process, made: Class) -> bool:
     """Whether it is a program of this Hub: what it had started goes on where it was killed."""
     with suppress(psutil.Error):
-        inside = process.uids().real == 0 and process.cwd() == str(made.hub)
+        inside = process.cwd() == str(made.hub)  # where nobody else may be
         words = [Path(word).name for word in process.cmdline()]
         return inside and any(word.startswith(PROGRAMS) for word in words)
     return False

@@ -12,11 +12,15 @@ from ..exercises.chapters.all import ALL
 from .progress import Row, chapter_of, end_of
 
 ROOM = Path(__file__).parent / "templates/room.html.j2"
+SCRIPT = ROOM.with_name("room.js")  # renews a page that a server gives
 SIGNS = {"new": "·", "trying": "…", "stuck": "!", "right": "✔", "solved": "○"}
 
 
-def page(title: str, rows: Sequence[Row], *, again: int = 0) -> str:
-    """The page as HTML. again: seconds after which the browser asks for it again; 0 for never."""
+def page(title: str, rows: Sequence[Row], *, again: int = 0, served: bool = False) -> str:
+    """The page as HTML. again: seconds after which the browser asks for it again; 0 for never.
+
+    served: whether by a server, that has `SCRIPT` beside it: then what is open stays open.
+    """
     chapter, now = chapter_of(rows), datetime.now(UTC)
     words = {
         "title": title,
@@ -26,6 +30,7 @@ def page(title: str, rows: Sequence[Row], *, again: int = 0) -> str:
         "end": _clock(end_of(chapter, rows)),
         "now": _clock(now),
         "again": again,
+        "script": SCRIPT.name * served,
         "signs": SIGNS,
     }
     return filled(ROOM, **words)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from ..exercises import progress
@@ -14,6 +16,7 @@ from ..exercises.chapters.all import ALL
 from ..exercises.progress import Attempt
 from ..journal import records, timeline
 from ..journal.audit import Journal, said
+from ..words import language
 from ..words.text import mark, t
 
 LAST = 8  # steps and checks that are shown of each
@@ -22,6 +25,13 @@ MOST = 0.75  # of the room are done by the predicted end
 FAILED = ("failed", "interrupted")
 TRYING, STUCK = mark("trying"), mark("stuck")
 RIGHT, SOLVED, NEW = mark("right"), mark("solved"), mark("new")
+EVENTS = {  # of an exercise, besides its checks
+    "started": mark("begun"),
+    "reset": mark("begun anew"),
+    "hint": mark("hint"),
+    "answered": mark("answered"),
+    "solved": mark("solution shown"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,21 +79,46 @@ def look(folders: Mapping[str, Path], stuck: float, now: datetime | None = None)
     journal is that of somebody who has not begun.
     """
     moment = now or datetime.now(UTC)
-    return [_row(name, folder, stuck, moment) for name, folder in folders.items()]
+    return [_row(name, _told(folder), stuck, moment) for name, folder in folders.items()]
 
 
-def _row(name: str, folder: Path, stuck: float, now: datetime) -> Row:
-    attempts, entries = dict[str, Attempt](), list[dict[str, Any]]()
-    if Journal.of_project(folder).path.is_file():  # and no pipe, which would keep us waiting
-        attempts, entries = progress.attempts(folder), _entries(folder)
-    cells = [_cell(each, attempts.get(each, Attempt()), stuck, now) for each in ALL]
+@dataclass(frozen=True)
+class _Told:
+    """What one journal tells, whenever it is asked."""
+
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    chapter: str = ""
+    seen: datetime | None = None
+    error: str = ""
+    steps: Sequence[str] = ()
+
+
+def _row(name: str, told: _Told, stuck: float, now: datetime) -> Row:
+    cells = [_cell(each, told.attempts.get(each, Attempt()), stuck, now) for each in ALL]
+    return Row(name, cells, told.chapter, told.seen, told.error, told.steps)
+
+
+def _told(folder: Path) -> _Told:
+    """Nothing where no file is the journal: a pipe would keep us waiting."""
+    try:
+        file = Journal.of_project(folder).path.stat()
+    except OSError:
+        return _Told()
+    if not S_ISREG(file.st_mode):
+        return _Told()
+    return _read(folder, (file.st_ino, file.st_mtime_ns, file.st_size, language.spoken()))
+
+
+@lru_cache(1024)
+def _read(folder: Path, _: tuple[object, ...]) -> _Told:
+    """The journal of a version: who looks again and again reads only those that went on."""
+    entries = _entries(folder)
     chapters = [e["chapter"] for e in entries if str(e.get("chapter", ""))[:1].isdigit()]
     times = [found for e in entries if (found := timeline.moment(e.get("time")))]
     lines = [line for e in entries if (line := _line(e))]
     errors = [_line(e) for e in entries if _failed(e)]
-    return Row(
-        name,
-        cells,
+    return _Told(
+        progress.attempts(folder),
         next(reversed(chapters), ""),
         max(times, default=None),
         next(reversed(errors), ""),
@@ -112,14 +147,25 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    """A step or a check, in one line."""
-    if entry["kind"] == "step":
-        outcome = t(str(entry.get("outcome", "")))
-    elif entry["kind"] == "check":
-        outcome = t(records.check_verdict(entry))
-    else:
+    """A step, a check or what became of an exercise, in one line."""
+    match entry["kind"]:
+        case "step":
+            return f"{said(entry, 'title')}: {t(str(entry.get('outcome', '')))}"
+        case "check":
+            return f"{said(entry, 'title')}: {t(records.check_verdict(entry))}"
+        case progress.KIND:
+            return _of_exercise(entry)
+    return ""
+
+
+def _of_exercise(entry: Mapping[str, Any]) -> str:
+    event = EVENTS.get(str(entry.get("event")), "")
+    if entry.get("event") == "checked":
+        event = {True: RIGHT}.get(entry.get("passed") is True, mark("not yet"))
+    exercise = ALL.get(str(entry.get("name")))
+    if not (exercise and event):
         return ""
-    return f"{said(entry, 'title')}: {outcome}"
+    return f"{t(exercise.title)}: {t(event)}"
 
 
 def _failed(entry: Mapping[str, Any]) -> bool:

@@ -25,6 +25,8 @@ from tests.everyone import python_for_all
 from .participant import Participant
 
 pytest.importorskip("jupyterhub", reason="a class needs pgrepl[hub]")
+from pgrepl_lib.classroom.room import NOBODY, reader
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a class has system users: only root")
 NAMES = ("ana", "bia")
 Completed = subprocess.CompletedProcess[str]
@@ -87,6 +89,15 @@ def room(free_port: Any) -> Iterator[Room]:
             made.does("destroy", "--yes")
             assert not made.folder.exists() and not any(map(users.of_user, numbers))
             assert not [e for e in pwd.getpwall() if e.pw_name.startswith(f"{made.name}-")]
+
+
+@pytest.fixture(scope="module")
+def leader(room: Room) -> Participant:
+    """Who sees the room."""
+    seen = room.does("list")["leader"]
+    found = Participant(room.port, seen["login"])
+    assert found.sign_in(seen["password"]) == 200
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +205,44 @@ def test_nobody_reaches_what_is_another_ones(
     assert refused.value.response.status_code in (403, 404)
 
 
-def test_a_hub_that_is_killed_takes_nothing_with_it(room: Room, bia: Participant) -> None:
+def shown(room: Room, who: Participant, name: str) -> str:
+    """What the leader's page says of a participant's last steps; empty where it is not there."""
+    answer = who.browser.get(f"{who.base}/services/lideranca/", timeout=60)
+    return answer.text.partition(f'<ol id="{name}">')[2].partition("</ol>")[0]
+
+
+def test_the_leader_sees_what_participants_do_and_nobody_else_does(
+    room: Room, leader: Participant, bia: Participant, ana: Participant
+) -> None:
+    page = f"{leader.base}/services/lideranca/"
+    assert leader.browser.get(f"{leader.base}/hub/", timeout=60).url == page
+    assert shown(room, leader, "bia").count("passou") > 2 and shown(room, leader, "ana")
+    assert ana.browser.get(page, timeout=60).status_code == 403
+    stranger = Participant(room.port, "root").browser
+    assert "password_input" in stranger.get(page, timeout=60).text
+    assert leader.browser.get(f"{leader.base}/hub/spawn", timeout=60).status_code == 403
+    there = [p.info for p in psutil.process_iter(["cwd", "cmdline", "uids"])]
+    served = [p for p in there if p["cwd"] == str(room.folder / "hub")]
+    (user,) = [p["uids"].real for p in served if "pgrepl_lib.classroom.room" in p["cmdline"]]
+    assert user == NOBODY * bool(reader()), "root's, only where the system knows nothing less"
+    assert room.does("list")["leader"]["password"] not in str(room.does("start"))
+
+
+@pytest.mark.long
+def test_the_leader_sees_it_within_five_seconds(
+    room: Room, leader: Participant, bia: Participant
+) -> None:
+    bia.typed("pgrepl exercise start missing-rule")
+    assert "ainda não" not in shown(room, leader, "bia")
+    told = bia.typed("pgrepl exercise check missing-rule")
+    wait_until("it", lambda: ("ainda não" in shown(room, leader, "bia"), told), seconds=5)
+
+
+def test_a_hub_that_is_killed_takes_nothing_with_it(
+    room: Room, bia: Participant, leader: Participant
+) -> None:
     before = {p.pid for p in room.processes("bia")}
+    instances = room.people()["bia"]["instances"]
     hub = psutil.Process(int((room.folder / "hub/hub.pid").read_text()))
     hub.kill()
     psutil.wait_procs([hub], timeout=10)
@@ -203,7 +250,8 @@ def test_a_hub_that_is_killed_takes_nothing_with_it(room: Room, bia: Participant
     assert len(room.does("add", "caio")["people"]) == 3, "also while the Hub is dead"
     assert room.does("start")["answers"]
     left = {p.pid for p in room.processes("bia")}
-    assert len(before & left) > 5 and room.people()["bia"]["instances"] == 2
+    assert len(before & left) > 5 and room.people()["bia"]["instances"] == instances > 1
+    wait_until("the page", lambda: (shown(room, leader, "caio"), "not there"), seconds=30)
     bia.wait_for_server()  # signed in as before
     assert bia.ask("api/status")["kernels"] == 0
 

@@ -61,9 +61,11 @@ def test_the_last_error_and_the_last_steps(tmp_path: Path) -> None:
     journal = Journal.of_project(tmp_path)
     journal.record("step", chapter="06-switchover", title="Do it", outcome="failed", commands=[])
     journal.record("step", chapter="06-switchover", title="Again", outcome="changed", commands=[])
+    record(tmp_path, "started", "wrong")
     (row,) = progress.look({"ana": tmp_path}, stuck=15)
+    assert row.steps[0].endswith(": not yet") and row.steps[1].endswith(": begun")
     assert row.error == "Do it: failed"
-    assert list(row.steps) == ["Again: changed", "Do it: failed"]
+    assert list(row.steps[2:]) == ["Again: changed", "Do it: failed"]
     assert row.chapter == "06-switchover" and row.seen
 
 

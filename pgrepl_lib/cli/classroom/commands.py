@@ -16,6 +16,7 @@ from ..output import give, print_table
 from ..question import agreed
 
 STARTED = mark("the class {name} is at {address}")
+LEADER = mark("the leader's page: {address} (login {login}, password {password})")
 LOOSE = mark(
     "here the limit of {memory} MB holds for each process, not for all that a participant runs: "
     "this system lets nobody limit more (cgroup v2)"
@@ -35,7 +36,9 @@ def classroom() -> None:
 @NAME
 @option("--participants", default=0, type=click.IntRange(0, 500), help="How many: p01, p02, ….")
 @option("--names", default="", help="Their names instead, with commas: ana,bia,caio.")
-@option("--port", default=8000, show_default=True, help="The class's; the next two are taken, too.")
+@option(
+    "--port", default=8000, show_default=True, help="The class's; the next three are taken, too."
+)
 @option("--memory", default=2048, show_default=True, help="Megabytes for each participant.")
 @option("--idle", default=60, show_default=True, help="Minutes until an idle notebook server ends.")
 @option("--certificate", type=FILE, help="For TLS, in PEM, with --key. [default: a new one]")
@@ -111,10 +114,12 @@ def remove(name: str, person: str, yes: bool, as_json: bool) -> None:
 @JSON
 def reset(name: str, person: str, password: bool, as_json: bool) -> None:
     """Let PERSON begin anew. What was done is kept aside, in the class's folder."""
-    from ...classroom import changing
+    from ...classroom import changing, roster
 
     made = _existing(name)
-    who = made.require(person)
+    who = made.leader
+    if person != roster.LEADER or not password:
+        who = made.require(person)
     if password:
         word = changing.new_password(made, who)
         text = t("the new password of {login}: {password}", login=made.login(who), password=word)
@@ -188,7 +193,7 @@ def _give_state(made: Any, as_json: bool) -> None:
     from ...classroom import looking
 
     seen = looking.look(made)
-    for person in seen["people"]:
+    for person in (seen["leader"], *seen["people"]):
         del person["password"]
     _give(seen, as_json)
 
@@ -198,6 +203,8 @@ def _give(seen: dict[str, Any], as_json: bool) -> None:
         give(True, seen, "")
         return
     terminal.give(t(STARTED, name=seen["class"], address=seen["address"]))
+    if seen["leader"].get("password"):
+        terminal.give(t(LEADER, **seen["leader"]))
     if not seen["limited together"]:
         terminal.give(t(LOOSE, memory=seen["memory"]))
     if not seen["answers"]:

@@ -77,8 +77,8 @@ def _of_class(name: str) -> dict[str, Path]:
     from ...classroom import making, roster
 
     making.require_root()
-    made = roster.existing(name)
-    return {p.name: made.home(p) / ".local/share/pgrepl" / p.name for p in made.people.values()}
+    made: roster.Class = roster.existing(name)
+    return made.projects
 
 
 def _collected(folder: Path) -> dict[str, Path]:
