@@ -57,6 +57,8 @@ BEFORE: dict[str, tuple[Callable[[Cluster], object], str]] = {
     ),
 }
 
+pytestmark = pytest.mark.long_on_docker
+
 
 @pytest.fixture(scope="module")
 def nothing(engine_name: str, open_with: MakeCluster) -> Cluster:

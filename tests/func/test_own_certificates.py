@@ -89,6 +89,7 @@ def issuers(cluster: Cluster) -> set[str]:
     return {each.issuer.rfc4514_string() for text in shown for each in verifying.read(text)}
 
 
+@pytest.mark.long_on_docker
 def test_a_cluster_has_them_from_nothing_on_and_takes_renewed_ones(
     engine_name: str, open_with: MakeCluster, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from ..conftest import MakeCluster
 from .operated import again, failed_checks, make
 from .running import of_cluster, pgrepl
 
+pytestmark = pytest.mark.long_on_docker
 KEPT = """
 select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as behind, active
 from pg_replication_slots where slot_name = 'replica_1_slot'"""
@@ -81,7 +82,6 @@ def test_a_revoked_replica_receives_nothing_until_it_is_taken_back(
     assert failed_checks(again(made, open_with)) == {}
 
 
-@pytest.mark.long_on_docker
 def test_what_else_is_done_while_one_is_revoked_and_afterwards(
     made: Cluster, open_with: MakeCluster
 ) -> None:
@@ -98,7 +98,6 @@ def test_what_else_is_done_while_one_is_revoked_and_afterwards(
     assert failed_checks(again(made, open_with)) == {}
 
 
-@pytest.mark.long_on_docker
 def test_another_authority_needs_no_list_any_more(made: Cluster, open_with: MakeCluster) -> None:
     values = of_cluster(made)
     assert pgrepl("revoke replica-2 --yes", values).returncode == 0
@@ -114,7 +113,6 @@ def test_another_authority_needs_no_list_any_more(made: Cluster, open_with: Make
     assert changes(planned) == []
 
 
-@pytest.mark.long_on_docker
 @pytest.mark.parametrize(
     ("name", "said"),
     [("primary", "pgrepl switchover"), ("nobody", "there are primary, replica")],

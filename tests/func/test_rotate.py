@@ -30,6 +30,7 @@ def log_in(cluster: Cluster, password: str) -> None:
     psycopg.connect(**words, replication="true", autocommit=True).close()
 
 
+@pytest.mark.long_on_docker
 def test_all_get_it_while_replication_goes_on(engine_name: str, open_with: MakeCluster) -> None:
     """Two replicas, and one that follows a replica and is stopped meanwhile."""
     made = make(open_with, engine_name, replicas=2)
