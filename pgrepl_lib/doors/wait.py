@@ -14,13 +14,14 @@ import tenacity
 from ..errors import WaitTimeout
 from ..words.quoted import LOG, quoted
 from ..words.redact import redact
-from ..words.text import Text, t
+from ..words.text import Text, mark, t
 from .program import silently
 
 PATIENCE = 3.0  # seconds after which a wait says what it waits for
 # Between two looks: short at first, then longer (seconds).
 PAUSES = tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1)
 NOT_YET = tenacity.retry_if_result(operator.not_)
+ONCE_MORE = mark("do it again: it goes on where it stopped")
 LOOKS = 10  # how often within its limit a wait looks for progress
 
 
@@ -68,7 +69,8 @@ def wait_until(
     what: what is awaited, for the error. probe: returns whether it is there, and the state seen.
     seconds: the limit. progress: for work that grows with the data, a value that changes while it
     comes nearer; the limit then begins anew with each change. alive: False ends the wait. log: the
-    server's last lines, for the error. every: seconds between two probes; 0 slows down by itself.
+    server's last lines, for the error. hint: what to do, else to do it again. every: seconds
+    between two probes; 0 slows down by itself.
     """
     wait = _Wait(probe, alive, seconds, progress)
     pauses = tenacity.wait_fixed(every) if every else PAUSES
@@ -76,7 +78,8 @@ def wait_until(
         tenacity.Retrying(stop=wait.over, wait=pauses, retry=NOT_YET)(wait.reached, what)
     except (tenacity.RetryError, _Ended):
         cause = t("Waited for {what}: {how}.", what=what, how=wait.told())
-        raise WaitTimeout(cause, looked_at=wait.seen(log()), remedy=hint) from None
+        remedy = hint or t(ONCE_MORE)
+        raise WaitTimeout(cause, looked_at=wait.seen(log()), remedy=remedy) from None
 
 
 class _Ended(Exception):

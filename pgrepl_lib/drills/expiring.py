@@ -12,11 +12,15 @@ from ..engine.action import Action, Tell
 from ..logins.tls import certificates, issuing
 from ..steps.actions.connecting import end, end_command
 from ..steps.actions.encrypting import presenting_action
-from ..words.text import t
+from ..words.text import mark, t
 
 if TYPE_CHECKING:
     from ..steps.cluster import Cluster
 
+NOT_SO = mark(
+    "`pgrepl status` says whose certificate is over or revoked; first execute the cell that makes "
+    "it so"
+)
 AGAIN_SECONDS = 30  # a receiver tries again every five (wal_retrieve_retry_interval)
 
 
@@ -59,5 +63,6 @@ def said(cluster: Cluster, name: str, word: str) -> str:
         return bool(last()), t("not connected")
 
     awaited = t("{name} to connect again", name=name)
-    wait_until(awaited, probe, seconds=AGAIN_SECONDS, log=partial(cluster.engine.log_tail, name))
+    log, hint = partial(cluster.engine.log_tail, name), cluster.addressed(t(NOT_SO))
+    wait_until(awaited, probe, seconds=AGAIN_SECONDS, log=log, hint=hint)
     return last().partition("FATAL:")[2].strip()
