@@ -53,8 +53,9 @@ requirements: $(READY) ## Refresh requirements.txt, the exact, tested set, from 
 	@$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url \
 		--extra lab --extra hub --extra dev --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
 
-parameters: $(READY) ## Make each chapter's cell of parameters anew from pgrepl_lib/params.py
+parameters: $(READY) ## Make the cells of parameters anew from pgrepl_lib/params.py, in the chapters and the exercises
 	@$(BIN)/python tests/notebooks/parameters.py
+	@$(BIN)/python tests/notebooks/exercises.py
 
 exercises: $(READY) ## Make the exercises' notebooks anew from pgrepl_lib/exercises/chapters
 	@$(BIN)/python tests/notebooks/exercises.py

@@ -79,7 +79,7 @@ def test_each_exercise_has_three_wrong_answers_and_two_hints() -> None:
 def test_there_are_enough_and_enough_begin_with_a_fault() -> None:
     assert len(ALL) >= 24 and sum(each.broken for each in ALL.values()) >= 8
     counts = Counter(each.chapter for each in ALL.values())
-    assert counts.keys() == {f"0{number}" for number in range(1, 10)}
+    assert counts.keys() == {f"{number:02}" for number in range(1, 10)}
     assert min(counts.values()) >= 2 and set(ONE_A_CHAPTER) <= set(ALL)
 
 

@@ -116,6 +116,12 @@ def test_parameters_are_those_of_the_library_and_papermill_can_read_them(chapter
     assert Params.parse(given) == Params.parse({})
 
 
+def test_the_first_chapter_says_what_each_parameter_is() -> None:
+    notebook = load_notebook_node(str(NOTEBOOKS / "00-preparacao.ipynb"))
+    (cell,) = (c for c in notebook.cells if c.id == "sobre-parametros")
+    assert re.findall(r"^\| `(\w+)` \|", cell.source, re.MULTILINE) == list(Params.model_fields)
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_other_cell_gives_a_parameters_name_to_something_else(chapter: str) -> None:
     """The cell that opens the cluster, executed again, takes what these names stand for."""
