@@ -69,8 +69,7 @@ def wait_until(
     what: what is awaited, for the error. probe: returns whether it is there, and the state seen.
     seconds: the limit. progress: for work that grows with the data, a value that changes while it
     comes nearer; the limit then begins anew with each change. alive: False ends the wait. log: the
-    server's last lines, for the error. hint: what to do, else to do it again. every: seconds
-    between two probes; 0 slows down by itself.
+    server's last lines, for the error. every: seconds between two probes; 0 slows down by itself.
     """
     wait = _Wait(probe, alive, seconds, progress)
     pauses = tenacity.wait_fixed(every) if every else PAUSES
@@ -78,8 +77,7 @@ def wait_until(
         tenacity.Retrying(stop=wait.over, wait=pauses, retry=NOT_YET)(wait.reached, what)
     except (tenacity.RetryError, _Ended):
         cause = t("Waited for {what}: {how}.", what=what, how=wait.told())
-        remedy = hint or t(ONCE_MORE)
-        raise WaitTimeout(cause, looked_at=wait.seen(log()), remedy=remedy) from None
+        raise WaitTimeout(cause, looked_at=wait.seen(log()), remedy=hint or t(ONCE_MORE)) from None
 
 
 class _Ended(Exception):
