@@ -12,6 +12,7 @@ from ..engine.choose import choose
 from ..engine.ports import free
 from ..engine.protocol import Engine
 from ..errors import EnvironmentLacking, ParameterError, StepFailed
+from ..journal.lock import refuse_busy
 from ..params import Params, from_environment
 from ..words.commands import addressed
 from ..words.text import joined, mark, t
@@ -106,6 +107,7 @@ class Project:
             return
         if (self.folder / state.FILE).exists() and self.engine.running(name):
             return
+        refuse_busy(self.folder)
         raise StepFailed(
             t(
                 "Project {project} has no running primary; nothing was changed.",
@@ -136,14 +138,16 @@ def find(params: Params, *, hardens: bool = False) -> Found:
     return Found(params, known, made, topology, engine, why)
 
 
-def meant_without_options(params: Params) -> bool:
-    """Whether a command without options means this project: by its variables, or by default."""
+def meant_without_options(params: Params) -> list[str]:
+    """The lines of a cell of parameters by which it would mean the project that a command without
+    options does, by its variables or by default; none where it is this one."""
     exported = from_environment()
     try:
         meant = Params.parse({n: exported[n] for n in ("project", "workdir") if n in exported})
-    except ParameterError:
-        return False
-    return meant.folder == params.folder
+    except ParameterError:  # which is what such a command says, too
+        return []
+    pairs = [(n, str(getattr(meant, n))) for n in ("project", "workdir")]
+    return [f'{n} = "{value}"' for n, value in pairs if value != str(getattr(params, n))]
 
 
 def _engine(params: Params, made: Mapping[str, Any], topology: Topology) -> tuple[Engine, str]:

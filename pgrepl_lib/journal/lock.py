@@ -80,20 +80,30 @@ def _acquire(lock: FileLock, holder: Path) -> None:
     try:
         lock.acquire()
     except Timeout:
-        project = holder.parent.name
-        raise ProjectBusy(
-            t(
-                "Project {project} is in use: another cell or command is at work on it.",
-                project=project,
-            ),
-            looked_at=[_told(holder)],
-            remedy=t("wait until it ends, or interrupt it there; then do this again"),
-        ) from None
+        raise _busy(holder) from None
     except OSError as error:  # a link there is not followed
         raise EnvironmentLacking(
             t("Cannot lock {file}: {why}.", file=lock.lock_file, why=first_line(error)),
             remedy=t("look what is there, remove it, and run again"),
         ) from None
+
+
+def _busy(holder: Path) -> ProjectBusy:
+    return ProjectBusy(
+        t(
+            "Project {project} is in use: another cell or command is at work on it.",
+            project=holder.parent.name,
+        ),
+        looked_at=[_told(holder)],
+        remedy=t("wait until it ends, or interrupt it there; then do this again"),
+    )
+
+
+def refuse_busy(folder: Path) -> None:
+    """Raise `ProjectBusy` while somebody else is at work: what is missing may be on its way."""
+    who = run_holder(folder)
+    if who and who.get("pid") != os.getpid() and not os.environ.get(RUN_FOLDER):
+        raise _busy(folder / ".run.holder.json")
 
 
 def run_holder(folder: Path) -> dict[str, Any] | None:

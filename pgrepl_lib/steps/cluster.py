@@ -41,7 +41,9 @@ NO_PARAMETERS = mark("The parameters are not known here; nothing was opened.")
 PARAMETERS_FIRST = mark("first execute the cell of parameters (`project = …`), then this one again")
 ENDED_BY = mark("`pgrepl run --auth-method scram-sha-256` ends that; with --plan it says how.")
 ANOTHER = mark(
-    "In a terminal, `pgrepl` without options means another project; for this one: `pgrepl status`."
+    "This is another cluster than that of `pgrepl` without options. To go on with that one, write "
+    "`{lines}` in the cell of parameters; to stay, change all chapters alike. In a terminal, this "
+    "one is `pgrepl status`."
 )
 TRUST = mark(
     "With trust, as in the document, every user of this machine gets in as the replication user, "
@@ -296,5 +298,5 @@ def _tell(cluster: Cluster, *, made: bool) -> None:
 
 def _tell_of_terminals(cluster: Cluster) -> None:
     """A reader who changed the project in a cell would be shown the one that JupyterLab's has."""
-    if not meant_without_options(cluster.params):
-        show.markdown(cluster.addressed(t(ANOTHER)))
+    if lines := meant_without_options(cluster.params):
+        show.markdown(cluster.addressed(t(ANOTHER, lines="; ".join(lines))))

@@ -2,95 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 
 pytest.importorskip("jupyterlab")
-from tornado.websocket import websocket_connect
-
 from pgrepl_lib.doors.resources import COPIES, NOTEBOOKS
-from pgrepl_lib.doors.wait import wait_until
-from tests.conftest import PATIENCE
 
-from .running import words
+from .lab import Lab, begun
 
 FIRST = f"{COPIES}/00-preparacao.ipynb"
-PROJECT = "aluna-1"
-SECONDS = 120 * PATIENCE
-TOKEN = "of-this-test"
-
-
-class Lab:
-    """A JupyterLab that has been started, and what its user does there."""
-
-    def __init__(self, workdir: Path, log: Path) -> None:
-        self.folder, self.log = workdir / PROJECT, log
-
-    @property
-    def url(self) -> str:
-        """Where it says that it is; empty before it does."""
-        lines = self.log.read_text("utf-8").splitlines()
-        found = [line.split()[-1] for line in lines if " http://127.0.0.1:" in line]
-        return found[0].partition("/lab")[0] if found else ""
-
-    def answers(self) -> bool:
-        """It says where it is a moment before it listens there."""
-        try:
-            return bool(self.url and self.ask("api/status"))
-        except urllib.error.URLError:
-            return False
-
-    def ask(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}/{path}", method=method)
-        request.add_header("Authorization", f"token {TOKEN}")
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return json.load(answer)
-
-    def typed(self, command: str) -> str:
-        """What the terminal shows after a command."""
-        name = self.ask("api/terminals", "POST")["name"]
-        end = f"end-{uuid4().hex}"
-        line = f"{command}; echo {end[:4]}''{end[4:]}\r"  # the echo of what is typed is no end
-        return asyncio.run(self._talk(f"terminals/websocket/{name}", ["stdin", line], end))
-
-    def executed(self, code: str, end: str) -> str:
-        """What a new kernel says to a cell, until it has said how that ends."""
-        kernel = self.ask("api/kernels", "POST")["id"]
-        header = {"msg_id": uuid4().hex, "msg_type": "execute_request", "username": ""}
-        content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
-        message = {
-            "header": {**header, "session": uuid4().hex, "version": "5.3"},
-            "parent_header": {},
-            "metadata": {},
-            "channel": "shell",
-            "content": content,
-        }
-        return asyncio.run(self._talk(f"api/kernels/{kernel}/channels", message, end))
-
-    async def _talk(self, path: str, message: object, end: str) -> str:
-        address = f"{self.url}/{path}?token={TOKEN}".replace("http", "ws", 1)
-        heard, line = "", await websocket_connect(address)
-        await line.write_message(json.dumps(message))
-        while end not in heard:
-            said = await asyncio.wait_for(line.read_message(), SECONDS)
-            assert said is not None, heard
-            heard += str(said)
-        line.close()
-        return heard
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -103,30 +27,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    base = tmp_path_factory.mktemp("pasta é x")
-    values = {"project": PROJECT, "engine": "local", "workdir": str(base)}
-    own = ("--", "--no-browser", "--port=0", f"--IdentityProvider.token={TOKEN}")
-    home = {"HOME": str(base / "home"), "SHELL": shutil.which("bash") or "/bin/sh"}
-    others = {
-        n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "JUPYTER", "XDG"))
-    }
-    (base / "home").mkdir()
-    found = Lab(base, base / "log")
-    with found.log.open("w") as log:
-        process = subprocess.Popen(
-            [*words("lab", values), *own],
-            env={**others, **home},
-            cwd=base,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until("JupyterLab", lambda: (found.answers(), "it starts"), seconds=SECONDS)
+    with begun(tmp_path_factory.mktemp("pasta é x")) as found:
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
 
 
 def test_a_chapter_opens_without_what_others_saw_and_ours_stays(lab: Lab) -> None:

@@ -19,7 +19,7 @@ from pgrepl_lib.doors.wait import wait_until
 from pgrepl_lib.engine import processes
 from pgrepl_lib.errors import ProjectBusy
 from pgrepl_lib.journal.audit import RUN_FOLDER, Journal
-from pgrepl_lib.journal.lock import run_holder, run_lock, step_lock
+from pgrepl_lib.journal.lock import refuse_busy, run_holder, run_lock, step_lock
 from pgrepl_lib.journal.runs import Run
 
 CHECKOUT = Path(__file__).parents[2]
@@ -83,6 +83,15 @@ def test_a_notebook_that_holds_it_is_told_as_one(tmp_path: Path) -> None:
         with pytest.raises(ProjectBusy, match="a notebook's kernel") as caught:
             run_lock(tmp_path / "proj").__enter__()
         assert ".json" not in str(caught.value) and str(who["pid"]) in str(caught.value)
+
+
+def test_what_is_missing_while_another_is_at_work_may_be_on_its_way(tmp_path: Path) -> None:
+    refuse_busy(tmp_path)
+    with run_lock(tmp_path):
+        refuse_busy(tmp_path)  # it is ours
+    with held_elsewhere(tmp_path), pytest.raises(ProjectBusy):
+        refuse_busy(tmp_path)
+    refuse_busy(tmp_path)
 
 
 def test_a_run_is_refused_while_a_single_step_works(tmp_path: Path) -> None:
