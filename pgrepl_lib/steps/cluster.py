@@ -287,16 +287,11 @@ def _tell(cluster: Cluster, *, made: bool) -> None:
     params, engine = cluster.params, cluster.engine.name
     names_of = {"project": params.project, "engine": engine, "folder": params.folder}
     show.markdown(t(OPENED, why=cluster.why, **names_of))
-    if cluster.chapter in OURS and audit.RUN_FOLDER not in os.environ:
-        _tell_of_terminals(cluster)
+    by_hand = cluster.chapter in OURS and audit.RUN_FOLDER not in os.environ
+    if by_hand and (lines := meant_without_options(params)):  # a cell was changed
+        show.markdown(cluster.addressed(t(ANOTHER, lines="; ".join(lines))))
     if params.auth_method == "trust" and cluster.chapter in ("", SET_UP[1]):
         said: list[str] = [t(TRUST)]
         if made:
             said.append(cluster.addressed(t(ENDED_BY)))
         show.note(joined(" ", said))
-
-
-def _tell_of_terminals(cluster: Cluster) -> None:
-    """A reader who changed the project in a cell would be shown the one that JupyterLab's has."""
-    if lines := meant_without_options(cluster.params):
-        show.markdown(cluster.addressed(t(ANOTHER, lines="; ".join(lines))))
