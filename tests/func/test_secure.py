@@ -25,6 +25,7 @@ from tests.func.dying import Mortal, connect_anew, gets_in, is_out, replicates, 
 from tests.func.operated import again, failed_checks, make
 from tests.func.relay import row_in_clear
 
+STRIDES = {"local": 1, "docker": 5}  # of effects, between two kills
 PROVES = "select conninfo like '%sslmode=verify-full%' as proves from pg_stat_wal_receiver"
 WORK = """
 from pgrepl_lib import open_cluster
@@ -122,7 +123,7 @@ def test_killed_after_any_effect_it_is_finished_and_locks_nobody_out(
 ) -> None:
     """There and back each time; who streamed with the password alone is out once each needs a certificate."""
     with Mortal() as mortal:
-        for effects in range(1, 150):
+        for effects in range(1, 150, STRIDES[made.engine.name]):
             killed = False
             for work, on in {"secure": True, "undo": False}.items():
                 with closing(with_the_password_alone(made)) if on else nullcontext() as stranger:

@@ -30,7 +30,7 @@ SEED = int(os.environ.get("PGREPL_SEED", "1"))
 # Seeds of two steps: the disk is full or a replica cut off while commits are to wait; then the primary dies.
 SHORT = {"local": 27, "docker": 8}
 EACH = 25  # steps of one example; the next one begins with the cluster as this one left it
-STEPS = {"local": 500, "docker": 200}
+STEPS = {"local": 50, "docker": 25}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from ..func.running import Values, pgrepl
 from .permuted import Reader, come_back, in_order
 
 SEED = int(os.environ.get("PGREPL_SEED", "1"))
-SEEDS = int(os.environ.get("PGREPL_STEPS", "200"))
+SEEDS = {"set-up": 20, "operate": 5}  # of `make long`
 EACH = 10  # of them has kernels, and is followed by a run
 SHORT = 3  # seeds of `make test`
 
@@ -65,6 +65,10 @@ def back(values: Values) -> None:
         print(f"  {way}", flush=True)
 
 
+def seeds(kind: str) -> range:
+    return range(SEED, SEED + int(os.environ.get("PGREPL_STEPS", SEEDS[kind])))
+
+
 def verify(values: Values, reader: Reader) -> None:
     failed = failed_checks(open_cluster("", **values))
     assert failed == {}, f"{failed}\n" + "\n".join(reader.told)
@@ -80,7 +84,7 @@ def test_some_orders(new_project: NewProject) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(4 * 3600)
 def test_any_order_of_the_chapters_that_set_up(new_project: NewProject) -> None:
-    for number in range(SEED, SEED + SEEDS):
+    for number in seeds("set-up"):
         with new_project() as values:
             set_up(values, number, kernel=number % EACH == 0)
 
@@ -90,5 +94,5 @@ def test_any_order_of_the_chapters_that_set_up(new_project: NewProject) -> None:
 def test_any_order_of_the_chapters_that_operate(new_project: NewProject) -> None:
     with new_project(replicas="2") as values:
         back(values)
-        for number in range(SEED, SEED + SEEDS):
+        for number in seeds("operate"):
             operate(values, number)
