@@ -23,7 +23,7 @@ from psycopg.rows import dict_row
 from ..postgres.sessions import AS_CONFIGURED, OURS
 from ..postgres.sessions import options as as_options
 from ..words.text import t
-from . import ahead
+from . import ahead, wait
 
 Query = str | sql.Composable
 # A primary's timeline now; its control file knows a new one only from the next checkpoint on.
@@ -160,6 +160,7 @@ def _no_libpq_variables() -> Iterator[None]:
                 _hidden.clear()
 
 
+@wait.again(psycopg.errors.SerializationFailure)  # replay ends what is in its way (27.4.2)
 def rows(
     at: Address,
     query: Query,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 import tenacity
 
@@ -17,6 +18,8 @@ from ..words.redact import redact
 from ..words.text import Text, mark, t
 from .program import silently
 
+Given = ParamSpec("Given")
+Done = TypeVar("Done")
 PATIENCE = 3.0  # seconds after which a wait says what it waits for
 # Between two looks: short at first, then longer (seconds).
 PAUSES = tenacity.wait_incrementing(start=0.02, increment=0.02, max=0.1)
@@ -78,6 +81,16 @@ def wait_until(
     except (tenacity.RetryError, _Ended):
         cause = t("Waited for {what}: {how}.", what=what, how=wait.told())
         raise WaitTimeout(cause, looked_at=wait.seen(log()), remedy=hint or t(ONCE_MORE)) from None
+
+
+def again(error: type[Exception]) -> Callable[[Callable[Given, Done]], Callable[Given, Done]]:
+    """For a function whose error may be over a moment later: it is tried three times."""
+    return tenacity.retry(
+        retry=tenacity.retry_if_exception_type(error),
+        stop=tenacity.stop_after_attempt(3),
+        wait=PAUSES,
+        reraise=True,
+    )
 
 
 class _Ended(Exception):

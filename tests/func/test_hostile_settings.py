@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -111,6 +113,24 @@ def test_a_commit_that_no_replica_has_is_not_counted_as_confirmed(hostile: Clust
         set_synchronous(hostile, "")
         writer.forget()
     assert report.lost == 0 and report.in_doubt >= 3
+
+
+def test_a_look_at_a_replica_that_replay_ends_is_made_again(hostile: Cluster) -> None:
+    """Who applies WAL waits no longer than this for who reads (manual, 27.4.2)."""
+    primary, replica = hostile.primary, hostile.replica
+    db.rows(primary.address, "create table read_there as select 1 as n")
+    db.rows(replica.address, "alter system set max_standby_streaming_delay = '100ms'")
+    db.rows(replica.address, "select pg_reload_conf()")
+    lsn = db.row(primary.address, "select pg_current_wal_lsn()::text as lsn")["lsn"]
+    replica.wait_replayed(lsn, 30)
+    with ThreadPoolExecutor() as beside:
+        slow = "select (select n from read_there), pg_sleep(1)"
+        found = beside.submit(db.rows, replica.address, slow)
+        time.sleep(0.3)
+        db.rows(primary.address, "truncate read_there")
+        assert found.result() == [{"n": None, "pg_sleep": ""}], "asked again, it sees what is now"
+    db.rows(replica.address, "alter system reset max_standby_streaming_delay")
+    db.rows(primary.address, "drop table read_there")
 
 
 def test_programs_that_we_start_work_too(more_hostile: Cluster) -> None:
