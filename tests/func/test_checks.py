@@ -405,6 +405,15 @@ def replica_away(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @contextmanager
+def slot_of_nobody(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As a backup leaves it whose server was the primary."""
+    made = "select pg_create_physical_replication_slot('alguem', true)"
+    db.rows(cluster.replica.address, made)
+    yield
+    db.rows(cluster.replica.address, "select pg_drop_replication_slot('alguem')")
+
+
+@contextmanager
 def clock_of_tomorrow(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with stopped(cluster.replica):
         pass
@@ -542,6 +551,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     ),
     "replay is paused by a limit": ("sample", limit_raised_on_the_primary, "replay"),
     "a replica is away": ("wal-kept", replica_away, "extended"),
+    "a slot on a replica is nobody's": ("wal-kept", slot_of_nobody, "alguem: nobody uses it here"),
     "a clock is a day ahead": ("clock", clock_of_tomorrow, "+86400 s"),
     "commits wait for nobody": (
         "synchronous",

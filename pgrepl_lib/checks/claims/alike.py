@@ -16,7 +16,7 @@ from ...errors import first_line
 from ...postgres import conf
 from ...words.text import joined, mark, t
 from ..outcome import Fact
-from ..registry import check, of_replicas
+from ..registry import check, of_replicas, running
 
 CLOCK_SECONDS = 2.0  # more than two machines that a time server sets differ by
 # One collation for each library that brings them: all of it has one version.
@@ -40,6 +40,13 @@ select slot_name as slot, pg_size_pretty(pg_wal_lsn_diff(
            else pg_current_wal_lsn() end, restart_lsn)) as size,
        coalesce(to_jsonb(s) ->> 'invalidation_reason', wal_status) as why
 from pg_replication_slots s where wal_status <> 'reserved' and not temporary order by 1"""
+
+IDLE = """
+select slot_name as slot,
+       pg_size_pretty(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), restart_lsn)) as size
+from pg_replication_slots
+where slot_type = 'physical' and not temporary and not active and restart_lsn is not null
+  and slot_name <> all(%s::text[]) order by 1"""
 
 
 @check(
@@ -127,6 +134,18 @@ def wal_kept(cluster: AnyCluster) -> Iterable[Fact]:
     for instance in (cluster.primary, *followed):
         told = [f"{r['slot']}: {r['why']} ({r['size']})" for r in db.rows(instance.address, KEPT)]
         yield Fact(instance.name, none, "; ".join(told) or none)
+    for replica in (r for r in running(cluster) if r.is_replica):
+        yield from _unused(cluster, replica)
+
+
+def _unused(cluster: AnyCluster, replica: Server) -> Iterator[Fact]:
+    """Slots on a replica that none of ours uses: nobody looks there, and each keeps WAL."""
+    theirs = [cluster.instance(n).slot for n in cluster.topology.followers(replica.name)]
+    for idle in db.rows(replica.address, IDLE, [theirs]):
+        drop = f"select pg_drop_replication_slot('{idle['slot']}')"
+        way = cluster.addressed(f'`pgrepl psql {replica.name} -- -c "{drop}"`')
+        seen = t("{slot}: nobody uses it here ({size})", **idle)
+        yield Fact(replica.name, t("no such slot"), seen, way)
 
 
 @check(
