@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from pgrepl_lib.classroom import pages as cards
 from pgrepl_lib.evidence import report
@@ -84,7 +84,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    with chromium.new_context(bypass_csp=True) as context:  # axe-core is a script
+    with chromium.new_context() as context:
         yield context.new_page()
 
 
@@ -98,3 +98,27 @@ def test_everybody_can_read_it_on_every_device(shown: str, page: Page) -> None:
             assert not sticking_out(page), (scheme, width)
             assert not findings(page), (scheme, width)
             keep(page, f"{name}-{scheme}-{width}")
+
+
+def test_a_page_that_is_written_again_is_shown_anew_unless_that_is_paused(
+    page: Page, tmp_path: Path
+) -> None:
+    """What its reader has opened stays open."""
+
+    def write(*people: str) -> None:
+        folders = {name: tmp_path / name for name in people}
+        pages.write(file, "Turma", progress.look(folders, stuck=15), again=1)
+
+    file = tmp_path / "room.html"
+    write("ana")
+    page.goto(file.as_uri())
+    assert not findings(page)
+    page.locator("summary").press("Enter")
+    write("ana", "bia")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert page.locator("details[open]").count() == 1
+    expect(page.locator("summary:focus")).to_have_text("ana")
+    page.locator("#again").press("Space")
+    write("ana")
+    page.wait_for_timeout(2500)
+    assert page.locator("tbody tr").count() == 2

@@ -19,6 +19,7 @@ function put(fresh) {
   all(document, "main p, td, summary, ol").forEach((part, at) => {
     if (part.innerHTML !== now[at].innerHTML) part.innerHTML = now[at].innerHTML;
     part.className = now[at].className;
+    part.title = now[at].title;
   });
   const rows = all(fresh, "tbody tr");
   all(document, "tbody tr").forEach((row, at) => (row.className = rows[at].className));
