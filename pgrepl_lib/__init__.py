@@ -31,7 +31,8 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """IPython's hook: errors that end a cell are told from now on, also before we are imported."""
-    from .notebook import telling
+    """IPython's hook: from now on errors that end a cell are told, and there is `%pgrepl`."""
+    from .notebook import telling, typed
 
     telling.begin(shell)
+    typed.begin(shell)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pgrepl_lib import open_cluster
+from pgrepl_lib.journal.chapter import cells
+from pgrepl_lib.params import Params
 from tests.conftest import NewProject
 
+from ..notebooks.kernels import opened
 from .operated import failed_checks
 from .running import Values, pgrepl
 
@@ -60,3 +64,23 @@ def test_data_are_lost_only_once_that_is_confirmed(values: Values) -> None:
     assert goto(values, "02 --yes")["chapter"] == "02-instancia-replica"
     cluster = open_cluster("", **values)
     assert cluster.primary.answers()[0] and not cluster.engine.has_data("replica")
+
+
+def test_the_cell_that_opens_the_cluster_goes_there_once_its_line_is_no_comment(
+    values: Values, tmp_path: Path
+) -> None:
+    chapter = "06-switchover"
+    (opening,) = ["".join(c["source"]) for c in cells(chapter) if c["id"] == "abrir-cluster"]
+    going = opening.replace("# %pgrepl", "%pgrepl")
+    with opened(Params.parse({}), tmp_path, chapter) as notebook:
+        shown = notebook.run(going)
+        assert shown.error == "ParameterError" and "célula dos parâmetros" in shown.texts[-1]
+        notebook.must("\n".join(f"{name} = {value!r}" for name, value in values.items()))
+        shown = notebook.run(going)
+        assert not shown.error and "está no começo do capítulo 06" in str(shown.texts), shown
+        assert not shown.english()
+        shown = notebook.run("%pgrepl goto 02")
+        assert "os dados seriam perdidos" in shown.trace and not shown.framed(), shown
+        shown = notebook.run('%pgrepl goto "')
+        assert shown.error == "ParameterError" and not shown.framed()
+    assert failed_checks(open_cluster("", **values)) == {}

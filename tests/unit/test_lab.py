@@ -18,7 +18,7 @@ from pgrepl_lib.cli.main import main
 from pgrepl_lib.cluster import state
 from pgrepl_lib.doors import command, resources, show
 from pgrepl_lib.journal import audit
-from pgrepl_lib.params import Params
+from pgrepl_lib.params import Params, variable
 from tests.notebooks.chapters import CHAPTERS, NOTEBOOKS
 
 FIRST = "00-preparacao.ipynb"
@@ -49,7 +49,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Opened]:
         "PGREPL_LANG",
         "JUPYTER_CONFIG_PATH",
         "JUPYTER_PATH",
-        *map(opening.variable, Params.model_fields),
+        *map(variable, Params.model_fields),
     ):
         monkeypatch.delenv(name, raising=False)
     return started
@@ -161,9 +161,7 @@ def test_the_project_is_set_once_for_chapters_and_terminal(
     assert argv[1:4] == ["-P", "-m", "jupyterlab"] and argv[-1] == "--ip=::1"
     found = values(folder / FIRST)
     assert (found["project"], found["settings"]) == ("aluna", {"work_mem": "8MB"})
-    asked = {
-        n: variables[v] for n in Params.model_fields if (v := opening.variable(n)) in variables
-    }
+    asked = {n: variables[v] for n in Params.model_fields if (v := variable(n)) in variables}
     assert Params.parse(asked) == Params.parse(found)
     assert set(asked) == {"project", "settings", "workdir"}, "the rest is the project's own"
 
@@ -175,7 +173,7 @@ def test_nothing_asked_for_leaves_the_parameters_as_they_are(
     lab()
     folder = tmp_path / "pgrepl" / resources.COPIES
     assert values(folder / FIRST) == values(NOTEBOOKS / FIRST)
-    assert not {opening.variable(name) for name in Params.model_fields} & opened[0][1].keys()
+    assert not {variable(name) for name in Params.model_fields} & opened[0][1].keys()
 
 
 def test_the_terminal_finds_pgrepl_and_speaks_portuguese_unless_asked_otherwise(
@@ -194,7 +192,7 @@ def test_the_terminal_finds_pgrepl_and_speaks_portuguese_unless_asked_otherwise(
     [
         ({"PGREPL_PROJECT": "mine"}, False, False),
         ({"PGREPL_PROJECT": "other"}, False, True),
-        ({"PGREPL_PROJECT": "No Name"}, False, True),
+        ({"PGREPL_PROJECT": "No Name"}, False, False),  # which a command says itself
         ({}, False, True),
         ({}, True, False),
     ],
@@ -206,7 +204,7 @@ def test_a_reader_who_changes_the_project_in_a_cell_is_told_how_a_terminal_means
     in_a_run: bool,
     told: bool,
 ) -> None:
-    for name in map(opening.variable, Params.model_fields):
+    for name in map(variable, Params.model_fields):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**exported, "PGREPL_WORKDIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
@@ -216,7 +214,8 @@ def test_a_reader_who_changes_the_project_in_a_cell_is_told_how_a_terminal_means
     monkeypatch.setattr(show, "markdown", shown.append)
     open_cluster("05-falhas", project="mine", engine="local", workdir=tmp_path)
     command = f"`pgrepl status --project mine -p workdir {tmp_path} --engine local`"
-    assert any(command in text for text in shown) is told
+    back = [f'`project = "{exported.get("PGREPL_PROJECT", "pgrepl")}"`' in x for x in shown]
+    assert [command in text for text in shown] == back and any(back) is told
 
 
 def test_the_chapters_have_what_the_project_was_made_with(

@@ -16,7 +16,8 @@ import click
 from ...doors import files, terminal
 from ...doors.resources import COPIES
 from ...errors import EnvironmentLacking
-from ...params import Params, variable
+from ...notebook.typed import exported
+from ...params import Params
 from ...words import language
 from ...words.text import mark, t
 from ..group import EPILOG, main
@@ -130,7 +131,7 @@ def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:
     kernels = params.folder / COPIES / Path(KERNEL).parts[0]
     return {
         **before,
-        **{variable(name): _typed(plain[name]) for name in asked},
+        **exported({name: plain[name] for name in asked}),
         "PGREPL_LANG": language.asked_for() or language.PORTUGUESE,
         "PATH": os.pathsep.join((sysconfig.get_path("scripts"), before.get("PATH", os.defpath))),
         "JUPYTER_CONFIG_PATH": _before(CONFIGURATION, "JUPYTER_CONFIG_PATH"),
@@ -142,8 +143,3 @@ def _environment(params: Params, asked: Iterable[str]) -> dict[str, str]:
 def _before(path: Path, variable: str) -> str:
     """It, and then what the variable has already."""
     return os.pathsep.join(filter(None, [str(path), os.environ.get(variable)]))
-
-
-def _typed(value: object) -> str:
-    """A parameter's value as a variable has it."""
-    return json.dumps(value) if isinstance(value, dict) else str(value)
