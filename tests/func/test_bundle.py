@@ -9,8 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+
+from pgrepl_lib.classroom import users
 
 from .running import do
 
@@ -40,6 +43,8 @@ asked /lab/tree/chapters/00-preparacao.ipynb
 asked /api/contents/chapters/00-preparacao.ipynb
 kill $lab
 """
+A_CLASS = ".venv/bin/python -m benchmarks.classroom --participants 2 --name"
+LOOPBACK = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
 CLEAN = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8"]
 
 
@@ -63,13 +68,20 @@ def unpacked(bundle: Path, name: str, owner: str) -> Path:
 def test_everything_is_installed_set_up_and_shown_with_no_network(bundle: Path) -> None:
     assert os.geteuid() == 0, "a network namespace needs root: run this test as root"
     folder, user = unpacked(bundle, "pasta é", USER), pwd.getpwnam(USER)
-    loopback = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
     ordinary = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     script = "\n".join([DOWN, SET_UP, ASKED % LAB])
     home = f"HOME={folder.parent}"
-    done = do(*loopback, *ordinary, *CLEAN, home, "bash", "-ec", script, cwd=folder)
+    done = do(*LOOPBACK, *ordinary, *CLEAN, home, "bash", "-ec", script, cwd=folder)
     assert "13 checks passed, 0 failed" in done
     assert "/lab/tree/chapters/00-preparacao.ipynb 200" in done
+
+
+def test_a_class_of_two_works_with_no_network(bundle: Path) -> None:
+    folder, name = unpacked(bundle, "class", "root"), f"t{uuid4().hex[:6]}"
+    script = f"make install\n{A_CLASS} {name}"
+    done = do(*LOOPBACK, *CLEAN, f"HOME={folder.parent}", "bash", "-ec", script, cwd=folder)
+    assert "a verified replica after" in done
+    assert (folder / "npm").is_dir() and not users.found(f"{name}-p01")
 
 
 @pytest.fixture(scope="module")
