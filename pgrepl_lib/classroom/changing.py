@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..doors import files
 from ..errors import ParameterError
 from ..words.text import t
-from . import limits, making, roster, serving, users
+from . import limits, making, reviving, roster, serving, users
 from .roster import Class, Person
 
 BEFORE = "before"  # in the class's folder: what those had done who began anew
@@ -69,9 +69,19 @@ def new_password(made: Class, person: Person) -> str:
     return word
 
 
+def start(made: Class, tell: Callable[[str], None]) -> None:
+    """Start the Hub, and the servers that ran when it, or the machine, was stopped."""
+    serving.start(made)
+    with roster.held(made.name):
+        reviving.revive(made, tell)
+
+
 def stop(made: Class) -> None:
     """End the Hub and all that participants run; their clusters stay as they are."""
     with roster.held(made.name):
+        for person in made.people.values():
+            person.ran = reviving.running(made, person) or person.ran
+        made.write()
         serving.stop(made)
         for person in made.people.values():
             if users.ours(made, made.login(person)):

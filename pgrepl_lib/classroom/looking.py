@@ -1,18 +1,24 @@
-"""What can be seen of a class from outside: what each participant runs, and what it takes."""
+"""What can be seen of a class from outside: what each participant runs, and the page to print."""
 
 from __future__ import annotations
 
 import hashlib
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ..doors import files
+from ..evidence.template import filled
 from . import limits, roster, serving, users
 from .roster import PORTS_EACH, Class, Person
 
 MEGABYTE = 1024**2
+CARDS = Path(__file__).parent / "templates/cards.html.j2"
+PAIR = 2  # of a fingerprint's digits, as browsers group them
 NOTEBOOKS = "jupyterhub.singleuser"  # in the command of a participant's notebook server
 
 
@@ -72,3 +78,11 @@ def _memory(process: psutil.Process) -> int:
     with suppress(psutil.Error):
         return int(process.memory_full_info().pss)
     return 0
+
+
+def write_cards(file: Path, seen: Mapping[str, Any]) -> None:
+    """A page to print and cut, with a card for each; its owner's alone: it shows the passwords."""
+    digits = seen["fingerprint"]
+    pairs = [digits[i : i + PAIR] for i in range(0, len(digits), PAIR)]
+    words = {"this": seen, **seen, "fingerprint": ":".join(pairs)}
+    files.write_atomic(file, filled(CARDS, **words), 0o600)

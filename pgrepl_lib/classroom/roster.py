@@ -36,12 +36,14 @@ RESERVED = mark("{name} is the leader's login; take another name")
 class Person(BaseModel):
     """A participant, or the leader. password: its digest; since: when it was made.
 
-    port: the first of a participant's; 0 for the leader, who has none.
+    port: the first of a participant's; 0 for the leader, who has none. ran: the instances that ran
+    when the class was stopped.
     """
 
     name: str
     port: int = 0
     password: str = ""
+    ran: list[str] = []
     since: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pgrepl_lib.classroom import pages as cards
+from pgrepl_lib.classroom import looking
 from pgrepl_lib.evidence import report
 from pgrepl_lib.exercises.chapters.all import ALL
 from pgrepl_lib.journal.audit import Journal
@@ -61,7 +61,7 @@ def of_cards(folder: Path) -> str:
         "people": [person],
     }
     file = folder / "cards.html"
-    cards.write(file, {**seen, "fingerprint": "f" * 64, "own_certificate": True})
+    looking.write_cards(file, {**seen, "fingerprint": "f" * 64, "own_certificate": True})
     return file.read_text("utf-8")
 
 

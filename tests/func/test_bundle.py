@@ -78,7 +78,7 @@ def test_everything_is_installed_set_up_and_shown_with_no_network(bundle: Path) 
 
 def test_a_class_of_two_works_with_no_network(bundle: Path) -> None:
     folder, name = unpacked(bundle, "class", "root"), f"t{uuid4().hex[:6]}"
-    script = f"make install\n{A_CLASS} {name}"
+    script = f"PATH=$PATH:/usr/sbin\nmake install\n{A_CLASS} {name}"
     done = do(*LOOPBACK, *CLEAN, f"HOME={folder.parent}", "bash", "-ec", script, cwd=folder)
     assert "a verified replica after" in done
     assert (folder / "npm").is_dir() and not users.found(f"{name}-p01")

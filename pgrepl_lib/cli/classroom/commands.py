@@ -64,11 +64,11 @@ def create(name: str, participants: int, names: str, as_json: bool, **how: Any) 
 @JSON
 def listed(name: str, page: Path | None, as_json: bool) -> None:
     """Who takes part: login, password, and what each runs."""
-    from ...classroom import looking, pages
+    from ...classroom import looking
 
     made = _existing(name)
     if page:
-        pages.write(page, looking.look(made))
+        looking.write_cards(page, looking.look(made))
         terminal.tell(t("written: {file}", file=page))
         return
     _give_list(made, as_json)
@@ -136,12 +136,12 @@ def reset(name: str, person: str, password: bool, as_json: bool) -> None:
 @NAME
 @JSON
 def start(name: str, as_json: bool) -> None:
-    """Start the Hub of a class that was stopped, or whose machine was."""
-    from ...classroom import making, serving
+    """Start the Hub of a class that was stopped, or whose machine was, and what ran then."""
+    from ...classroom import changing, making
 
     made = _existing(name)
     making.require_complete(made)
-    serving.start(made)
+    changing.start(made, terminal.tell)
     _give_state(made, as_json)
 
 
