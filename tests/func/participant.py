@@ -48,6 +48,11 @@ class Participant:
             assert time.monotonic() < until, (seen.status_code, seen.url)
             time.sleep(0.3)
 
+    def open_again(self) -> None:
+        """By the button that the Hub shows where the notebook server has ended."""
+        self.browser.get(f"{self.base}/hub/spawn/{self.login}", timeout=SECONDS)
+        self.wait_for_server()
+
     def ask(self, path: str, method: str = "GET", of: str = "") -> Any:
         """What a notebook server answers: the own one, or somebody else's."""
         url = f"{self.base}/user/{of or self.login}/{path}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import signal
@@ -11,7 +10,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
@@ -19,76 +17,21 @@ import requests
 
 from pgrepl_lib.classroom import roster, users
 from pgrepl_lib.doors.wait import wait_until
-from tests.conftest import PATIENCE
-from tests.everyone import python_for_all
 
 from .participant import Participant
+from .room import Room, class_of
 
 pytest.importorskip("jupyterhub", reason="a class needs pgrepl[hub]")
 from pgrepl_lib.classroom.room import NOBODY, reader
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a class has system users: only root")
 NAMES = ("ana", "bia")
-Completed = subprocess.CompletedProcess[str]
-
-
-class Room:
-    """A class, and the commands by which its leader works."""
-
-    def __init__(self, python: str, variables: dict[str, str], port: int) -> None:
-        self.name, self.port = f"t{uuid4().hex[:6]}", port
-        self.program = [python, "-P", "-m", "pgrepl_lib", "--lang", "en", "class"]
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("PGREPL_", "XDG_"))}
-        self.variables = {**kept, **variables}
-
-    @property
-    def folder(self) -> Path:
-        return roster.CLASSES / self.name
-
-    def answers(self, verb: str, *more: str, name: str = "", user: int = 0) -> Completed:
-        return subprocess.run(
-            [*self.program, verb, name or self.name, *more],
-            env=self.variables,
-            cwd="/",
-            user=user,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240 * PATIENCE,
-        )
-
-    def does(self, verb: str, *more: str) -> Any:
-        done = self.answers(verb, *more, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def people(self) -> dict[str, dict[str, Any]]:
-        return {p["name"]: p for p in self.does("list")["people"]}
-
-    def signed_in(self, name: str) -> Participant:
-        person = self.people()[name]
-        found = Participant(self.port, person["login"])
-        assert found.sign_in(person["password"]) == 200
-        found.wait_for_server()
-        return found
-
-    def processes(self, name: str) -> list[psutil.Process]:
-        return users.of_user(pwd.getpwnam(f"{self.name}-{name}").pw_uid)
 
 
 @pytest.fixture(scope="module")
 def room(free_port: Any) -> Iterator[Room]:
-    with python_for_all() as (python, variables):
-        made = Room(python, variables, free_port())
-        try:
-            made.does("create", "--names", ",".join(NAMES), "--port", str(made.port))
-            yield made
-        finally:
-            print((made.folder / "hub/hub.log").read_text()[-6000:])
-            numbers = [e.pw_uid for e in pwd.getpwall() if e.pw_name.startswith(f"{made.name}-")]
-            made.does("destroy", "--yes")
-            assert not made.folder.exists() and not any(map(users.of_user, numbers))
-            assert not [e for e in pwd.getpwall() if e.pw_name.startswith(f"{made.name}-")]
+    with class_of(",".join(NAMES), free_port()) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -338,20 +281,14 @@ def test_an_interrupted_creation_is_finished_by_running_it_again(
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_notebook_server_is_ended_when_nobody_uses_it_but_never_at_work(free_port: Any) -> None:
-    with python_for_all() as (python, variables):
-        made = Room(python, variables, free_port())
-        names = ("--names", "ana,bia", "--idle", "1")
-        try:
-            made.does("create", *names, "--port", str(made.port))
-            ana, _ = made.signed_in("ana"), made.signed_in("bia")
-            code = "import time; print('it be' + 'gins', flush=True); time.sleep(400)"
-            ana.executed(code, "it begins")
-            wait_until(
-                "the end of the idle one", lambda: (not notebooks(made)["bia"], "runs"), seconds=300
-            )
-            assert notebooks(made)["ana"]
-        finally:
-            made.does("destroy", "--yes")
+    with class_of("ana,bia", free_port(), "--idle", "1") as made:
+        ana, _ = made.signed_in("ana"), made.signed_in("bia")
+        code = "import time; print('it be' + 'gins', flush=True); time.sleep(400)"
+        ana.executed(code, "it begins")
+        wait_until(
+            "the end of the idle one", lambda: (not notebooks(made)["bia"], "runs"), seconds=300
+        )
+        assert notebooks(made)["ana"]
 
 
 def notebooks(room: Room) -> dict[str, bool]:
