@@ -17,6 +17,7 @@ from tornado.websocket import websocket_connect
 from tests.conftest import PATIENCE
 
 SECONDS = 120 * PATIENCE
+ENDED = 424  # the Hub's answer for a notebook server that does not run
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # nobody has signed it
 
 
@@ -49,7 +50,11 @@ class Participant:
             time.sleep(0.3)
 
     def open_again(self) -> None:
-        """By the button that the Hub shows where the notebook server has ended."""
+        """By the button that the Hub shows, once it has seen that the notebook server ended."""
+        until = time.monotonic() + SECONDS
+        while self.browser.get(f"{self.own}/lab", timeout=SECONDS).status_code != ENDED:
+            assert time.monotonic() < until
+            time.sleep(1)
         self.browser.get(f"{self.base}/hub/spawn/{self.login}", timeout=SECONDS)
         self.wait_for_server()
 

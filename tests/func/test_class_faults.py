@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psutil
 import pytest
 
 from pgrepl_lib.classroom import roster, users
-from pgrepl_lib.doors.wait import wait_until
 
 from .disks import mounted
 from .participant import Participant
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="a class has system users: only root"),
 ]
-QUOTA = 700  # megabytes: for a cluster with one replica, and what a run leaves
+QUOTA = 1200  # megabytes: for a cluster with one replica, and what a run leaves
 SMALL = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=300m none "$0" && exec "$@"')
 DONE = "completed:"
 
@@ -53,7 +53,8 @@ def bia(room: Room) -> Participant:
 
 def with_cluster(room: Room, name: str) -> Participant:
     found = room.signed_in(name)
-    assert DONE in found.typed("pgrepl --lang en run"), name
+    told = found.typed("pgrepl --lang en run")
+    assert DONE in told, told
     return found
 
 
@@ -70,7 +71,7 @@ def test_a_class_is_not_made_where_the_disk_has_no_room_for_it(room: Room) -> No
 def test_who_fills_the_disk_is_told_and_harms_nobody(
     room: Room, ana: Participant, bia: Participant
 ) -> None:
-    said = ana.typed("head -c 900M /dev/zero > big")
+    said = ana.typed("head -c 1500M /dev/zero > big")
     assert "No space left" in said
     ana.typed(
         "pgrepl --lang en psql primary -c 'create table t as select generate_series(1, 99999)'"
@@ -88,9 +89,7 @@ def test_who_kills_all_that_he_runs_goes_on_where_he_was(room: Room, bia: Partic
     assert "not running" in bia.typed("pgrepl --lang en status").replace("stopped", "not running")
     told = bia.typed("pgrepl --lang en run")
     assert DONE in told, told
-    for each in room.processes("bia"):
-        each.kill()
-    wait_until("the Hub to see it", lambda: (not notebooks(room, "bia"), "runs"), seconds=90)
+    kill(room.processes("bia"))
     bia.open_again()
     assert DONE in bia.typed("pgrepl --lang en run")
 
@@ -101,16 +100,14 @@ def test_after_the_machine_has_stopped_everybody_goes_on(
     bia.typed("pgrepl exercise start missing-rule")
     before = {name: instances(room, name) for name in ("ana", "bia")}
     hub = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(room.folder / "hub")]
-    for each in (*hub, *room.processes("ana"), *room.processes("bia")):
-        each.kill()
-    psutil.wait_procs(hub, timeout=10)
+    kill([*hub, *room.processes("ana"), *room.processes("bia")])
     assert not room.does("list")["answers"] and not instances(room, "bia")
     room.does("start")
     assert {name: instances(room, name) for name in ("ana", "bia")} == before
     again = room.signed_in("bia")
-    told = again.typed("pgrepl exercise list --json | tr -d '\\n '; echo")
-    assert '"name":"missing-rule"' in told.replace("\\", ""), told
-    assert "begun" in told and DONE in again.typed("pgrepl --lang en run")
+    told = again.typed("pgrepl exercise list --json")
+    assert "begun" in told, told
+    assert DONE in again.typed("pgrepl --lang en run")
 
 
 def test_what_ran_when_the_class_was_stopped_runs_again(room: Room, bia: Participant) -> None:
@@ -121,9 +118,12 @@ def test_what_ran_when_the_class_was_stopped_runs_again(room: Room, bia: Partici
     assert instances(room, "bia") == before
 
 
+def kill(there: list[psutil.Process]) -> None:
+    for each in there:
+        with suppress(psutil.NoSuchProcess):  # some end with others
+            each.kill()
+    psutil.wait_procs(there, timeout=10)
+
+
 def instances(room: Room, name: str) -> int:
     return int(room.people()[name]["instances"])
-
-
-def notebooks(room: Room, name: str) -> bool:
-    return bool(room.people()[name]["notebooks"])
