@@ -35,7 +35,7 @@ def running(made: Class, person: Person) -> list[str]:
 
 
 def wanted(made: Class, person: Person) -> list[str]:
-    """Those to start: which ran when the class was stopped, and which died without being stopped."""
+    """Those to start: what ran when the class was stopped, and what died without being stopped."""
     died = made.projects[person.name].glob("data/*/postmaster.pid")
     names = {*person.ran, *(pidfile.parent.name for pidfile in died)}
     return sorted(names - {*running(made, person)})
