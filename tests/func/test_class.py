@@ -151,7 +151,7 @@ def test_nobody_reaches_what_is_another_ones(
 def shown(room: Room, who: Participant, name: str) -> str:
     """What the leader's page says of a participant's last steps; empty where it is not there."""
     answer = who.browser.get(f"{who.base}/services/lideranca/", timeout=60)
-    return answer.text.partition(f'<ol id="{name}">')[2].partition("</ol>")[0]
+    return answer.text.partition(f'<div id="{name}">')[2].partition("</ol>")[0]
 
 
 def test_the_leader_sees_what_participants_do_and_nobody_else_does(
