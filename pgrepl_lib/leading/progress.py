@@ -150,9 +150,9 @@ def _line(entry: Mapping[str, Any]) -> str:
     """A step, a check or what became of an exercise, in one line."""
     match entry["kind"]:
         case "step":
-            return f"{said(entry, 'title')}: {t(str(entry.get('outcome', '')))}"
+            return ": ".join([said(entry, "title"), t(str(entry.get("outcome", "")))])
         case "check":
-            return f"{said(entry, 'title')}: {t(records.check_verdict(entry))}"
+            return ": ".join([said(entry, "title"), t(records.check_verdict(entry))])
         case progress.KIND:
             return _of_exercise(entry)
     return ""
@@ -165,7 +165,7 @@ def _of_exercise(entry: Mapping[str, Any]) -> str:
     exercise = ALL.get(str(entry.get("name")))
     if not (exercise and event):
         return ""
-    return f"{t(exercise.title)}: {t(event)}"
+    return ": ".join([t(exercise.title), t(event)])
 
 
 def _failed(entry: Mapping[str, Any]) -> bool:

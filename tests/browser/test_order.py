@@ -104,6 +104,16 @@ def test_two_tabs_at_once(desk: Desk, lab: Lab) -> None:
     assert desk.go_to("cluster.check") and "✔" in desk.execute()
 
 
+def test_a_chapter_goes_to_its_own_beginning(desk: Desk, lab: Lab) -> None:
+    at(desk, lab, "06-switchover", "Switchover")
+    desk.go_to("project =")
+    desk.execute()
+    desk.write(*["ArrowDown"] * 3, "Delete", "Delete", text="")
+    shown = desk.execute()
+    assert "está no começo do capítulo 06" in shown and f"projeto {PROJECT}" in shown
+    desk.keep("lab-goto")
+
+
 def test_the_same_chapter_in_two_tabs(desk: Desk, lab: Lab) -> None:
     """They are one kernel; whoever saves later is asked, and nothing is overwritten in silence."""
     at(desk, lab, "04-monitoramento", "onitor")
