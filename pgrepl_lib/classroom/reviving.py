@@ -1,7 +1,7 @@
 """What ran when the class or its machine was stopped is started again, as it was, and nothing else.
 
 `pgrepl class start` calls it for each participant, in a process of its own that becomes his:
-`python -m pgrepl_lib.classroom.reviving CLASS PERSON`.
+`python -m pgrepl_lib.classroom.reviving become CLASS PERSON`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from ..doors import command
 from ..doors.command import Command
@@ -21,7 +24,7 @@ from . import limits, roster, users
 from .roster import Class, Person
 
 SECONDS = 300  # for one participant
-PYTHON = (sys.executable, "-P", "-m", __name__)
+PYTHON = (sys.executable, "-P", "-m", "pgrepl_lib.classroom.reviving")
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # of our own variables
 
 
@@ -30,8 +33,15 @@ def running(made: Class, person: Person) -> list[str]:
     entry = users.ours(made, made.login(person))
     there = users.of_user(entry.pw_uid) if entry else []
     data = made.projects[person.name] / "data"
-    found = [Path(server.cwd()) for server in filter(users.is_postmaster, there)]
+    found = map(_folder, filter(users.is_postmaster, there))
     return sorted(folder.name for folder in found if folder.parent == data)
+
+
+def _folder(server: psutil.Process) -> Path:
+    """Where its data are; nowhere once it has ended."""
+    with suppress(psutil.Error):
+        return Path(server.cwd())
+    return Path()
 
 
 def wanted(made: Class, person: Person) -> list[str]:
@@ -51,38 +61,44 @@ def revive(made: Class, tell: Callable[[str], None]) -> None:
     made.write()
 
 
+def _becoming(made: Class, person: Person) -> Command:
+    return Command((*PYTHON, become.__name__, made.name, person.name))
+
+
 def _revived(made: Class, person: Person) -> str:
     """Why not, in a line; empty where they run."""
     try:
-        command.run(Command((*PYTHON, made.name, person.name)), cwd=Path("/"), seconds=SECONDS)
+        command.run(_becoming(made, person), cwd=Path("/"), seconds=SECONDS)
     except PgreplError as error:
         return t("{login}: {why}", login=made.login(person), why=first_line(error))
     return ""
 
 
-def become(made: Class, person: Person) -> None:
-    """This process is the participant's from now on, within his limits and at home."""
-    entry = users.require_ours(made, person)
+def become(name: str, person: str) -> None:
+    """This process is the participant's from now on, within his limits and at home.
+
+    It begins anew, so that nothing of what root knew is left in it.
+    """
+    made = roster.existing(name)
+    who = made.require(person)
+    names, entry = wanted(made, who), users.require_ours(made, who)
     limits.entering(entry.pw_name, made.memory, made.tasks)()
     os.initgroups(entry.pw_name, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    os.environ.clear()
-    os.environ.update(kept, HOME=entry.pw_dir, USER=entry.pw_name)
     os.chdir(entry.pw_dir)
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    own = {"HOME": entry.pw_dir, "USER": entry.pw_name}
+    command.become((*PYTHON, start.__name__, str(made.projects[person]), *names), kept | own)
 
 
-def main(name: str, person: str) -> None:
-    """Start a participant's servers; a former primary that is fenced stays what it is."""
+def start(project: str, *names: str) -> None:
+    """Start servers of one's own; a former primary that is fenced stays what it is."""
     from ..cluster import state
     from ..drills import drills
     from ..steps.cluster import open_cluster
 
-    made = roster.existing(name)
-    who = made.require(person)
-    names, folder = wanted(made, who), made.projects[person]
-    become(made, who)
+    folder = Path(project)
     if not (found := state.read(folder)):
         return
     cluster = open_cluster("cli", **{**found["params"], "workdir": str(folder.parent)})
@@ -92,4 +108,4 @@ def main(name: str, person: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {each.__name__: each for each in (become, start)}[sys.argv[1]](*sys.argv[2:])

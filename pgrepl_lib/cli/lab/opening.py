@@ -32,6 +32,7 @@ KERNEL = ".jupyter/kernels/python3/kernel.json"  # in the folder of the copies
 EXTENSION = "--IPKernelApp.extra_extensions=['pgrepl_lib']"
 FIRST = "00-preparacao.ipynb"
 ACTIVITY = {"pgrepl_lib.classroom.activity": True}
+ALONE = "--LanguageServerManager.autodetect=False"  # it would start npm for each of a class
 OF_A_HUB = "JUPYTERHUB_SERVICE_URL"  # what the Hub says to a server that it starts
 LACKING = mark("install it beside pgrepl: {command}")
 PACKAGES = ("jupyterlab>=4.4", "jupyterlab-language-pack-pt-BR>=4.3.post1")
@@ -117,7 +118,7 @@ def _jupyterlab(params: Params, options: Iterable[str]) -> list[str]:
 def _program() -> tuple[str, ...]:
     """JupyterLab; for a participant of a class the same, as its Hub starts it."""
     if OF_A_HUB in os.environ:
-        return ("jupyterhub.singleuser", f"--ServerApp.jpserver_extensions={ACTIVITY}")
+        return ("jupyterhub.singleuser", f"--ServerApp.jpserver_extensions={ACTIVITY}", ALONE)
     return ("jupyterlab",)
 
 
