@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from pgrepl_lib.doors.wait import wait_until
 from tests.conftest import PATIENCE
-from tests.everyone import python_for_all
 
-from ..func.test_class import Room
+from ..func.room import Room, class_of
 from .desk import SECONDS, Desk
 from .looks import PHONE, SCHEMES, findings, keep, sticking_out
 
@@ -29,13 +28,8 @@ SEEN_WITHIN = 5 * PATIENCE  # seconds, from a right check to the leader's page
 
 @pytest.fixture(scope="module")
 def room(free_port: Callable[[], int]) -> Iterator[Room]:
-    with python_for_all() as (python, variables):
-        made = Room(python, variables, free_port())
-        try:
-            made.does("create", "--names", "ana", "--port", str(made.port))
-            yield made
-        finally:
-            made.does("destroy", "--yes")
+    with class_of("ana", free_port()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -118,3 +112,8 @@ def test_a_participant_solves_an_exercise_and_the_leader_sees_it(
         leader.emulate_media(color_scheme=scheme)
         assert not sticking_out(leader) and not findings(leader)
         keep(leader, f"class-leader-{scheme}")
+        desk.page.emulate_media(color_scheme=scheme)  # JupyterLab goes with the system, too
+        desk.page.locator(f"body[data-jp-theme-light={str(scheme == 'light').lower()}]").wait_for(
+            state="attached"
+        )
+        desk.keep(f"class-desk-{scheme}")
