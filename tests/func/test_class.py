@@ -207,6 +207,9 @@ def test_people_come_begin_anew_and_go(room: Room, ana: Participant) -> None:
         ana.ask("api/status")
     again = Participant(room.port, ana.login)
     assert (again.sign_in(old), again.sign_in(new)) == (403, 200)
+    word = room.does("reset", "lideranca", "--password")["password"]
+    who = Participant(room.port, "lideranca")
+    assert (who.sign_in(word), bool(shown(room, who, "ana"))) == (200, True)
     kept = Path(room.does("reset", "bia")["kept"])
     assert list(kept.glob(".local/share/pgrepl/bia/runs/*")), "what was done is kept"
     assert room.people()["bia"]["instances"] == 0 and not list(
@@ -239,6 +242,8 @@ def test_what_cannot_be_is_told_before_anything_is_touched(room: Room) -> None:
     assert again.returncode == 2 and "There is a class" in again.stderr
     wrong = room.answers("create", "--names", "Ána,bia", name=other)
     assert wrong.returncode == 2 and "given: Ána" in wrong.stderr
+    leads = room.answers("create", "--names", "ana,lideranca", name=other)
+    assert leads.returncode == 2 and "the leader's login" in leads.stderr
     alone = room.answers("create", "--names", "ana", "--key", "/etc/hostname", name=other)
     assert alone.returncode == 2 and "go together" in alone.stderr
     by_nobody = room.answers("create", "--participants", "2", name=other, user=65534)
