@@ -18,7 +18,7 @@ from ...logins.tls import certificates, revoking
 from ...params import Params
 from ...postgres import tls
 from ...words.text import mark, t
-from .connecting import answers, connect_anew
+from .connecting import answers, connect_anew, ends_command
 from .encrypting import encrypting_action, settings_edit
 from .rules import admits, rules_edit
 from .standby import standby_action
@@ -33,13 +33,19 @@ UNPROVEN = """
 from pg_stat_replication join pg_stat_ssl using (pid)
 where client_serial is null and usename = {user} and client_addr <<= {network}::inet"""
 
+# Streams that began when their server still spoke TLS.
+STILL_ENCRYPTED = """
+select pid from pg_stat_replication join pg_stat_ssl using (pid)
+where ssl and current_setting('ssl') = 'off'"""
+
 
 def needed(primary: Server) -> bool:
     """Whether TLS, or the way back, has begun and not ended: a rule or a server is as before."""
     instances, params = _all(primary), primary.cluster.params
     if params.tls == tls.OFF:
         back = all(rules_edit(each, params).done() for each in instances)
-        return back and not all(settings_edit(each, on=False).done() for each in instances)
+        speaks = not all(settings_edit(each, on=False).done() for each in instances)
+        return back and (speaks or any(map(_still_encrypted, instances)))
     before = any(admits(each)[0] == "host" for each in instances)
     return before or any(map(_unproven, filter(answers, instances)))
 
@@ -118,7 +124,10 @@ def silenced(instance: Server) -> Action:
         if answers(instance):
             connect_anew(instance)
 
-    return Action(edits.commands, do, edits.done)
+    def done() -> bool:
+        return edits.done() and not _still_encrypted(instance)
+
+    return Action((*edits.commands, ends_command(instance)), do, done)
 
 
 def edited(instance: Server, edit: Edit) -> Action:
@@ -136,6 +145,10 @@ def _all(primary: Server) -> list[Server]:
 
 def _unproven(instance: Server) -> bool:
     return bool(db.rows(instance.address, f"select pid {_of(instance)}"))
+
+
+def _still_encrypted(instance: Server) -> bool:
+    return answers(instance) and bool(db.rows(instance.address, STILL_ENCRYPTED))
 
 
 def _of(instance: Server) -> str:
