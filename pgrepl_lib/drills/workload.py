@@ -66,13 +66,18 @@ class Writer:
     """
 
     def __init__(self, cluster: Cluster, pause: float = PAUSE) -> None:
-        self.cluster, self.pause = cluster, pause
-        given = client.words(cluster)
-        self._where: dict[str, Any] = {n: given[n] for n in given if n not in OWN}
+        self.pause = pause
+        self.renew(cluster)
         self.acknowledged: list[tuple[int, float]] = []
         self._stop, self._number = Event(), 0
         self._connection: db.BoundedConnection | None = None
         self._thread = Thread(target=self._work, daemon=True)
+
+    def renew(self, cluster: Cluster) -> None:
+        """Give it a new connection string, which names those that were added since."""
+        given = client.words(cluster)
+        self.cluster = cluster
+        self._where: dict[str, Any] = {n: given[n] for n in given if n not in OWN}
 
     @ahead.measured
     def start(self) -> Writer:

@@ -199,7 +199,7 @@ class States:
 
     def _require_promises(self) -> None:
         """Every row that was confirmed by a replica, too, is there; and somebody accepts new ones."""
-        self.writer.cluster = self.cluster
+        self.writer.renew(self.cluster)
         self.writer.wait_rows(3, LIMIT)
         found = {r["id"] for r in db.rows(self.cluster.primary.address, f"select id from {TABLE}")}
         assert not self.promised - found, f"lost: {sorted(self.promised - found)[:9]}"
