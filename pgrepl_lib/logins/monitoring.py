@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from psycopg import sql
@@ -102,14 +103,19 @@ def gone_action(primary: Server) -> Action:
     def do(tell: Tell) -> None:
         if is_there(primary):
             db.rows(primary.address, DROP)
+        leaves()
+
+    def leaves() -> None:
+        ahead.leaves(primary.name, monitored=False)()
         for path in paths:
             files.remove(path)
 
     def done() -> bool:
-        return not (is_there(primary) or any(map(files.there, paths)))
+        there = ahead.fact("monitored", primary.name, partial(is_there, primary))
+        return not (there or any(map(files.there, paths)))
 
     drop = cluster.engine.client(primary.name, "psql", "-c", f"{DROP};")
-    return Action((drop, FORGOTTEN), do, done)
+    return Action((drop, FORGOTTEN), do, done, leaves=leaves)
 
 
 def is_there(primary: Server) -> bool:

@@ -451,6 +451,7 @@ CALLS = [
     "check",
     "lag",
     "dsn",
+    "monitoring",
     "runs",
     "verify",
     "report",
