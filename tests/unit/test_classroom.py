@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pgrepl_lib.classroom import activity, limits, making, pages, passwords, roster, users
+from pgrepl_lib.classroom import activity, limits, looking, making, passwords, roster, users
 from pgrepl_lib.classroom.roster import Class
 from pgrepl_lib.errors import EnvironmentLacking, ParameterError, ProjectBusy
 from pgrepl_lib.journal.lock import run_lock
@@ -195,6 +195,6 @@ def test_the_page_escapes_what_it_is_given(tmp_path: Path) -> None:
     person = {"name": "<b>", "login": "t-<b>", "password": None}
     seen = {"class": "t", "address": "https://x:1", "fingerprint": "AB12", "people": [person]}
     seen["own_certificate"] = True
-    pages.write(tmp_path / "page.html", seen)
+    looking.write_cards(tmp_path / "page.html", seen)
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "&lt;b&gt;" in text and "<b>" not in text and "AB:12" in text and "(not kept)" in text
