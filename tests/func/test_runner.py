@@ -243,13 +243,15 @@ print(sorted(roots & set("{unwanted}".split())))"""
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("given", [DOCUMENT, {"tls": "on"}], ids=["as in the document", "TLS"])
 @pytest.mark.parametrize("engine", ["local", "docker"])
-def test_every_chapter_runs_as_in_the_document(
-    values: Values, engine: str, request: pytest.FixtureRequest
+def test_every_chapter_runs(
+    values: Values, engine: str, given: Values, request: pytest.FixtureRequest
 ) -> None:
+    """All operations and drills among them."""
     if engine == "docker":
         request.getfixturevalue("docker_ready")
-    values |= {"engine": engine, "image": IMAGE, **DOCUMENT}
+    values |= {"engine": engine, "image": IMAGE, **given}
     done = pgrepl("run --to 09", values, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "checks passed, 0 failed" in done.stdout
