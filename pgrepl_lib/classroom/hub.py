@@ -63,7 +63,7 @@ class Passwords(Authenticator):
         login = data["username"]
         person = present(self.folder).who(login)
         if person and passwords.fits(data["password"], person.password):
-            return {"name": login, "groups": [LEADERS] * (login == roster.LEADER)}
+            return {"name": login, "groups": [LEADERS] if login == roster.LEADER else []}
         await pause(1)
         return None
 

@@ -62,7 +62,7 @@ def revive(made: Class, tell: Callable[[str], None]) -> None:
 
 
 def _becoming(made: Class, person: Person) -> Command:
-    return Command((*PYTHON, become.__name__, made.name, person.name))
+    return Command((*PYTHON, "become", made.name, person.name))
 
 
 def _revived(made: Class, person: Person) -> str:
@@ -89,7 +89,7 @@ def become(name: str, person: str) -> None:
     os.chdir(entry.pw_dir)
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     own = {"HOME": entry.pw_dir, "USER": entry.pw_name}
-    command.become((*PYTHON, start.__name__, str(made.projects[person]), *names), kept | own)
+    command.become((*PYTHON, "start", str(made.projects[person]), *names), kept | own)
 
 
 def start(project: str, *names: str) -> None:
@@ -107,5 +107,7 @@ def start(project: str, *names: str) -> None:
             drills.start(cluster, each)
 
 
+VERBS: dict[str, Callable[..., None]] = {"become": become, "start": start}
+
 if __name__ == "__main__":
-    {each.__name__: each for each in (become, start)}[sys.argv[1]](*sys.argv[2:])
+    VERBS[sys.argv[1]](*sys.argv[2:])

@@ -52,7 +52,7 @@ def _leader() -> Person:
 
 
 class Class(BaseModel):
-    """A class. id: by which its users are known as ours; port: of the Hub, two more follow it.
+    """A class. id: by which its users are known as ours; port: of the Hub, three more follow it.
 
     memory: megabytes for all processes of a participant; tasks: how many; idle: minutes after which
     a notebook server without work is ended; token: for our own requests to the Hub;

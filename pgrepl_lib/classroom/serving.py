@@ -47,7 +47,7 @@ hub.configure(get_config(), {str(made.folder)!r})  # noqa: F821 - JupyterHub giv
     files.write_atomic(made.hub / CONFIGURATION, text, 0o600)
     _certificate(made.hub, certificate, key)
     if not (made.hub / "proxy/node_modules/configurable-http-proxy").exists():
-        install_proxy(made.hub / "proxy", *FROM_BUNDLE * CARRIED.exists())
+        install_proxy(made.hub / "proxy", *(FROM_BUNDLE if CARRIED.exists() else ()))
 
 
 def _certificate(hub: Path, certificate: Path | None, key: Path | None) -> None:

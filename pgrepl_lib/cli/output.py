@@ -186,6 +186,17 @@ def _cell(column: str, value: object) -> str:
     return legible(said).replace("\n", "␊")
 
 
+def give_done(
+    cluster: Any, as_json: bool, plan: bool, work: Callable[[], object], told: str
+) -> None:
+    """Work that nobody is asked about: done, with its result; or only planned."""
+    if plan:
+        give_planned(cluster, as_json, work)
+        return
+    work()
+    give_change(cluster, as_json, told)
+
+
 def give_planned(
     cluster: Any, as_json: bool, work: Callable[[], object], losses: Sequence[str] = ()
 ) -> None:

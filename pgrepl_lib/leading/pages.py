@@ -37,7 +37,7 @@ def page(title: str, rows: Sequence[Row], *, again: int = 0, served: bool = Fals
         "end": _clock(end_of(chapter, rows)),
         "now": _clock(now),
         "again": again,
-        "script": SCRIPT.name * served,
+        "script": SCRIPT.name if served else "",
         "signs": SIGNS,
         "inline": Markup(inline),
         "digest": b64encode(sha256(inline.encode()).digest()).decode(),

@@ -161,7 +161,7 @@ def _line(entry: Mapping[str, Any]) -> str:
 def _of_exercise(entry: Mapping[str, Any]) -> str:
     event = EVENTS.get(str(entry.get("event")), "")
     if entry.get("event") == "checked":
-        event = {True: RIGHT}.get(entry.get("passed") is True, mark("not yet"))
+        event = RIGHT if entry.get("passed") is True else mark("not yet")
     exercise = ALL.get(str(entry.get("name")))
     if not (exercise and event):
         return ""

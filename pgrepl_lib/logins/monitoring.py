@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..engine.action import Action, Tell
 from ..errors import StepFailed
 from ..postgres.sessions import OURS, UNLOGGED, statements
 from ..words.text import mark, t
-from . import logins
+from . import logins, passwords
 
 ROLE = "pgrepl_monitoring"
 MARK = "pgrepl made this for a monitoring system"
@@ -32,13 +31,9 @@ MAKE = sql.SQL(
 )
 AGAIN = sql.SQL(f"alter role {ROLE} password {{}}")
 DROP = f"drop role if exists {ROLE}"
-PASSWORD = (
-    f"[ -s secrets/{SECRET} ] || (umask 077; openssl rand -hex 16 > secrets/{SECRET})",
-    f'(umask 077; echo "*:*:*:{ROLE}:$(cat secrets/{SECRET})" > secrets/{PASSFILE})',
-)
 TYPED = (
     f'(umask 077; echo "{statements(UNLOGGED)} create role {ROLE} login in role pg_monitor '
-    f"password '$(cat secrets/{SECRET})';\" > {STATEMENT})"
+    f"password '$(cat secrets/{SECRET})'; comment on role {ROLE} is '{MARK}';\" > {STATEMENT})"
 )
 FORGOTTEN = f"rm -f secrets/{SECRET} secrets/{PASSFILE} {STATEMENT}"
 THEIRS = mark("There is a role {role} that pgrepl has not made; nothing was changed.")
@@ -52,25 +47,8 @@ def passfile(folder: Path) -> Path:
 
 def password_action(primary: Server) -> Action:
     """Its password, in files that only their reader may read."""
-    cluster = primary.cluster
-    kept = cluster.folder / "secrets" / SECRET
-
-    def leaves() -> None:
-        if secret.look(kept).absent:
-            files.write_atomic(kept, f"{secrets.token_hex(16)}\n", 0o600)
-        files.write_atomic(passfile(cluster.folder), _line(kept), 0o600)
-
-    def do(tell: Tell) -> None:
-        leaves()
-        cluster.engine.prepare()  # hands them to the server's user
-
-    def done() -> bool:
-        file = passfile(cluster.folder)
-        return (
-            not secret.look(kept).absent and files.there(file) and files.text(file) == _line(kept)
-        )
-
-    return Action((*PASSWORD, *cluster.engine.hand_over("secrets")), do, done, leaves=leaves)
+    owners = [(ROLE, SECRET)]
+    return passwords.kept(primary.cluster, owners, {PASSFILE: owners})
 
 
 def role_action(primary: Server) -> Action:
@@ -124,7 +102,3 @@ def is_there(primary: Server) -> bool:
     if found and not found["ours"]:
         raise StepFailed(t(THEIRS, role=ROLE), remedy=t(RENAME, role=ROLE))
     return bool(found)
-
-
-def _line(kept: Path) -> str:
-    return f"*:*:*:{ROLE}:{secret.password(kept)}\n"

@@ -6,6 +6,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,13 +29,23 @@ Owners = Sequence[tuple[str, str]]  # a role and the name of its password's file
 
 def action(cluster: Project) -> Action:
     """Make the missing passwords, and the files where PostgreSQL's programs look for them."""
-    folder, owners = cluster.folder / "secrets", _owners(cluster)
-    password_files = {"pgpass": owners, PASSFILE: owners[1:]}
+    owners = _owners(cluster)
+    made = kept(cluster, owners, {"pgpass": owners, PASSFILE: owners[1:]})
 
     def do(tell: Tell) -> None:
         _require_usable(cluster)
         if cluster.engine.has_data(cluster.topology.primary):
             superuser.settle(cluster.engine, cluster.topology.primary)
+        made.do(tell)
+
+    return replace(made, do=do)
+
+
+def kept(cluster: Project, owners: Owners, password_files: Mapping[str, Owners]) -> Action:
+    """Make what is missing of these passwords, and of the files that programs find them in."""
+    folder = cluster.folder / "secrets"
+
+    def do(tell: Tell) -> None:
         _make(folder, owners, password_files)
         cluster.engine.prepare()  # hands them to the server's user
 

@@ -21,6 +21,7 @@ from tornado.websocket import websocket_connect
 from pgrepl_lib.doors.wait import wait_until
 from tests.conftest import PATIENCE
 
+from .participant import heard_until
 from .running import words
 
 PROJECT = "aluna-1"
@@ -77,14 +78,7 @@ class Lab:
 
     async def _talk(self, path: str, message: object, end: str) -> str:
         address = f"{self.url}/{path}?token={TOKEN}".replace("http", "ws", 1)
-        heard, line = "", await websocket_connect(address)
-        await line.write_message(json.dumps(message))
-        while end not in heard:
-            said = await asyncio.wait_for(line.read_message(), SECONDS)
-            assert said is not None, heard
-            heard += str(said)
-        line.close()
-        return heard
+        return await heard_until(end, await websocket_connect(address), message)
 
 
 @contextmanager

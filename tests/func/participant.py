@@ -12,13 +12,25 @@ from uuid import uuid4
 import requests
 import urllib3
 from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.conftest import PATIENCE
 
 SECONDS = 120 * PATIENCE
 ENDED = 424  # the Hub's answer for a notebook server that does not run
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # nobody has signed it
+
+
+async def heard_until(end: str, line: WebSocketClientConnection, message: object) -> str:
+    """All that is answered to a message of Jupyter's, up to what holds this."""
+    await line.write_message(json.dumps(message))
+    heard = ""
+    while end not in heard:
+        said = await asyncio.wait_for(line.read_message(), SECONDS)
+        assert said is not None, heard
+        heard += str(said)
+    line.close()
+    return heard
 
 
 class Participant:
@@ -97,14 +109,7 @@ class Participant:
         known.check_hostname, known.verify_mode = False, ssl.CERT_NONE
         headers = {"Cookie": self._cookies(), "X-XSRFToken": self._xsrf(f"/user/{self.login}/")}
         line = await websocket_connect(HTTPRequest(address, headers=headers, ssl_options=known))
-        await line.write_message(json.dumps(message))
-        heard = ""
-        while end not in heard:
-            said = await asyncio.wait_for(line.read_message(), SECONDS)
-            assert said is not None, heard
-            heard += str(said)
-        line.close()
-        return heard
+        return await heard_until(end, line, message)
 
     def _cookies(self) -> str:
         """Those that the browser would send to the own server."""

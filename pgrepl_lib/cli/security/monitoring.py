@@ -7,7 +7,7 @@ from functools import partial
 from ...words.text import mark, t
 from ..group import EPILOG, main, option
 from ..options import JSON, PLAN, Given, existing_cluster, parameters
-from ..output import give_change, give_planned
+from ..output import give_done
 
 THERE = mark("`pgrepl dsn --user {role}` is how a monitoring system comes in")
 GONE = mark("{role} is there no more")
@@ -29,8 +29,4 @@ def monitoring(given: Given, undo: bool, plan: bool, as_json: bool) -> None:
     work, told = partial(operation.admit, cluster), cluster.addressed(t(THERE, role=ROLE))
     if undo:
         work, told = partial(operation.undo, cluster), t(GONE, role=ROLE)
-    if plan:
-        give_planned(cluster, as_json, work)
-        return
-    work()
-    give_change(cluster, as_json, told)
+    give_done(cluster, as_json, plan, work, told)

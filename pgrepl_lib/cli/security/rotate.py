@@ -7,7 +7,7 @@ from functools import partial
 from ...words.text import mark, t
 from ..group import EPILOG, main, option
 from ..options import JSON, PLAN, Given, asked, existing_cluster, parameters
-from ..output import give_change, give_planned
+from ..output import give_done
 
 ROTATED = mark("all replicas log in with a new password")
 FINISHED = mark("the change that had been interrupted is finished: all log in with its password")
@@ -33,11 +33,7 @@ def password(given: Given, plan: bool, as_json: bool) -> None:
     work, told = partial(rotating.password, cluster), t(ROTATED)
     if renewal.begun(cluster):
         told = t(FINISHED)
-    if plan:
-        give_planned(cluster, as_json, work)
-        return
-    work()
-    give_change(cluster, as_json, told)
+    give_done(cluster, as_json, plan, work, told)
 
 
 @rotate.command(epilog=EPILOG)
@@ -56,8 +52,4 @@ def certificates(given: Given, authority: bool, plan: bool, as_json: bool) -> No
     cluster = existing_cluster(given, but="certificates")
     folder = asked(given, "certificates")
     work = partial(renewing.rotate, cluster, authority=authority, given=folder)
-    if plan:
-        give_planned(cluster, as_json, work)
-        return
-    work()
-    give_change(cluster, as_json, t(RENEWED))
+    give_done(cluster, as_json, plan, work, t(RENEWED))
